@@ -1,0 +1,120 @@
+"""visavis: face recognition that states its error rate.
+
+    from visavis import Recognizer
+
+    verification = Recognizer.load().verify("a.jpg", "b.jpg")
+    print(verification.decision.outcome, verification.decision.similarity)
+
+Importing this loads nothing: each name loads its module when it is first used.
+"""
+
+import sys
+from importlib import import_module
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from visavis.align import align
+    from visavis.compare import similarity
+    from visavis.decide import (
+        Calibration,
+        Decision,
+        OperatingPoint,
+        Policy,
+        decide,
+        load_calibration,
+        read_calibration,
+    )
+    from visavis.detect import load_detector
+    from visavis.draw import draw_faces, write_image
+    from visavis.embed import load_embedder
+    from visavis.errors import VisavisError
+    from visavis.image import Limits, read_image
+    from visavis.pack import load_pack
+    from visavis.quality import Quality, assess
+    from visavis.recognizer import PhotoFaces, Recognizer, Verification
+    from visavis.runtime import Device
+    from visavis.types import Crops, Detector, Embedder, Embeddings, Face, Image
+
+__version__ = "0.1.0"
+
+_MODULES = {
+    "align": ("align",),
+    "compare": ("similarity",),
+    "decide": (
+        "Calibration",
+        "Decision",
+        "OperatingPoint",
+        "Policy",
+        "decide",
+        "load_calibration",
+        "read_calibration",
+    ),
+    "detect": ("load_detector",),
+    "draw": ("draw_faces", "write_image"),
+    "embed": ("load_embedder",),
+    "errors": ("VisavisError",),
+    "image": ("Limits", "read_image"),
+    "pack": ("load_pack",),
+    "quality": ("Quality", "assess"),
+    "recognizer": ("PhotoFaces", "Recognizer", "Verification"),
+    "runtime": ("Device",),
+    "types": ("Crops", "Detector", "Embedder", "Embeddings", "Face", "Image"),
+}
+_HOME = {name: module for module, names in _MODULES.items() for name in names}
+
+__all__ = [
+    "Calibration",
+    "Crops",
+    "Decision",
+    "Detector",
+    "Device",
+    "Embedder",
+    "Embeddings",
+    "Face",
+    "Image",
+    "Limits",
+    "OperatingPoint",
+    "PhotoFaces",
+    "Policy",
+    "Quality",
+    "Recognizer",
+    "Verification",
+    "VisavisError",
+    "align",
+    "assess",
+    "decide",
+    "draw_faces",
+    "load_calibration",
+    "load_detector",
+    "load_embedder",
+    "load_pack",
+    "read_calibration",
+    "read_image",
+    "similarity",
+    "write_image",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module 'visavis' has no attribute {name!r}")
+    value = getattr(import_module(f"visavis.{_HOME[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+class _Package(ModuleType):
+    """`visavis.align` is the function, though a module of that name is loaded too."""
+
+    def __setattr__(self, name: str, value: object) -> None:
+        if isinstance(value, ModuleType) and _HOME.get(name) == name:
+            value = getattr(value, name)
+        super().__setattr__(name, value)
+
+
+sys.modules[__name__].__class__ = _Package
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

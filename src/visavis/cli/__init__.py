@@ -1,0 +1,46 @@
+"""The command line: each verb reads, calls one function, prints.
+
+Exit codes: 0 done (verify: match), 1 a negative answer, 2 an error, 3 a batch in which some items
+failed.
+"""
+
+import sys
+import warnings
+
+import typer
+
+from visavis.cli.calibrate import calibrate
+from visavis.cli.detect import detect
+from visavis.cli.embed import embed
+from visavis.cli.evaluate import evaluate
+from visavis.cli.pack import pack
+from visavis.cli.verify import verify
+from visavis.errors import VisavisError
+
+app = typer.Typer(
+    name="visavis",
+    help="Face recognition that states its error rate. Works offline; sends nothing.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+app.command()(verify)
+app.command()(detect)
+app.command()(embed)
+app.command(name="predict", hidden=True)(embed)
+app.command()(evaluate)
+app.command()(calibrate)
+app.add_typer(pack, name="pack")
+
+
+def main() -> None:
+    """Run a verb: an error is one line on stderr and exit code 2, never a traceback."""
+    warnings.filterwarnings("ignore", module="PIL")  # about damaged metadata, which is not used
+    try:
+        app()
+    except VisavisError as error:
+        print(f"visavis: {' '.join(str(error).split())}", file=sys.stderr)
+        sys.exit(2)
+    except BrokenPipeError:  # the reader of our output has gone: nobody is left to tell
+        sys.stderr.close()
+        sys.exit(2)

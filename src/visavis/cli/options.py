@@ -1,0 +1,110 @@
+"""What several verbs share: their options, how they print, how they show progress."""
+
+import json
+import sys
+import time
+from collections.abc import Iterable, Iterator
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
+
+import typer
+
+if TYPE_CHECKING:
+    from visavis.runtime import Device
+
+T = TypeVar("T")
+
+PATIENCE = 1.0  # seconds ahead from which on progress is shown
+
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON document, nothing else.")]
+PackName = Annotated[str, typer.Option("--pack", help="A pack's name or folder.")]
+DeviceName = Annotated[str, typer.Option("--device", help="auto, cpu, or cuda:N.")]
+
+
+class Precision(StrEnum):
+    """What models compute in."""
+
+    auto = "auto"
+    float32 = "float32"
+    bfloat16 = "bfloat16"
+
+
+class Runtime(StrEnum):
+    """What runs models."""
+
+    auto = "auto"
+    openvino = "openvino"
+    onnxruntime = "onnxruntime"
+
+
+PrecisionName = Annotated[
+    Precision, typer.Option("--precision", help="auto: bfloat16 where the CPU has it.")
+]
+RuntimeName = Annotated[
+    Runtime, typer.Option("--runtime", help="auto: OpenVINO on a CPU, ONNX Runtime on CUDA.")
+]
+
+
+class Failures:
+    """The items of a batch that failed, and why; the rest goes on."""
+
+    def __init__(self) -> None:
+        self.items: list[dict[str, str]] = []
+
+    def add(self, path: Path, error: Exception) -> None:
+        """Note one item and say so on stderr."""
+        reason = " ".join(str(error).split())
+        self.items.append({"path": str(path), "error": reason})
+        print(f"visavis: {reason}", file=sys.stderr)
+
+    def exit(self, items: int) -> None:
+        """Exit 2 where the one item failed, 3 where some of a batch did."""
+        if self.items:
+            raise typer.Exit(2 if items == 1 else 3)
+
+
+def device_of(name: str, precision: Precision, runtime: Runtime) -> "Device":
+    """The options as the library wants them."""
+    from visavis.runtime import Device
+
+    return Device(name, runtime=runtime.value, precision=precision.value)
+
+
+def print_json(document: Any) -> None:
+    """One JSON document on stdout."""
+    print(json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False))
+
+
+def progress(items: Iterable[T], *, total: int, label: str) -> Iterator[T]:
+    """The items, with a bar on stderr where that is a terminal and more than a second is ahead."""
+    if not sys.stderr.isatty():
+        yield from items
+        return
+    yield from _with_bar(items, total, label)
+
+
+def _with_bar(items: Iterable[T], total: int, label: str) -> Iterator[T]:
+    from rich.console import Console
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        TextColumn,
+        TimeRemainingColumn,
+    )
+
+    columns = (TextColumn(label), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    bar = Progress(*columns, console=Console(stderr=True), transient=True)
+    task = bar.add_task(label, total=total)
+    started, shown = time.perf_counter(), False
+    try:
+        for done, item in enumerate(items):
+            yield item
+            ahead = (time.perf_counter() - started) / (done + 1) * (total - done - 1)
+            if not shown and ahead > PATIENCE:
+                bar.start()
+                shown = True
+            bar.update(task, completed=done + 1)
+    finally:
+        bar.stop()

@@ -1,0 +1,115 @@
+"""A folder or a zip as names and bytes: what reads data sets need not know which."""
+
+import hashlib
+import os
+import zipfile
+from collections.abc import Iterable
+from glob import glob
+from pathlib import Path
+from typing import Protocol
+
+from visavis.errors import DatasetError
+
+SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp")
+
+
+class Tree(Protocol):
+    """Files by their name, with forward slashes."""
+
+    @property
+    def source(self) -> str:
+        """Where it is, for messages."""
+
+    def names(self) -> list[str]:
+        """Every file, sorted."""
+
+    def read(self, name: str) -> bytes:
+        """One file's bytes. Raises DatasetError where it cannot be read."""
+
+
+def open_tree(path: Path) -> Tree:
+    """A folder or a zip. Raises DatasetError for anything else."""
+    if path.is_dir():
+        return Folder(path)
+    if not path.exists():
+        raise DatasetError(f"{path}: no such folder or zip")
+    try:
+        return Zip(path)
+    except (zipfile.BadZipFile, OSError) as error:
+        raise DatasetError(f"{path}: expected a folder or a zip: {error}") from error
+
+
+class Folder:
+    """A folder's files, links to folders not followed."""
+
+    def __init__(self, path: Path) -> None:
+        self.source = str(path)
+        self._path = path
+
+    def names(self) -> list[str]:
+        """Every file, sorted."""
+        return sorted(path.relative_to(self._path).as_posix() for path in _files(self._path))
+
+    def read(self, name: str) -> bytes:
+        """One file's bytes."""
+        try:
+            return (self._path / name).read_bytes()
+        except OSError as error:
+            raise DatasetError(f"{self._path / name}: {error.strerror or error}") from error
+
+
+class Zip:
+    """A zip's files, read in place: nothing is unpacked."""
+
+    def __init__(self, path: Path) -> None:
+        self.source = str(path)
+        self._zip = zipfile.ZipFile(path)
+
+    def names(self) -> list[str]:
+        """Every file, sorted."""
+        return sorted(info.filename for info in self._zip.infolist() if not info.is_dir())
+
+    def read(self, name: str) -> bytes:
+        """One file's bytes."""
+        try:
+            return self._zip.read(name)
+        except (KeyError, OSError, zipfile.BadZipFile, RuntimeError) as error:
+            raise DatasetError(f"{self.source}: {name}: {error}") from error
+
+
+def is_picture(name: str) -> bool:
+    """Whether a file found in a folder is taken for a picture: by its suffix, and not hidden."""
+    return name.lower().endswith(SUFFIXES) and not Path(name).name.startswith(".")
+
+
+def find_photos(sources: Iterable[str | Path]) -> list[Path]:
+    """Files as they are given, folders as the pictures in them, patterns as what they match; each
+    in order.
+
+    Raises DatasetError for a folder without pictures and a pattern that matches nothing.
+    """
+    photos: list[Path] = []
+    for source in sources:
+        path = Path(source)
+        if path.is_dir():
+            found = sorted(file for file in _files(path) if is_picture(file.name))
+        elif path.exists() or not any(sign in str(source) for sign in "*?["):
+            found = [path]  # a missing file is reported when it is read, like any bad picture
+        else:
+            found = [Path(match) for match in sorted(glob(str(source), recursive=True))]
+        if not found:
+            raise DatasetError(f"{source}: no pictures here ({', '.join(SUFFIXES)})")
+        photos.extend(found)
+    return photos
+
+
+def tree_sha256(tree: Tree, names: Iterable[str]) -> str:
+    """A hash of some files' names and bytes, in the order given."""
+    digest = hashlib.sha256()
+    for name in names:
+        digest.update(f"{name} {hashlib.sha256(tree.read(name)).hexdigest()}\n".encode())
+    return digest.hexdigest()
+
+
+def _files(folder: Path) -> list[Path]:
+    return [Path(root) / name for root, _, names in os.walk(folder) for name in names]

@@ -1,0 +1,153 @@
+"""A similarity to a decision that carries its error rate. Knows nothing of pictures or models."""
+
+import bisect
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from visavis.document import parse
+from visavis.errors import CalibrationError
+from visavis.pack.manifest import Pack
+
+# False match rates by name: of so many pairs of strangers one may pass.
+POLICIES = {"convenience": 1e-3, "standard": 1e-4, "strict": 1e-5}
+REVIEW_FACTOR = (
+    10  # what is no match, but would be at ten times the rate, is for a person to look at
+)
+
+Outcome = Literal["match", "review", "no_match"]
+
+
+@dataclass(frozen=True, slots=True)
+class OperatingPoint:
+    """One threshold and the error rates measured at it."""
+
+    threshold: float  # similarity at or above it is a match
+    false_match_rate: float  # share of different pairs at or above it
+    false_match_rate_upper: float  # end of its 95 % interval, by bootstrap over people
+    false_non_match_rate: float  # share of same pairs below it
+    extrapolated: bool = False  # beyond what the data supports
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """At which points to match, and to ask a person."""
+
+    match: OperatingPoint
+    review: OperatingPoint
+
+
+@dataclass(frozen=True, slots=True)
+class Calibration:
+    """Thresholds of one model and their error rates on one data set."""
+
+    model: str  # name@hash, as Embedder.model
+    dataset: str
+    data_sha256: str  # of the images' names and bytes
+    people: int
+    same_pairs: int
+    different_pairs: int
+    points: tuple[OperatingPoint, ...]  # by threshold, loosest first
+    slope: float  # log-likelihood ratio of "same" = slope * similarity + offset
+    offset: float
+
+    def at(self, rate: float) -> OperatingPoint:
+        """The loosest point whose false match rate, at the upper end of its interval, is at most
+        `rate`.
+
+        Raises CalibrationError, naming the strictest rate supported, where the data cannot show
+        that.
+        """
+        if not 0 < rate < 1:
+            raise CalibrationError(f"expected a false match rate between 0 and 1, got {rate}")
+        for point in self.points:
+            if point.false_match_rate_upper <= rate:
+                return point
+        strictest = min(point.false_match_rate_upper for point in self.points)
+        raise CalibrationError(
+            f"{self.different_pairs:,} pairs of {self.people:,} people ({self.dataset}) cannot "
+            f"show a false match rate of {rate:g}; the strictest they support is {strictest:.1e}"
+        )
+
+    def policy(self, policy: str | float) -> Policy:
+        """A policy by name (convenience, standard, strict) or by false match rate, as "1e-4" or
+        1e-4.
+        """
+        rate = POLICIES.get(policy) if isinstance(policy, str) else policy
+        if rate is None:
+            try:
+                rate = float(policy)
+            except ValueError:
+                names = ", ".join(f"{name} ({rate:g})" for name, rate in POLICIES.items())
+                raise CalibrationError(
+                    f"unknown policy {policy!r}; known: {names}, or a false match rate such as 1e-4"
+                ) from None
+        return Policy(self.at(rate), self.at(min(REVIEW_FACTOR * rate, 0.5)))
+
+    def false_match_rate(self, similarity: float) -> float:
+        """The upper bound of the rate at which strangers reach `similarity`: the next looser
+        point's.
+        """
+        place = bisect.bisect_right([point.threshold for point in self.points], similarity)
+        return self.points[place - 1].false_match_rate_upper if place else 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """What was decided, on what, and how often that is wrong."""
+
+    outcome: Outcome
+    similarity: float
+    policy: Policy
+    comparisons: int = 1  # how many strangers the probe had a chance to be taken for
+
+    @property
+    def false_positive_rate(self) -> float:
+        """Share of strangers that would be taken for anybody at all, in so many comparisons."""
+        return float(1 - (1 - self.policy.match.false_match_rate) ** self.comparisons)
+
+
+def decide(similarity: float, policy: Policy, *, comparisons: int = 1) -> Decision:
+    """Match at or above the policy's threshold; below it review or no match."""
+    outcome: Outcome = "no_match"
+    if similarity >= policy.match.threshold:
+        outcome = "match"
+    elif similarity >= policy.review.threshold:
+        outcome = "review"
+    return Decision(outcome, similarity, policy, comparisons)
+
+
+def load_calibration(pack: Pack) -> Calibration:
+    """The pack's calibration. Raises CalibrationError where it has none that fits."""
+    manifest = pack.manifest
+    if manifest.calibration is None or manifest.calibration_sha256 is None:
+        raise CalibrationError(
+            f"pack {manifest.name} has no calibration, so no threshold has an error rate: "
+            "make one with visavis calibrate"
+        )
+    source = f"{pack.folder / manifest.calibration}"
+    calibration = _parsed(pack.read(manifest.calibration, manifest.calibration_sha256), source)
+    if calibration.model != manifest.embedder.model:
+        raise CalibrationError(
+            f"{source}: made for {calibration.model}, "
+            f"the pack's embedder is {manifest.embedder.model}"
+        )
+    return calibration
+
+
+def read_calibration(path: Path) -> Calibration:
+    """A calibration file as `visavis calibrate` writes it. Raises CalibrationError naming the wrong
+    field.
+    """
+    try:
+        return _parsed(path.read_bytes(), str(path))
+    except OSError as error:
+        raise CalibrationError(f"{path}: cannot read: {error.strerror or error}") from error
+
+
+def _parsed(data: bytes, source: str) -> Calibration:
+    calibration = parse(Calibration, data, source, CalibrationError)
+    thresholds = [point.threshold for point in calibration.points]
+    if not thresholds or thresholds != sorted(thresholds):
+        raise CalibrationError(f"{source}: expected points in order of threshold, at least one")
+    return calibration

@@ -1,0 +1,38 @@
+"""A picture to the faces in it."""
+
+from visavis.detect.scan import Decoder, ScanDetector
+from visavis.detect.yunet import decode_yunet
+from visavis.errors import PackError
+from visavis.pack.manifest import Pack
+from visavis.runtime import Device, load_model
+from visavis.types import Detector
+
+DECODERS: dict[str, Decoder] = {"yunet": decode_yunet}
+
+__all__ = ["DECODERS", "load_detector"]
+
+
+def load_detector(
+    pack: Pack,
+    *,
+    device: str | Device = "auto",
+    min_score: float | None = None,
+    tiled: bool = False,
+) -> Detector:
+    """The pack's detector, ready to be called with an image.
+
+    `min_score` (0..1) replaces the pack's own. `tiled` also looks at full resolution, tile by tile:
+    for faces of about 20 pixels in photos of many megapixels, at many times the cost.
+    Raises PackError for a damaged file or an unknown decoder, DeviceError for a device that is not
+    here.
+    """
+    spec = pack.manifest.detector
+    try:
+        decode = DECODERS[spec.decoder]
+    except KeyError:
+        raise PackError(
+            f"{pack.folder}: unknown decoder {spec.decoder!r}; known: {', '.join(DECODERS)}"
+        ) from None
+    model = load_model(pack.read(spec.file, spec.sha256), spec.preprocess, device)
+    least = spec.min_score if min_score is None else min_score
+    return ScanDetector(model, decode, least, spec.max_overlap, tiled)

@@ -1,0 +1,69 @@
+"""Every error visavis raises on purpose. A message says what was expected, what came, and how to
+mend it.
+
+VisavisError
+├── ImageError           bytes or an array that is no usable picture
+├── NoFaceError          a photo in which no face was found
+├── AmbiguousFaceError   a photo with several faces of about one size: which one is meant?
+├── LandmarkError        five points from which no crop can be cut
+├── EmbeddingError       an embedding that is not finite, not unit, or not of the expected shape
+├── PackError            a pack that is missing, damaged, or made for a newer visavis
+├── ModelError           a network that cannot be loaded, or that answers with NaN
+├── DeviceError          a device, runtime or precision that is not to be had here
+├── MismatchError        two things made by different models, which cannot be compared
+├── CalibrationError     an error rate that the calibration's data cannot support
+├── DatasetError         a data set that is missing a file, or a list that cannot be read
+└── OutputError          a result that cannot be written where it was asked for
+"""
+
+
+class VisavisError(Exception):
+    """The root: `except VisavisError` catches whatever visavis raises on purpose."""
+
+
+class ImageError(VisavisError):
+    """Bytes or an array that is no usable picture."""
+
+
+class NoFaceError(VisavisError):
+    """A photo in which no face was found."""
+
+
+class AmbiguousFaceError(VisavisError):
+    """A photo with several faces of about one size, and no word which one is meant."""
+
+
+class LandmarkError(VisavisError):
+    """Five points from which no crop can be cut: not finite, in one spot, or on one line."""
+
+
+class EmbeddingError(VisavisError):
+    """An embedding that is not finite, not unit, or not of the expected shape."""
+
+
+class PackError(VisavisError):
+    """A pack that is missing, damaged, or made for a newer visavis."""
+
+
+class ModelError(VisavisError):
+    """A network that cannot be loaded, or that answers with NaN."""
+
+
+class DeviceError(VisavisError):
+    """A device, runtime or precision that is not to be had here."""
+
+
+class MismatchError(VisavisError):
+    """Two things made by different models, which cannot be compared."""
+
+
+class CalibrationError(VisavisError):
+    """An error rate that the calibration's data cannot support."""
+
+
+class DatasetError(VisavisError):
+    """A data set that is missing a file, or a list that cannot be read."""
+
+
+class OutputError(VisavisError):
+    """A result that cannot be written where it was asked for."""

@@ -1,0 +1,43 @@
+"""Shipped models: a folder with a manifest, ONNX files and a calibration."""
+
+from pathlib import Path
+
+import platformdirs
+
+from visavis.errors import PackError
+from visavis.pack.builtin import default_pack
+from visavis.pack.manifest import MANIFEST, Pack, read_pack
+
+DEFAULT_PACK = "default"
+
+__all__ = ["DEFAULT_PACK", "Pack", "load_pack", "pack_names", "packs_folder"]
+
+
+def load_pack(name_or_path: str | Path = DEFAULT_PACK) -> Pack:
+    """A pack by the name `visavis pack list` shows, or by its folder. Its files are hashed as they
+    are loaded.
+
+    Raises PackError for a name that is not installed, or a manifest that cannot be read.
+    """
+    if name_or_path == DEFAULT_PACK:
+        return read_pack(default_pack())
+    if (Path(name_or_path) / MANIFEST).is_file():
+        return read_pack(Path(name_or_path))
+    installed = packs_folder() / name_or_path
+    if str(name_or_path) in pack_names():
+        return read_pack(installed)
+    known = ", ".join(pack_names())
+    raise PackError(
+        f"no pack {str(name_or_path)!r}: neither a folder with a {MANIFEST} nor one of: {known}"
+    )
+
+
+def pack_names() -> list[str]:
+    """The packs that `load_pack` knows by name, the default first."""
+    folder = packs_folder()
+    return [DEFAULT_PACK, *sorted(path.parent.name for path in folder.glob(f"*/{MANIFEST}"))]
+
+
+def packs_folder() -> Path:
+    """Where installed packs lie: one folder each, in the user's data folder."""
+    return Path(platformdirs.user_data_dir("visavis")) / "packs"

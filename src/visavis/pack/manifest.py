@@ -1,0 +1,132 @@
+"""pack.json and the files beside it: read, checked, written. docs/pack-format.md is the
+specification.
+
+Knows nothing of what the models do, and trusts no file it has not hashed.
+"""
+
+import hashlib
+import json
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Literal
+
+from visavis.document import parse, to_bytes
+from visavis.errors import PackError
+from visavis.runtime import Preprocess
+
+FORMAT = 1
+MANIFEST = "pack.json"
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Where weights come from, and what may be done with them."""
+
+    source: str  # project or publication, in words
+    licence: str  # SPDX identifier, or the terms in words
+    training_data: str
+    commercial: Literal["yes", "no", "unknown"] = "unknown"
+    citation: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class DetectorSpec:
+    """A detector's file and how to read its answers."""
+
+    file: str
+    sha256: str
+    decoder: str  # a key of visavis.detect.DECODERS
+    origin: Origin
+    preprocess: Preprocess = field(default_factory=Preprocess)
+    min_score: float = 0.5
+    max_overlap: float = 0.4  # intersection over union above which two boxes are one face
+
+
+@dataclass(frozen=True, slots=True)
+class EmbedderSpec:
+    """An embedder's file, what it takes, and what it gives."""
+
+    name: str
+    file: str
+    sha256: str
+    weights_sha256: str  # of the tensors alone: the same weights in another file are the same model
+    dim: int
+    origin: Origin
+    preprocess: Preprocess = field(default_factory=Preprocess)
+
+    @property
+    def model(self) -> str:
+        """name@hash of weights and preprocessing; two that differ here are never compared."""
+        identity = json.dumps([self.weights_sha256, asdict(self.preprocess)], sort_keys=True)
+        return f"{self.name}@{hashlib.sha256(identity.encode()).hexdigest()[:8]}"
+
+
+@dataclass(frozen=True, slots=True)
+class Manifest:
+    """What pack.json says."""
+
+    format: int
+    name: str
+    detector: DetectorSpec
+    embedder: EmbedderSpec
+    calibration: str | None = None  # a file of the pack
+    calibration_sha256: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Pack:
+    """A folder with a manifest."""
+
+    folder: Path
+    manifest: Manifest
+
+    def read(self, file: str, sha256: str) -> bytes:
+        """The bytes of one of its files. Raises PackError where the manifest says otherwise."""
+        path = self.folder / file
+        if Path(file).name != file:
+            raise PackError(f"{self.folder / MANIFEST}: expected a plain file name, got {file!r}")
+        try:
+            data = path.read_bytes()
+        except OSError as error:
+            raise PackError(
+                f"{path}: the pack's file cannot be read: {error.strerror or error}"
+            ) from error
+        found = hashlib.sha256(data).hexdigest()
+        if found != sha256:
+            raise PackError(
+                f"{path}: the file is damaged or was exchanged: wanted sha256 {sha256[:16]}..., "
+                f"found {found[:16]}...; get the pack again (the default pack is made anew once "
+                f"{self.folder} is deleted)"
+            )
+        return data
+
+
+def read_pack(folder: Path) -> Pack:
+    """Read and check a pack's manifest. Raises PackError naming the field that is wrong."""
+    path = folder / MANIFEST
+    try:
+        data = path.read_bytes()
+    except FileNotFoundError:
+        raise PackError(f"{folder}: not a pack, it has no {MANIFEST}") from None
+    except OSError as error:
+        raise PackError(f"{path}: cannot be read: {error.strerror or error}") from error
+    _refuse_newer(path, data)
+    return Pack(folder, parse(Manifest, data, str(path), PackError))
+
+
+def write_manifest(folder: Path, manifest: Manifest) -> None:
+    """Write pack.json into a folder that holds the files it names."""
+    (folder / MANIFEST).write_bytes(to_bytes(manifest))
+
+
+def _refuse_newer(path: Path, data: bytes) -> None:
+    """A newer format may have unknown fields: say so, rather than name one of them."""
+    try:
+        document = json.loads(data)
+    except (ValueError, RecursionError) as error:
+        raise PackError(f"{path}: cannot be read as JSON: {error}") from error
+    found = document.get("format") if isinstance(document, dict) else None
+    if isinstance(found, int) and found > FORMAT:
+        raise PackError(
+            f"{path}: format {found}, this visavis reads up to {FORMAT}: install a newer visavis"
+        )

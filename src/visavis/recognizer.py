@@ -1,0 +1,211 @@
+"""The flow as one object: a photo to its faces, two photos to a decision."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from visavis.align import SIZE, align
+from visavis.compare import similarity
+from visavis.decide import Calibration, Decision, decide, load_calibration
+from visavis.detect import load_detector
+from visavis.embed import load_embedder
+from visavis.errors import AmbiguousFaceError, MismatchError, NoFaceError
+from visavis.image import Photo, Source, check_image, open_photo
+from visavis.pack import DEFAULT_PACK, load_pack
+from visavis.quality import REASONS, Quality, assess
+from visavis.runtime import Device
+from visavis.types import Crops, Detector, Embedder, Face, Image
+
+# A larger photo is first read at this size: decoding it is most of the work. The chosen face is cut
+# from the photo in full where it would have too few pixels.
+MAX_SIDE = 1280
+ALIKE_AREA = 0.8  # a second face over this share of the largest one's area could as well be meant
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class PhotoFaces:
+    """A photo and the faces found in it."""
+
+    name: str
+    image: Image  # as it was searched: at most MAX_SIDE pixels a side, unless given as an array
+    width: int  # pixels of the photo itself
+    height: int
+    faces: tuple[Face, ...]  # in pixels of the photo itself, largest first
+    photo: Photo | None  # the photo still encoded; None for an array
+
+    @property
+    def scale(self) -> tuple[float, float]:
+        """Pixels of `image` in a pixel of the photo, along x and y."""
+        return self.image.shape[1] / self.width, self.image.shape[0] / self.height
+
+    def choose(self, face: int | None = None) -> int:
+        """The row of the face meant: number `face` (from 1) where given, else the only or clearly
+        largest.
+
+        Raises NoFaceError where there is none, AmbiguousFaceError where that is not clear.
+        """
+        if not self.faces:
+            raise NoFaceError(
+                f"{self.name}: no face found; is one to be seen, upright, at least 20 pixels wide?"
+            )
+        if face is not None:
+            if not 1 <= face <= len(self.faces):
+                raise NoFaceError(f"{self.name}: no face {face}, there are {len(self.faces)}")
+            return face - 1
+        if len(self.faces) > 1 and self.faces[1].area > ALIKE_AREA * self.faces[0].area:
+            raise AmbiguousFaceError(
+                f"{self.name}: {len(self.faces)} faces, the largest two of about one size "
+                f"({_where(self.faces[0])} and {_where(self.faces[1])}): say which with --face N"
+            )
+        return 0
+
+    def crop(self, face: int) -> Crops:
+        """The aligned crop (1, 112, 112, 3) of one face, from the photo in full where it needs the
+        pixels.
+        """
+        chosen = self.faces[face]
+        x, y = self.scale
+        shown = chosen.scaled(x, y)
+        if self.photo is not None and x < 1 and np.min(shown.box[2:] - shown.box[:2]) < SIZE:
+            return align(self.photo.decode(), [chosen])
+        return align(self.image, [shown])
+
+    def quality(self, face: int, crop: Image | None = None) -> Quality:
+        """Measure one face, on its (112, 112, 3) crop; by default as the photo was searched."""
+        chosen = self.faces[face]
+        if crop is None:
+            (crop,) = align(self.image, [chosen.scaled(*self.scale)])
+        return assess(chosen, crop, self.width, self.height)
+
+
+@dataclass(frozen=True, slots=True)
+class Verification:
+    """Two photos compared: the decision, and everything it rests on."""
+
+    decision: Decision
+    model: str
+    calibration: Calibration
+    photos: tuple[PhotoFaces, PhotoFaces]
+    chosen: tuple[int, int]  # rows of each photo's faces
+    crops: Crops  # (2, 112, 112, 3): what was compared
+    qualities: tuple[Quality, Quality]
+    warnings: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Recognizer:
+    """A detector, an embedder and the calibration that makes their numbers mean something."""
+
+    detect: Detector
+    embed: Embedder
+    calibration: Calibration
+
+    def __post_init__(self) -> None:
+        if self.embed.model != self.calibration.model:
+            raise MismatchError(
+                f"the calibration is of {self.calibration.model}, "
+                f"the embedder is {self.embed.model}"
+            )
+
+    @classmethod
+    def load(
+        cls, pack: str | Path = DEFAULT_PACK, device: str | Device = "auto", *, flip: bool = True
+    ) -> "Recognizer":
+        """The pack's models on a device. Raises PackError, DeviceError, CalibrationError."""
+        files = load_pack(pack)
+        return cls(
+            load_detector(files, device=device),
+            load_embedder(files, device=device, flip=flip),
+            load_calibration(files),
+        )
+
+    def faces(self, source: Source | Image) -> PhotoFaces:
+        """Find the faces of a photo: a path, bytes, a binary file object or an (H, W, 3) uint8 RGB
+        array.
+
+        Raises ImageError for what is none of these.
+        """
+        return find_faces(self.detect, source)
+
+    def verify(
+        self,
+        a: Source | Image,
+        b: Source | Image,
+        *,
+        policy: str | float = "standard",
+        face_a: int | None = None,
+        face_b: int | None = None,
+    ) -> Verification:
+        """Are these two photos of one person?
+
+        `policy` is convenience, standard, strict or a false match rate. `face_a` and `face_b`
+        number the face meant (from 1, largest first) where a photo shows several.
+        Raises ImageError, NoFaceError, AmbiguousFaceError naming the photo, CalibrationError for a
+        rate the calibration cannot show.
+        """
+        return self.compare(
+            self.faces(a), self.faces(b), policy=policy, face_a=face_a, face_b=face_b
+        )
+
+    def compare(
+        self,
+        a: PhotoFaces,
+        b: PhotoFaces,
+        *,
+        policy: str | float = "standard",
+        face_a: int | None = None,
+        face_b: int | None = None,
+    ) -> Verification:
+        """`verify` for photos whose faces are found already."""
+        points = self.calibration.policy(policy)
+        chosen = (a.choose(face_a), b.choose(face_b))
+        crops = np.concatenate([a.crop(chosen[0]), b.crop(chosen[1])])
+        embeddings = self.embed(crops)
+        decision = decide(float(similarity(embeddings[:1], embeddings[1:])[0, 0]), points)
+        qualities = (a.quality(chosen[0], crops[0]), b.quality(chosen[1], crops[1]))
+        return Verification(
+            decision,
+            self.embed.model,
+            self.calibration,
+            photos=(a, b),
+            chosen=chosen,
+            crops=crops,
+            qualities=qualities,
+            warnings=_warnings((a, b), chosen, qualities),
+        )
+
+
+def find_faces(
+    detect: Detector, source: Source | Image, *, max_side: int | None = MAX_SIDE
+) -> PhotoFaces:
+    """Find the faces of a photo, in its own pixels; search it at `max_side` pixels, or in full.
+
+    Raises ImageError for what is no photo.
+    """
+    if isinstance(source, np.ndarray):
+        image = check_image(source)
+        height, width = image.shape[:2]
+        return PhotoFaces("picture", image, width, height, tuple(detect(image)), None)
+    photo = open_photo(source)
+    image = photo.decode(max_side=max_side)
+    x, y = photo.width / image.shape[1], photo.height / image.shape[0]
+    faces = tuple(face.scaled(x, y) for face in detect(image))
+    return PhotoFaces(photo.name, image, photo.width, photo.height, faces, photo)
+
+
+def _warnings(
+    photos: Sequence[PhotoFaces], chosen: Sequence[int], qualities: Sequence[Quality]
+) -> tuple[str, ...]:
+    found: list[str] = []
+    for photo, face, quality in zip(photos, chosen, qualities, strict=True):
+        found += [f"{photo.name}: {REASONS[reason]} ({reason})" for reason in quality.reasons]
+        if len(photo.faces) > 1:
+            found.append(f"{photo.name}: {len(photo.faces)} faces, number {face + 1} was compared")
+    return tuple(found)
+
+
+def _where(face: Face) -> str:
+    left, top, right, bottom = (round(float(value)) for value in face.box)
+    return f"{right - left}x{bottom - top} at {left},{top}"

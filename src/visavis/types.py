@@ -1,0 +1,53 @@
+"""The plain data that flows between functions. Knows nothing of files, networks or devices."""
+
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+Image = NDArray[np.uint8]  # (H, W, 3) RGB, upright
+Crops = NDArray[np.uint8]  # (N, 112, 112, 3) RGB, aligned
+Embeddings = NDArray[np.float32]  # (N, D), unit rows; one face is (1, D)
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Face:
+    """One detected face, in pixels of the picture it was found in."""
+
+    box: NDArray[np.float32]  # (4,) left, top, right, bottom; may reach past the picture's border
+    landmarks: NDArray[
+        np.float32
+    ]  # (5, 2) x, y: eye, eye, nose, mouth corner x 2; viewer's left first
+    score: float  # 0..1, the detector's certainty
+
+    @property
+    def area(self) -> float:
+        """Square pixels of the box."""
+        width, height = self.box[2:] - self.box[:2]
+        return float(width * height)
+
+    def scaled(self, x: float, y: float) -> "Face":
+        """The same face in a picture `x` times as wide and `y` times as high."""
+        factor = np.array([x, y], np.float32)
+        return Face(self.box * np.tile(factor, 2), self.landmarks * factor, self.score)
+
+
+class Detector(Protocol):
+    """A loaded detector: a picture in, its faces out, largest first."""
+
+    def __call__(self, image: Image, /) -> list[Face]: ...
+
+
+class Embedder(Protocol):
+    """A loaded embedder: aligned crops in, unit embeddings out."""
+
+    @property
+    def model(self) -> str:
+        """name@hash of weights and preprocessing: embeddings of other models never meet."""
+
+    @property
+    def dim(self) -> int:
+        """Numbers in an embedding."""
+
+    def __call__(self, crops: Crops, /) -> Embeddings: ...

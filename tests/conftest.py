@@ -1,0 +1,80 @@
+"""Where tests find their data; what they all share. A test whose data is absent skips, and says why."""
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from visavis.decide import Calibration, OperatingPoint
+from visavis.pack import Pack, load_pack
+from visavis.recognizer import Recognizer
+
+ROOT = Path(__file__).parent.parent
+
+
+@pytest.fixture(scope="session", autouse=True)
+def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A cache and a data folder of the tests' own, empty when they start."""
+    home = tmp_path_factory.mktemp("home")
+    os.environ["XDG_CACHE_HOME"] = str(home / "cache")
+    os.environ["XDG_DATA_HOME"] = str(home / "data")
+    return home / "cache"
+
+
+@pytest.fixture(scope="session")
+def data() -> Path:
+    """The folder of research data: $VISAVIS_DATA, default ../shared."""
+    folder = Path(os.environ.get("VISAVIS_DATA", ROOT.parent / "shared"))
+    if not (folder / "data").is_dir():
+        pytest.skip(f"no research data in {folder}: set VISAVIS_DATA")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def portraits() -> Path:
+    """Public-domain portraits: obama.jpg, obama2.jpg, biden.jpg and others, as `make photos` puts them."""
+    folder = ROOT / "build" / "photos"
+    if not (folder / "obama.jpg").is_file():
+        pytest.skip(f"no portraits in {folder}: run make photos")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def pack(cache: Path) -> Pack:
+    """The default pack."""
+    return load_pack()
+
+
+@pytest.fixture(scope="session")
+def recognizer(cache: Path) -> Recognizer:
+    """The default pack's models, loaded once."""
+    return Recognizer.load()
+
+
+@pytest.fixture
+def calibration() -> Calibration:
+    """A made calibration: rates of 1e-2 at 0.3, 1e-3 at 0.4, 1e-4 at 0.5."""
+    points = tuple(
+        OperatingPoint(threshold, rate / 2, rate, missed)
+        for threshold, rate, missed in ((0.3, 1e-2, 0.01), (0.4, 1e-3, 0.02), (0.5, 1e-4, 0.05))
+    )
+    return Calibration("fake@0", "made", "0" * 64, 10, 45, 1000, points, 20.0, -8.0)
+
+
+class FakeEmbedder:
+    """The mean colour of a crop's halves, as a unit embedding of 6 numbers: no network."""
+
+    model = "fake@0"
+    dim = 6
+
+    def __call__(self, crops: np.ndarray, /) -> np.ndarray:
+        halves = np.stack([crops[:, :56], crops[:, 56:]], axis=1).mean(axis=(2, 3)).reshape(-1, 6)
+        rows = (halves + 1).astype(np.float32)
+        return rows / np.linalg.norm(rows, axis=1, keepdims=True)
+
+
+@pytest.fixture
+def fake_embedder() -> FakeEmbedder:
+    """An embedder without a model."""
+    return FakeEmbedder()
