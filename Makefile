@@ -11,8 +11,8 @@ try: $(BIN)/visavis $(PHOTOS)/obama.jpg  ## set up, and compare two photos
 	@echo
 	@echo 'Now yours:  $(BIN)/visavis verify YOUR_A.jpg YOUR_B.jpg'
 
-test: build/test-ready photos check  ## everything that needs only Python
-	$(BIN)/pytest
+test: build/test-ready photos check  ## everything quick, from nothing but Python
+	$(BIN)/pytest -m 'not slow'
 
 check: build/test-ready  ## style and types
 	$(BIN)/ruff check .

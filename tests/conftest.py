@@ -1,4 +1,4 @@
-"""Where tests find their data; what they all share. A test whose data is absent skips, and says why."""
+"""Where tests find their data, and what they share. Absent data skips a test, with the reason."""
 
 import os
 from pathlib import Path
@@ -33,7 +33,7 @@ def data() -> Path:
 
 @pytest.fixture(scope="session")
 def portraits() -> Path:
-    """Public-domain portraits: obama.jpg, obama2.jpg, biden.jpg and others, as `make photos` puts them."""
+    """Public-domain portraits (obama.jpg, obama2.jpg, biden.jpg ...), put here by `make photos`."""
     folder = ROOT / "build" / "photos"
     if not (folder / "obama.jpg").is_file():
         pytest.skip(f"no portraits in {folder}: run make photos")

@@ -34,4 +34,6 @@ def to_bytes(document: Any) -> bytes:
 
 @cache
 def _adapter(kind: Any) -> TypeAdapter[Any]:
-    return TypeAdapter(with_config(ConfigDict(extra="forbid", allow_inf_nan=False))(kind))
+    return TypeAdapter(
+        with_config(ConfigDict(extra="forbid", allow_inf_nan=False, strict=True))(kind)
+    )

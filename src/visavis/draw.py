@@ -38,7 +38,7 @@ def draw_faces(
     for face, label, tint in zip(faces, labels, tints, strict=True):
         left, top, right, bottom = (float(value) for value in face.box)
         brush.rectangle((left, top, right, bottom), outline=tint, width=max(2, round(unit)))
-        for x, y in face.landmarks:
+        for x, y in face.landmarks if face.has_landmarks else ():
             brush.ellipse((x - unit, y - unit, x + unit, y + unit), fill=tint)
         if label:
             _tag(brush, (left, top), label, font, tint)

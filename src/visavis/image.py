@@ -169,8 +169,27 @@ def _file_bytes(path: Path, limits: Limits) -> bytes:
 def _open(data: bytes) -> ImageFile.ImageFile:
     for magic, plugin in FORMATS:
         if data.startswith(magic):
-            return plugin(BytesIO(data))
+            picture = plugin(BytesIO(data))
+            if plugin is PngImagePlugin.PngImageFile:
+                # Set, even to None: else Pillow decodes every pixel to look behind them for EXIF.
+                picture.info.setdefault("exif", _png_exif(data))
+            return picture
     raise ValueError(f"the first bytes are {data[:8]!r}")
+
+
+def _png_exif(data: bytes) -> bytes | None:
+    """A PNG's EXIF block, wherever it stands. Checks the sums of all blocks: Pillow skips the
+    pixels'.
+    """
+    start, kind, exif = 8, b"", None
+    while kind != b"IEND":
+        end = start + 8 + int.from_bytes(data[start : start + 4], "big")
+        kind, block = data[start + 4 : start + 8], data[start + 4 : end]
+        if data[end : end + 4] != zlib.crc32(block).to_bytes(4, "big"):
+            raise ValueError("the PNG is damaged or cut short")
+        exif = block[4:] if kind == b"eXIf" else exif
+        start = end + 4
+    return exif
 
 
 def _orientation(picture: ImageFile.ImageFile) -> int:

@@ -10,9 +10,12 @@ import json
 import logging
 import os
 import queue
+import re
 import sys
+from collections import Counter
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -28,9 +31,14 @@ log = logging.getLogger(__name__)
 Pictures = NDArray[np.uint8]  # (N, H, W, 3) RGB
 Outputs = Sequence[NDArray[np.float32]]  # in the order of the file
 
+Shape = tuple[int | None, ...]
+
 RUNTIMES = ("auto", "openvino", "onnxruntime")
 PRECISIONS = ("auto", "float32", "bfloat16")
 DIGEST_BYTES = 32
+# A network for one size runs without the cost of changing sizes, but takes 0.2 s to compile.
+USES_BEFORE_OWN = 5
+MOST_SIZES = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,11 +58,12 @@ class Device:
     runtime: str = (
         "auto"  # "openvino" or "onnxruntime"; auto: OpenVINO on a CPU, ONNX Runtime on CUDA
     )
-    precision: str = "auto"  # "float32" or "bfloat16"; auto: bfloat16 where the CPU has it
-    threads: int | None = None  # for one call; None: as many as this process has cores
+    precision: str = "auto"  # or "float32", "bfloat16"; auto: bfloat16 where the CPU has it
+    threads: int | None = None  # in all; None: as many as this process has cores
+    streams: int = 1  # calls that run side by side, sharing the threads: 1 answers soonest
 
     def __post_init__(self) -> None:
-        if self.name not in ("auto", "cpu") and not self.name.removeprefix("cuda:").isdecimal():
+        if not re.fullmatch("auto|cpu|cuda:[0-9]{1,3}", self.name):
             raise DeviceError(
                 f"expected device auto, cpu or cuda:N (cuda:0 is the first GPU), got {self.name!r}"
             )
@@ -62,13 +71,28 @@ class Device:
             raise DeviceError(f"expected runtime {', '.join(RUNTIMES)}, got {self.runtime!r}")
         if self.precision not in PRECISIONS:
             raise DeviceError(f"expected precision {', '.join(PRECISIONS)}, got {self.precision!r}")
-        if self.threads is not None and self.threads < 1:
-            raise DeviceError(f"expected at least 1 thread, got {self.threads}")
+        if min(1 if self.threads is None else self.threads, self.streams) < 1:
+            raise DeviceError(
+                f"expected at least 1 thread and 1 stream, got {self.threads} and {self.streams}"
+            )
+
+    def for_many(self) -> "Device":
+        """The same device, for many photos at once: a core for each call, not all for one."""
+        return replace(self, streams=self.threads or cores())
 
     @property
     def on_cuda(self) -> bool:
         """Whether a GPU was asked for."""
         return self.name.startswith("cuda")
+
+
+@dataclass(frozen=True, slots=True)
+class Available:
+    """A runtime that is installed, and the devices it can use."""
+
+    name: str
+    version: str
+    devices: tuple[str, ...]  # in words: "cpu with bfloat16", "cuda"
 
 
 class Model(Protocol):
@@ -85,6 +109,10 @@ class Model(Protocol):
     @property
     def precision(self) -> str:
         """What it really computes in: "float32" or "bfloat16"."""
+
+    @property
+    def shapes(self) -> Sequence[Shape]:
+        """Of each output, in the order of the file; None for a dynamic dimension."""
 
     def __call__(self, pictures: Pictures, /) -> Outputs: ...
 
@@ -106,6 +134,21 @@ def load_model(onnx: bytes, preprocess: Preprocess, device: str | Device = "auto
     return OnnxRuntimeModel(onnx, preprocess, where)
 
 
+def available_runtimes() -> list[Available]:
+    """The runtimes installed here, with what they can really use."""
+    openvino = _openvino()
+    features = openvino.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+    cpu = "cpu with bfloat16" if "BF16" in features else "cpu"
+    found = [Available("openvino", openvino.__version__.split("-")[0], (cpu,))]
+    try:
+        import onnxruntime
+    except ImportError:
+        return found
+    providers = onnxruntime.get_available_providers()
+    devices = tuple(name.removesuffix("ExecutionProvider").lower() for name in providers)
+    return [*found, Available("onnxruntime", onnxruntime.__version__, devices)]
+
+
 def cores() -> int:
     """Processor cores this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
@@ -113,7 +156,7 @@ def cores() -> int:
 
 class OpenVinoModel:
     """A network in OpenVINO: compiled once, kept in the user's cache, one request for each thread
-    at work.
+    at work. A size of pictures that comes again and again gets a network compiled for it alone.
     """
 
     runtime = "openvino"
@@ -124,33 +167,58 @@ class OpenVinoModel:
             raise DeviceError(
                 f"OpenVINO has no {device.name}; leave the runtime at auto, or use device cpu"
             )
-        core = _openvino().Core()
-        self.precision = _cpu_precision(core, device.precision)
+        self._core = _openvino().Core()
+        self.precision = _cpu_precision(self._core, device.precision)
         settings = {
             "INFERENCE_PRECISION_HINT": {"float32": "f32", "bfloat16": "bf16"}[self.precision],
             "INFERENCE_NUM_THREADS": device.threads or cores(),
-            "PERFORMANCE_HINT": "LATENCY",
+            "NUM_STREAMS": device.streams,
         }
-        self._compiled = _compiled(core, onnx, preprocess, settings)
-        self._idle: queue.SimpleQueue[Any] = queue.SimpleQueue()
+        self._compile = partial(_compiled, self._core, onnx, preprocess, settings)
+        compiled = self._compile()
+        self.shapes = [
+            tuple(None if size.is_dynamic else size.get_length() for size in port.partial_shape)
+            for port in compiled.outputs
+        ]
+        self._any_size = _Requests(compiled)
+        self._sizes: dict[tuple[int, int], _Requests] = {}
+        self._uses: Counter[tuple[int, int]] = Counter()
+        self._fixed = not any(compiled.inputs[0].partial_shape[axis].is_dynamic for axis in (1, 2))
 
     def __call__(self, pictures: Pictures, /) -> Outputs:
-        request = self._request()
         try:
-            results = request.infer([np.ascontiguousarray(pictures)])
+            return self._requests(pictures.shape)(np.ascontiguousarray(pictures))
         except RuntimeError as error:
             raise ModelError(
                 f"the network refuses {pictures.shape} pictures: {_last_line(error)}"
             ) from error
+
+    def _requests(self, shape: Shape) -> "_Requests":
+        if self._fixed or len(shape) != 4:
+            return self._any_size
+        size = (shape[1] or 0, shape[2] or 0)
+        self._uses[size] += 1  # threads may lose a count: the next call makes up for it
+        if self._uses[size] == USES_BEFORE_OWN and len(self._sizes) < MOST_SIZES:
+            self._sizes[size] = _Requests(self._compile(size))
+        return self._sizes.get(size, self._any_size)
+
+
+class _Requests:
+    """A compiled network and its idle requests: as many as there are threads at work."""
+
+    def __init__(self, compiled: Any) -> None:
+        self._compiled = compiled
+        self._idle: queue.SimpleQueue[Any] = queue.SimpleQueue()
+
+    def __call__(self, pictures: Pictures) -> Outputs:
+        try:
+            request = self._idle.get_nowait()
+        except queue.Empty:
+            request = self._compiled.create_infer_request()
+        try:
+            return list(request.infer([pictures]).values())
         finally:
             self._idle.put(request)
-        return list(results.values())
-
-    def _request(self) -> Any:
-        try:
-            return self._idle.get_nowait()
-        except queue.Empty:
-            return self._compiled.create_infer_request()
 
 
 class OnnxRuntimeModel:
@@ -173,9 +241,17 @@ class OnnxRuntimeModel:
         self.device = device.name if device.on_cuda else "cpu"
         self._preprocess = preprocess
         self._session = _session(onnx, provider, device)
-        self._input = self._session.get_inputs()[0].name
+        names = [port.name for port in self._session.get_inputs()]
+        _one_input(names)
+        self._input = names[0]
+        self.shapes = [
+            tuple(size if isinstance(size, int) else None for size in output.shape)
+            for output in self._session.get_outputs()
+        ]
 
     def __call__(self, pictures: Pictures, /) -> Outputs:
+        if pictures.ndim != 4 or pictures.shape[3] != 3:
+            raise ModelError(f"the network refuses {pictures.shape} pictures: not (N, H, W, 3)")
         batch = _preprocessed(pictures, self._preprocess)
         try:
             results = self._session.run(None, {self._input: batch})
@@ -185,7 +261,7 @@ class OnnxRuntimeModel:
                     f"the network refuses {pictures.shape} pictures: {error}"
                 ) from error
             raise
-        return list(results)
+        return [np.asarray(result, np.float32) for result in results]
 
 
 def _openvino() -> Any:
@@ -203,9 +279,17 @@ def _cpu_precision(core: Any, wanted: str) -> str:
     return "bfloat16" if has_bfloat16 and wanted != "float32" else "float32"
 
 
-def _compiled(core: Any, onnx: bytes, preprocess: Preprocess, settings: dict[str, Any]) -> Any:
-    """The compiled network from the user's cache, or compiled now and put there."""
-    path = _cache_path(core, onnx, preprocess, settings)
+def _compiled(
+    core: Any,
+    onnx: bytes,
+    preprocess: Preprocess,
+    settings: dict[str, Any],
+    size: tuple[int, int] | None = None,
+) -> Any:
+    """The compiled network from the user's cache, or compiled now and put there; `size` (height,
+    width) is the only one it will take.
+    """
+    path = _cache_path(core, onnx, preprocess, {**settings, "size": size})
     blob = _read_blob(path)
     if blob is not None:
         try:
@@ -213,9 +297,10 @@ def _compiled(core: Any, onnx: bytes, preprocess: Preprocess, settings: dict[str
         except RuntimeError as error:  # written by another build of the same version
             log.info("compiling again, %s cannot be loaded: %s", path, _last_line(error))
     try:
-        compiled = core.compile_model(
-            _with_preprocess(core.read_model(onnx), preprocess), "CPU", settings
-        )
+        model = core.read_model(onnx)
+        if size is not None:
+            model.reshape([model.inputs[0].partial_shape[0], 3, *size])
+        compiled = core.compile_model(_with_preprocess(model, preprocess), "CPU", settings)
     except RuntimeError as error:
         raise ModelError(f"OpenVINO cannot load this network: {_last_line(error)}") from error
     _write_blob(path, compiled)
@@ -226,9 +311,7 @@ def _with_preprocess(model: Any, preprocess: Preprocess) -> Any:
     """The same network, taking (N, H, W, 3) uint8 RGB: conversion runs in the compiled graph."""
     import openvino.preprocess
 
-    if len(model.inputs) != 1:
-        names = ", ".join(port.any_name for port in model.inputs)
-        raise ModelError(f"expected a network with one input, got {len(model.inputs)}: {names}")
+    _one_input([port.any_name for port in model.inputs])
     openvino = _openvino()
     builder = openvino.preprocess.PrePostProcessor(model)
     builder.input().tensor().set_element_type(openvino.Type.u8).set_layout(openvino.Layout("NHWC"))
@@ -317,6 +400,11 @@ def _preprocessed(pictures: Pictures, preprocess: Preprocess) -> NDArray[np.floa
     ordered: Pictures = pictures[..., ::-1] if preprocess.color == "bgr" else pictures
     batch = (ordered - np.array(preprocess.mean, np.float32)) / np.array(preprocess.std, np.float32)
     return np.ascontiguousarray(batch.transpose(0, 3, 1, 2), np.float32)
+
+
+def _one_input(names: Sequence[str]) -> None:
+    if len(names) != 1:
+        raise ModelError(f"expected a network with one input, got {len(names)}: {', '.join(names)}")
 
 
 def _last_line(error: BaseException) -> str:

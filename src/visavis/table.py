@@ -11,27 +11,28 @@ import numpy as np
 from numpy.typing import NDArray
 
 from visavis.align import SIZE
-from visavis.embed import BATCH
 from visavis.errors import ImageError, OutputError
 from visavis.files import write_whole
 from visavis.image import read_image
 from visavis.recognizer import find_faces
-from visavis.types import Crops, Detector, Embedder, Embeddings
+from visavis.types import Detector, Embedder, Embeddings
 
 Columns = dict[str, NDArray[Any]]
 
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Row:
-    """One face to embed, and where it was found."""
+    """A face's embedding, and where it was found."""
 
     path: str
     box: NDArray[np.float32]  # (4,) in pixels of the photo
     score: float
-    crop: Crops  # (1, 112, 112, 3)
+    embedding: Embeddings  # (1, D)
 
 
-def photo_rows(path: Path, detect: Detector | None, *, every: bool = False) -> list[Row]:
+def embed_photo(
+    path: Path, detect: Detector | None, embed: Embedder, *, every: bool = False
+) -> list[Row]:
     """The largest face of a photo, or `every` one; without `detect` the photo is a crop already.
 
     Raises NoFaceError, ImageError naming the photo.
@@ -43,53 +44,33 @@ def photo_rows(path: Path, detect: Detector | None, *, every: bool = False) -> l
                 f"{path}: expected a {SIZE}x{SIZE} crop, got {crop.shape[1]}x{crop.shape[0]}; "
                 "without --aligned it is found and aligned"
             )
-        return [Row(str(path), np.array([0, 0, SIZE, SIZE], np.float32), 1.0, crop[None])]
+        return [Row(str(path), np.array([0, 0, SIZE, SIZE], np.float32), 1.0, embed(crop[None]))]
     photo = find_faces(detect, path)
     photo.choose(1)  # raises where there is none
     wanted = range(len(photo.faces) if every else 1)
+    embeddings = embed(np.concatenate([photo.crop(row) for row in wanted]))
     return [
-        Row(str(path), photo.faces[row].box, photo.faces[row].score, photo.crop(row))
+        Row(str(path), photo.faces[row].box, photo.faces[row].score, embeddings[row : row + 1])
         for row in wanted
     ]
 
 
-class EmbeddingTable:
-    """Rows in, embedded a batch at a time; a file out."""
+def write_table(path: Path, rows: Sequence[Row], embed: Embedder) -> None:
+    """Write embeddings with path, box and score each; .npy holds the embeddings alone.
 
-    def __init__(self, embed: Embedder) -> None:
-        self.embed = embed
-        self._rows: list[tuple[str, NDArray[np.float32], float]] = []
-        self._waiting: list[Crops] = []
-        self._embeddings: list[Embeddings] = [np.empty((0, embed.dim), np.float32)]
-
-    def add(self, rows: Sequence[Row]) -> None:
-        """Take rows; embed when a batch is full."""
-        for row in rows:
-            self._rows.append((row.path, row.box, row.score))
-            self._waiting.append(row.crop)
-        if len(self._waiting) >= BATCH:
-            self._flush()
-
-    def write(self, path: Path) -> int:
-        """Write all rows: the number of them. Raises OutputError where that is not possible."""
-        self._flush()
-        embeddings = np.concatenate(self._embeddings)
-        paths, boxes, scores = zip(*self._rows, strict=True) if self._rows else ((), (), ())
-        columns = {
-            "paths": np.array(paths, np.str_),
-            "boxes": np.array(boxes, np.float32).reshape(-1, 4),
-            "scores": np.array(scores, np.float32),
-            "model": np.array(self.embed.model),
-        }
-        buffer = BytesIO()
-        WRITERS[path.suffix](buffer, embeddings, columns)
-        write_whole(path, buffer.getvalue())
-        return len(embeddings)
-
-    def _flush(self) -> None:
-        if self._waiting:
-            self._embeddings.append(self.embed(np.concatenate(self._waiting)))
-            self._waiting.clear()
+    The file is whole or not there at all. Raises OutputError where it cannot be written.
+    """
+    nothing = np.empty((0, embed.dim), np.float32)
+    columns = {
+        "paths": np.array([row.path for row in rows], np.str_),
+        "boxes": np.array([row.box for row in rows], np.float32).reshape(-1, 4),
+        "scores": np.array([row.score for row in rows], np.float32),
+        "model": np.array(embed.model),
+    }
+    buffer = BytesIO()
+    embeddings = np.concatenate([nothing, *(row.embedding for row in rows)])
+    WRITERS[path.suffix](buffer, embeddings, columns)
+    write_whole(path, buffer.getvalue())
 
 
 def check_writable(path: Path) -> None:
@@ -109,7 +90,7 @@ def _write_npy(file: IO[bytes], embeddings: Embeddings, columns: Columns) -> Non
 
 
 def _write_npz(file: IO[bytes], embeddings: Embeddings, columns: Columns) -> None:
-    np.savez(file, allow_pickle=False, embeddings=embeddings, **columns)
+    np.savez(file, embeddings=embeddings, **columns)  # type: ignore[arg-type]
 
 
 def _write_parquet(file: IO[bytes], embeddings: Embeddings, columns: Columns) -> None:

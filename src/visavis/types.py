@@ -27,6 +27,11 @@ class Face:
         width, height = self.box[2:] - self.box[:2]
         return float(width * height)
 
+    @property
+    def has_landmarks(self) -> bool:
+        """Whether the detector gave any: some find boxes alone."""
+        return bool(np.isfinite(self.landmarks).all())
+
     def scaled(self, x: float, y: float) -> "Face":
         """The same face in a picture `x` times as wide and `y` times as high."""
         factor = np.array([x, y], np.float32)

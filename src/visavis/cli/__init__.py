@@ -11,6 +11,7 @@ import typer
 
 from visavis.cli.calibrate import calibrate
 from visavis.cli.detect import detect
+from visavis.cli.doctor import doctor
 from visavis.cli.embed import embed
 from visavis.cli.evaluate import evaluate
 from visavis.cli.pack import pack
@@ -30,6 +31,7 @@ app.command()(embed)
 app.command(name="predict", hidden=True)(embed)
 app.command()(evaluate)
 app.command()(calibrate)
+app.command()(doctor)
 app.add_typer(pack, name="pack")
 
 

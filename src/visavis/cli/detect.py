@@ -2,11 +2,15 @@
 
 import os
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from visavis.cli import options
+
+if TYPE_CHECKING:
+    from visavis.quality import Quality
+    from visavis.recognizer import PhotoFaces
 
 
 def detect(
@@ -27,34 +31,39 @@ def detect(
     json: options.Json = False,
 ) -> None:
     """Find the faces in photos: boxes, five points, quality."""
+    from visavis.batch import in_order
     from visavis.cli import words
+    from visavis.cli.pictures import faces_picture
     from visavis.dataset import find_photos
     from visavis.detect import load_detector
+    from visavis.draw import write_image
     from visavis.errors import VisavisError
     from visavis.pack import load_pack
     from visavis.recognizer import MAX_SIDE, find_faces
 
-    where = options.device_of(device, precision, runtime)
+    where = options.device_of(device, precision, runtime).for_many()
     detector = load_detector(load_pack(pack), device=where, min_score=min_score, tiled=tiled)
     paths = find_photos(images)
     found: list[dict[str, Any]] = []
     failures = options.Failures()
-    for path in options.progress(paths, total=len(paths), label="detecting"):
-        try:
-            photo = find_faces(detector, path, max_side=None if tiled else MAX_SIDE)
-            qualities = [photo.quality(row) for row in range(len(photo.faces))]
-        except VisavisError as error:
-            failures.add(path, error)
-            continue
-        if draw:
-            from visavis.cli.pictures import faces_picture
-            from visavis.draw import write_image
 
+    def work(path: Path) -> "tuple[PhotoFaces, list[Quality | None]]":
+        photo = find_faces(detector, path, max_side=None if tiled else MAX_SIDE)
+        if draw:
             write_image(draw / f"{_below(path, paths)}.png", faces_picture(photo))
-        if json:
-            found.append(words.faces_json(photo, qualities))
+        return photo, [
+            photo.quality(row) if face.has_landmarks else None
+            for row, face in enumerate(photo.faces)
+        ]
+
+    answers = in_order(work, paths, workers=options.workers())
+    for path, answer in options.progress(answers, total=len(paths), label="detecting"):
+        if isinstance(answer, VisavisError):
+            failures.add(path, answer)
+        elif json:
+            found.append(words.faces_json(*answer))
         else:
-            print("\n".join(words.faces_words(photo, qualities)))
+            print("\n".join(words.faces_words(*answer)))
     if json:
         options.print_json({"images": found, "errors": failures.items})
     failures.exit(len(paths))

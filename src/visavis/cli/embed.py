@@ -27,29 +27,36 @@ def embed(
     json: options.Json = False,
 ) -> None:
     """Write an embedding for the face in each photo."""
+    from visavis.batch import in_order
     from visavis.dataset import find_photos
     from visavis.detect import load_detector
     from visavis.embed import load_embedder
     from visavis.errors import VisavisError
     from visavis.pack import load_pack
-    from visavis.table import EmbeddingTable, check_writable, photo_rows
+    from visavis.table import Row, check_writable, embed_photo, write_table
 
     check_writable(out)
-    where = options.device_of(device, precision, runtime)
+    where = options.device_of(device, precision, runtime).for_many()
     files = load_pack(pack)
-    table = EmbeddingTable(load_embedder(files, device=where, flip=flip))
+    embedder = load_embedder(files, device=where, flip=flip)
     detector = None if aligned else load_detector(files, device=where)
     paths = find_photos(sources)
+    rows: list[Row] = []
     failures = options.Failures()
-    for path in options.progress(paths, total=len(paths), label="embedding"):
-        try:
-            table.add(photo_rows(path, detector, every=every))
-        except VisavisError as error:
-            failures.add(path, error)
-    faces = table.write(out)
-    summary = {"out": str(out), "faces": faces, "dim": table.embed.dim, "model": table.embed.model}
+    answers = in_order(
+        lambda path: embed_photo(path, detector, embedder, every=every),
+        paths,
+        workers=options.workers(),
+    )
+    for path, answer in options.progress(answers, total=len(paths), label="embedding"):
+        if isinstance(answer, VisavisError):
+            failures.add(path, answer)
+        else:
+            rows += answer
+    write_table(out, rows, embedder)
+    summary = {"out": str(out), "faces": len(rows), "dim": embedder.dim, "model": embedder.model}
     if json:
         options.print_json({**summary, "errors": failures.items})
     else:
-        print(f"{faces} embeddings of {table.embed.dim} numbers ({table.embed.model}): {out}")
+        print(f"{len(rows)} embeddings of {embedder.dim} numbers ({embedder.model}): {out}")
     failures.exit(len(paths))

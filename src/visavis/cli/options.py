@@ -39,7 +39,7 @@ class Runtime(StrEnum):
 
 
 PrecisionName = Annotated[
-    Precision, typer.Option("--precision", help="auto: bfloat16 where the CPU has it.")
+    Precision, typer.Option("--precision", help="auto: bfloat16 to embed, where the CPU has it.")
 ]
 RuntimeName = Annotated[
     Runtime, typer.Option("--runtime", help="auto: OpenVINO on a CPU, ONNX Runtime on CUDA.")
@@ -74,6 +74,13 @@ def device_of(name: str, precision: Precision, runtime: Runtime) -> "Device":
 def print_json(document: Any) -> None:
     """One JSON document on stdout."""
     print(json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False))
+
+
+def workers() -> int:
+    """Photos in work at once: two for each core, so that one can decode while another infers."""
+    from visavis.runtime import cores
+
+    return 2 * cores()
 
 
 def progress(items: Iterable[T], *, total: int, label: str) -> Iterator[T]:

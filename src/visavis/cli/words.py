@@ -15,7 +15,7 @@ def face_json(face: Face) -> dict[str, Any]:
     """A face in pixels of its photo."""
     return {
         "box": [round(float(value), 1) for value in face.box],
-        "landmarks": [[round(float(value), 1) for value in point] for point in face.landmarks],
+        "landmarks": face.landmarks.round(1).tolist() if face.has_landmarks else None,
         "score": round(face.score, 4),
     }
 
@@ -97,22 +97,22 @@ def count_words(number: int) -> str:
     return f"{number / 1e6:.1f} million" if number >= 1e6 else f"{number:,}"
 
 
-def faces_json(photo: PhotoFaces, qualities: list[Quality]) -> dict[str, Any]:
+def faces_json(photo: PhotoFaces, qualities: list[Quality | None]) -> dict[str, Any]:
     """A photo's entry in `detect --json`."""
     faces = [
-        {**face_json(face), "quality": quality_json(quality)}
+        {**face_json(face), "quality": quality and quality_json(quality)}
         for face, quality in zip(photo.faces, qualities, strict=True)
     ]
     return {"path": photo.name, "width": photo.width, "height": photo.height, "faces": faces}
 
 
-def faces_words(photo: PhotoFaces, qualities: list[Quality]) -> list[str]:
+def faces_words(photo: PhotoFaces, qualities: list[Quality | None]) -> list[str]:
     """A photo's faces: a line for the photo, a line for each face."""
     count = len(photo.faces)
     lines = [f"{photo.name}: {count} face{'' if count == 1 else 's'}"]
     for number, (face, quality) in enumerate(zip(photo.faces, qualities, strict=True), start=1):
         left, top, right, bottom = (round(float(value)) for value in face.box)
-        reasons = f" · {', '.join(quality.reasons)}" if quality.reasons else ""
+        reasons = f" · {', '.join(quality.reasons)}" if quality and quality.reasons else ""
         lines.append(
             f"  {number:>3}  {right - left}x{bottom - top} at {left},{top} · "
             f"score {face.score:.2f}{reasons}"

