@@ -2,17 +2,31 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 PHOTOS := build/photos
+NAMES := obama.jpg obama2.jpg obama3.jpg obama_partial_face.jpg biden.jpg
+FUZZ_RUNS ?= 100000
 
-.PHONY: try test check photos clean
+.PHONY: try test test-all prove check photos peers clean
 
 try: $(BIN)/visavis $(PHOTOS)/obama.jpg  ## set up, and compare two photos
 	$(BIN)/visavis verify $(PHOTOS)/obama.jpg $(PHOTOS)/obama2.jpg --draw build/verify.png
-	-$(BIN)/visavis verify $(PHOTOS)/obama.jpg $(PHOTOS)/biden.jpg
+	$(BIN)/visavis verify $(PHOTOS)/obama.jpg $(PHOTOS)/biden.jpg || [ $$? -eq 1 ]
 	@echo
 	@echo 'Now yours:  $(BIN)/visavis verify YOUR_A.jpg YOUR_B.jpg'
 
 test: build/test-ready photos check  ## everything quick, from nothing but Python
 	$(BIN)/pytest -m 'not slow'
+
+test-all: build/all-ready photos check  ## extras, peers and the slow tests too
+	$(BIN)/pytest
+	$(BIN)/python tests/fuzz_image.py -runs=$(FUZZ_RUNS) tests/corpus/image
+	$(BIN)/python tests/fuzz_manifest.py -runs=$(FUZZ_RUNS) tests/corpus/manifest
+
+prove: build/all-ready photos  ## full counts, by hand: hours; figures go to docs/experiments.md
+	VISAVIS_SHARE=1 $(BIN)/pytest
+	$(BIN)/python tests/fuzz_image.py -runs=2000000 tests/corpus/image
+	$(BIN)/python tests/fuzz_manifest.py -runs=2000000 tests/corpus/manifest
+
+peers: build/all-ready  ## what the benchmarks race against
 
 check: build/test-ready  ## style and types
 	$(BIN)/ruff check .
@@ -36,11 +50,21 @@ build/test-ready: $(BIN)/visavis
 	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[dev]'
 	@mkdir -p build && touch $@
 
+# insightface without its dependencies: its opencv-python would overwrite the headless one.
+build/all-ready: build/test-ready
+	@command -v strace >/dev/null || \
+	  { apt-get update -qq && apt-get install -qq -y --no-install-recommends strace; } || \
+	  echo 'strace is missing (apt-get install strace): tests that need it will skip'
+	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[ort,parquet]' atheris
+	$(BIN)/pip install --quiet --constraint constraints.txt --no-deps insightface==2.1
+	$(BIN)/pip install --quiet --constraint constraints.txt requests tqdm scikit-image scipy
+	@touch $@
+
 $(PHOTOS)/obama.jpg: $(BIN)/pip
 	@mkdir -p $(PHOTOS)
 	$(BIN)/pip download --quiet --no-deps --no-binary :all: --dest build face_recognition==1.3.0
 	tar -xzf build/face_recognition-1.3.0.tar.gz -C $(PHOTOS) --strip-components=3 \
-	  --wildcards 'face_recognition-1.3.0/tests/test_images/*'
+	  $(addprefix face_recognition-1.3.0/tests/test_images/,$(NAMES))
 	@touch $@
 
 clean:

@@ -19,6 +19,8 @@ import warnings
 from collections.abc import Callable
 from pathlib import Path
 
+os.environ["ORT_DISABLE_TELEMETRY"] = "1"  # before insightface loads onnxruntime, which reports
+
 import cv2
 import insightface
 import numpy as np

@@ -1,24 +1,35 @@
 """Where tests find their data, and what they share. Absent data skips a test, with the reason."""
 
 import os
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from visavis.decide import Calibration, OperatingPoint
+from visavis.gallery import Gallery
 from visavis.pack import Pack, load_pack
 from visavis.recognizer import Recognizer
 
 ROOT = Path(__file__).parent.parent
+SHARE = float(os.environ.get("VISAVIS_SHARE", "0.05"))  # of the full counts; make prove sets 1
+
+
+def share(count: int) -> int:
+    """This run's part of a full count, rounded, at least 1."""
+    return max(1, round(count * SHARE))
 
 
 @pytest.fixture(scope="session", autouse=True)
 def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A cache and a data folder of the tests' own, empty when they start."""
     home = tmp_path_factory.mktemp("home")
+    os.environ["ORT_DISABLE_TELEMETRY"] = "1"  # some tests load onnxruntime before visavis does
     os.environ["XDG_CACHE_HOME"] = str(home / "cache")
     os.environ["XDG_DATA_HOME"] = str(home / "data")
+    os.environ["XDG_CONFIG_HOME"] = str(home / "config")
     return home / "cache"
 
 
@@ -50,6 +61,29 @@ def pack(cache: Path) -> Pack:
 def recognizer(cache: Path) -> Recognizer:
     """The default pack's models, loaded once."""
     return Recognizer.load()
+
+
+@pytest.fixture
+def run(monkeypatch, capfd):
+    """Run a command line in this process: (exit code, stdout, stderr)."""
+    from visavis import cli  # slow to load, and most tests need none
+
+    def call(*words: object) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["visavis", *map(str, words)])
+        with pytest.raises(SystemExit) as stopped:
+            cli.main()
+        printed = capfd.readouterr()
+        return stopped.value.code or 0, printed.out, printed.err
+
+    return call
+
+
+@pytest.fixture
+def gallery(cache, tmp_path, caplog) -> Iterator[Gallery]:
+    """A new gallery, empty; its key is in the tests' own configuration folder."""
+    people = Gallery(tmp_path / "gallery")
+    yield people
+    people.close()
 
 
 @pytest.fixture

@@ -11,24 +11,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from visavis import cli
 from visavis.pack import Pack
 
 pytestmark = pytest.mark.pack
-
-
-@pytest.fixture
-def run(monkeypatch, capsys):
-    """Run a command line in this process: (exit code, stdout, stderr)."""
-
-    def call(*words: object) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["visavis", *map(str, words)])
-        with pytest.raises(SystemExit) as stopped:
-            cli.main()
-        printed = capsys.readouterr()
-        return stopped.value.code or 0, printed.out, printed.err
-
-    return call
 
 
 def png_header(width: int, height: int) -> bytes:

@@ -28,11 +28,13 @@ if TYPE_CHECKING:
     from visavis.detect import load_detector
     from visavis.draw import draw_faces, write_image
     from visavis.embed import load_embedder
+    from visavis.enrollment import Candidate, Enrolled, enroll
     from visavis.errors import VisavisError
+    from visavis.gallery import Gallery, Person
     from visavis.image import Limits, read_image
     from visavis.pack import load_pack
     from visavis.quality import Quality, assess
-    from visavis.recognizer import PhotoFaces, Recognizer, Verification
+    from visavis.recognizer import Identification, PhotoFaces, Recognizer, Verification
     from visavis.runtime import Device
     from visavis.types import Crops, Detector, Embedder, Embeddings, Face, Image
 
@@ -53,11 +55,13 @@ _MODULES = {
     "detect": ("load_detector",),
     "draw": ("draw_faces", "write_image"),
     "embed": ("load_embedder",),
+    "enrollment": ("Candidate", "Enrolled", "enroll"),
     "errors": ("VisavisError",),
+    "gallery": ("Gallery", "Person"),
     "image": ("Limits", "read_image"),
     "pack": ("load_pack",),
     "quality": ("Quality", "assess"),
-    "recognizer": ("PhotoFaces", "Recognizer", "Verification"),
+    "recognizer": ("Identification", "PhotoFaces", "Recognizer", "Verification"),
     "runtime": ("Device",),
     "types": ("Crops", "Detector", "Embedder", "Embeddings", "Face", "Image"),
 }
@@ -65,16 +69,21 @@ _HOME = {name: module for module, names in _MODULES.items() for name in names}
 
 __all__ = [
     "Calibration",
+    "Candidate",
     "Crops",
     "Decision",
     "Detector",
     "Device",
     "Embedder",
     "Embeddings",
+    "Enrolled",
     "Face",
+    "Gallery",
+    "Identification",
     "Image",
     "Limits",
     "OperatingPoint",
+    "Person",
     "PhotoFaces",
     "Policy",
     "Quality",
@@ -85,6 +94,7 @@ __all__ = [
     "assess",
     "decide",
     "draw_faces",
+    "enroll",
     "load_calibration",
     "load_detector",
     "load_embedder",

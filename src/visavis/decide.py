@@ -11,6 +11,7 @@ from visavis.pack.manifest import Pack
 
 # False match rates by name: of so many pairs of strangers one may pass.
 POLICIES = {"convenience": 1e-3, "standard": 1e-4, "strict": 1e-5}
+LEAST_RATE = 1e-15  # no data set has as many pairs as it takes to show less
 REVIEW_FACTOR = (
     10  # what is no match, but would be at ten times the rate, is for a person to look at
 )
@@ -35,6 +36,7 @@ class Policy:
 
     match: OperatingPoint
     review: OperatingPoint
+    supported: bool = True  # whether the data shows the rate asked for; else nothing is a match
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +86,18 @@ class Calibration:
                 ) from None
         return Policy(self.at(rate), self.at(min(REVIEW_FACTOR * rate, 0.5)))
 
+    def search_policy(self, rate: float) -> Policy:
+        """The policy for a search, `rate` for each comparison; the strictest where that cannot be
+        shown, and then nothing is more than a review.
+        """
+        strictest = min(self.points, key=lambda point: point.false_match_rate_upper)
+
+        def within(rate: float) -> OperatingPoint | None:
+            return next((p for p in self.points if p.false_match_rate_upper <= rate), None)
+
+        match, review = within(rate), within(REVIEW_FACTOR * rate)
+        return Policy(match or strictest, review or strictest, supported=match is not None)
+
     def false_match_rate(self, similarity: float) -> float:
         """The upper bound of the rate at which strangers reach `similarity`: the next looser
         point's.
@@ -111,7 +125,7 @@ def decide(similarity: float, policy: Policy, *, comparisons: int = 1) -> Decisi
     """Match at or above the policy's threshold; below it review or no match."""
     outcome: Outcome = "no_match"
     if similarity >= policy.match.threshold:
-        outcome = "match"
+        outcome = "match" if policy.supported else "review"
     elif similarity >= policy.review.threshold:
         outcome = "review"
     return Decision(outcome, similarity, policy, comparisons)
@@ -150,4 +164,14 @@ def _parsed(data: bytes, source: str) -> Calibration:
     thresholds = [point.threshold for point in calibration.points]
     if not thresholds or thresholds != sorted(thresholds):
         raise CalibrationError(f"{source}: expected points in order of threshold, at least one")
+    for point in calibration.points:
+        if not LEAST_RATE <= point.false_match_rate_upper <= 1:
+            raise CalibrationError(
+                f"{source}: expected false_match_rate_upper from {LEAST_RATE:g} to 1, "
+                f"got {point.false_match_rate_upper:g}"
+            )
+        if not 0 <= point.false_match_rate <= 1 or not 0 <= point.false_non_match_rate <= 1:
+            raise CalibrationError(
+                f"{source}: expected rates from 0 to 1 at the threshold {point.threshold:g}"
+            )
     return calibration

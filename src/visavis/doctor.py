@@ -18,7 +18,8 @@ from visavis.align import ARCFACE_112, align
 from visavis.compare import similarity
 from visavis.detect import detector_device, load_detector
 from visavis.embed import load_embedder
-from visavis.errors import VisavisError
+from visavis.errors import DeviceError, VisavisError
+from visavis.gallery.schema import journal_mode
 from visavis.image import read_image
 from visavis.pack import load_pack
 from visavis.pack.manifest import DetectorSpec, EmbedderSpec
@@ -27,7 +28,9 @@ from visavis.types import Face, Image
 
 State = Literal["ok", "missing", "error"]
 
-PACKAGES = "visavis numpy opencv-python-headless pillow onnx openvino pydantic".split()
+PACKAGES = """
+visavis numpy opencv-python-headless pillow onnx openvino pydantic sqlalchemy cryptography
+""".split()
 # Extra, a module it brings, and what for.
 EXTRAS = (
     ("ort", "onnxruntime", "ONNX Runtime on a CPU"),
@@ -70,8 +73,9 @@ class Examination:
 
 def examine(pack: str = "default", device: str | Device = "auto") -> Examination:
     """Look at the versions, runtimes, models and speed of this installation."""
-    checks = [_python(), *map(_package, PACKAGES), _runtimes_apart(), *_runtimes(), *_extras()]
-    checks.append(Check("sqlite", "ok", sqlite3.sqlite_version))
+    runtimes = _runtimes()
+    checks = [_python(), *map(_package, PACKAGES), _runtimes_apart(), *runtimes, *_extras(runtimes)]
+    checks.append(Check("sqlite", "ok", f"{sqlite3.sqlite_version}, {journal_mode()} journal"))
     models, stages = _models(pack, device)
     return Examination((*checks, *models), stages)
 
@@ -99,19 +103,22 @@ def _runtimes_apart() -> Check:
 
 
 def _runtimes() -> list[Check]:
-    return [
-        Check(found.name, "ok", f"{found.version}: {', '.join(found.devices)}")
-        for found in available_runtimes()
-    ]
+    try:
+        return [
+            Check(found.name, "ok", f"{found.version}: {', '.join(found.devices)}")
+            for found in available_runtimes()
+        ]
+    except DeviceError as error:
+        return [Check("runtimes", "error", str(error))]
 
 
-def _extras() -> list[Check]:
+def _extras(runtimes: list[Check]) -> list[Check]:
     checks = [
         Check(f"extra {extra}", "missing", f"for {purpose}", f"pip install '.[{extra}]'")
         for extra, module, purpose in EXTRAS
         if find_spec(module) is None
     ]
-    if not any("cuda" in device for found in available_runtimes() for device in found.devices):
+    if not any(check.state == "ok" and "cuda" in check.found for check in runtimes):
         found = "no CUDA device is usable"
         checks.append(
             Check("extra cuda", "missing", found, "docs/install.md says what a GPU needs")

@@ -9,7 +9,7 @@ import numpy as np
 from PIL import Image as Pillow
 from PIL import ImageDraw, ImageFont
 
-from visavis.errors import OutputError
+from visavis.errors import LandmarkError, OutputError
 from visavis.files import write_whole
 from visavis.image import check_image
 from visavis.types import Face, Image
@@ -29,14 +29,17 @@ def draw_faces(
     *,
     colors: Sequence[tuple[int, int, int]] | None = None,
 ) -> Image:
-    """The picture with a box, five points and a label for each face; faces in its pixels."""
+    """The picture with a box, five points and a label for each face; faces in its pixels.
+
+    Raises LandmarkError for a box that is not finite.
+    """
     canvas = Pillow.fromarray(check_image(image))
     brush = ImageDraw.Draw(canvas)
     unit = max(canvas.size) / 400  # a line's width
     font = ImageFont.load_default(max(12.0, 9 * unit))
     tints = colors or [BLUE] * len(faces)
     for face, label, tint in zip(faces, labels, tints, strict=True):
-        left, top, right, bottom = (float(value) for value in face.box)
+        left, top, right, bottom = _corners(face, canvas.size)
         brush.rectangle((left, top, right, bottom), outline=tint, width=max(2, round(unit)))
         for x, y in face.landmarks if face.has_landmarks else ():
             brush.ellipse((x - unit, y - unit, x + unit, y + unit), fill=tint)
@@ -80,6 +83,14 @@ def write_image(path: Path, image: Image) -> None:
     except OSError as error:
         raise OutputError(f"{path.parent}: cannot make this folder: {error.strerror}") from error
     write_whole(path, buffer.getvalue())
+
+
+def _corners(face: Face, size: tuple[int, int]) -> list[float]:
+    """The box, right side up and not far beyond the picture: drawing takes time by the pixel."""
+    if not np.isfinite(face.box).all():
+        raise LandmarkError(f"expected a finite box, got {face.box.tolist()}")
+    box = np.sort(face.box.reshape(2, 2), axis=0).clip(-max(size), 2 * max(size))
+    return [float(value) for value in box.ravel()]
 
 
 def _tag(

@@ -27,8 +27,8 @@ class ModelEmbedder:
         """(N, 112, 112, 3) uint8 RGB crops to (N, dim) float32 unit rows; with flip, mirrored crops
         add in.
 
-        Raises ImageError for other crops, ModelError where the network answers with NaN or another
-        shape.
+        Raises ImageError for other crops, ModelError where the network answers with another shape,
+        EmbeddingError where with NaN.
         """
         if crops.ndim != 4 or crops.shape[3] != 3 or crops.dtype != np.uint8:
             raise ImageError(
@@ -45,12 +45,13 @@ class ModelEmbedder:
         return unit(sums)
 
     def _raw(self, crops: Crops) -> NDArray[np.float32]:
-        (raw,) = self.network(np.ascontiguousarray(crops))
-        if raw.shape != (len(crops), self.dim):
+        outputs = self.network(np.ascontiguousarray(crops))
+        if [raw.shape for raw in outputs] != [(len(crops), self.dim)]:
+            shapes = " and ".join(str(raw.shape) for raw in outputs) or "no output"
             raise ModelError(
-                f"{self.model}: expected ({len(crops)}, {self.dim}) embeddings, got {raw.shape}"
+                f"{self.model}: expected ({len(crops)}, {self.dim}) embeddings, got {shapes}"
             )
-        return raw
+        return outputs[0]
 
 
 def load_embedder(pack: Pack, *, device: str | Device = "auto", flip: bool = True) -> Embedder:
@@ -66,7 +67,8 @@ def load_embedder(pack: Pack, *, device: str | Device = "auto", flip: bool = Tru
 
 def unit(rows: NDArray[np.float32]) -> Embeddings:
     """Rows (N, D) scaled to length 1. Raises EmbeddingError for a zero or NaN row."""
-    lengths = np.linalg.norm(rows, axis=1, keepdims=True)
+    # In float64: squares of numbers that float32 holds may be more or less than it can hold.
+    lengths = np.linalg.norm(rows.astype(np.float64), axis=1, keepdims=True)
     bad = np.flatnonzero(~(np.isfinite(lengths[:, 0]) & (lengths[:, 0] > 0)))
     if bad.size:
         raise EmbeddingError(

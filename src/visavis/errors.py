@@ -12,6 +12,9 @@ VisavisError
 ├── DeviceError          a device, runtime or precision that is not to be had here
 ├── MismatchError        two things made by different models, which cannot be compared
 ├── CalibrationError     an error rate that the calibration's data cannot support
+├── GalleryError         a gallery that is missing, damaged, full, locked, or of a newer version
+├── GalleryKeyError      a gallery's key that is missing, or another's
+├── PersonError          nobody, or several, of that name; or a name that cannot be
 ├── DatasetError         a data set that is missing a file, or a list that cannot be read
 └── OutputError          a result that cannot be written where it was asked for
 """
@@ -59,6 +62,18 @@ class MismatchError(VisavisError):
 
 class CalibrationError(VisavisError):
     """An error rate that the calibration's data cannot support."""
+
+
+class GalleryError(VisavisError):
+    """A gallery that is missing, damaged, full, locked, or of a newer version."""
+
+
+class GalleryKeyError(VisavisError):
+    """A gallery's key that is missing, or another's."""
+
+
+class PersonError(VisavisError):
+    """Nobody, or several people, of that name; or a name that cannot be."""
 
 
 class DatasetError(VisavisError):

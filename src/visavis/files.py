@@ -20,6 +20,7 @@ def write_whole(path: Path, *parts: bytes) -> None:
         staging.chmod(0o644)  # a temporary file is its owner's alone
         os.replace(staging, path)
     except OSError as error:
-        if staging is not None:
-            staging.unlink(missing_ok=True)
         raise OutputError(f"{path}: cannot write: {error.strerror or error}") from error
+    finally:
+        if staging is not None:
+            staging.unlink(missing_ok=True)  # there still where writing failed or was interrupted

@@ -5,6 +5,7 @@ in. The header is read first: a picture over a limit is refused before one pixel
 """
 
 import os
+import re
 import stat
 import struct
 import zlib
@@ -35,10 +36,16 @@ FORMATS: tuple[tuple[bytes, Callable[[IO[bytes]], ImageFile.ImageFile]], ...] = 
 # What those plugins raise on a damaged file; all of it means "this is no usable picture".
 FAULTS = (
     OSError, SyntaxError, ValueError, TypeError, KeyError, IndexError, EOFError, OverflowError,
-    struct.error, zlib.error,
+    struct.error, zlib.error, Pillow.DecompressionBombError,  # WebP has a limit of its own
 )  # fmt: skip
 EXIF_ORIENTATION = 0x0112
 GREY = 128  # what shows through transparent pixels
+# Far beyond any camera or editor: a file of more is made to keep its reader busy.
+MOST_BLOCKS = 20_000  # chunks of a PNG; segments and filling bytes of a JPEG before its pixels
+MOST_SCANS = 100  # of a progressive JPEG, each a pass over all pixels; usual are 10
+PIXELS_IN_A_BYTE = 512  # of a JPEG: Huffman's code takes a bit at least for each block of 8x8
+SEGMENT = re.compile(rb"\xff([\x02-\xcf\xd9-\xfe])")  # markers that a length follows, or the end
+START_OF_SCAN, END = 0xDA, 0xD9
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +116,10 @@ def open_photo(source: Source, *, limits: Limits = LIMITS) -> Photo:
             f"{name}: {width}x{height} pixels, the limit is {limits.side} a side "
             f"and {limits.pixels / 1e6:.0f} megapixels; shrink it first"
         )
+    if data.startswith(FORMATS[0][0]) and width * height > PIXELS_IN_A_BYTE * len(data):
+        raise ImageError(
+            f"{name}: {width}x{height} pixels do not fit in {len(data)} bytes: is the file whole?"
+        )
     return Photo(name, data, *((height, width) if turned else (width, height)))
 
 
@@ -169,20 +180,38 @@ def _file_bytes(path: Path, limits: Limits) -> bytes:
 def _open(data: bytes) -> ImageFile.ImageFile:
     for magic, plugin in FORMATS:
         if data.startswith(magic):
+            if plugin is JpegImagePlugin.JpegImageFile:
+                _check_jpeg(data)
+            if plugin is not PngImagePlugin.PngImageFile:
+                return plugin(BytesIO(data))
+            exif = _png_exif(data)
             picture = plugin(BytesIO(data))
-            if plugin is PngImagePlugin.PngImageFile:
-                # Set, even to None: else Pillow decodes every pixel to look behind them for EXIF.
-                picture.info.setdefault("exif", _png_exif(data))
+            # Set, even to None: else Pillow decodes every pixel to look behind them for EXIF.
+            picture.info.setdefault("exif", exif)
             return picture
     raise ValueError(f"the first bytes are {data[:8]!r}")
+
+
+def _check_jpeg(data: bytes) -> None:
+    """Refuse a JPEG of so many segments or scans that reading it would take minutes."""
+    start, blocks, scans = 2, 0, 0
+    while (marker := SEGMENT.search(data, start)) and marker[1][0] != END:
+        blocks += 0 if scans else 1 + marker.start() - start
+        scans += marker[1][0] == START_OF_SCAN
+        if scans > MOST_SCANS or blocks > MOST_BLOCKS:
+            raise ValueError(f"over {MOST_SCANS} scans, or over {MOST_BLOCKS} segments")
+        start = marker.end() + int.from_bytes(data[marker.end() : marker.end() + 2], "big")
 
 
 def _png_exif(data: bytes) -> bytes | None:
     """A PNG's EXIF block, wherever it stands. Checks the sums of all blocks: Pillow skips the
     pixels'.
     """
-    start, kind, exif = 8, b"", None
+    start, kind, exif, chunks = 8, b"", None, 0
     while kind != b"IEND":
+        chunks += 1
+        if chunks > MOST_BLOCKS:
+            raise ValueError(f"over {MOST_BLOCKS} chunks")
         end = start + 8 + int.from_bytes(data[start : start + 4], "big")
         kind, block = data[start + 4 : start + 8], data[start + 4 : end]
         if data[end : end + 4] != zlib.crc32(block).to_bytes(4, "big"):
@@ -213,7 +242,7 @@ def _rgb(picture: Pillow.Image) -> Image:
         layer = picture.convert("RGBA")
         ground = Pillow.new("RGBA", layer.size, (GREY, GREY, GREY, 255))
         picture = Pillow.alpha_composite(ground, layer)
-    return np.asarray(picture.convert("RGB"))
+    return np.asarray(picture if picture.mode == "RGB" else picture.convert("RGB"))
 
 
 def _upright(pixels: Image, orientation: int) -> Image:

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from visavis.align import ARCFACE_112
+from visavis.errors import LandmarkError
 from visavis.types import Face, Image
 
 # How far eyes, nose and mouth corners stand out of the plane of the eyes, in units of the template:
@@ -66,8 +67,13 @@ def assess(
     face: Face, crop: Image, width: int, height: int, floor: QualityFloor = FLOOR
 ) -> Quality:
     """Measure one face, its (112, 112, 3) crop, and how it lies in a picture of `width` x `height`
-    pixels.
+    pixels. Raises LandmarkError for a box or landmarks that are not finite.
     """
+    if not (np.isfinite(face.box).all() and face.has_landmarks):
+        raise LandmarkError(
+            f"expected a finite box and landmarks, got {face.box.tolist()} "
+            f"and {face.landmarks.tolist()}"
+        )
     grey = cv2.cvtColor(crop, cv2.COLOR_RGB2GRAY)
     yaw, pitch, roll = pose(face.landmarks)
     inside = _inside(face, width, height)

@@ -5,13 +5,21 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from visavis.align import SIZE, align
 from visavis.compare import similarity
-from visavis.decide import Calibration, Decision, decide, load_calibration
+from visavis.decide import Calibration, Decision, Policy, decide, load_calibration
 from visavis.detect import load_detector
 from visavis.embed import load_embedder
-from visavis.errors import AmbiguousFaceError, MismatchError, NoFaceError
+from visavis.errors import (
+    AmbiguousFaceError,
+    CalibrationError,
+    MismatchError,
+    NoFaceError,
+    PersonError,
+)
+from visavis.gallery import Gallery, Person, exact
 from visavis.image import Photo, Source, check_image, open_photo
 from visavis.pack import DEFAULT_PACK, load_pack
 from visavis.quality import REASONS, Quality, assess
@@ -92,6 +100,22 @@ class Verification:
     crops: Crops  # (2, 112, 112, 3): what was compared
     qualities: tuple[Quality, Quality]
     warnings: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Identification:
+    """One face searched for in a gallery."""
+
+    face: Face
+    decision: Decision
+    person: Person | None  # the closest: who it is, for a match, and who it may be, for a review
+    runner_up: tuple[Person, float] | None  # the next closest person, and their similarity
+    warnings: tuple[str, ...]
+
+    @property
+    def margin(self) -> float:
+        """How much closer the person is than the runner-up; 2 where there is none."""
+        return self.decision.similarity - self.runner_up[1] if self.runner_up else 2.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,9 +200,100 @@ class Recognizer:
             warnings=_warnings((a, b), chosen, qualities),
         )
 
+    def identify(
+        self, source: Source | Image, gallery: Gallery, *, false_positive_rate: float = 1e-2
+    ) -> tuple[Identification, ...]:
+        """Who is in this photo? Every face, largest first.
+
+        `false_positive_rate` is the share of strangers that may be taken for anybody at all: each
+        of the gallery's templates is asked for its part of it. What the calibration cannot show is
+        at most a review.
+        Raises ImageError for what is no photo, CalibrationError, GalleryError.
+        """
+        photo = self.faces(source)
+        return self.search(photo, gallery, false_positive_rate=false_positive_rate)
+
+    def verify_person(
+        self,
+        source: Source | Image,
+        gallery: Gallery,
+        person: Person,
+        *,
+        policy: str | float = "standard",
+        face: int | None = None,
+    ) -> Identification:
+        """Is this photo of that person? Compared with each of their templates, and no one else's.
+
+        Raises PersonError where the person has no template of this model, and what `verify` raises.
+        """
+        photo = self.faces(source)
+        chosen = photo.choose(face)
+        templates, _ = gallery.templates(self.embed.model)
+        if person.id not in templates.people:
+            raise PersonError(f"{person.name} has no template of {self.embed.model}: enrol a photo")
+        crop = photo.crop(chosen)
+        at = templates.people.index(person.id)
+        similar = float(exact(templates)(self.embed(crop))[0, at])
+        ends = (*templates.starts[1:], len(templates.rows))
+        comparisons = int(ends[at] - templates.starts[at])
+        points = self.calibration.policy(policy)
+        decision = decide(similar, points, comparisons=comparisons)
+        warnings = _search_warnings(photo.quality(chosen, crop[0]), points)
+        return Identification(photo.faces[chosen], decision, person, None, warnings)
+
+    def search(
+        self, photo: PhotoFaces, gallery: Gallery, *, false_positive_rate: float = 1e-2
+    ) -> tuple[Identification, ...]:
+        """`identify` for a photo whose faces are found already."""
+        if not 0 < false_positive_rate < 1:
+            raise CalibrationError(
+                f"expected a false positive rate between 0 and 1, got {false_positive_rate}"
+            )
+        if not photo.faces:
+            return ()
+        templates, _ = gallery.templates(self.embed.model)
+        comparisons = max(1, len(templates.rows))
+        policy = self.calibration.search_policy(false_positive_rate / comparisons)
+        crops = np.concatenate([photo.crop(row) for row in range(len(photo.faces))])
+        similarities = exact(templates)(self.embed(crops))  # (faces, people)
+        closest = [_closest_two(row) for row in similarities]
+        known = gallery.people_of(templates.people[at] for near in closest for at, _ in near)
+        found = []
+        for row, (crop, near) in enumerate(zip(crops, closest, strict=True)):
+            ids = [(templates.people[at], value) for at, value in near]
+            people = [(known[id_], value) for id_, value in ids if id_ in known]  # else erased now
+            decision = decide(people[0][1] if people else -1.0, policy, comparisons=comparisons)
+            found.append(
+                Identification(
+                    face=photo.faces[row],
+                    decision=decision,
+                    person=people[0][0] if people and decision.outcome != "no_match" else None,
+                    runner_up=people[1] if len(people) > 1 else None,
+                    warnings=_search_warnings(photo.quality(row, crop), policy),
+                )
+            )
+        return tuple(found)
+
+
+def _search_warnings(quality: Quality, policy: Policy) -> tuple[str, ...]:
+    warnings = [REASONS[reason] for reason in quality.reasons]
+    if not policy.supported:
+        warnings.append("so large a gallery needs a rate that the calibration cannot show")
+    return tuple(warnings)
+
+
+def _closest_two(similarities: NDArray[np.float32]) -> list[tuple[int, float]]:
+    """Rows and similarities of the closest two people, of equally close ones the first."""
+    found: list[tuple[int, float]] = []
+    for _ in range(min(2, len(similarities))):
+        at = int(similarities.argmax())
+        found.append((at, float(similarities[at])))
+        similarities = np.where(np.arange(len(similarities)) == at, -2, similarities)
+    return found
+
 
 def find_faces(
-    detect: Detector, source: Source | Image, *, max_side: int | None = MAX_SIDE
+    detect: Detector, source: Source | Image | Photo, *, max_side: int | None = MAX_SIDE
 ) -> PhotoFaces:
     """Find the faces of a photo, in its own pixels; search it at `max_side` pixels, or in full.
 
@@ -188,7 +303,7 @@ def find_faces(
         image = check_image(source)
         height, width = image.shape[:2]
         return PhotoFaces("picture", image, width, height, tuple(detect(image)), None)
-    photo = open_photo(source)
+    photo = source if isinstance(source, Photo) else open_photo(source)
     image = photo.decode(max_side=max_side)
     x, y = photo.width / image.shape[1], photo.height / image.shape[0]
     faces = tuple(face.scaled(x, y) for face in detect(image))

@@ -1,7 +1,7 @@
 """The command line: each verb reads, calls one function, prints.
 
 Exit codes: 0 done (verify: match), 1 a negative answer, 2 an error, 3 a batch in which some items
-failed.
+failed, 130 interrupted.
 """
 
 import sys
@@ -13,10 +13,15 @@ from visavis.cli.calibrate import calibrate
 from visavis.cli.detect import detect
 from visavis.cli.doctor import doctor
 from visavis.cli.embed import embed
+from visavis.cli.enroll import enroll
 from visavis.cli.evaluate import evaluate
+from visavis.cli.identify import identify
 from visavis.cli.pack import pack
+from visavis.cli.people import people
 from visavis.cli.verify import verify
 from visavis.errors import VisavisError
+
+INTERRUPTED = 130  # typer's exit code after Ctrl-C, as shells have it
 
 app = typer.Typer(
     name="visavis",
@@ -29,9 +34,12 @@ app.command()(verify)
 app.command()(detect)
 app.command()(embed)
 app.command(name="predict", hidden=True)(embed)
+app.command()(enroll)
+app.command()(identify)
 app.command()(evaluate)
 app.command()(calibrate)
 app.command()(doctor)
+app.add_typer(people, name="people")
 app.add_typer(pack, name="pack")
 
 
@@ -40,6 +48,10 @@ def main() -> None:
     warnings.filterwarnings("ignore", module="PIL")  # about damaged metadata, which is not used
     try:
         app()
+    except SystemExit as stopped:
+        if stopped.code == INTERRUPTED:
+            print("visavis: interrupted", file=sys.stderr)
+        raise
     except VisavisError as error:
         print(f"visavis: {' '.join(str(error).split())}", file=sys.stderr)
         sys.exit(2)

@@ -1,6 +1,5 @@
 """visavis detect IMAGE..."""
 
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -50,7 +49,7 @@ def detect(
     def work(path: Path) -> "tuple[PhotoFaces, list[Quality | None]]":
         photo = find_faces(detector, path, max_side=None if tiled else MAX_SIDE)
         if draw:
-            write_image(draw / f"{_below(path, paths)}.png", faces_picture(photo))
+            write_image(draw / f"{options.below(path, paths)}.png", faces_picture(photo))
         return photo, [
             photo.quality(row) if face.has_landmarks else None
             for row, face in enumerate(photo.faces)
@@ -67,9 +66,3 @@ def detect(
     if json:
         options.print_json({"images": found, "errors": failures.items})
     failures.exit(len(paths))
-
-
-def _below(path: Path, paths: list[Path]) -> Path:
-    """The path below the folder all share, so that two photos of one name do not meet."""
-    shared = os.path.commonpath([other.absolute().parent for other in paths])
-    return path.absolute().relative_to(shared)

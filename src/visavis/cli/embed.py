@@ -53,6 +53,8 @@ def embed(
             failures.add(path, answer)
         else:
             rows += answer
+    if failures.items and not rows:
+        failures.exit(len(paths))
     write_table(out, rows, embedder)
     summary = {"out": str(out), "faces": len(rows), "dim": embedder.dim, "model": embedder.model}
     if json:

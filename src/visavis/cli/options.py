@@ -1,6 +1,7 @@
 """What several verbs share: their options, how they print, how they show progress."""
 
 import json
+import os
 import sys
 import time
 from collections.abc import Iterable, Iterator
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 import typer
 
 if TYPE_CHECKING:
+    from visavis.gallery import Gallery
     from visavis.runtime import Device
 
 T = TypeVar("T")
@@ -20,6 +22,14 @@ PATIENCE = 1.0  # seconds ahead from which on progress is shown
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document, nothing else.")]
 PackName = Annotated[str, typer.Option("--pack", help="A pack's name or folder.")]
 DeviceName = Annotated[str, typer.Option("--device", help="auto, cpu, or cuda:N.")]
+
+
+GalleryFolder = Annotated[
+    Path | None,
+    typer.Option(
+        "--gallery", help="The gallery's folder; default: $VISAVIS_GALLERY, or your data."
+    ),
+]
 
 
 class Precision(StrEnum):
@@ -69,6 +79,30 @@ def device_of(name: str, precision: Precision, runtime: Runtime) -> "Device":
     from visavis.runtime import Device
 
     return Device(name, runtime=runtime.value, precision=precision.value)
+
+
+def open_gallery(folder: Path | None, *, create: bool = True) -> "Gallery":
+    """The gallery that is meant."""
+    from visavis.gallery import Gallery, default_gallery
+
+    return Gallery(folder or default_gallery(), create=create)
+
+
+def warn_quarantined(gallery: "Gallery", model: str) -> None:
+    """Name the templates that are damaged: they are not matched."""
+    _, damaged = gallery.templates(model)
+    for one in damaged:
+        print(
+            f"visavis: a template of person {one.person} is {one.reason}: it is left out; "
+            "enrol the photo again",
+            file=sys.stderr,
+        )
+
+
+def below(path: Path, paths: list[Path]) -> Path:
+    """The path below the folder all share, so that two photos of one name do not meet."""
+    shared = os.path.commonpath([other.absolute().parent for other in paths])
+    return path.absolute().relative_to(shared)
 
 
 def print_json(document: Any) -> None:

@@ -1,8 +1,10 @@
 """What `--draw` draws."""
 
+from collections.abc import Sequence
+
 from visavis.cli.words import OUTCOMES, rate_words
 from visavis.draw import AMBER, GREEN, GREY, RED, draw_faces, draw_verdict
-from visavis.recognizer import PhotoFaces, Verification
+from visavis.recognizer import Identification, PhotoFaces, Verification
 from visavis.types import Image
 
 COLORS = {"match": GREEN, "review": AMBER, "no_match": RED}
@@ -13,6 +15,18 @@ def faces_picture(photo: PhotoFaces) -> Image:
     faces = [face.scaled(*photo.scale) for face in photo.faces]
     labels = [f"{number} · {face.score:.2f}" for number, face in enumerate(faces, start=1)]
     return draw_faces(photo.image, faces, labels)
+
+
+def identified_picture(photo: PhotoFaces, found: Sequence[Identification]) -> Image:
+    """A photo with a name, or a question mark, on each face."""
+    faces = [one.face.scaled(*photo.scale) for one in found]
+    labels = [
+        f"{one.person.name if one.person else 'unknown'}"
+        f"{'?' if one.decision.outcome == 'review' else ''} {one.decision.similarity:.2f}"
+        for one in found
+    ]
+    colors = [COLORS[one.decision.outcome] for one in found]
+    return draw_faces(photo.image, faces, labels, colors=colors)
 
 
 def verdict_picture(found: Verification) -> Image:

@@ -1,7 +1,7 @@
 """visavis verify A B"""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
@@ -13,7 +13,10 @@ if TYPE_CHECKING:
 
 def verify(
     a: Annotated[Path, typer.Argument(help="A photo.")],
-    b: Annotated[Path, typer.Argument(help="Another.")],
+    b: Annotated[Path | None, typer.Argument(help="Another.")] = None,
+    person: Annotated[
+        str, typer.Option(help="In place of another photo: somebody of the gallery.")
+    ] = "",
     policy: Annotated[
         str, typer.Option(help="convenience, standard, strict, or a false match rate.")
     ] = "standard",
@@ -21,6 +24,7 @@ def verify(
         str, typer.Option(help="Which face: N in the photo with several, or N,M for both photos.")
     ] = "",
     draw: Annotated[Path | None, typer.Option(help="Draw the comparison here, as .png.")] = None,
+    gallery: options.GalleryFolder = None,
     pack: options.PackName = "default",
     device: options.DeviceName = "auto",
     precision: options.PrecisionName = options.Precision.auto,
@@ -31,7 +35,17 @@ def verify(
     from visavis.cli import words
     from visavis.recognizer import Recognizer
 
+    if (b is None) == (not person):
+        raise typer.BadParameter("say another photo, or --person")
     recognizer = Recognizer.load(pack, options.device_of(device, precision, runtime))
+    if b is None:
+        known = options.open_gallery(gallery, create=False)
+        one = recognizer.verify_person(a, known, known.find(person), policy=policy, face=_one(face))
+        _finish(
+            one.decision.outcome,
+            words.identification_json(one) if json else None,
+            words.identification_words(str(a), [one]),
+        )
     photos = (recognizer.faces(a), recognizer.faces(b))
     face_a, face_b = _faces(face, photos)
     found = recognizer.compare(*photos, policy=policy, face_a=face_a, face_b=face_b)
@@ -40,11 +54,26 @@ def verify(
         from visavis.draw import write_image
 
         write_image(draw, verdict_picture(found))
-    if json:
-        options.print_json(words.verification_json(found))
+    _finish(
+        found.decision.outcome,
+        words.verification_json(found) if json else None,
+        words.verification_words(found, str(draw) if draw else None),
+    )
+
+
+def _finish(outcome: str, document: dict[str, Any] | None, lines: list[str]) -> NoReturn:
+    """Print the answer, exit by it."""
+    if document is None:
+        print("\n".join(lines))
     else:
-        print("\n".join(words.verification_words(found, str(draw) if draw else None)))
-    raise typer.Exit(0 if found.decision.outcome == "match" else 1)
+        options.print_json(document)
+    raise typer.Exit(0 if outcome == "match" else 1)
+
+
+def _one(option: str) -> int | None:
+    if option and not option.isdecimal():
+        raise typer.BadParameter(f"expected N (from 1, largest first), got {option!r}")
+    return int(option) if option else None
 
 
 def _faces(option: str, photos: "tuple[PhotoFaces, PhotoFaces]") -> tuple[int | None, int | None]:

@@ -1,11 +1,12 @@
 """Results as plain data for --json, and as words for people. Decides nothing."""
 
+from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
 from visavis.decide import OperatingPoint, Outcome
 from visavis.quality import Quality
-from visavis.recognizer import PhotoFaces, Verification
+from visavis.recognizer import Identification, PhotoFaces, Verification
 from visavis.types import Face
 
 OUTCOMES: dict[Outcome, str] = {"match": "match", "review": "review", "no_match": "no match"}
@@ -15,9 +16,13 @@ def face_json(face: Face) -> dict[str, Any]:
     """A face in pixels of its photo."""
     return {
         "box": [round(float(value), 1) for value in face.box],
-        "landmarks": face.landmarks.round(1).tolist() if face.has_landmarks else None,
+        "landmarks": _points(face) if face.has_landmarks else None,
         "score": round(face.score, 4),
     }
+
+
+def _points(face: Face) -> list[list[float]]:
+    return [[round(float(value), 1) for value in point] for point in face.landmarks]
 
 
 def quality_json(quality: Quality) -> dict[str, Any]:
@@ -75,6 +80,42 @@ def verification_words(found: Verification, drawn: str | None = None) -> list[st
     if drawn:
         lines[-1] += f" · drawn: {drawn}"
     return lines + [f"          beware: {warning}" for warning in found.warnings]
+
+
+def identification_json(found: Identification) -> dict[str, Any]:
+    """A face's entry in `identify --json`."""
+    decision = found.decision
+    runner_up = found.runner_up
+    return {
+        **face_json(found.face),
+        "outcome": decision.outcome,
+        "person": found.person and {"id": found.person.id, "name": found.person.name},
+        "similarity": round(decision.similarity, 4),
+        "threshold": decision.policy.match.threshold,
+        "false_positive_rate": decision.false_positive_rate,
+        "runner_up": runner_up
+        and {"name": runner_up[0].name, "similarity": round(runner_up[1], 4)},
+        "margin": round(found.margin, 4),
+        "warnings": list(found.warnings),
+    }
+
+
+def identification_words(path: str, faces: Sequence[Identification]) -> list[str]:
+    """A photo's faces: who each is, and how sure that is."""
+    lines = [f"{path}: {len(faces)} face{'' if len(faces) == 1 else 's'}"]
+    for number, found in enumerate(faces, start=1):
+        decision = found.decision
+        name = found.person.name if found.person else ""
+        line = (
+            f"  {number:>3}  {OUTCOMES[decision.outcome]:<9} {name} · "
+            f"similarity {decision.similarity:.2f}, "
+            f"threshold {decision.policy.match.threshold:.2f}: "
+            f"about {one_in(decision.false_positive_rate)} strangers is taken for somebody"
+        )
+        if found.runner_up:
+            line += f" · next {found.runner_up[0].name} {found.runner_up[1]:.2f}"
+        lines += [line, *(f"       beware: {warning}" for warning in found.warnings)]
+    return lines
 
 
 def rate_words(point: OperatingPoint) -> str:

@@ -73,7 +73,11 @@ class ScanDetector:
     def _look(self, image: Image, longest: int) -> Candidates:
         canvas, scale = letterbox(image, longest)
         outputs = self.model(canvas[None])
-        found = self.decode(outputs, *canvas.shape[:2], min_score=self.min_score)
+        try:
+            found = self.decode(outputs, *canvas.shape[:2], min_score=self.min_score)
+        except (IndexError, ValueError) as error:
+            shapes = ", ".join(str(values.shape) for values in outputs)
+            raise ModelError(f"the detector's answers do not fit together: {shapes}") from error
         if not all(np.isfinite(values).all() for values in (*outputs, found.boxes)):
             raise ModelError("the detector answered with NaN or infinity; its file is damaged")
         return found.placed(scale)

@@ -30,7 +30,7 @@ LAYOUTS = {
 
 
 def decode_scrfd(outputs: Outputs, height: int, width: int, *, min_score: float) -> Candidates:
-    """Candidates of one picture of `height` x `width` network pixels, multiples of the last stride.
+    """Candidates of one picture of `height` x `width` network pixels; the last cells may be cut.
 
     outputs: for all strides scores in 0..1, then for all boxes as distances to left, top, right and
     bottom, then for all five points as offsets, in strides. Each is (A, 1), (A, 4), (A, 10), or has
@@ -41,7 +41,7 @@ def decode_scrfd(outputs: Outputs, height: int, width: int, *, min_score: float)
     groups = [flat[start :: layout.levels] for start in range(layout.levels)]
     return joined(
         [
-            _level(group, 8 << level, width // (8 << level), layout.anchors, min_score)
+            _level(group, 8 << level, -(-width // (8 << level)), layout.anchors, min_score)
             for level, group in enumerate(groups)
         ]
     )

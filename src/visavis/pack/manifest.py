@@ -16,6 +16,7 @@ from visavis.runtime import Preprocess
 
 FORMAT = 1
 MANIFEST = "pack.json"
+MOST_NUMBERS = 65_536  # in an embedding
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +112,12 @@ def read_pack(folder: Path) -> Pack:
     except OSError as error:
         raise PackError(f"{path}: cannot be read: {error.strerror or error}") from error
     _refuse_newer(path, data)
-    return Pack(folder, parse(Manifest, data, str(path), PackError))
+    manifest = parse(Manifest, data, str(path), PackError)
+    if not 1 <= manifest.embedder.dim <= MOST_NUMBERS:
+        raise PackError(
+            f"{path}: embedder.dim: expected 1 to {MOST_NUMBERS}, got {manifest.embedder.dim}"
+        )
+    return Pack(folder, manifest)
 
 
 def write_manifest(folder: Path, manifest: Manifest) -> None:

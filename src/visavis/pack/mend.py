@@ -32,6 +32,7 @@ def mend(model: ModelProto, axes: dict[int, str]) -> ModelProto:
     for field, values in ((graph.node, nodes), (graph.input, inputs)):
         del field[:]
         field.extend(values)
+    del graph.value_info[:]  # shapes of the batch of one that it was exported with
     del graph.initializer[:]
     graph.initializer.extend(
         numpy_helper.from_array(array, name) for name, array in sorted(tensors.items())

@@ -1,0 +1,200 @@
+"""Unknown faces into groups, each likely one person; then named, merged and split by hand.
+
+A groups folder holds groups.json, the crops and index.html to look at: faces in the clear.
+"""
+
+import html
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from visavis.document import parse, to_bytes
+from visavis.draw import write_image
+from visavis.enrollment import Candidate
+from visavis.errors import DatasetError, OutputError
+from visavis.files import write_whole
+from visavis.types import Crops, Embeddings
+
+GROUPS, SHEET, CROPS = "groups.json", "index.html", "crops"
+BLOCK = 1024  # rows of the all-pairs matrix at a time
+ROUNDING = 1e-6  # of a float32 similarity: what is exactly at the threshold is in
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """One face of a group."""
+
+    photo: str  # absolute path
+    face: int  # from 1, largest first
+    crop: str  # file in the groups folder
+
+
+@dataclass(frozen=True, slots=True)
+class Groups:
+    """Groups of faces, as found largest first; the first member of each is its cover."""
+
+    threshold: float
+    groups: tuple[tuple[Member, ...], ...]
+
+
+def cluster(embeddings: Embeddings, threshold: float) -> list[list[int]]:
+    """Rows (N, D) in groups whose faces are alike on average, largest first, each by its cover.
+
+    Average linkage: pairs from the closest down to `threshold`; two groups become one where the
+    mean similarity between them is at least `threshold`. The cover is the face closest to all.
+    """
+    groups = {row: [row] for row in range(len(embeddings))}
+    sums = {row: embeddings[row].astype(np.float64) for row in groups}
+    home = list(range(len(embeddings)))
+    least = threshold - ROUNDING
+    for i, j in _alike(embeddings, least):
+        a, b = home[i], home[j]
+        if a == b or sums[a] @ sums[b] < least * len(groups[a]) * len(groups[b]):
+            continue
+        groups[a] += groups.pop(b)
+        sums[a] = sums[a] + sums.pop(b)
+        for row in groups[a]:
+            home[row] = a
+    ordered = sorted(groups.values(), key=lambda rows: (-len(rows), min(rows)))
+
+    def from_all(row: int) -> tuple[float, int]:
+        mean = embeddings[row] @ sums[home[row]] / len(groups[home[row]])
+        return -round(float(mean), 5), row  # rounded, so that the last bit orders nothing
+
+    return [sorted(rows, key=from_all) for rows in ordered]
+
+
+def make_folder(folder: Path) -> None:
+    """A new groups folder, for its owner alone. Raises OutputError where there is one already."""
+    if (folder / GROUPS).exists() or (folder / CROPS).exists():
+        raise OutputError(f"{folder}: groups are here already; name another folder, or remove it")
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputError(f"{folder}: cannot make this folder: {error.strerror}") from error
+
+
+def write_crops(folder: Path, photo: Path, crops: Crops) -> list[Member]:
+    """Write the crops (N, 112, 112, 3) of a photo's faces, largest first."""
+    before = sum(1 for _ in (folder / CROPS).glob("*.png"))
+    members = [
+        Member(str(photo.absolute()), face, f"{CROPS}/{before + face:05d}.png")
+        for face in range(1, len(crops) + 1)
+    ]
+    for member, crop in zip(members, crops, strict=True):
+        write_image(folder / member.crop, crop)
+    return members
+
+
+def group(members: Sequence[Member], embeddings: Embeddings, threshold: float) -> Groups:
+    """Group faces by their embeddings (N, D)."""
+    found = (tuple(members[row] for row in rows) for rows in cluster(embeddings, threshold))
+    return Groups(threshold, tuple(found))
+
+
+def read_groups(folder: Path) -> Groups:
+    """The groups of a folder. Raises DatasetError where there are none."""
+    path = folder / GROUPS
+    try:
+        return parse(Groups, path.read_bytes(), str(path), DatasetError)
+    except OSError as error:
+        raise DatasetError(f"{path}: cannot read the groups: {error.strerror}") from error
+
+
+def save_groups(folder: Path, groups: Groups) -> Groups:
+    """Write groups.json and the sheet."""
+    write_whole(folder / GROUPS, to_bytes(groups))
+    write_whole(folder / SHEET, sheet(groups).encode(errors="replace"))
+    return groups
+
+
+def merged(groups: Groups, first: int, second: int) -> Groups:
+    """Two groups, numbered from 1, as one, in the first's place."""
+    a, b = _row(groups, first), _row(groups, second)
+    if a == b:
+        raise DatasetError(f"expected two groups, got {first} twice")
+    rest = list(groups.groups)
+    rest[a] = rest[a] + rest[b]
+    del rest[b]
+    return replace(groups, groups=tuple(rest))
+
+
+def split(groups: Groups, number: int, faces: Sequence[int]) -> Groups:
+    """Some faces of a group, numbered from 1, as a new group, the last."""
+    row = _row(groups, number)
+    whole = groups.groups[row]
+    if not faces or not set(faces) < set(range(1, len(whole) + 1)):
+        raise DatasetError(
+            f"group {number} has faces 1 to {len(whole)}; some must go and some stay, "
+            f"got {', '.join(map(str, faces)) or 'none'}"
+        )
+    stay = tuple(member for at, member in enumerate(whole, start=1) if at not in faces)
+    go = tuple(member for at, member in enumerate(whole, start=1) if at in faces)
+    rest = list(groups.groups)
+    rest[row] = stay
+    return replace(groups, groups=(*rest, go))
+
+
+def candidates(
+    groups: Groups,
+    number: int,
+    name: str,
+    *,
+    external_id: str | None = None,
+    consent: str | None = None,
+) -> list[Candidate]:
+    """A group's photos, to be enrolled under a name."""
+    return [
+        Candidate(name, Path(member.photo), external_id, consent, face=member.face)
+        for member in groups.groups[_row(groups, number)]
+    ]
+
+
+def sheet(groups: Groups) -> str:
+    """A page with every group's faces, without scripts, to be opened from its folder."""
+    sections = "\n".join(
+        f"<section><h2>Group {number} · {len(members)}</h2>"
+        f"{''.join(_figure(face, member) for face, member in enumerate(members, start=1))}"
+        "</section>"
+        for number, members in enumerate(groups.groups, start=1)
+    )
+    return f"""<!doctype html>
+<html lang="en"><head><meta charset="utf-8"><title>Groups of faces</title><style>
+body {{ font: 15px/1.4 system-ui, sans-serif; margin: 2rem; color-scheme: light dark }}
+section {{ border-top: 1px solid #8884; padding: .5rem 0 1rem }}
+figure {{ display: inline-block; margin: .3rem; width: 112px; vertical-align: top }}
+img {{ width: 112px; border-radius: 6px }}
+figcaption {{ font-size: 11px; overflow-wrap: anywhere; opacity: .7 }}
+</style></head><body>
+<h1>{len(groups.groups)} groups</h1>
+<p>Alike on average by {groups.threshold:.2f} or more. The first of each is its cover.</p>
+{sections}
+</body></html>
+"""
+
+
+def _figure(face: int, member: Member) -> str:
+    caption = html.escape(f"{face} · {Path(member.photo).name}")
+    source = html.escape(member.crop)
+    return f'<figure><img src="{source}" alt=""><figcaption>{caption}</figcaption></figure>'
+
+
+def _alike(embeddings: Embeddings, least: float) -> Iterator[tuple[int, int]]:
+    """Pairs of rows at least that similar, the closest first."""
+    parts = []
+    for start in range(0, len(embeddings), BLOCK):
+        similarities = embeddings[start : start + BLOCK] @ embeddings[start:].T
+        i, j = np.nonzero(np.triu(similarities >= least, 1))
+        parts.append((i + start, j + start, similarities[i, j]))
+    if parts:
+        rows, others, similar = (np.concatenate(column) for column in zip(*parts, strict=True))
+        for pair in np.argsort(-similar, kind="stable"):
+            yield int(rows[pair]), int(others[pair])
+
+
+def _row(groups: Groups, number: int) -> int:
+    if not 1 <= number <= len(groups.groups):
+        raise DatasetError(f"expected a group from 1 to {len(groups.groups)}, got {number}")
+    return number - 1

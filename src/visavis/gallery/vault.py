@@ -1,0 +1,146 @@
+"""The gallery's key, and what it protects: AES-256-GCM, bound to the row it stands in.
+
+The key never lies in the data folder. It comes from $VISAVIS_KEY (64 hexadecimal digits), from the
+system's keyring where $VISAVIS_KEY is "keyring", or from a file of the user's configuration folder.
+"""
+
+import logging
+import os
+import secrets
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import platformdirs
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
+from visavis.errors import GalleryKeyError
+
+log = logging.getLogger(__name__)
+
+KEY_BYTES = 32
+NONCE_BYTES = 12
+TAG_BYTES = 16
+ENVIRONMENT = "VISAVIS_KEY"
+SERVICE = "visavis"
+
+
+class Vault:
+    """Encrypts and decrypts with one key; what it gives back was written for that very place."""
+
+    def __init__(self, key: bytes) -> None:
+        self._key = key
+        self._cipher = AESGCM(key)
+
+    def seal(self, data: bytes, *place: str) -> bytes:
+        """Nonce and ciphertext; it opens only with the same `place`: gallery, person, row, kind."""
+        nonce = secrets.token_bytes(NONCE_BYTES)
+        return nonce + self._cipher.encrypt(nonce, data, _place(place))
+
+    def open(self, sealed: bytes, *place: str) -> bytes | None:
+        """The data, or None where a bit is wrong, the row was moved, or the key is another."""
+        if not isinstance(sealed, bytes):
+            return None  # SQLite keeps any type in any column: an altered file may hold text
+        try:
+            nonce, ciphertext = sealed[:NONCE_BYTES], sealed[NONCE_BYTES:]
+            return self._cipher.decrypt(nonce, ciphertext, _place(place))
+        except (InvalidTag, ValueError):
+            return None
+
+    @staticmethod
+    def size(plain: int) -> int:
+        """Bytes that so many bytes take sealed."""
+        return NONCE_BYTES + plain + TAG_BYTES
+
+    @staticmethod
+    def plain_size(sealed: int) -> int:
+        """Bytes that so many sealed bytes hold."""
+        return max(0, sealed - NONCE_BYTES - TAG_BYTES)
+
+
+def key_path(gallery: str) -> Path:
+    """Where the key of a gallery lies, unless the environment says otherwise."""
+    return Path(platformdirs.user_config_dir("visavis")) / "keys" / f"{gallery}.key"
+
+
+def make_key(gallery: str) -> bytes:
+    """A new key, kept where `load_key` finds it. Raises GalleryKeyError where it cannot be kept."""
+    given = os.environ.get(ENVIRONMENT)
+    if given and given != "keyring":
+        return _decoded(given, f"${ENVIRONMENT}")
+    key = secrets.token_bytes(KEY_BYTES)
+    if given:
+        _in_keyring("set_password", gallery, key.hex())
+        place = "the keyring"
+    else:
+        path = key_path(gallery)
+        _write_key(path, key)
+        place = str(path)
+    log.warning(
+        "a new key protects this gallery: %s. Back it up: a lost key loses the gallery", place
+    )
+    return key
+
+
+def load_key(gallery: str) -> bytes:
+    """The gallery's key. Raises GalleryKeyError, naming where it was looked for."""
+    given = os.environ.get(ENVIRONMENT)
+    if given == "keyring":
+        found = _in_keyring("get_password", gallery)
+        if found is None:
+            raise GalleryKeyError(f"the keyring holds no key for gallery {gallery}")
+        return _decoded(found, "the keyring")
+    if given:
+        return _decoded(given, f"${ENVIRONMENT}")
+    path = key_path(gallery)
+    try:
+        return _decoded(path.read_text(encoding="ascii").strip(), str(path))
+    except FileNotFoundError:
+        raise GalleryKeyError(
+            f"{path}: the gallery's key is missing; restore it from your backup, or set "
+            f"${ENVIRONMENT}. Without it templates and crops cannot be read"
+        ) from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise GalleryKeyError(f"{path}: the gallery's key cannot be read: {error}") from error
+
+
+def _write_key(path: Path, key: bytes) -> None:
+    try:
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with os.fdopen(handle, "w") as file:
+            file.write(key.hex() + "\n")
+            file.flush()
+            os.fsync(file.fileno())
+    except OSError as error:
+        raise GalleryKeyError(f"{path}: the new key cannot be kept: {error.strerror}") from error
+
+
+def _in_keyring(verb: str, *arguments: str) -> Any:
+    try:
+        keyring = import_module("keyring")
+    except ImportError:
+        raise GalleryKeyError(
+            f"${ENVIRONMENT} is keyring, which needs a package: pip install keyring"
+        ) from None
+    try:
+        return getattr(keyring, verb)(SERVICE, *arguments)
+    except keyring.errors.KeyringError as error:
+        raise GalleryKeyError(f"the keyring does not answer: {error}") from error
+
+
+def _decoded(text: str, source: str) -> bytes:
+    try:
+        key = bytes.fromhex(text)
+    except ValueError:
+        key = b""
+    if len(key) != KEY_BYTES:
+        raise GalleryKeyError(f"{source}: expected a key of {2 * KEY_BYTES} hexadecimal digits")
+    return key
+
+
+def _place(place: tuple[str, ...]) -> bytes:
+    # The number of parts and their lengths first, so that no two places are alike.
+    lengths = map(str, (len(place), *map(len, place)))
+    return "\0".join((*lengths, *place)).encode()

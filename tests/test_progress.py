@@ -1,0 +1,39 @@
+"""The progress bar: for people, when they wait, and never in what other programs read."""
+
+import io
+import time
+
+from visavis.cli import options
+
+
+class Terminal(io.StringIO):
+    """A stderr that says it is a terminal."""
+
+    def isatty(self) -> bool:
+        return True
+
+
+def drive(monkeypatch, stderr: io.StringIO, seconds: float, items: int) -> tuple[list[int], str]:
+    monkeypatch.setattr("sys.stderr", stderr)
+    monkeypatch.setattr(options, "PATIENCE", 0.1)
+
+    def slow():
+        for item in range(items):
+            time.sleep(seconds)
+            yield item
+
+    return list(options.progress(slow(), total=items, label="embedding")), stderr.getvalue()
+
+
+def test_a_long_run_on_a_terminal_shows_a_bar(monkeypatch):
+    items, shown = drive(monkeypatch, Terminal(), 0.05, 6)
+    assert items == list(range(6))
+    assert "embedding" in shown
+
+
+def test_a_short_run_shows_none(monkeypatch):
+    assert drive(monkeypatch, Terminal(), 0.0, 6) == (list(range(6)), "")
+
+
+def test_a_pipe_sees_none(monkeypatch):
+    assert drive(monkeypatch, io.StringIO(), 0.05, 6) == (list(range(6)), "")
