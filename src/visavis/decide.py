@@ -1,6 +1,7 @@
 """A similarity to a decision that carries its error rate. Knows nothing of pictures or models."""
 
 import bisect
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -75,15 +76,7 @@ class Calibration:
         """A policy by name (convenience, standard, strict) or by false match rate, as "1e-4" or
         1e-4.
         """
-        rate = POLICIES.get(policy) if isinstance(policy, str) else policy
-        if rate is None:
-            try:
-                rate = float(policy)
-            except ValueError:
-                names = ", ".join(f"{name} ({rate:g})" for name, rate in POLICIES.items())
-                raise CalibrationError(
-                    f"unknown policy {policy!r}; known: {names}, or a false match rate such as 1e-4"
-                ) from None
+        rate = policy_rate(policy)
         return Policy(self.at(rate), self.at(min(REVIEW_FACTOR * rate, 0.5)))
 
     def search_policy(self, rate: float) -> Policy:
@@ -117,8 +110,22 @@ class Decision:
 
     @property
     def false_positive_rate(self) -> float:
-        """Share of strangers that would be taken for anybody at all, in so many comparisons."""
-        return float(1 - (1 - self.policy.match.false_match_rate) ** self.comparisons)
+        """Share of strangers that may be taken for anybody at all, in so many comparisons."""
+        rate = self.policy.match.false_match_rate_upper
+        return -math.expm1(self.comparisons * math.log1p(-rate))
+
+
+def policy_rate(policy: str | float) -> float:
+    """The false match rate a policy stands for. Raises CalibrationError for an unknown name."""
+    if policy in POLICIES:
+        return POLICIES[str(policy)]
+    try:
+        return float(policy)
+    except ValueError:
+        names = ", ".join(f"{name} ({rate:g})" for name, rate in POLICIES.items())
+        raise CalibrationError(
+            f"unknown policy {policy!r}; known: {names}, or a false match rate such as 1e-4"
+        ) from None
 
 
 def decide(similarity: float, policy: Policy, *, comparisons: int = 1) -> Decision:

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from visavis.align import SIZE, align
 from visavis.compare import similarity
-from visavis.decide import Calibration, Decision, Policy, decide, load_calibration
+from visavis.decide import Calibration, Decision, Policy, decide, load_calibration, policy_rate
 from visavis.detect import load_detector
 from visavis.embed import load_embedder
 from visavis.errors import (
@@ -236,7 +236,10 @@ class Recognizer:
         similar = float(exact(templates)(self.embed(crop))[0, at])
         ends = (*templates.starts[1:], len(templates.rows))
         comparisons = int(ends[at] - templates.starts[at])
-        points = self.calibration.policy(policy)
+        # The policy's rate is for the answer as a whole: each comparison gets its part of it.
+        rate = policy_rate(policy)
+        self.calibration.at(rate)  # a rate that cannot be shown at all is an error, as for verify
+        points = self.calibration.search_policy(rate / comparisons)
         decision = decide(similar, points, comparisons=comparisons)
         warnings = _search_warnings(photo.quality(chosen, crop[0]), points)
         return Identification(photo.faces[chosen], decision, person, None, warnings)

@@ -39,7 +39,10 @@ def verify(
         raise typer.BadParameter("say another photo, or --person")
     recognizer = Recognizer.load(pack, options.device_of(device, precision, runtime))
     if b is None:
+        if draw:
+            raise typer.BadParameter("--draw needs two photos")
         known = options.open_gallery(gallery, create=False)
+        options.warn_quarantined(known, recognizer.embed.model)
         one = recognizer.verify_person(a, known, known.find(person), policy=policy, face=_one(face))
         _finish(
             one.decision.outcome,

@@ -77,5 +77,6 @@ def broken_at(connection: Connection, vault: Vault) -> int | None:
 
 
 def _hash(before: bytes, entry: Entry) -> bytes:
-    document = json.dumps([entry.seq, entry.at, entry.action, entry.person, entry.details])
+    parts = [entry.seq, entry.at, entry.action, entry.person, entry.details]
+    document = json.dumps(parts, default=repr)  # an altered file may hold bytes in any of them
     return hashlib.sha256(before + document.encode()).digest()

@@ -1,5 +1,6 @@
 """The gallery's tables, and the SQLite file they lie in: opened safely, refused if newer."""
 
+import os
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -26,6 +27,7 @@ from visavis.errors import GalleryError
 
 VERSION = 1
 APPLICATION = 0x76697361  # "visa", in the file's header: this is a gallery
+FULL = "the disk is full; nothing was lost, and people delete still works"
 BUSY_SECONDS = 30.0
 SAFE_WAL = (3, 51, 3)  # before it, a write-ahead log could lose commits
 
@@ -94,11 +96,14 @@ def open_engine(path: Path) -> Engine:
 
     def connect() -> sqlite3.Connection:
         connection = sqlite3.connect(
-            path,
+            _address(path),
+            uri=True,
             timeout=BUSY_SECONDS,
             isolation_level=None,
             check_same_thread=False,
         )
+        # A text that a flipped bit made unreadable spoils its row, not the reading of all others.
+        connection.text_factory = lambda text: text.decode(errors="replace")
         for pragma in (
             "foreign_keys=ON",
             "secure_delete=ON",
@@ -118,6 +123,13 @@ def open_engine(path: Path) -> Engine:
             connection.exec_driver_sql(begins)
 
     return engine
+
+
+def _address(path: Path) -> str:
+    """The file as a URI; one that nobody can be writing to is read without its write-ahead log."""
+    log = path.with_name(path.name + "-wal")
+    fixed = journal_mode() == "WAL" and not os.access(path.parent, os.W_OK) and not log.exists()
+    return path.absolute().as_uri() + ("?immutable=1" if fixed else "")
 
 
 def prepare(engine: Engine, path: Path) -> None:
@@ -179,12 +191,14 @@ def _named(path: Path) -> Iterator[None]:
         if isinstance(error.orig, sqlite3.IntegrityError):
             raise
         raise GalleryError(f"{path}: no gallery, or a damaged one: {error.orig}") from error
+    except (sqlite3.DatabaseError, UnicodeDecodeError) as error:  # of rows read, or of SQL itself
+        raise GalleryError(f"{path}: no gallery, or a damaged one: {error}") from error
 
 
 def _said(error: OperationalError) -> str:
     text = str(error.orig)
     mends = {
-        "full": "the disk is full; nothing was lost, and people delete still works",
+        "full": FULL,
         "readonly": "the file is read-only; make it writable to change the gallery",
         "locked": f"another process has been writing for {BUSY_SECONDS:.0f} s; try again",
         "unable to open": "cannot be opened; is the folder there, and may you write in it?",

@@ -196,8 +196,8 @@ class Gallery:
         ballast = self.path.with_name(BALLAST)
         try:
             traces = self._delete(person)
-        except GalleryError:
-            if not ballast.exists():
+        except GalleryError as error:
+            if schema.FULL not in str(error) or not ballast.exists():
                 raise
             ballast.unlink()
             traces = self._delete(person)
@@ -391,8 +391,12 @@ class Gallery:
         place = (self.id, row["person_id"], row["id"])
         crop = row["crop"] and self.vault.open(row["crop"], *place, "crop")
         opened = {model: self.vault.open(data, *place, model) for model, data in sealed}
+        try:
+            quality = json.loads(row["quality"])
+        except ValueError as error:
+            raise GalleryError(f"{self.path}: photo {row['id']} is damaged") from error
         vectors = {m: np.frombuffer(data, np.float32) for m, data in opened.items() if data}
-        return {**row, "quality": json.loads(row["quality"]), "crop": crop, "templates": vectors}
+        return {**row, "quality": quality, "crop": crop, "templates": vectors}
 
 
 def clean_name(name: str) -> str:

@@ -1,0 +1,247 @@
+"""A face against a gallery: who it is, how sure that is, and when nobody may be named."""
+
+import sqlite3
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from made import (
+    ANNA,
+    APART,
+    BERT,
+    CARL,
+    NONE,
+    TURNED,
+    TWO,
+    AngleEmbedder,
+    angle,
+    detect,
+    photo,
+    picture,
+)  # fmt: skip
+
+from visavis.enrollment import Candidate, enroll
+from visavis.errors import AmbiguousFaceError, CalibrationError, NoFaceError, PersonError
+from visavis.gallery import Gallery, Person, Sample
+from visavis.recognizer import Recognizer
+
+MODEL = "fake@0"
+
+
+@pytest.fixture
+def made(calibration) -> Recognizer:
+    """A recognizer of made photos."""
+    return Recognizer(detect, AngleEmbedder(), calibration)
+
+
+def add(gallery: Gallery, name: str, *levels: float, model: str = MODEL) -> Person:
+    """A person with a template for each brightness."""
+    person = gallery.find_or_add(name)
+    for number, level in enumerate(levels):
+        sample = Sample(f"{number}.png", f"{name}{model}{number}", {}, {model: angle(level)})
+        assert gallery.add_sample(person.id, sample)
+    return gallery.find(person.id)
+
+
+@pytest.mark.parametrize(
+    ("rate", "match", "review", "supported"),
+    [
+        (2e-2, 0.3, 0.3, True),
+        (1e-2, 0.3, 0.3, True),
+        (1e-3, 0.4, 0.3, True),
+        (9e-4, 0.5, 0.4, True),
+        (1e-4, 0.5, 0.4, True),
+        (9e-5, 0.5, 0.5, False),
+        (1e-5, 0.5, 0.5, False),
+        (1e-9, 0.5, 0.5, False),
+    ],
+)
+def test_search_policy(calibration, rate, match, review, supported):
+    policy = calibration.search_policy(rate)
+    found = policy.match.threshold, policy.review.threshold, policy.supported
+    assert found == (match, review, supported)
+
+
+@pytest.mark.parametrize(
+    ("count", "threshold", "supported"),
+    [(1, 0.3, True), (2, 0.4, True), (10, 0.4, True), (11, 0.5, True), (101, 0.5, False)],
+)
+def test_the_threshold_goes_by_the_number_of_templates(made, gallery, count, threshold, supported):
+    add(gallery, "Anna", *[ANNA] * count)
+    (found,) = made.identify(picture(ANNA), gallery)  # 1e-2 shared by all
+    assert found.decision.policy.match.threshold == threshold
+    assert found.decision.comparisons == count
+    assert found.decision.outcome == ("match" if supported else "review")
+    assert any("calibration cannot show" in one for one in found.warnings) != supported
+    assert found.person.name == "Anna"
+    assert found.decision.false_positive_rate <= 1e-2 * (1 + 1e-9) or not supported
+
+
+def test_a_looser_rate_suits_a_larger_gallery(made, gallery):
+    add(gallery, "Anna", *[ANNA] * 101)
+    (found,) = made.identify(picture(ANNA), gallery, false_positive_rate=5e-2)
+    assert (found.decision.outcome, found.warnings) == ("match", ())
+
+
+@pytest.mark.parametrize(
+    ("level", "outcome", "who", "runner_up"),
+    [
+        (ANNA, "match", "Anna", "Bert"),
+        (BERT, "match", "Bert", "Anna"),
+        (ANNA + 30, "match", "Bert", "Anna"),  # 0.59 alike, Bert 0.81
+        (ANNA + 20, "match", "Anna", "Bert"),
+        (BERT + 40, "review", "Bert", "Anna"),  # 0.31: between the thresholds 0.3 and 0.4
+        (BERT + 60, "no_match", None, "Anna"),
+    ],
+)
+def test_the_closest_person_is_named(made, gallery, level, outcome, who, runner_up):
+    add(gallery, "Anna", ANNA)
+    add(gallery, "Bert", BERT)
+    (found,) = made.identify(picture(level), gallery)
+    assert (found.decision.outcome, found.person and found.person.name) == (outcome, who)
+    alike = sorted((np.cos((level - known) * np.pi / 100) for known in (ANNA, BERT)), reverse=True)
+    assert found.decision.similarity == pytest.approx(alike[0], abs=0.02)
+    assert found.runner_up[0].name == runner_up
+    assert found.runner_up[1] == pytest.approx(alike[1], abs=0.02)
+    assert found.margin == pytest.approx(alike[0] - alike[1], abs=0.04)
+
+
+def test_the_best_of_a_persons_templates_counts_and_the_runner_up_is_another(made, gallery):
+    add(gallery, "Anna", ANNA, BERT, ANNA + 2)
+    add(gallery, "Carl", CARL)
+    for level in (ANNA, BERT):
+        (found,) = made.identify(picture(level), gallery)
+        assert (found.person.name, found.runner_up[0].name) == ("Anna", "Carl")
+        assert found.decision.similarity == pytest.approx(1, abs=0.01)
+        assert found.decision.comparisons == 4
+
+
+def test_alone_there_is_no_runner_up(made, gallery):
+    add(gallery, "Anna", ANNA)
+    (found,) = made.identify(picture(ANNA), gallery)
+    assert found.runner_up is None
+    assert found.margin == 2
+
+
+def test_in_an_empty_gallery_nobody_is_known(made, gallery):
+    found = made.identify(picture((ANNA, BERT), shows=TWO), gallery)
+    assert [one.decision.outcome for one in found] == ["no_match"] * 2
+    assert [(one.person, one.runner_up, one.decision.similarity) for one in found] == [
+        (None, None, -1.0)
+    ] * 2
+
+
+def test_templates_of_another_model_are_left_out(made, gallery):
+    add(gallery, "Anna", ANNA, model="other@1")
+    add(gallery, "Bert", BERT)
+    (found,) = made.identify(picture(ANNA), gallery)
+    assert (found.decision.outcome, found.decision.comparisons) == ("no_match", 1)
+
+
+def test_every_face_gets_an_answer_largest_first(made, gallery):
+    add(gallery, "Anna", ANNA)
+    found = made.identify(picture((ANNA, CARL), shows=APART), gallery)
+    assert [one.face.area for one in found] == sorted(
+        (one.face.area for one in found), reverse=True
+    )
+    assert [one.decision.outcome for one in found] == ["match", "no_match"]
+    assert made.identify(picture(ANNA, shows=NONE), gallery) == ()
+
+
+def test_a_poor_face_is_warned_of(made, gallery):
+    add(gallery, "Anna", ANNA)
+    (found,) = made.identify(picture(ANNA, shows=TURNED), gallery)
+    assert "the face is turned away" in found.warnings
+
+
+@pytest.mark.parametrize("rate", [0, -1, float("nan"), 2])
+def test_a_rate_that_is_none_is_refused(made, gallery, rate):
+    add(gallery, "Anna", ANNA)
+    for probe in (picture(ANNA), picture(ANNA, shows=NONE)):
+        with pytest.raises(CalibrationError, match="between 0 and 1"):
+            made.identify(probe, gallery, false_positive_rate=rate)
+
+
+def test_what_was_enrolled_is_found_at_once(made, gallery, tmp_path):
+    other = Gallery(gallery.path.parent)  # as another process has it
+    assert made.identify(picture(ANNA), gallery)[0].decision.outcome == "no_match"
+    list(enroll(made, other, [Candidate("Anna", photo(tmp_path / "a.png", ANNA))]))
+    assert made.identify(picture(ANNA), gallery)[0].decision.outcome == "match"
+    other.delete(other.find("Anna").id)
+    other.close()
+    assert made.identify(picture(ANNA), gallery)[0].decision.outcome == "no_match"
+
+
+def test_a_damaged_template_matches_nobody(made, gallery):
+    anna, bert = add(gallery, "Anna", ANNA), add(gallery, "Bert", BERT)
+    damage(gallery)
+    _, quarantined = gallery.templates(MODEL)
+    assert {one.person for one in quarantined} == {anna.id, bert.id}
+    assert made.identify(picture(ANNA), gallery)[0].decision.outcome == "no_match"
+
+
+def damage(gallery: Gallery) -> None:
+    """Turn a bit of every template on disk, as a failing disk would."""
+    with sqlite3.connect(gallery.path) as file:
+        for row, data in file.execute("SELECT rowid, data FROM templates").fetchall():
+            turned = data[:-1] + bytes([data[-1] ^ 1])
+            file.execute("UPDATE templates SET data = ? WHERE rowid = ?", (turned, row))
+    file.close()
+
+
+@pytest.mark.parametrize(
+    ("level", "policy", "outcome"),
+    [
+        (ANNA, "convenience", "match"),  # 1e-3 for two templates: 5e-4 each, from 0.5 on
+        (BERT, "convenience", "match"),  # the best of both templates
+        (ANNA - 34, "convenience", "review"),  # 0.48
+        (ANNA - 34, 1e-2, "match"),  # 5e-3 each, from 0.4 on
+        (CARL + 20, "convenience", "no_match"),
+        (ANNA, "standard", "review"),  # 5e-5 each, which the calibration cannot show
+    ],
+)
+def test_one_photo_against_one_person(made, gallery, level, policy, outcome):
+    anna = add(gallery, "Anna", ANNA, BERT)
+    add(gallery, "Carl", CARL + 20)  # closer, and never asked
+    found = made.verify_person(picture(level, noise=10), gallery, anna, policy=policy)
+    assert found.decision.outcome == outcome
+    assert (found.decision.comparisons, found.runner_up) == (2, None)
+
+
+def test_verify_person_says_what_is_missing(made, gallery):
+    anna = add(gallery, "Anna", ANNA, model="other@1")
+    with pytest.raises(PersonError, match="Anna has no template of fake@0"):
+        made.verify_person(picture(ANNA), gallery, anna)
+    anna = add(gallery, "Anna", ANNA)
+    with pytest.raises(NoFaceError):
+        made.verify_person(picture(ANNA, shows=NONE), gallery, anna)
+    with pytest.raises(AmbiguousFaceError):
+        made.verify_person(picture(ANNA, shows=TWO), gallery, anna)
+    both = picture((BERT, ANNA), shows=TWO)
+    outcomes = [made.verify_person(both, gallery, anna, face=n).decision.outcome for n in (1, 2)]
+    assert outcomes == ["no_match", "match"]
+    with pytest.raises(CalibrationError):
+        made.verify_person(picture(ANNA), gallery, anna, policy=1e-9)
+
+
+@pytest.mark.pack
+def test_portraits_are_found_among_people(recognizer, gallery, portraits):
+    for name in ("obama", "biden"):
+        list(enroll(recognizer, gallery, [Candidate(name, portraits / f"{name}.jpg")]))
+    for probe in ("obama2.jpg", "obama3.jpg", "obama_partial_face.jpg"):
+        (found, *_) = recognizer.identify(portraits / probe, gallery)
+        assert (found.decision.outcome, found.person.name) == ("match", "obama")
+        assert found.runner_up[0].name == "biden"
+        assert found.margin > 0.3
+
+
+@pytest.mark.pack
+def test_the_decision_is_that_of_verify(recognizer, gallery, portraits):
+    list(enroll(recognizer, gallery, [Candidate("Obama", portraits / "obama.jpg")]))
+    person = gallery.find("Obama")
+    probe: Path = portraits / "obama2.jpg"
+    alone = recognizer.verify_person(probe, gallery, person).decision
+    pair = recognizer.verify(portraits / "obama.jpg", probe).decision
+    assert replace(alone, similarity=0) == replace(pair, similarity=0)
+    assert alone.similarity == pytest.approx(pair.similarity, abs=0.01)

@@ -1,0 +1,277 @@
+"""enroll, identify, people and verify --person as a user meets them."""
+
+import csv
+import json
+import re
+import shlex
+import shutil
+import sqlite3
+from pathlib import Path
+
+import numpy as np
+import pytest
+import typer
+from conftest import ROOT
+from made import NONE, photo
+
+from visavis.cli import app
+from visavis.errors import GalleryError
+from visavis.gallery import Gallery
+
+pytestmark = pytest.mark.pack
+PAGE = (ROOT / "docs" / "people.md").read_text(encoding="utf-8")
+BLOCKS = re.findall(r"^```sh\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)
+DOCUMENTED = [line for block in BLOCKS for line in block.splitlines()]
+
+
+@pytest.fixture
+def visavis(run, tmp_path, monkeypatch):
+    """Run a command line on a gallery of the test's own."""
+    monkeypatch.setenv("VISAVIS_GALLERY", str(tmp_path / "gallery"))
+    return run
+
+
+@pytest.fixture
+def known(visavis, portraits):
+    """The same, with Obama and Biden enrolled."""
+    for name in ("obama", "biden"):
+        assert visavis("enroll", name.title(), portraits / f"{name}.jpg")[0] == 0
+    return visavis
+
+
+def people_folder(portraits: Path, folder: Path) -> Path:
+    for source, target in (
+        ("obama.jpg", "Barack Obama/1.jpg"),
+        ("obama2.jpg", "Barack Obama/2.jpg"),
+        ("biden.jpg", "Joe Biden.jpg"),
+    ):
+        (folder / target).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(portraits / source, folder / target)
+    return folder
+
+
+def test_enroll_says_what_became_of_each_photo(visavis, portraits, tmp_path, caplog):
+    (tmp_path / "bad.jpg").write_bytes(b"no picture")
+    photos = (portraits / "obama.jpg", tmp_path / "bad.jpg", portraits / "obama2.jpg")
+    code, out, _ = visavis("enroll", "Obama", *photos)
+    assert (code, out.count("refused   Obama:")) == (3, 1)
+    assert "bad.jpg: unreadable: " in out
+    assert out.endswith("2 photos enrolled, 1 refused (1 unreadable)\n")
+    assert "a new key protects this gallery" in caplog.text
+    code, out, err = visavis("enroll", "Obama", *photos[::2])
+    assert (code, err) == (0, "")  # here already is no failure
+    assert out.endswith("0 photos enrolled, 2 refused (2 here_already)\n")
+
+
+def test_one_photo_refused_is_exit_code_2(visavis, tmp_path):
+    code, out, _ = visavis("enroll", "Nobody", photo(tmp_path / "wall.png", 90, shows=NONE))
+    assert (code, "no_face" in out) == (2, True)
+
+
+@pytest.mark.parametrize("how", ["folder", "roster"])
+def test_people_come_in_at_once(visavis, portraits, tmp_path, how):
+    folder = people_folder(portraits, tmp_path / "people")
+    words = ["--folder", folder]
+    if how == "roster":
+        roster = folder / "roster.csv"
+        with roster.open("w", newline="", encoding="utf-8") as file:
+            rows = csv.writer(file)
+            rows.writerow(["name", "photo", "external_id", "consent"])
+            rows.writerow(["Barack Obama", "Barack Obama", "E1", "signed"])
+            rows.writerow(["Joe Biden", "Joe Biden.jpg", "E2", ""])
+        words = ["--roster", roster]
+    code, out, _ = visavis("enroll", *words, "--consent", "by contract", "--json")
+    document = json.loads(out)
+    assert (code, document["people"]) == (0, 2)
+    assert [one["accepted"] for one in document["photos"]] == [True] * 3
+    shown = json.loads(visavis("people", "show", "Barack Obama", "--json")[1])
+    assert shown["consent"] == ("signed" if how == "roster" else "by contract")
+    assert (
+        json.loads(visavis("people", "show", "Joe Biden", "--json")[1])["consent"] == "by contract"
+    )
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        [],
+        ["Anna"],
+        ["Anna", "a.jpg", "--folder", "."],
+        ["--folder", ".", "--roster", "r.csv"],
+        ["--folder", ".", "--id", "E1"],
+    ],
+)
+def test_enroll_wants_one_source(visavis, words, tmp_path):
+    assert visavis("enroll", *words)[0] == 2
+    assert not (tmp_path / "gallery").exists()
+
+
+def test_a_gallery_demands_consent_when_it_says_so(visavis, portraits, tmp_path):
+    assert visavis("people", "consent", "--required")[0] == 0
+    code, out, _ = visavis("enroll", "Obama", portraits / "obama.jpg")
+    assert (code, "demands a consent note" in out) == (2, True)
+    words = ("enroll", "Obama", portraits / "obama.jpg", "--consent", "signed")
+    assert visavis(*words)[0] == 0
+    visavis("people", "cluster", portraits / "biden.jpg", "--out", tmp_path / "groups")
+    name = ("people", "name-group", tmp_path / "groups", 1, "Biden")
+    assert visavis(*name)[0] == 2
+    assert visavis(*name, "--consent", "signed")[0] == 0
+
+
+def test_identify_names_each_face_with_its_error_rate(known, portraits, tmp_path):
+    drawn = tmp_path / "drawn"
+    code, out, err = known("identify", portraits / "obama2.jpg", "--draw", drawn)
+    assert (code, err, len(list(drawn.glob("*.png")))) == (0, "", 1)
+    head, line = out.splitlines()
+    assert head.endswith("obama2.jpg: 1 face")
+    for words in ("match", "Obama", "similarity 0.7", "strangers is taken for", "next Biden"):
+        assert words in line
+
+
+def test_identify_goes_on_past_a_bad_photo(known, portraits, tmp_path):
+    (tmp_path / "bad.jpg").write_bytes(b"no picture")
+    code, out, err = known("identify", portraits / "obama3.jpg", tmp_path / "bad.jpg", "--json")
+    document = json.loads(out)
+    assert (code, err.count("\n"), len(document["errors"])) == (3, 1, 1)
+    ((face,),) = (image["faces"] for image in document["images"])
+    assert (face["outcome"], face["person"]["name"]) == ("match", "Obama")
+    assert face["runner_up"]["name"] == "Biden"
+    assert face["margin"] == pytest.approx(
+        face["similarity"] - face["runner_up"]["similarity"], abs=2e-4
+    )
+    assert 0 < face["false_positive_rate"] <= 1e-2
+    assert json.loads(known("people", "show", "Obama", "--json")[1])["seen_at"]
+    assert json.loads(known("people", "show", "Biden", "--json")[1])["seen_at"] is None
+
+
+@pytest.mark.parametrize("rate", ["0", "2", "-1", "nan"])
+def test_identify_refuses_a_rate_that_is_none(known, portraits, rate):
+    code, out, err = known("identify", portraits / "obama.jpg", f"--false-positive-rate={rate}")
+    assert (code, out, "between 0 and 1" in err) == (2, "", True)
+
+
+def test_a_stranger_is_nobody_and_more_than_can_be_shown_is_a_review(known, portraits):
+    known("people", "delete", "Biden", "--yes")
+    (image,) = json.loads(known("identify", portraits / "biden.jpg", "--json")[1])["images"]
+    assert (image["faces"][0]["outcome"], image["faces"][0]["person"]) == ("no_match", None)
+    words = ("identify", portraits / "obama2.jpg", "--false-positive-rate", "1e-9")
+    code, out, _ = known(*words)
+    assert code == 0
+    assert "review" in out
+    assert "beware: so large a gallery needs a rate that the calibration cannot show" in out
+
+
+def test_without_a_gallery_identify_says_how_to_make_one(visavis, portraits, tmp_path):
+    code, out, err = visavis("identify", portraits / "obama.jpg")
+    assert (code, out, "visavis enroll makes one" in err) == (2, "", True)
+    assert not (tmp_path / "gallery").exists()
+
+
+def test_a_gallery_that_cannot_be_written_still_answers(known, portraits, monkeypatch):
+    def full(*_: object) -> None:
+        raise GalleryError("the file is read-only")
+
+    monkeypatch.setattr(Gallery, "seen", full)
+    code, out, err = known("identify", portraits / "obama2.jpg", portraits / "obama3.jpg")
+    assert (code, out.count("match     Obama"), err.count("\n")) == (0, 2, 1)
+    assert "cannot note who was seen: the file is read-only" in err
+
+
+def test_a_damaged_template_is_named_on_stderr(known, portraits, tmp_path):
+    with sqlite3.connect(tmp_path / "gallery" / "gallery.db") as file:
+        file.execute("UPDATE templates SET data = zeroblob(length(data))")
+    file.close()
+    code, out, err = known("identify", portraits / "obama2.jpg")
+    assert (code, err.count("enrol the photo again"), "no match" in out) == (0, 2, True)
+
+
+@pytest.mark.parametrize(
+    ("name", "probe", "code", "outcome"),
+    [("Obama", "obama2.jpg", 0, "match"), ("Biden", "obama2.jpg", 1, "no_match")],
+)
+def test_verify_against_one_person(known, portraits, name, probe, code, outcome):
+    found, out, _ = known("verify", portraits / probe, "--person", name, "--json")
+    document = json.loads(out)
+    assert (found, document["outcome"], document["person"] is None) == (code, outcome, False)
+    found, out, _ = known("verify", portraits / probe, "--person", name)
+    assert (found, outcome.replace("_", " ") in out) == (code, True)
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--person", "Nobody"], "nobody is called 'Nobody'"),
+        (["--person", "Obama", "--face", "2"], "no face 2, there are 1"),
+        (["--person", "Obama", "--policy", "1e-12"], "the strictest they support"),
+        ([], "--person"),
+    ],
+)
+def test_verify_against_a_person_says_what_is_wrong(known, portraits, words, said):
+    code, out, err = known("verify", portraits / "obama.jpg", *words)
+    assert (code, out, said in err) == (2, "", True)
+
+
+def test_people_are_listed_renamed_merged_and_erased(known, portraits, tmp_path):
+    assert known("enroll", "Barack", portraits / "obama3.jpg")[0] == 2  # that is Obama
+    assert known("people", "rename", "Obama", "Barack")[0] == 0
+    assert known("enroll", "Barack", portraits / "obama3.jpg")[0] == 0
+    code, out, _ = known("people", "list")
+    assert (code, out.splitlines()[-1]) == (0, "2 people")
+    assert "Barack · 2 photos" in out
+    assert known("people", "merge", "Barack", "Barack")[0] == 2
+    assert known("people", "merge", "Barack", "Biden")[0] == 0
+    (person,) = json.loads(known("people", "list", "--json")[1])["people"]
+    assert (person["name"], person["samples"]) == ("Barack", 3)
+    code, out, _ = known("people", "delete", "Barack", "--yes")
+    assert (code, out.startswith("erased Barack")) == (0, True)
+    assert known("people", "list")[1] == "0 people\n"
+    assert b"Barack" not in (tmp_path / "gallery" / "gallery.db").read_bytes()
+
+
+def test_one_person_is_exported_and_vectors_come_and_go(known, tmp_path):
+    code, out, _ = known("people", "export", "Obama", "--out", tmp_path / "obama")
+    assert (code, out.strip()) == (0, str(tmp_path / "obama"))
+    assert json.loads((tmp_path / "obama" / "person.json").read_bytes())["name"] == "Obama"
+    row = np.full((1, 512), 24 / np.sqrt(512), np.float32)
+    (tmp_path / "in").mkdir()
+    np.save(tmp_path / "in" / "Zoë.npy", row)
+    words = ("--model", "arcface@seed")
+    assert known("people", "import", tmp_path / "in", *words)[0] == 0
+    assert known("people", "export-tensors", "--out", tmp_path / "out", *words)[0] == 0
+    np.testing.assert_allclose(np.load(tmp_path / "out" / "Zoë.npy"), row, rtol=1e-5)
+    (tmp_path / "in" / "Bad.npy").write_bytes(b"")
+    code, _, err = known("people", "import", tmp_path / "in", *words)
+    assert (code, "Bad.npy" in err) == (2, True)
+
+
+def test_prune_erases_whom_it_named(known):
+    dry = known("people", "prune", "--older-than", "0", "--dry-run")[1]
+    assert dry.count("would erase") == 2
+    assert known("people", "prune", "--older-than", "1")[:2] == (0, "")
+    code, out, _ = known("people", "prune", "--older-than", "0", "--json")
+    assert (code, len(json.loads(out)["people"])) == (0, 2)
+    assert known("people", "list")[1] == "0 people\n"
+
+
+def test_a_backup_is_restored_and_re_embed_counts(known, tmp_path):
+    assert known("people", "backup", tmp_path / "copy.db")[0] == 0
+    known("people", "delete", "Obama", "--yes")
+    assert known("people", "restore", tmp_path / "copy.db")[0] == 2
+    assert known("people", "restore", tmp_path / "copy.db", "--replace")[0] == 0
+    gallery = Gallery(tmp_path / "gallery", create=False)
+    assert [person.name for person in gallery.people()] == ["Biden", "Obama"]
+    gallery.close()
+    assert known("people", "re-embed")[1].startswith("0 templates made; 0 photos")
+
+
+@pytest.mark.parametrize("line", DOCUMENTED)
+def test_every_line_of_the_page_is_a_command(line):
+    command, words = typer.main.get_command(app), shlex.split(line, comments=True)[1:]
+    while hasattr(command, "commands"):
+        command = command.commands[words.pop(0)]
+    command.make_context("visavis", words)  # raises for what it does not understand
+
+
+def test_every_verb_of_people_is_on_the_page():
+    verbs = typer.main.get_command(app).commands["people"].commands
+    assert [verb for verb in verbs if f"visavis people {verb} " not in PAGE] == []

@@ -1,0 +1,226 @@
+"""A gallery's people out of it and into it: one person's data, vectors, backups, what is stale."""
+
+import json
+from datetime import UTC, datetime, timedelta
+from io import BytesIO
+from pathlib import Path
+
+import numpy as np
+import pytest
+from made import ANNA, angle
+
+from visavis.errors import DatasetError, GalleryError, GalleryKeyError, OutputError
+from visavis.gallery import Gallery, Sample
+from visavis.gallery.transfer import (
+    backup,
+    export_person,
+    export_tensors,
+    import_tensors,
+    restore,
+    stale,
+)
+from visavis.gallery.vault import key_path
+
+MODEL = "arcface@seed"
+NAMES = ("Anna", "Bert", "Zoë", "Jean-Luc d'Arc")
+
+
+def seed(folder: Path, dim: int = 512) -> dict[str, np.ndarray]:
+    """database_tensor: (1, 512) float32 of norm about 24, as the attendance seed leaves them."""
+    folder.mkdir()
+    random = np.random.default_rng(0)
+    vectors = {}
+    for name in NAMES:
+        row = random.normal(size=(1, dim)).astype(np.float32)
+        vectors[name] = (row * random.uniform(21.9, 27.5) / np.linalg.norm(row)).astype(np.float32)
+        np.save(folder / f"{name}.npy", vectors[name])
+    return vectors
+
+
+def test_seed_vectors_come_in_and_go_out(gallery, tmp_path):
+    vectors = seed(tmp_path / "database_tensor")
+    people = import_tensors(gallery, tmp_path / "database_tensor", MODEL)
+    assert sorted(person.name for person in people) == sorted(NAMES)
+    templates, damaged = gallery.templates(MODEL)
+    assert (templates.rows.shape, damaged) == ((4, 512), ())
+    np.testing.assert_allclose(np.linalg.norm(templates.rows, axis=1), 1, atol=1e-6)
+    assert export_tensors(gallery, tmp_path / "out", MODEL) == 4
+    for name, vector in vectors.items():
+        back = np.load(tmp_path / "out" / f"{name}.npy", allow_pickle=False)
+        assert (back.shape, back.dtype) == ((1, 512), np.float32)
+        np.testing.assert_allclose(back, vector, rtol=1e-5)
+
+
+def test_vectors_twice_are_the_same_people(gallery, tmp_path):
+    seed(tmp_path / "in")
+    for _ in range(2):
+        assert len(import_tensors(gallery, tmp_path / "in", MODEL)) == 4
+    assert [person.samples for person in gallery.people()] == [1] * 4
+
+
+def test_vectors_join_the_person_enrolled_by_photo(gallery, tmp_path):
+    person = gallery.add_person("Anna")
+    gallery.add_sample(person.id, Sample("a.png", "0", {}, {"fake@0": angle(ANNA)}))
+    seed(tmp_path / "in")
+    import_tensors(gallery, tmp_path / "in", MODEL)
+    assert gallery.find("Anna").samples == 2
+    assert [len(gallery.templates(model)[0].rows) for model in ("fake@0", MODEL)] == [1, 4]
+
+
+@pytest.mark.parametrize("shape", [(8,), (1, 8)])
+@pytest.mark.parametrize("kind", ["<f4", ">f4", "<f8", "<f2"])
+def test_vectors_of_any_float_come_in(gallery, tmp_path, shape, kind):
+    np.save(tmp_path / "Anna.npy", np.arange(1, 9).reshape(shape).astype(kind))
+    import_tensors(gallery, tmp_path, MODEL)
+    expected = np.arange(1, 9) / np.sqrt(204)
+    np.testing.assert_allclose(gallery.templates(MODEL)[0].rows[0], expected, atol=1e-6)
+
+
+class Unpickled:
+    """Would leave a file if it were ever unpickled."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return Path.touch, (self.path,)
+
+
+def zipped() -> bytes:
+    buffer = BytesIO()
+    np.savez(buffer, row=np.ones(8, np.float32))
+    return buffer.getvalue()
+
+
+BAD = {
+    "nan": np.array([1, np.nan], np.float32),
+    "infinity": np.array([1, np.inf], np.float32),
+    "zeros": np.zeros(512, np.float32),
+    "rows": np.ones((2, 512), np.float32),
+    "cube": np.ones((1, 1, 8), np.float32),
+    "int": np.arange(1, 9),
+    "bool": np.ones(8, bool),
+    "complex": np.ones(8, np.complex64),
+    "text": np.array(["a", "b"]),
+    "empty": np.empty((1, 0), np.float32),
+    "no bytes": b"",
+    "no npy": b"this is no array",
+    "cut": b"\x93NUMPY\x01\x00\x10",
+    "zip": zipped(),
+}
+
+
+@pytest.mark.parametrize("name", BAD)
+def test_a_bad_vector_is_refused_by_name_and_nothing_of_it_stored(gallery, tmp_path, name):
+    content = BAD[name]
+    if isinstance(content, bytes):
+        (tmp_path / "Bad.npy").write_bytes(content)
+    else:
+        np.save(tmp_path / "Bad.npy", content)
+    with pytest.raises(DatasetError, match=r"Bad\.npy: expected"):
+        import_tensors(gallery, tmp_path, MODEL)
+    assert (gallery.people(), gallery.sources()) == ([], set())
+
+
+def test_a_pickle_is_never_opened(gallery, tmp_path):
+    np.save(
+        tmp_path / "Bad.npy", np.array([Unpickled(tmp_path / "ran")], object), allow_pickle=True
+    )
+    with pytest.raises(DatasetError, match=r"Bad\.npy"):
+        import_tensors(gallery, tmp_path, MODEL)
+    assert not (tmp_path / "ran").exists()
+    assert gallery.people() == []
+
+
+def test_a_folder_without_vectors_is_refused(gallery, tmp_path):
+    with pytest.raises(DatasetError, match=r"expected <name>\.npy files, found none"):
+        import_tensors(gallery, tmp_path, MODEL)
+
+
+def test_an_export_holds_all_there_is_on_one_person(gallery, tmp_path):
+    anna = gallery.add_person("Zoë", external_id="E1", consent="signed 2026")
+    gallery.add_person("Bert")
+    templates = {"fake@0": angle(ANNA), "other@1": angle(0)}
+    gallery.add_sample(anna.id, Sample("a.png", "ab" * 32, {"size": 80.0}, templates, b"crop"))
+    gallery.seen(anna.id)
+    folder = export_person(gallery, gallery.find("Zoë"), tmp_path / "out" / "zoe")
+    document = json.loads((folder / "person.json").read_text(encoding="utf-8"))
+    assert (document["name"], document["external_id"]) == ("Zoë", "E1")
+    assert document["consent"] == "signed 2026"
+    assert document["seen_at"]
+    (sample,) = document["samples"]
+    assert (sample["source"], sample["source_sha256"]) == ("a.png", "ab" * 32)
+    assert sample["quality"] == {"size": 80.0}
+    for model, embedding in templates.items():
+        np.testing.assert_array_equal(np.load(folder / sample["templates"][model]), embedding)
+    assert (folder / f"{sample['id']}.png").read_bytes() == b"crop"
+    assert [entry["action"] for entry in document["audit"]] == ["add person", "enroll"]
+    assert "Bert" not in (folder / "person.json").read_text(encoding="utf-8")
+    with pytest.raises(OutputError, match="cannot make this folder"):
+        export_person(gallery, anna, folder)
+
+
+def test_stale_are_those_neither_added_nor_seen(gallery):
+    people = {name: gallery.add_person(name) for name in ("Old", "Seen", "New")}
+    before = (datetime.now(UTC) - timedelta(days=100)).isoformat(timespec="milliseconds")
+    with gallery._engine.begin() as connection:
+        for name in ("Old", "Seen"):
+            connection.exec_driver_sql(
+                "UPDATE people SET added_at = ? WHERE id = ?", (before, people[name].id)
+            )
+    gallery.seen(people["Seen"].id)
+    assert [person.name for person in stale(gallery, 90)] == ["Old"]
+    assert stale(gallery, 101) == []
+    assert sorted(person.name for person in stale(gallery, -1)) == ["New", "Old", "Seen"]
+
+
+def filled(gallery: Gallery) -> Gallery:
+    person = gallery.add_person("Anna")
+    gallery.add_sample(person.id, Sample("a.png", "0", {}, {MODEL: angle(ANNA)}))
+    return gallery
+
+
+def test_a_backup_comes_back_whole(gallery, tmp_path):
+    backup(filled(gallery), tmp_path / "copy.db")
+    gallery.delete(gallery.find("Anna").id)
+    assert [path.name for path in tmp_path.iterdir() if "copy" in path.name] == ["copy.db"]
+    restored = restore(tmp_path / "copy.db", tmp_path / "elsewhere")
+    assert [person.name for person in restored.people()] == ["Anna"]
+    np.testing.assert_array_equal(restored.templates(MODEL)[0].rows[0], angle(ANNA))
+    assert restored.audit_broken_at() is None
+    restored.close()
+
+
+def test_a_gallery_is_replaced_only_when_asked(gallery, tmp_path):
+    backup(filled(gallery), tmp_path / "copy.db")
+    gallery.add_person("Bert")
+    gallery.close()
+    with pytest.raises(GalleryError, match="--replace"):
+        restore(tmp_path / "copy.db", gallery.path.parent)
+    restored = restore(tmp_path / "copy.db", gallery.path.parent, replace=True)
+    assert [person.name for person in restored.people()] == ["Anna"]
+    restored.close()
+
+
+@pytest.mark.parametrize("content", [b"", b"no database", None])
+def test_a_damaged_backup_replaces_nothing(gallery, tmp_path, content):
+    backup(filled(gallery), tmp_path / "copy.db")
+    data = (tmp_path / "copy.db").read_bytes()
+    (tmp_path / "bad.db").write_bytes(data[: len(data) // 2] if content is None else content)
+    with pytest.raises((GalleryError, GalleryKeyError)):
+        restore(tmp_path / "bad.db", gallery.path.parent, replace=True)
+    assert [person.name for person in gallery.people()] == ["Anna"]
+    assert [path.name for path in tmp_path.iterdir() if path.name.startswith(".")] == []
+
+
+def test_a_backup_is_of_no_use_without_its_key(gallery, tmp_path):
+    backup(filled(gallery), tmp_path / "copy.db")
+    key_path(gallery.id).unlink()
+    with pytest.raises(GalleryKeyError, match="key is missing"):
+        restore(tmp_path / "copy.db", tmp_path / "elsewhere")
+    assert not (tmp_path / "elsewhere").exists()
+
+
+def test_a_backup_that_cannot_be_written_is_said(gallery, tmp_path):
+    with pytest.raises(GalleryError, match="cannot write the backup"):
+        backup(gallery, tmp_path / "no such folder" / "copy.db")
