@@ -163,6 +163,13 @@ class _Known:
         self.gallery = gallery
         self.model = recognizer.embed.model
         self._calibration = recognizer.calibration
+        gallery.configure(
+            {
+                "model": self.model,
+                "calibration": recognizer.calibration.data_sha256,
+                "templates": "best",  # of a person's templates the closest counts
+            }
+        )
         templates, _ = gallery.templates(self.model)
         self._count = len(templates.rows)
         ends = np.append(templates.starts[1:], self._count)

@@ -233,6 +233,20 @@ class Gallery:
             query = update(schema.people).where(schema.people.c.id == person)
             connection.execute(query.values(seen_at=audit.now()))
 
+    def configure(self, document: audit.Details) -> int:
+        """Note how people are recognised from now on; the version: a new one where it changed."""
+        text = json.dumps(dict(document), sort_keys=True)
+        table = schema.configurations
+        with schema.writing(self._engine, self.path) as connection:
+            last = connection.execute(select(table).order_by(table.c.version.desc())).first()
+            if last is not None and last.document == text:
+                return int(last.version)
+            version = int(last.version) + 1 if last is not None else 1
+            row = {"version": version, "document": text, "added_at": audit.now()}
+            connection.execute(insert(table).values(row))
+            audit.record(connection, self.vault, "configure", None, {"version": version})
+        return version
+
     def record(self, action: str, details: audit.Details) -> None:
         """Append an action to the audit."""
         with schema.writing(self._engine, self.path) as connection:

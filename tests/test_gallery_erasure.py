@@ -1,0 +1,187 @@
+"""Who is erased is in no file, on a full disk too; a read-only gallery is read.
+
+The search for what was erased is shown to fail where SQLite leaves it and nobody writes over it.
+"""
+
+import base64
+import subprocess
+
+import numpy as np
+import pytest
+from gallery_children import MODEL, photo, query
+from sqlalchemy import event
+
+from visavis.errors import GalleryError
+from visavis.gallery import Gallery, Sample, erasure, schema, store
+
+JOURNALS = ["rollback", "wal"]  # the second is what SQLite 3.51.3 and newer use
+WORDS = [b"Ann Unmistakable", b"external-4711", b"consent of 2 May", b"passport-of-ann"]
+
+
+@pytest.fixture(params=JOURNALS)
+def journal(request, monkeypatch):
+    if request.param == "wal":
+        monkeypatch.setattr(schema, "SAFE_WAL", (3, 7, 0))
+    return request.param
+
+
+@pytest.fixture
+def disk(tmp_path):
+    """A disk of 12 MB of its own."""
+    mounted = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=12m", "none", tmp_path],
+        check=False,
+        capture_output=True,
+        text=True,
+    )
+    if mounted.returncode:
+        pytest.skip(f"no small disk: {mounted.stderr.strip()}; run as root")
+    yield tmp_path
+    subprocess.run(["umount", "--lazy", tmp_path], check=True)
+
+
+def forms(sample):
+    """Every form in which somebody may look for a template or a crop."""
+    row = sample.templates[MODEL]
+    whole = [
+        row.tobytes(),
+        row.astype(np.float16).tobytes(),
+        row.astype(np.float64).tobytes(),
+        np.round(row * 127).astype(np.int8).tobytes(),
+        sample.crop,
+    ]
+    hexes = [part.hex().encode() for part in whole]
+    texts = [str(row.tolist()).encode(), *map(base64.b64encode, whole)]
+    return [*whole, *hexes, *(text.upper() for text in hexes), *texts]
+
+
+def in_folder(gallery, parts):
+    """Those that some file of the gallery's folder holds."""
+    held = [file.read_bytes() for file in sorted(gallery.path.parent.iterdir())]
+    return [part for part in parts if any(part in data for data in held)]
+
+
+def peopled(folder):
+    """Thirty people, Ann among them: the gallery, Ann, her photo."""
+    gallery, rng = Gallery(folder), np.random.default_rng(3)
+    sample = photo(rng, "passport-of-ann")
+    for number in range(30):
+        if number == 11:
+            name, external_id, consent, _ = (word.decode() for word in WORDS)
+            ann = gallery.add_person(name, external_id=external_id, consent=consent)
+            gallery.add_sample(ann.id, sample)
+        other = gallery.add_person(f"Person {number}")
+        gallery.add_sample(other.id, photo(rng, str(number)))
+    return gallery, ann, sample
+
+
+def check_erased(gallery, ann, sample):
+    sealed = query(
+        gallery,
+        "SELECT substr(data, 1, 16), substr(crop, 1, 16) FROM templates "
+        f"JOIN samples ON sample_id = id WHERE person_id = '{ann.id}'",
+    )[0]
+    assert in_folder(gallery, [*WORDS]) == WORDS  # so that not finding them means something
+    gallery.delete(ann.id)
+    assert in_folder(gallery, [*WORDS, *forms(sample), *sealed]) == []
+    assert gallery.audit_broken_at() is None
+    assert len(gallery.people()) == len(gallery.templates(MODEL)[0].people) == 30
+
+
+def leaky(gallery):
+    """Sabotage: SQLite leaves what it deletes where it was."""
+    gallery._engine.dispose()
+    event.listen(
+        gallery._engine,
+        "connect",
+        lambda connection, _: connection.execute("PRAGMA secure_delete=OFF"),
+    )
+
+
+def test_who_is_erased_is_in_no_file(tmp_path, journal):
+    check_erased(*peopled(tmp_path / "gallery"))
+
+
+def test_what_sqlite_leaves_in_unused_pages_is_written_over(tmp_path, journal):
+    gallery, ann, sample = peopled(tmp_path / "gallery")
+    leaky(gallery)
+    check_erased(gallery, ann, sample)
+
+
+def test_the_erasure_check_can_fail(tmp_path, journal, monkeypatch):
+    gallery, ann, sample = peopled(tmp_path / "gallery")
+    leaky(gallery)
+    monkeypatch.setattr(store, "scrub", lambda *arguments: None)
+    with pytest.raises(AssertionError):
+        check_erased(gallery, ann, sample)
+    gallery.close()
+    monkeypatch.undo()
+    gallery = Gallery(gallery.path.parent)  # as after a crash: the next opening finishes it
+    assert in_folder(gallery, WORDS) == []
+    assert query(gallery, "SELECT name FROM settings WHERE name = 'traces'") == []
+
+
+@pytest.mark.parametrize("way", ["rename", "merge"])
+def test_an_old_name_is_in_no_file(tmp_path, journal, way):
+    gallery, ann, _ = peopled(tmp_path / "gallery")
+    other = gallery.find("Person 3")
+    if way == "rename":
+        gallery.rename(ann.id, "Anna")
+        assert in_folder(gallery, WORDS) == WORDS[1:]
+    else:
+        gallery.merge(other.id, ann.id)
+        assert in_folder(gallery, WORDS) == WORDS[3:]  # the photo is the other's now
+    assert gallery.audit_broken_at() is None
+
+
+def for_ever(do):
+    for number in range(10_000):
+        do(number)
+
+
+def big(rng, number):
+    return Sample("big", str(number), {}, {}, crop=rng.bytes(200_000))
+
+
+def test_a_full_disk_refuses_photos_and_still_erases(disk, journal):
+    gallery, rng = Gallery(disk / "gallery"), np.random.default_rng(0)
+    ann, bob = gallery.add_person("Ann Unmistakable"), gallery.add_person("Bob")
+    gallery.add_sample(ann.id, photo(rng, "ann"))
+    (disk / "filler").write_bytes(bytes(1_000_000))
+    with pytest.raises(GalleryError, match="the disk is full"):
+        for_ever(lambda at: gallery.add_sample(bob.id, big(rng, at)))
+    with pytest.raises(OSError, match="space"), (disk / "rest").open("wb", buffering=0) as rest:
+        for_ever(lambda _: rest.write(bytes(4096)))
+    with pytest.raises(GalleryError, match="the disk is full"):
+        gallery.add_person("Eve")
+    assert [person.name for person in gallery.people()] == ["Ann Unmistakable", "Bob"]
+    assert gallery.templates(MODEL)[0].people == (ann.id,)
+    gallery.delete(ann.id)
+    assert [person.name for person in gallery.people()] == ["Bob"]
+    assert in_folder(gallery, WORDS[:1]) == []
+    (disk / "filler").unlink()
+    (disk / "rest").unlink()
+    assert gallery.add_sample(gallery.add_person("Eve").id, photo(rng, "eve"))
+    gallery.delete(gallery.find("Eve").id)
+    assert (disk / "gallery" / erasure.BALLAST).stat().st_size == erasure.BALLAST_BYTES
+    assert gallery.audit_broken_at() is None
+    gallery.close()
+
+
+def test_a_read_only_gallery_is_read(disk, journal):
+    gallery, _, sample = peopled(disk / "gallery")
+    gallery.close()
+    subprocess.run(["mount", "-o", "remount,ro", disk], check=True)
+    gallery = Gallery(disk / "gallery", create=False)
+    assert len(gallery.people()) == 31
+    assert sample.templates[MODEL].tobytes() in {
+        row.tobytes() for row in gallery.templates(MODEL)[0].rows
+    }
+    for refused in (
+        lambda: gallery.add_person("Eve"),
+        lambda: gallery.delete(gallery.find("Person 3").id),
+        lambda: gallery.rename(gallery.find("Person 3").id, "Eve"),
+    ):
+        with pytest.raises(GalleryError, match="read-only"):
+            refused()
+    gallery.close()
