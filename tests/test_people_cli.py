@@ -275,3 +275,11 @@ def test_every_line_of_the_page_is_a_command(line):
 def test_every_verb_of_people_is_on_the_page():
     verbs = typer.main.get_command(app).commands["people"].commands
     assert [verb for verb in verbs if f"visavis people {verb} " not in PAGE] == []
+
+
+def test_consent_is_noted_when_it_comes(known, portraits):
+    assert known("people", "note-consent", "Obama", "by letter")[0] == 0
+    assert json.loads(known("people", "show", "Obama", "--json")[1])["consent"] == "by letter"
+    assert known("enroll", "Biden", portraits / "biden.jpg", "--consent", "late")[0] == 0
+    assert known("enroll", "Obama", portraits / "obama2.jpg", "--consent", "by mail")[0] == 0
+    assert json.loads(known("people", "show", "Obama", "--json")[1])["consent"] == "by mail"

@@ -224,3 +224,14 @@ def test_a_backup_is_of_no_use_without_its_key(gallery, tmp_path):
 def test_a_backup_that_cannot_be_written_is_said(gallery, tmp_path):
     with pytest.raises(GalleryError, match="cannot write the backup"):
         backup(gallery, tmp_path / "no such folder" / "copy.db")
+
+
+def test_two_people_of_one_name_are_exported_apart(gallery, tmp_path):
+    for number, external_id in enumerate(("7", "8")):
+        person = gallery.add_person("Anna", external_id=external_id)
+        row = np.eye(4, dtype=np.float32)[number]
+        gallery.add_sample(person.id, Sample("a.npy", external_id * 64, {}, {MODEL: row}))
+    assert export_tensors(gallery, tmp_path / "out", MODEL) == 2
+    names = sorted(path.name for path in (tmp_path / "out").iterdir())
+    assert len(names) == 2
+    assert sorted(int(np.load(tmp_path / "out" / name).argmax()) for name in names) == [0, 1]

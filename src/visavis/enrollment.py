@@ -224,6 +224,8 @@ class _Known:
                 candidate.name, external_id=candidate.external_id, consent=candidate.consent
             )
             self._people.setdefault(person.name, []).append(person)
+        elif candidate.consent and candidate.consent != person.consent:
+            self.gallery.note_consent(person.id, candidate.consent)
         if self.gallery.add_sample(person.id, sample) is None:
             return False
         self._hashes.add((person.id, sample.source_sha256))

@@ -190,6 +190,19 @@ def restore(
     print(f"restored {len(store.people())} people to {store.path.parent}")
 
 
+@people.command("note-consent")
+def note_consent(
+    who: Who,
+    text: Annotated[str, typer.Argument(help="What they agreed to, and when.")],
+    gallery: options.GalleryFolder = None,
+) -> None:
+    """Note what a person agreed to."""
+    store = options.open_gallery(gallery, create=False)
+    person = store.find(who)
+    store.note_consent(person.id, text)
+    print(f"noted for {person.name}: {text}")
+
+
 @people.command()
 def consent(
     required: Annotated[bool, typer.Option("--required/--not-required")],

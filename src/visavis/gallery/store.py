@@ -135,6 +135,15 @@ class Gallery:
                 return _person(connection, same[0])
             return self._add_person(connection, name, external_id, consent)
 
+    def note_consent(self, person: str, consent: str) -> None:
+        """Note what a person agreed to. Raises PersonError where they are not in the gallery."""
+        _check_text(consent, MOST_CONSENT)
+        with schema.writing(self._engine, self.path) as connection:
+            query = update(schema.people).where(schema.people.c.id == person)
+            if not connection.execute(query.values(consent=consent)).rowcount:
+                raise PersonError(f"person {person} is not in the gallery")
+            audit.record(connection, self.vault, "consent", person, {})
+
     def sources(self) -> set[tuple[str, str]]:
         """(person id, SHA-256 of the photo) of every sample."""
         query = select(schema.samples.c.person_id, schema.samples.c.source_sha256)

@@ -66,16 +66,18 @@ def import_tensors(gallery: Gallery, folder: Path, model: str) -> list[Person]:
 def export_tensors(gallery: Gallery, folder: Path, model: str) -> int:
     """Each person's first template as <name>.npy, (1, D) float32: what `import_tensors` reads."""
     folder.mkdir(parents=True, exist_ok=True)
-    written = 0
+    written: set[Path] = set()
     for person in gallery.people():
         for sample in gallery.samples(person.id):
             if model in sample["templates"]:
                 scale = np.float32(sample["quality"].get("norm", 1.0))
-                name = person.name.replace("/", "_").replace("\\", "_")
-                np.save(folder / f"{name}.npy", scale * sample["templates"][model][None])
-                written += 1
+                path = folder / f"{person.name.replace('/', '_').replace(chr(92), '_')}.npy"
+                if path in written:  # somebody else of that name
+                    path = path.with_stem(f"{path.stem} {person.external_id or person.id}")
+                np.save(path, scale * sample["templates"][model][None])
+                written.add(path)
                 break
-    return written
+    return len(written)
 
 
 def stale(gallery: Gallery, days: float) -> list[Person]:
