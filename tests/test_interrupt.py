@@ -13,7 +13,9 @@ import pytest
 from visavis import cli, files
 from visavis.files import write_whole
 
-COMMAND = [sys.executable, "-c", "from visavis.cli import main; main()"]
+# A shell's background jobs ignore SIGINT, and hand that on to their children: this one must not.
+LISTEN = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)"
+COMMAND = [sys.executable, "-c", f"{LISTEN}; from visavis.cli import main; main()"]
 PROMPT = 3  # seconds
 
 
