@@ -177,9 +177,9 @@ def test_a_groups_folder_is_its_owners_and_new(tmp_path):
     folder = tmp_path / "a" / "groups"
     make_folder(folder)
     assert stat.S_IMODE(folder.stat().st_mode) == 0o700
-    found = [*write_crops(folder, Path("x.jpg"), CROP.repeat(2, axis=0))]
-    found += [*write_crops(folder, Path("none.jpg"), CROP[:0])]
-    found += [*write_crops(folder, Path("y.jpg"), CROP)]
+    found = [*write_crops(folder, Path("x.jpg"), CROP.repeat(2, axis=0), before=0)]
+    found += [*write_crops(folder, Path("none.jpg"), CROP[:0], before=2)]
+    found += [*write_crops(folder, Path("y.jpg"), CROP, before=2)]
     files = [(Path(member.photo).name, member.face, member.crop) for member in found]
     assert files == [
         ("x.jpg", 1, "crops/00001.png"),

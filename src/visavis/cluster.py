@@ -76,9 +76,8 @@ def make_folder(folder: Path) -> None:
         raise OutputError(f"{folder}: cannot make this folder: {error.strerror}") from error
 
 
-def write_crops(folder: Path, photo: Path, crops: Crops) -> list[Member]:
-    """Write the crops (N, 112, 112, 3) of a photo's faces, largest first."""
-    before = sum(1 for _ in (folder / CROPS).glob("*.png"))
+def write_crops(folder: Path, photo: Path, crops: Crops, *, before: int) -> list[Member]:
+    """Write the crops (N, 112, 112, 3) of a photo's faces, largest first; `before` are there."""
     members = [
         Member(str(photo.absolute()), face, f"{CROPS}/{before + face:05d}.png")
         for face in range(1, len(crops) + 1)

@@ -50,7 +50,7 @@ def cluster(
         if isinstance(answer, VisavisError):
             failures.add(path, answer)
             continue
-        members += write_crops(out, path, answer[0])
+        members += write_crops(out, path, answer[0], before=len(members))
         rows.append(answer[1])
     groups = save_groups(out, group(members, np.concatenate(rows), threshold))
     sizes = [len(faces) for faces in groups.groups]
