@@ -15,6 +15,7 @@ from visavis.dataset import (
     read_pairs,
     without,
 )
+from visavis.dataset.pairs import by_person
 from visavis.dataset.tree import tree_sha256
 from visavis.errors import DatasetError
 
@@ -71,21 +72,25 @@ def test_what_is_no_tree_is_an_error(folder):
 
 
 def test_pairs_by_hand(folder, zipped):
-    text = "2\t1\nAnn\t1\t2\nAnn\t1\tBob\t1\n\nAnn\t2\t1\nCy_Lee\t10\tAnn\t2\n"
+    text = "2\t1\nAnn\t1\t2\nAnn\t1\tBob\t1\n\nBob\t1\tAnn\t2\nCy_Lee\t10\tAnn\t2\n"
     for path in (folder, zipped):
         pairs = read_pairs(text, open_tree(path))
         ann1, ann2, bob, lee = (FILES[row] for row in (0, 1, 2, 4))
         assert pairs.names == (ann1, ann2, bob, lee)  # as they come up, each once
-        assert pairs.left.tolist() == [0, 0, 1, 3]
-        assert pairs.right.tolist() == [1, 2, 0, 1]
-        assert pairs.same.tolist() == [True, False, True, False]
-        assert pairs.folds == 2
+        assert pairs.left.tolist() == [0, 0, 2, 3]
+        assert pairs.right.tolist() == [1, 2, 1, 1]
+        assert pairs.same.tolist() == [True, False, False, False]
+        assert pairs.fold.tolist() == [0, 0, 1, 1]
+        assert pairs.lines.tolist() == [2, 3, 5, 6]
+        assert pairs.labels.tolist() == [0, 0, 1, 2]
+        assert (pairs.source, pairs.skipped) == ("pairs.txt", 0)
+        assert pairs.where(2) == f"pairs.txt, line 3: {bob}"
 
 
 @pytest.mark.parametrize("text", ["1\nAnn 1 2\nAnn 1 Bob 1", "1 1\r\nAnn 1 2\r\nAnn 1 Bob 1\r\n"])
 def test_spaces_and_a_single_fold_are_read_too(folder, text):
     pairs = read_pairs(text, open_tree(folder))
-    assert (pairs.folds, pairs.same.tolist()) == (1, [True, False])
+    assert (pairs.fold.tolist(), pairs.same.tolist()) == ([0, 0], [True, False])
 
 
 @pytest.mark.parametrize(
@@ -105,11 +110,58 @@ def test_spaces_and_a_single_fold_are_read_too(folder, text):
         ("10 300\nAnn 1 2\n", "list: expected 10 folds of equal size, got 1 pairs"),
         ("2 1\nAnn 1 2\nAnn 2 1\nAnn 1 Bob 1", "expected 2 folds of equal size, got 3 pairs"),
         ("1 1\n", "expected 1 folds of equal size, got 0 pairs"),
+        ("1 1\nAnn 1 2\nAnn 1 2\n", "line 3: the pair set/Ann/Ann_0001.jpg .* is that of line 2"),
+        ("1 1\nAnn 1 2\n\nAnn 2 1\n", r"line 4: the pair .*_0002\.JPG .* is that of line 2"),
+        ("1 1\nAnn 1 Ann 2\nAnn 1 2\n", "line 3: .* is that of line 2"),
+        ("1 1\nAnn 1 1\n", r"line 2: the pair .*_0001\.jpg .*_0001\.jpg is that of itself"),
     ],
 )
 def test_a_bad_line_is_named(folder, text, message):
     with pytest.raises(DatasetError, match=message):
         read_pairs(text, open_tree(folder), "list")
+
+
+def test_two_pictures_of_one_number_are_an_error(folder):
+    (folder / "set/Bob/Bob_0001.jpg").touch()
+    with pytest.raises(DatasetError, match=r"line 2: 2 pictures Bob/Bob_0001 in .*\.png; keep one"):
+        read_pairs("1 1\nBob 1 Ann 1\n", open_tree(folder))
+
+
+def test_a_person_in_two_folders_of_one_name_is_found_by_the_number(folder):
+    (folder / "more/Ann").mkdir(parents=True)
+    (folder / "more/Ann/Ann_0003.jpg").touch()
+    pairs = read_pairs("1\nAnn 1 3\n", open_tree(folder))
+    assert pairs.names == (FILES[0], "more/Ann/Ann_0003.jpg")
+    (folder / "more/Ann/Ann_0001.jpg").touch()
+    with pytest.raises(DatasetError, match="2 pictures Ann/Ann_0001 in"):
+        read_pairs("1\nAnn 1 3\n", open_tree(folder))
+
+
+def test_bad_lines_can_be_skipped_and_are_counted(folder):
+    text = "2 2\nAnn 1 2\nAnn 1 7\nAnn 1\nAnn 2 1\nBob 1 Ann 1\nBob 1 1\n"
+    pairs = read_pairs(text, open_tree(folder), skip_bad=True)
+    assert (pairs.skipped, pairs.lines.tolist()) == (4, [2, 6])
+    assert pairs.fold.tolist() == [0, 1]  # the fold is the line's, whatever is left out
+    with pytest.raises(
+        DatasetError, match=r"pairs\.txt: expected pairs, found none that can be us"
+    ):
+        read_pairs("1 1\nAnn 1 7\n", open_tree(folder), skip_bad=True)
+
+
+def test_some_of_the_pairs_are_kept_and_the_others_counted(folder):
+    pairs = read_pairs("1 1\nAnn 1 2\nAnn 1 Bob 1\n", open_tree(folder))
+    kept = pairs.keep(np.array([False, True]))
+    assert (kept.names, kept.skipped, kept.lines.tolist()) == (pairs.names, 1, [3])
+    assert kept.where(0) == f"pairs.txt, line 3: {FILES[0]}"
+    assert kept.where(1) == FILES[1]  # no line that is left names it
+
+
+def test_pictures_are_found_by_folder_and_stem():
+    found = by_person(["a/Ann/Ann_0001.jpg", "b/Ann/Ann_0001.png", "c/Ann.jpg", "Bob/notes.txt"])
+    assert found == {
+        ("Ann", "Ann_0001"): ["a/Ann/Ann_0001.jpg", "b/Ann/Ann_0001.png"],
+        ("c", "Ann"): ["c/Ann.jpg"],
+    }
 
 
 def test_people_are_folders_of_pictures(folder, zipped):

@@ -21,6 +21,24 @@ class People:
     names: tuple[str, ...]  # folder names, sorted
     one_person: tuple[tuple[int, int], ...] = ()  # labels that are two names of one person
 
+    def keep(self, kept: NDArray[np.bool_]) -> "People":
+        """The same with some of the (N,) pictures; people without one are left out."""
+        old, labels = np.unique(self.labels[kept], return_inverse=True)
+        place = {int(label): row for row, label in enumerate(old)}
+        return People(
+            tuple(picture for picture, keep in zip(self.pictures, kept, strict=True) if keep),
+            labels,
+            tuple(self.names[label] for label in old),
+            tuple((place[a], place[b]) for a, b in self.one_person if a in place and b in place),
+        )
+
+    def aliases(self) -> NDArray[np.intp]:
+        """For each label one that stands for everybody it is one person with."""
+        alias = np.arange(len(self.names))
+        for a, b in self.one_person:
+            alias[alias == alias[b]] = alias[a]
+        return alias
+
 
 def find_people(tree: Tree) -> People:
     """A person for every folder that holds pictures. Raises DatasetError where there are fewer than
@@ -46,14 +64,7 @@ def without(people: People, excluded: Collection[str]) -> People:
         PurePosixPath(picture).stem not in excluded and people.names[label] not in excluded
         for picture, label in zip(people.pictures, people.labels, strict=True)
     ]
-    old, labels = np.unique(people.labels[keep], return_inverse=True)
-    place = {int(label): row for row, label in enumerate(old)}
-    return People(
-        tuple(picture for picture, kept in zip(people.pictures, keep, strict=True) if kept),
-        labels,
-        tuple(people.names[label] for label in old),
-        tuple((place[a], place[b]) for a, b in people.one_person if a in place and b in place),
-    )
+    return people.keep(np.array(keep, bool))
 
 
 def apply_exclusions(people: People, path: Path) -> People:

@@ -1,0 +1,186 @@
+"""InsightFace's verification sets: one file, a pickle of 2P encoded pictures and P flags.
+
+A pickle can run any code. This reader admits bytes, numpy's uint8 and bool, and lists of them;
+numpy's own functions have stand-ins that build nothing, and every other name is refused.
+"""
+
+import pickle
+import struct
+from collections.abc import Iterable, Sequence
+from io import BytesIO
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from visavis.dataset import standins
+from visavis.dataset.opcodes import check_opcodes
+from visavis.dataset.pairs import Pairs
+from visavis.dataset.standins import Row
+from visavis.errors import DatasetError
+
+MOST_BYTES = 4 << 30
+FOLDS = 10
+PROTOCOL = 4  # of pickles: the first whose bytes may be long; Python 3.4
+# What a damaged or hostile file makes the unpickler raise; all of it means "no such file".
+FAULTS = (
+    pickle.UnpicklingError, EOFError, ValueError, TypeError, KeyError, IndexError, AttributeError,
+    ImportError, OverflowError, MemoryError, RecursionError, struct.error,
+)  # fmt: skip
+NUMPY = {"_reconstruct": standins.reconstruct, "scalar": standins.scalar}
+GLOBALS: dict[tuple[str, str], object] = {
+    ("numpy", "dtype"): standins.dtype,
+    ("numpy", "ndarray"): standins.NDARRAY,
+    **{(f"numpy.{core}.multiarray", n): f for core in ("core", "_core") for n, f in NUMPY.items()},
+    **{(f"numpy.{core}.numeric", "_frombuffer"): standins.frombuffer for core in ("core", "_core")},
+}
+
+
+class Pictures:
+    """Pictures held in memory, as a tree."""
+
+    def __init__(self, source: str, pictures: dict[str, bytes | bytearray]) -> None:
+        self.source = source
+        self._pictures = pictures
+
+    def names(self) -> list[str]:
+        """Every picture, sorted."""
+        return sorted(self._pictures)
+
+    def read(self, name: str) -> bytes:
+        """One picture's bytes."""
+        try:
+            return bytes(self._pictures[name])
+        except KeyError:
+            raise DatasetError(f"{self.source}: no picture {name}") from None
+
+
+def read_bin(path: Path, *, skip_bad: bool = False) -> tuple[Pictures, Pairs]:
+    """A .bin's pictures, 00000.jpg and on, and its pairs: pictures 2i and 2i + 1, ten folds in a
+    row, or one where P is no multiple of ten; `lines` are the pairs' numbers, from 1.
+
+    Raises DatasetError for a file over 4 GiB, for one that is damaged, or names anything but bytes
+    and numpy's uint8 and bool, and for a pair without a picture; `skip_bad` counts such pairs.
+    """
+    found, flags = _parts(_load(path), path)
+    count = len(flags)
+    bad = [row for row, picture in enumerate(found) if not _encoded(picture)]
+    if bad and not skip_bad:
+        raise DatasetError(
+            f"{path}, pair {bad[0] // 2 + 1}: expected an encoded picture, as bytes or an array of "
+            f"uint8, {_got(found[bad[0]])}; --skip-bad leaves such pairs out"
+        )
+    width = max(5, len(str(len(found) - 1)))
+    names = tuple(f"{row:0{width}d}.jpg" for row in range(len(found)))
+    pictures = dict(zip(names, map(_encoded, found), strict=True))
+    good = np.ones(count, bool)
+    good[[row // 2 for row in bad]] = False
+    if not good.any():
+        raise DatasetError(f"{path}: expected pairs, found none that can be used")
+    pairs = Pairs(
+        names,
+        left=np.arange(0, 2 * count, 2),
+        right=np.arange(1, 2 * count, 2),
+        same=np.array(flags),
+        fold=contiguous_folds(count),
+        lines=np.arange(1, count + 1),
+        source=str(path),
+    )
+    return Pictures(str(path), pictures), pairs.keep(good)
+
+
+def bin_bytes(pictures: Sequence[bytes], same: Iterable[bool]) -> bytes:
+    """The .bin of pairs (0, 1), (2, 3) ... of encoded pictures, as InsightFace's loader reads it.
+
+    Raises DatasetError where there are not two pictures to each flag, or none.
+    """
+    flags = [bool(flag) for flag in same]
+    if not flags or len(pictures) != 2 * len(flags):
+        raise DatasetError(
+            f"expected two pictures for each pair, got {len(pictures)} for {len(flags)} pairs"
+        )
+    return pickle.dumps((list(pictures), flags), protocol=PROTOCOL)
+
+
+def contiguous_folds(count: int) -> NDArray[np.intp]:
+    """(P,) folds of pairs whose list names none: ten in a row, or one where they do not divide."""
+    return np.arange(count) * (1 if count % FOLDS else FOLDS) // max(1, count)
+
+
+class _Unpickler(pickle.Unpickler):
+    def __init__(self, data: bytes) -> None:
+        super().__init__(BytesIO(data), encoding="bytes")
+        self._left = len(data)  # characters: one text can be named, and encoded, many times
+
+    def find_class(self, module: str, name: str, /) -> object:
+        if (module, name) == ("_codecs", "encode"):
+            return self._encode
+        try:
+            return GLOBALS[module, name]
+        except KeyError:
+            called = f"{module}.{name}"[:80]
+            raise ValueError(f"it names {called!r}, which no list of pictures needs") from None
+
+    def _encode(self, text: object, codec: object) -> bytes:
+        """How Python 3 writes bytes in the protocols of Python 2."""
+        if not isinstance(text, str) or codec not in ("latin1", b"latin1"):
+            raise ValueError("expected text in latin1 where bytes are encoded")
+        self._left -= len(text)
+        if self._left < 0:
+            raise ValueError("its texts are longer than the file")
+        return text.encode("latin1")
+
+
+def _load(path: Path) -> object:
+    try:
+        size = path.stat().st_size if path.is_file() else None
+        if size is None or size > MOST_BYTES:
+            got = "no such file" if size is None else f"{size:,} bytes"
+            raise DatasetError(f"{path}: expected a .bin file of at most 4 GiB, got {got}")
+        data = path.read_bytes()
+        check_opcodes(data)
+        loaded: object = _Unpickler(data).load()
+        return loaded
+    except OSError as error:
+        raise DatasetError(f"{path}: cannot read: {error.strerror or error}") from error
+    except FAULTS as error:
+        raise DatasetError(
+            f"{path}: not a verification set of InsightFace, or damaged: "
+            f"{str(error)[:200] or type(error).__name__}"
+        ) from error
+
+
+def _parts(loaded: object, path: Path) -> tuple[Sequence[object], list[bool]]:
+    """The two lists, checked against each other."""
+    if not isinstance(loaded, tuple | list) or len(loaded) != 2:
+        raise DatasetError(f"{path}: expected a list of pictures and one of flags, {_got(loaded)}")
+    pictures, flags = loaded
+    if isinstance(flags, Row) and flags.kind == "bool":
+        flags = [byte != 0 for byte in flags.data]
+    for what, part in (("pictures", pictures), ("flags that are True or False", flags)):
+        if not isinstance(part, tuple | list):
+            raise DatasetError(f"{path}: expected a list of {what}, {_got(part)}")
+    if not flags or len(pictures) != 2 * len(flags):
+        raise DatasetError(
+            f"{path}: expected two pictures for each flag, got {len(pictures)} pictures and "
+            f"{len(flags)} flags"
+        )
+    for row, flag in enumerate(flags, start=1):
+        if not isinstance(flag, bool):
+            raise DatasetError(f"{path}, pair {row}: expected True or False, {_got(flag)}")
+    return pictures, list(flags)
+
+
+def _encoded(picture: object) -> bytes | bytearray:
+    """An encoded picture's bytes; none where it is none."""
+    if isinstance(picture, Row):
+        return picture.data if picture.kind == "uint8" else b""
+    return picture if isinstance(picture, bytes) else b""
+
+
+def _got(what: object) -> str:
+    """What came, by its kind alone: a nest of lists may take for ever to print."""
+    if isinstance(what, Row):
+        return f"got an array of {len(what.data)} {what.kind}"
+    size = f" of {len(what)}" if isinstance(what, tuple | list | bytes | str) else ""
+    return f"got {type(what).__name__}{size}"
