@@ -216,3 +216,17 @@ def test_the_default_packs_rates_fall_as_thresholds_rise(pack):
 
 def test_a_decision_says_of_how_many():
     assert Decision("match", 0.6, POLICY).comparisons == 1
+
+
+def test_an_extrapolated_point_is_at_most_a_review(calibration):
+    beyond = OperatingPoint(0.6, 1e-6, 1e-5, 0.1, extrapolated=True)
+    further = replace(calibration, points=(*calibration.points, beyond))
+    strict = further.policy("strict")
+    assert (strict.match, strict.supported) == (beyond, False)
+    assert decide(0.9, strict).outcome == "review"
+    assert decide(0.55, strict).outcome == "review"
+    assert decide(0.45, strict).outcome == "no_match"
+    assert decide(0.9, further.search_policy(1e-5)).outcome == "review"
+    assert decide(0.9, further.policy("standard")).outcome == "match"
+    with pytest.raises(CalibrationError, match="cannot show"):
+        calibration.policy("strict")

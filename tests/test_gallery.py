@@ -1,6 +1,8 @@
 """The store: people, photos, templates; names as they are given; errors that say what is wrong."""
 
+import sqlite3
 import unicodedata
+from contextlib import closing
 
 import numpy as np
 import pytest
@@ -296,3 +298,24 @@ def test_consent_can_be_noted_later(gallery):
     assert gallery.find("Anna").consent == "by letter, 3 May"
     with pytest.raises(PersonError, match="not in the gallery"):
         gallery.note_consent("nobody", "yes")
+
+
+def test_a_document_is_kept_sealed_exchanged_and_removed(gallery):
+    assert gallery.kept("calibration x") is None
+    gallery.keep("calibration x", b"first of its kind")
+    gallery.keep("calibration x", b"second of its kind")
+    assert gallery.kept("calibration x") == b"second of its kind"
+    assert gallery.kept("calibration y") is None
+    assert b"of its kind" not in gallery.path.read_bytes()
+    gallery.keep("calibration x", None)
+    assert gallery.kept("calibration x") is None
+    assert gallery.audit_broken_at() is None
+
+
+def test_a_kept_document_that_was_altered_or_moved_is_refused(gallery):
+    gallery.keep("one", b"document")
+    with closing(sqlite3.connect(gallery.path)) as connection:
+        connection.execute("UPDATE settings SET name = 'kept two' WHERE name = 'kept one'")
+        connection.commit()
+    with pytest.raises(GalleryError, match="two was altered"):
+        gallery.kept("two")

@@ -6,8 +6,8 @@ from PIL import Image as Pillow
 
 from visavis.align import ARCFACE_112
 from visavis.dataset import Pairs, open_tree
-from visavis.errors import DatasetError, ImageError
-from visavis.evaluate import Embedded, embed_tree, protocols, verification
+from visavis.errors import DatasetError, EmbeddingError, ImageError
+from visavis.evaluate import Embedded, Source, embed_pairs, embed_tree, protocols, verification
 from visavis.types import Face
 
 COLORS = {"red.png": (200, 10, 10), "green.png": (10, 200, 10), "blue.png": (10, 10, 200)}
@@ -27,7 +27,7 @@ def unit_color(color):
 
 def test_each_picture_gives_the_embedding_of_its_row(tree, fake_embedder):
     names = ["blue.png", "red.png", "green.png"]
-    embedded = embed_tree(tree, names, fake_embedder)
+    embedded = embed_tree(Source(tree), names, fake_embedder)
     expected = [unit_color(COLORS[name]) for name in names]
     np.testing.assert_allclose(embedded.embeddings, expected, atol=1e-6)
     assert embedded.acquired.tolist() == [True] * 3
@@ -35,15 +35,15 @@ def test_each_picture_gives_the_embedding_of_its_row(tree, fake_embedder):
 
 @pytest.mark.parametrize("chunk", [1, 2, 3, 4])
 def test_chunks_do_not_show_in_the_result(tree, fake_embedder, monkeypatch, chunk):
-    whole = embed_tree(tree, [*COLORS] * 2, fake_embedder)
+    whole = embed_tree(Source(tree), [*COLORS] * 2, fake_embedder)
     monkeypatch.setattr(protocols, "CHUNK", chunk)
-    parts = embed_tree(tree, [*COLORS] * 2, fake_embedder)
+    parts = embed_tree(Source(tree), [*COLORS] * 2, fake_embedder)
     np.testing.assert_array_equal(parts.embeddings, whole.embeddings)
     assert parts.acquired.all()
 
 
 def test_no_pictures_are_no_embeddings(tree, fake_embedder):
-    embedded = embed_tree(tree, [], fake_embedder)
+    embedded = embed_tree(Source(tree), [], fake_embedder)
     assert (embedded.embeddings.shape, embedded.acquired.shape) == ((0, 6), (0,))
 
 
@@ -66,7 +66,7 @@ def seen_in(*colors):
 )
 def test_pictures_without_a_face_are_zeros_and_counted(tree, fake_embedder, found, acquired):
     detect = seen_in(*(COLORS[name] for name in found))
-    embedded = embed_tree(tree, [*COLORS], fake_embedder, detect=detect)
+    embedded = embed_tree(Source(tree, detect), [*COLORS], fake_embedder)
     assert embedded.acquired.tolist() == acquired
     for name, row, there in zip(COLORS, embedded.embeddings, acquired, strict=True):
         np.testing.assert_allclose(row, unit_color(COLORS[name]) * there, atol=1e-6)
@@ -77,26 +77,26 @@ def test_of_several_faces_the_first_is_embedded(tree, fake_embedder, tmp_path):
     split.paste((0, 0, 255), (4, 4, 108, 56))
     split.save(tmp_path / "split.png")
     detect = seen_in(COLORS["red.png"])
-    found = embed_tree(tree, ["split.png"], fake_embedder, detect=detect)
-    whole = embed_tree(tree, ["split.png"], fake_embedder)
+    found = embed_tree(Source(tree, detect), ["split.png"], fake_embedder)
+    whole = embed_tree(Source(tree), ["split.png"], fake_embedder)
     np.testing.assert_allclose(found.embeddings, whole.embeddings, atol=1e-3)
 
 
 def test_a_picture_of_another_size_is_named(tree, fake_embedder, tmp_path):
     Pillow.new("RGB", (250, 200)).save(tmp_path / "wide.png")
     with pytest.raises(ImageError, match=r"wide\.png of .*112x112 crop, got 250x200: .*--align"):
-        embed_tree(tree, ["red.png", "wide.png"], fake_embedder)
+        embed_tree(Source(tree), ["red.png", "wide.png"], fake_embedder)
 
 
 def test_a_damaged_picture_is_named(tree, fake_embedder, tmp_path):
     (tmp_path / "torn.png").write_bytes((tmp_path / "red.png").read_bytes()[:60])
     with pytest.raises(ImageError, match=r"torn\.png of "):
-        embed_tree(tree, ["red.png", "torn.png"], fake_embedder)
+        embed_tree(Source(tree), ["red.png", "torn.png"], fake_embedder)
 
 
 def test_a_missing_picture_is_named(tree, fake_embedder):
     with pytest.raises(DatasetError, match=r"none\.png"):
-        embed_tree(tree, ["none.png"], fake_embedder)
+        embed_tree(Source(tree), ["none.png"], fake_embedder)
 
 
 def test_progress_is_watched_picture_by_picture(tree, fake_embedder):
@@ -107,13 +107,22 @@ def test_progress_is_watched_picture_by_picture(tree, fake_embedder):
             watched.append(name)
             yield name
 
-    embed_tree(tree, [*COLORS], fake_embedder, watch=watch)
+    embed_tree(Source(tree), [*COLORS], fake_embedder, watch=watch)
     assert watched == [*COLORS]
 
 
 def pairs_of(*rows, folds=1):
     left, right, same = zip(*rows, strict=True)
-    return Pairs(("a", "b", "c", "d"), np.array(left), np.array(right), np.array(same), folds)
+    rows = np.arange(len(left))
+    return Pairs(
+        names=("a", "b", "c", "d"),
+        left=np.array(left),
+        right=np.array(right),
+        same=np.array(same),
+        fold=rows * folds // len(rows),
+        lines=rows + 2,
+        source="made.txt",
+    )
 
 
 PAIRS = pairs_of((0, 1, True), (2, 3, True), (0, 2, False), (1, 3, False))
@@ -135,3 +144,119 @@ def test_a_pair_with_a_picture_without_a_face_is_answered_different(missing):
     # the same pair that is left lies above both different ones; the failed one ties with a failed
     # one, and lies below the other: two and a half of four
     assert result.auc == 0.625
+
+
+class Sick:
+    """An embedder that fails for pictures of one colour: by NaN, by another length, or by saying so."""
+
+    model, dim = "sick@0", 6
+
+    def __init__(self, healthy, color, ill):
+        self.healthy, self.color, self.ill = healthy, color, ill
+
+    def __call__(self, crops):
+        rows = self.healthy(crops)
+        hit = (crops[:, 0, 0] == self.color).all(axis=1)
+        if self.ill == "error" and hit.any():
+            raise EmbeddingError("expected finite embeddings")
+        rows[hit] = np.nan if self.ill == "nan" else rows[hit] * 2
+        return rows
+
+
+@pytest.mark.parametrize("ill", ["nan", "length", "error"])
+def test_a_bad_embedding_is_named_with_its_line(tree, fake_embedder, ill):
+    embed = Sick(fake_embedder, COLORS["green.png"], ill)
+    with pytest.raises(EmbeddingError, match=r"made\.txt, line 3: green\.png of .*: expected"):
+        embed_pairs(Source(tree), colored(), embed)
+
+
+@pytest.mark.parametrize("ill", ["nan", "length", "error"])
+def test_a_bad_embedding_is_skipped_and_counted_and_the_rest_is_as_before(tree, fake_embedder, ill):
+    embed = Sick(fake_embedder, COLORS["green.png"], ill)
+    kept, found = embed_pairs(Source(tree), colored(), embed, skip_bad=True)
+    assert (kept.skipped, kept.lines.tolist(), [*found.bad]) == (2, [2], [1])
+    whole = embed_tree(Source(tree), [*COLORS], fake_embedder)
+    np.testing.assert_array_equal(found.embeddings[[0, 2]], whole.embeddings[[0, 2]])
+    assert found.acquired.tolist() == [True, False, True]
+
+
+def colored():
+    rows = np.array([[0, 2, True], [0, 1, False], [1, 2, False]])
+    return Pairs(
+        names=tuple(COLORS),
+        left=rows[:, 0],
+        right=rows[:, 1],
+        same=rows[:, 2].astype(bool),
+        fold=np.zeros(3, int),
+        lines=np.array([2, 3, 4]),
+        source="made.txt",
+    )
+
+
+def test_a_damaged_picture_is_named_with_its_line(tree, fake_embedder, tmp_path):
+    (tmp_path / "blue.png").write_bytes(b"no picture")
+    with pytest.raises(ImageError, match=r"made\.txt, line 2: blue\.png of "):
+        embed_pairs(Source(tree), colored(), fake_embedder)
+
+
+def test_a_damaged_picture_is_skipped_and_counted(tree, fake_embedder, tmp_path):
+    (tmp_path / "blue.png").write_bytes(b"no picture")
+    kept, found = embed_pairs(Source(tree), colored(), fake_embedder, skip_bad=True)
+    assert (kept.skipped, kept.lines.tolist(), found.failures) == (2, [3], 0)
+
+
+def test_bad_pictures_are_not_failures_to_acquire(tree, fake_embedder, tmp_path):
+    (tmp_path / "blue.png").write_bytes(b"no picture")
+    source = Source(tree, seen_in(COLORS["red.png"]))
+    kept, found = embed_pairs(source, colored(), fake_embedder, skip_bad=True)
+    assert (found.failures, len(found.bad)) == (1, 1)
+    assert kept.lines.tolist() == [3]
+
+
+def test_measures_are_those_of_quality_and_nan_without_a_face(tree, fake_embedder):
+    source = Source(tree, seen_in(COLORS["red.png"]))
+    found = embed_tree(source, [*COLORS], fake_embedder)
+    sharpness, brightness, size, score, yaw = found.measures[0]
+    assert (sharpness, size) == (0, 112)
+    assert score == pytest.approx(0.9)
+    assert yaw == pytest.approx(0, abs=0.5)
+    assert brightness == pytest.approx(0.299 * 200 + 0.701 * 10, abs=1)
+    assert np.isnan(found.measures[1:]).all()
+
+
+def test_a_picture_is_changed_before_the_face_is_sought_with_the_clean_ones_landmarks(
+    tree, fake_embedder
+):
+    seen = []
+
+    def change(image, landmarks):
+        seen.append(landmarks)
+        return np.full_like(image, 255)
+
+    detect = seen_in(COLORS["red.png"])  # in a white picture it finds nothing
+    found = embed_tree(Source(tree, detect, change), [*COLORS], fake_embedder)
+    assert not found.acquired.any()
+    np.testing.assert_allclose(seen[0], ARCFACE_112, atol=1e-4)
+    assert seen[1:] == [None, None]
+    crops = embed_tree(Source(tree, change=change), [*COLORS], fake_embedder)
+    np.testing.assert_allclose(crops.embeddings, crops.embeddings[[0, 0, 0]])
+
+
+def test_order_does_not_show_in_the_result(tree, fake_embedder):
+    pairs = colored()
+    turned = pairs.keep(np.ones(3, bool))
+    order = np.array([2, 0, 1])
+    there = embed_tree(Source(tree), pairs.names, fake_embedder)
+    back = embed_tree(Source(tree), pairs.names[::-1], fake_embedder)
+    np.testing.assert_array_equal(there.embeddings, back.embeddings[::-1])
+    result = verification(pairs, there)
+    shuffled = Pairs(
+        names=pairs.names[::-1],
+        left=2 - turned.left[order],
+        right=2 - turned.right[order],
+        same=turned.same[order],
+        fold=turned.fold[order],
+        lines=turned.lines[order],
+        source="made.txt",
+    )
+    assert verification(shuffled, back) == result

@@ -9,7 +9,7 @@ import pytest
 from visavis.dataset import open_tree, read_pairs
 from visavis.embed import load_embedder, unit
 from visavis.errors import DatasetError, DeviceError
-from visavis.evaluate import Embedded, embed_tree, evaluate, verification
+from visavis.evaluate import Embedded, Source, embed_tree, evaluate, verification
 from visavis.evaluate.verification import (
     FAILED,
     area_under_roc,
@@ -82,8 +82,8 @@ def test_area_under_roc_by_hand(same, different, expected):
 
 def test_equals_come_together_on_the_curve():
     false, true = roc(*pairs_of([0.9, 0.5], [0.5, 0.1]))
-    assert false.tolist() == [0, 0, 0.5, 1]
-    assert true.tolist() == [0, 0.5, 1, 1]
+    assert false.tolist() == [0, 0, 0, 0, 0.5, 1]
+    assert true.tolist() == [0, 0, 0.5, 0.5, 1, 1]
 
 
 @pytest.mark.parametrize("separation", [0.5, 1, 2, 3])
@@ -207,7 +207,7 @@ def test_lfw_in_float32_with_and_without_the_mirrored_crop(pack, lfw):
     tree, pairs = lfw
     device = Device("cpu", precision="float32")
     both = embed_tree(
-        tree, pairs.names, BothWays(load_embedder(pack, device=device, flip=False))
+        Source(tree), pairs.names, BothWays(load_embedder(pack, device=device, flip=False))
     ).embeddings
     once, flipped = unit(both[:, :128]), unit(both[:, :128] + both[:, 128:])
     everybody = np.ones(len(once), bool)
@@ -224,6 +224,6 @@ def test_lfw_in_bfloat16(pack, lfw):
         embed = load_embedder(pack, device=Device("cpu", precision="bfloat16"), flip=False)
     except DeviceError as error:
         pytest.skip(str(error))
-    result = verification(pairs, embed_tree(tree, pairs.names, embed))
+    result = verification(pairs, embed_tree(Source(tree), pairs.names, embed))
     assert result.accuracy >= 0.9930
     assert result.pairs == 6000

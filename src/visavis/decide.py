@@ -74,10 +74,12 @@ class Calibration:
 
     def policy(self, policy: str | float) -> Policy:
         """A policy by name (convenience, standard, strict) or by false match rate, as "1e-4" or
-        1e-4.
+        1e-4. At an extrapolated point nothing is more than a review.
         """
         rate = policy_rate(policy)
-        return Policy(self.at(rate), self.at(min(REVIEW_FACTOR * rate, 0.5)))
+        match = self.at(rate)
+        review = self.at(min(REVIEW_FACTOR * rate, 0.5))
+        return Policy(match, review, supported=not match.extrapolated)
 
     def search_policy(self, rate: float) -> Policy:
         """The policy for a search, `rate` for each comparison; the strictest where that cannot be
@@ -89,7 +91,8 @@ class Calibration:
             return next((p for p in self.points if p.false_match_rate_upper <= rate), None)
 
         match, review = within(rate), within(REVIEW_FACTOR * rate)
-        return Policy(match or strictest, review or strictest, supported=match is not None)
+        shown = match is not None and not match.extrapolated
+        return Policy(match or strictest, review or strictest, supported=shown)
 
     def false_match_rate(self, similarity: float) -> float:
         """The upper bound of the rate at which strangers reach `similarity`: the next looser
@@ -147,7 +150,9 @@ def load_calibration(pack: Pack) -> Calibration:
             "make one with visavis calibrate"
         )
     source = f"{pack.folder / manifest.calibration}"
-    calibration = _parsed(pack.read(manifest.calibration, manifest.calibration_sha256), source)
+    calibration = parse_calibration(
+        pack.read(manifest.calibration, manifest.calibration_sha256), source
+    )
     if calibration.model != manifest.embedder.model:
         raise CalibrationError(
             f"{source}: made for {calibration.model}, "
@@ -161,12 +166,13 @@ def read_calibration(path: Path) -> Calibration:
     field.
     """
     try:
-        return _parsed(path.read_bytes(), str(path))
+        return parse_calibration(path.read_bytes(), str(path))
     except OSError as error:
         raise CalibrationError(f"{path}: cannot read: {error.strerror or error}") from error
 
 
-def _parsed(data: bytes, source: str) -> Calibration:
+def parse_calibration(data: bytes, source: str) -> Calibration:
+    """A calibration from its bytes. Raises CalibrationError naming the wrong field."""
     calibration = parse(Calibration, data, source, CalibrationError)
     thresholds = [point.threshold for point in calibration.points]
     if not thresholds or thresholds != sorted(thresholds):

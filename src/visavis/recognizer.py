@@ -9,7 +9,15 @@ from numpy.typing import NDArray
 
 from visavis.align import SIZE, align
 from visavis.compare import similarity
-from visavis.decide import Calibration, Decision, Policy, decide, load_calibration, policy_rate
+from visavis.decide import (
+    Calibration,
+    Decision,
+    Policy,
+    decide,
+    load_calibration,
+    parse_calibration,
+    policy_rate,
+)
 from visavis.detect import load_detector
 from visavis.embed import load_embedder
 from visavis.errors import (
@@ -30,6 +38,8 @@ from visavis.types import Crops, Detector, Embedder, Face, Image
 # from the photo in full where it would have too few pixels.
 MAX_SIDE = 1280
 ALIKE_AREA = 0.8  # a second face over this share of the largest one's area could as well be meant
+
+EXTRAPOLATED = "the threshold is extrapolated beyond what the calibration's data measures"
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -145,6 +155,13 @@ class Recognizer:
             load_calibration(files),
         )
 
+    def calibration_of(self, gallery: Gallery) -> Calibration:
+        """The calibration that `visavis calibrate --gallery` made of a gallery's own people, else
+        the pack's.
+        """
+        own = gallery.kept(calibration_name(self.embed.model))
+        return parse_calibration(own, str(gallery.path)) if own else self.calibration
+
     def faces(self, source: Source | Image) -> PhotoFaces:
         """Find the faces of a photo: a path, bytes, a binary file object or an (H, W, 3) uint8 RGB
         array.
@@ -197,7 +214,8 @@ class Recognizer:
             chosen=chosen,
             crops=crops,
             qualities=qualities,
-            warnings=_warnings((a, b), chosen, qualities),
+            warnings=_warnings((a, b), chosen, qualities)
+            + ((EXTRAPOLATED,) if points.match.extrapolated else ()),
         )
 
     def identify(
@@ -238,8 +256,9 @@ class Recognizer:
         comparisons = int(ends[at] - templates.starts[at])
         # The policy's rate is for the answer as a whole: each comparison gets its part of it.
         rate = policy_rate(policy)
-        self.calibration.at(rate)  # a rate that cannot be shown at all is an error, as for verify
-        points = self.calibration.search_policy(rate / comparisons)
+        calibration = self.calibration_of(gallery)
+        calibration.at(rate)  # a rate that cannot be shown at all is an error, as for verify
+        points = calibration.search_policy(rate / comparisons)
         decision = decide(similar, points, comparisons=comparisons)
         warnings = _search_warnings(photo.quality(chosen, crop[0]), points)
         return Identification(photo.faces[chosen], decision, person, None, warnings)
@@ -256,7 +275,8 @@ class Recognizer:
             return ()
         templates, _ = gallery.templates(self.embed.model)
         comparisons = max(1, len(templates.rows))
-        policy = self.calibration.search_policy(false_positive_rate / comparisons)
+        calibration = self.calibration_of(gallery)
+        policy = calibration.search_policy(false_positive_rate / comparisons)
         crops = np.concatenate([photo.crop(row) for row in range(len(photo.faces))])
         similarities = exact(templates)(self.embed(crops))  # (faces, people)
         closest = [_closest_two(row) for row in similarities]
@@ -280,9 +300,16 @@ class Recognizer:
 
 def _search_warnings(quality: Quality, policy: Policy) -> tuple[str, ...]:
     warnings = [REASONS[reason] for reason in quality.reasons]
-    if not policy.supported:
+    if policy.match.extrapolated:
+        warnings.append(EXTRAPOLATED)
+    elif not policy.supported:
         warnings.append("so large a gallery needs a rate that the calibration cannot show")
     return tuple(warnings)
+
+
+def calibration_name(model: str) -> str:
+    """Under which a gallery keeps its own calibration of a model."""
+    return f"calibration {model}"
 
 
 def _closest_two(similarities: NDArray[np.float32]) -> list[tuple[int, float]]:

@@ -10,6 +10,7 @@ import warnings
 import typer
 
 from visavis.cli.calibrate import calibrate
+from visavis.cli.dataset import dataset
 from visavis.cli.detect import detect
 from visavis.cli.doctor import doctor
 from visavis.cli.embed import embed
@@ -18,6 +19,7 @@ from visavis.cli.evaluate import evaluate
 from visavis.cli.identify import identify
 from visavis.cli.pack import pack
 from visavis.cli.people import people
+from visavis.cli.report import report
 from visavis.cli.verify import verify
 from visavis.errors import VisavisError
 
@@ -38,8 +40,10 @@ app.command()(enroll)
 app.command()(identify)
 app.command()(evaluate)
 app.command()(calibrate)
+app.command()(report)
 app.command()(doctor)
 app.add_typer(people, name="people")
+app.add_typer(dataset, name="dataset")
 app.add_typer(pack, name="pack")
 
 

@@ -4,7 +4,7 @@ import json
 import os
 import sys
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
@@ -123,6 +123,11 @@ def progress(items: Iterable[T], *, total: int, label: str) -> Iterator[T]:
         yield from items
         return
     yield from _with_bar(items, total, label)
+
+
+def watch(total: int, label: str) -> Callable[[Iterable[T]], Iterator[T]]:
+    """`progress`, for what goes through its items later."""
+    return lambda items: progress(items, total=total, label=label)
 
 
 def _with_bar(items: Iterable[T], total: int, label: str) -> Iterator[T]:

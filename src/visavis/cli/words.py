@@ -4,7 +4,8 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
-from visavis.decide import OperatingPoint, Outcome
+from visavis.decide import POLICIES, Calibration, OperatingPoint, Outcome
+from visavis.errors import CalibrationError
 from visavis.quality import Quality
 from visavis.recognizer import Identification, PhotoFaces, Verification
 from visavis.types import Face
@@ -124,6 +125,20 @@ def rate_words(point: OperatingPoint) -> str:
         f"threshold {point.threshold:.2f}: about {one_in(point.false_match_rate_upper)} stranger "
         f"pairs passes; {100 * point.false_non_match_rate:.1f} % of same-person pairs are missed"
     )
+
+
+def policies_words(calibration: Calibration) -> dict[str, str]:
+    """What each policy means by a calibration, or why the data cannot show it."""
+    found = {}
+    for policy, rate in POLICIES.items():
+        try:
+            point = calibration.at(rate)
+        except CalibrationError as error:
+            found[policy] = str(error)
+        else:
+            beyond = " · EXTRAPOLATED: at most a review" if point.extrapolated else ""
+            found[policy] = rate_words(point) + beyond
+    return found
 
 
 def one_in(rate: float) -> str:

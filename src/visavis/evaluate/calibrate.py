@@ -1,7 +1,6 @@
 """Thresholds and their error rates, from all pairs of a data set, with intervals over people.
 
 Pairs that share a person are not independent, so intervals come from drawing people, not pairs.
-This is the only bootstrap in the project.
 """
 
 from dataclasses import dataclass
@@ -12,15 +11,15 @@ from numpy.typing import NDArray
 from visavis.dataset import People
 from visavis.decide import Calibration, OperatingPoint
 from visavis.errors import CalibrationError
+from visavis.evaluate.bootstrap import DRAWS, INTERVAL, Floats, draw_people
+from visavis.evaluate.logistic import fit
+from visavis.evaluate.tail import extrapolate, highest
 from visavis.types import Embeddings
-
-Floats = NDArray[np.float64]
 
 STEP = 0.0025  # of similarity, between two points
 LOOSEST = 0.1  # the false match rate at which the points begin
 LEAST_ERRORS = 10  # false matches below which a rate is not called measured
-DRAWS = 1000
-INTERVAL = (2.5, 97.5)  # percentiles of the draws: 95 %
+LEAST_SHOWN = 1e-9  # where extrapolated points end
 BINS = 4000  # of similarity -1..1, for the logistic fit
 BLOCK = 512  # rows of the all-pairs matrix at a time
 
@@ -34,6 +33,7 @@ class Curve:
     false_match_interval: Floats
     false_non_match_rate: Floats
     false_non_match_interval: Floats
+    extrapolated: NDArray[np.bool_]  # (T,) beyond what the data measures
     same_pairs: int
     different_pairs: int
     slope: float
@@ -69,54 +69,67 @@ def calibrate(
         people=people,
         same_pairs=curve.same_pairs,
         different_pairs=curve.different_pairs,
-        points=tuple(OperatingPoint(*row) for row in zip(*rounded, strict=True)),
+        points=tuple(
+            OperatingPoint(threshold, rate, upper, missed, bool(beyond))
+            for threshold, rate, upper, missed, beyond in zip(
+                *rounded, curve.extrapolated, strict=True
+            )
+        ),
         slope=round(curve.slope, 4),
         offset=round(curve.offset, 4),
     )
 
 
 def error_curve(
-    embeddings: Embeddings, people: People, *, draws: int = DRAWS, seed: int = 0
+    embeddings: Embeddings,
+    people: People,
+    *,
+    beyond: bool = False,
+    draws: int = DRAWS,
+    seed: int = 0,
 ) -> Curve:
     """Error rates of all pairs, for thresholds from a false match rate of 0.1 to the last with 10
-    errors.
+    errors; `beyond` it, extrapolated ones down to a rate of 1e-9.
 
     Of people drawn with replacement, a pair counts as often as its two people were drawn; pairs of
     one person drawn twice are left out.
     """
     tail = _tail(embeddings, people)
     photos = np.bincount(people.labels, minlength=len(people.names)).astype(np.float64)
-    thresholds = _grid(tail)
+    measured = _grid(tail)
+    further = np.arange(measured[-1] + STEP, 1.0, STEP) if beyond else measured[:0]
+    thresholds = np.concatenate([measured, further])
     different_bins = np.searchsorted(thresholds, tail.different, side="right")
     same_bins = np.searchsorted(thresholds, tail.same, side="right")  # thresholds at or below each
+    top = highest(tail.different) if beyond else np.empty(0, np.intp)
 
     def rates(weights: Floats) -> Floats:
         """(2, T): false matches and false non-matches, each person weighing as often as drawn."""
         pairs = weights[tail.people[:, 0]] * weights[tail.people[:, 1]]
+        total = _different_pairs(weights, photos, people)
         reached = np.bincount(different_bins, pairs, len(thresholds) + 1)
+        matched = reached[::-1].cumsum()[::-1][1:] / total
+        if beyond:
+            matched[len(measured) :] = extrapolate(tail.different[top], pairs[top], total, further)
         missed = np.bincount(same_bins, weights[tail.same_people], len(thresholds) + 1)
-        return np.stack(
-            [
-                reached[::-1].cumsum()[::-1][1:] / _different_pairs(weights, photos, people),
-                missed.cumsum()[:-1] / max(missed.sum(), 1),
-            ]
-        )
+        return np.stack([matched, missed.cumsum()[:-1] / max(missed.sum(), 1)])
 
-    everyone = np.ones(len(photos))
-    drawn = np.random.default_rng(seed).multinomial(len(photos), everyone / len(photos), draws)
-    spread = np.percentile(
-        [rates(weights.astype(np.float64)) for weights in drawn], INTERVAL, axis=0
-    )
-    measured = rates(everyone)
-    slope, offset = _logistic(tail)
+    drawn = draw_people(len(photos), draws=draws, seed=seed)
+    spread = np.percentile([rates(weights) for weights in drawn], INTERVAL, axis=0)
+    centers = (np.arange(BINS) + 0.5) / BINS * 2.002 - 1.001
+    same = np.histogram(tail.same, BINS, (-1.001, 1.001))[0].astype(np.float64)
+    slope, offset = fit(centers, same, tail.histogram)
+    value = rates(np.ones(len(photos)))
+    kept = (np.arange(len(thresholds)) < len(measured)) | (spread[1, 0] >= LEAST_SHOWN)
     return Curve(
-        thresholds=thresholds,
-        false_match_rate=measured[0],
-        false_match_interval=spread[:, 0],
-        false_non_match_rate=measured[1],
-        false_non_match_interval=spread[:, 1],
+        thresholds=thresholds[kept],
+        false_match_rate=value[0, kept],
+        false_match_interval=spread[:, 0, kept],
+        false_non_match_rate=value[1, kept],
+        false_non_match_interval=spread[:, 1, kept],
+        extrapolated=thresholds[kept] > measured[-1],
         same_pairs=len(tail.same),
-        different_pairs=round(_different_pairs(everyone, photos, people)),
+        different_pairs=round(_different_pairs(np.ones(len(photos)), photos, people)),
         slope=slope,
         offset=offset,
     )
@@ -126,7 +139,7 @@ def _tail(embeddings: Embeddings, people: People) -> _Tail:
     labels = people.labels
     if len(embeddings) != len(labels):
         raise CalibrationError(f"expected {len(labels)} embeddings, got {len(embeddings)}")
-    alias = _aliases(people)
+    alias = people.aliases()
     floor = _floor(embeddings, labels)
     histogram = np.zeros(BINS)
     same: list[tuple[NDArray[np.intp], Floats]] = []
@@ -150,14 +163,6 @@ def _tail(embeddings: Embeddings, people: People) -> _Tail:
         np.concatenate([values for _, values in different]),
         histogram,
     )
-
-
-def _aliases(people: People) -> NDArray[np.intp]:
-    """For each label a label that stands for everybody it is one person with."""
-    alias = np.arange(len(people.names))
-    for a, b in people.one_person:
-        alias[alias == alias[b]] = alias[a]
-    return alias
 
 
 def _floor(embeddings: Embeddings, labels: NDArray[np.intp]) -> float:
@@ -190,27 +195,8 @@ def _grid(tail: _Tail) -> Floats:
 def _different_pairs(weights: Floats, photos: Floats, people: People) -> float:
     drawn = weights * photos
     pairs = (drawn.sum() ** 2 - (drawn**2).sum()) / 2
-    alias = _aliases(people)
+    alias = people.aliases()
     for label in {int(alias[a]) for a, _ in people.one_person}:
         group = drawn[alias == label]
         pairs -= (group.sum() ** 2 - (group**2).sum()) / 2
     return float(pairs)
-
-
-def _logistic(tail: _Tail) -> tuple[float, float]:
-    """Slope and offset of the log-likelihood ratio, by Newton's method, both kinds weighing the
-    same.
-    """
-    centers = (np.arange(BINS) + 0.5) / BINS * 2.002 - 1.001
-    same = np.histogram(tail.same, BINS, (-1.001, 1.001))[0] / len(tail.same)
-    different = tail.histogram / tail.histogram.sum()
-    design = np.stack([centers, np.ones(BINS)], axis=1)
-    theta = np.array([10.0, -3.0])
-    for _ in range(50):
-        chance = 1 / (1 + np.exp(-np.clip(design @ theta, -500, 500)))
-        gradient = design.T @ (same * (1 - chance) - different * chance) - 1e-6 * theta
-        curvature = (same + different) * chance * (1 - chance)
-        theta = theta + np.linalg.solve(
-            (design * curvature[:, None]).T @ design + 1e-6 * np.eye(2), gradient
-        )
-    return float(theta[0]), float(theta[1])

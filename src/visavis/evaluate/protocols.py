@@ -3,84 +3,218 @@ dropped.
 """
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
 
-from visavis.align import SIZE, align
-from visavis.dataset import Pairs, Tree
-from visavis.errors import ImageError
-from visavis.evaluate.verification import FAILED, Result, evaluate
+from visavis.align import ARCFACE_112, SIZE, align
+from visavis.dataset import Pairs, People, Tree
+from visavis.errors import DatasetError, EmbeddingError, ImageError
+from visavis.evaluate.verification import FAILED, Floats, Result, evaluate
 from visavis.image import read_image
-from visavis.types import Crops, Detector, Embedder, Embeddings
+from visavis.quality import assess
+from visavis.types import Crops, Detector, Embedder, Embeddings, Face, Image
 
 CHUNK = 256  # pictures between two steps of progress
+UNIT = 1e-3  # how far from 1 the length of an embedding may be
+BORDER = np.array([0, 0, SIZE, SIZE], np.float32)
+MEASURES = ("sharpness", "brightness", "size", "score", "yaw")  # of visavis.quality
 
 Watch = Callable[[Iterable[str]], Iterable[str]]  # names through, progress shown
+Change = Callable[[Image, NDArray[np.float32] | None], Image]  # a picture and its landmarks
 
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Embedded:
-    """One embedding a picture; zeros where no face was found."""
+    """One embedding a picture; zeros where no face was found or the picture is bad."""
 
     embeddings: Embeddings  # (N, D)
     acquired: NDArray[np.bool_]  # (N,)
+    bad: dict[int, str] = field(default_factory=dict)  # rows of bad pictures, and what is wrong
+    measures: NDArray[np.float32] = field(  # (N, len(MEASURES)), NaN where not acquired
+        default_factory=lambda: np.empty((0, len(MEASURES)), np.float32)
+    )
+
+    @property
+    def failures(self) -> int:
+        """Pictures without a face; bad ones are not among them."""
+        return int(np.sum(~self.acquired)) - len(self.bad)
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Source:
+    """Where crops come from, and what is done to pictures on the way."""
+
+    tree: Tree
+    detect: Detector | None = None  # None: the pictures are crops already, 112x112
+    change: Change | None = None  # what a picture is degraded with
+
+    def crop(self, name: str) -> tuple[Crops, NDArray[np.float32]]:
+        """(1, 112, 112, 3) or, where no face is found, (0, ...); and its (1, 5) measures.
+
+        Raises ImageError for a picture that cannot be decoded or, without `detect`, is of another
+        size.
+        """
+        image = read_image(self.tree.read(name))
+        if self.detect is None:
+            return self._as_crop(image)
+        if self.change is not None:
+            clean = self.detect(image)[:1]
+            image = self.change(image, clean[0].landmarks if clean else None)
+        faces = self.detect(image)[:1]
+        crops = align(image, faces)
+        height, width = image.shape[:2]
+        return crops, _measures(faces, crops, width, height)
+
+    def _as_crop(self, image: Image) -> tuple[Crops, NDArray[np.float32]]:
+        if image.shape != (SIZE, SIZE, 3):
+            raise ImageError(
+                f"expected a {SIZE}x{SIZE} crop, got {image.shape[1]}x{image.shape[0]}: "
+                "align it first (--align)"
+            )
+        if self.change is not None:
+            image = self.change(image, ARCFACE_112.astype(np.float32))
+        whole = Face(BORDER, ARCFACE_112.astype(np.float32), 1.0)
+        return image[None], _measures([whole], image[None], SIZE, SIZE)
 
 
 def embed_tree(
-    tree: Tree,
+    source: Source,
     names: Sequence[str],
     embed: Embedder,
     *,
-    detect: Detector | None = None,
+    where: Callable[[int], str] | None = None,
+    skip_bad: bool = False,
     watch: Watch = iter,
 ) -> Embedded:
-    """Embed pictures of a data set, one face each.
+    """Embed pictures of a data set, one face each, the largest.
 
-    Without `detect` the pictures are crops already, 112x112; with it the largest face of each is
-    aligned.
-    Raises ImageError for a picture that cannot be decoded or, without `detect`, is of another size.
+    `where` names a row in messages. Raises ImageError for a picture that cannot be decoded or is no
+    crop, EmbeddingError for an embedding that is not finite and unit; `skip_bad` notes them.
     """
-    embeddings = np.zeros((len(names), embed.dim), np.float32)
-    acquired = np.zeros(len(names), bool)
+    found = Embedded(
+        np.zeros((len(names), embed.dim), np.float32),
+        np.zeros(len(names), bool),
+        {},
+        np.full((len(names), len(MEASURES)), np.nan, np.float32),
+    )
+
+    def note(row: int, error: Exception) -> None:
+        place = where(row) if where else names[row]
+        if not skip_bad:
+            raise type(error)(f"{place} of {source.tree.source}: {error}") from error
+        found.bad[row] = str(error)
+
     pending: list[tuple[int, Crops]] = []
     for row, name in enumerate(watch(names)):
-        crop = _crop(tree, name, detect)
-        if len(crop):
-            pending.append((row, crop))
+        try:
+            crop, measures = source.crop(name)
+        except (ImageError, DatasetError) as error:
+            note(row, error)
+        else:
+            if len(crop):
+                pending.append((row, crop))
+                found.measures[row] = measures
         if len(pending) == CHUNK or row == len(names) - 1:
-            rows = [place for place, _ in pending]
-            if rows:
-                embeddings[rows] = embed(np.concatenate([crop for _, crop in pending]))
-                acquired[rows] = True
+            embed_pending(pending, embed, found, note)
             pending.clear()
-    return Embedded(embeddings, acquired)
+    return found
 
 
-def verification(pairs: Pairs, embedded: Embedded) -> Result:
+def embed_pairs(
+    source: Source,
+    pairs: Pairs,
+    embed: Embedder,
+    *,
+    skip_bad: bool = False,
+    watch: Watch = iter,
+) -> tuple[Pairs, Embedded]:
+    """Embed a list's pictures; of the list what is left without bad ones.
+
+    Raises what `embed_tree` raises, naming the line.
+    """
+    found = embed_tree(
+        source, pairs.names, embed, where=pairs.where, skip_bad=skip_bad, watch=watch
+    )
+    bad = np.isin(pairs.left, [*found.bad]) | np.isin(pairs.right, [*found.bad])
+    return (pairs.keep(~bad) if bad.any() else pairs), found
+
+
+def embed_people(
+    source: Source,
+    people: People,
+    embed: Embedder,
+    *,
+    skip_bad: bool = False,
+    watch: Watch = iter,
+) -> tuple[People, Embedded]:
+    """Embed everybody's pictures; who is left, and what has a face. Raises what `embed_tree` does.
+
+    Of the `Embedded` the rows are those of all pictures: `acquired` says which are left.
+    """
+    found = embed_tree(source, people.pictures, embed, skip_bad=skip_bad, watch=watch)
+    return people.keep(found.acquired), found
+
+
+def similarities(pairs: Pairs, embedded: Embedded) -> NDArray[np.float64]:
+    """(P,) cosines; FAILED for a pair with a picture that has no face."""
+    step = 65_536
+    found = np.empty(len(pairs.same))
+    for start in range(0, len(found), step):
+        left, right = pairs.left[start : start + step], pairs.right[start : start + step]
+        rows = embedded.embeddings
+        found[start : start + step] = np.einsum(
+            "pd,pd->p", rows[left], rows[right], dtype=np.float64
+        )
+    found[~(embedded.acquired[pairs.left] & embedded.acquired[pairs.right])] = FAILED
+    return found
+
+
+def verification(pairs: Pairs, embedded: Embedded, similarity: Floats | None = None) -> Result:
     """A pairs list's figures. A pair with a picture that has no face counts as answered
     "different".
     """
-    left, right = embedded.embeddings[pairs.left], embedded.embeddings[pairs.right]
-    similarity = np.einsum("pd,pd->p", left, right, dtype=np.float64)
-    both = embedded.acquired[pairs.left] & embedded.acquired[pairs.right]
-    similarity[~both] = FAILED
     return evaluate(
-        similarity, pairs.same, folds=pairs.folds, failures=int(np.sum(~embedded.acquired))
+        similarities(pairs, embedded) if similarity is None else similarity,
+        pairs.same,
+        folds=pairs.fold,
+        failures=embedded.failures,
+        skipped=pairs.skipped,
     )
 
 
-def _crop(tree: Tree, name: str, detect: Detector | None) -> Crops:
+def embed_pending(
+    pending: list[tuple[int, Crops]],
+    embed: Embedder,
+    found: Embedded,
+    note: Callable[[int, Exception], None],
+) -> None:
+    """Embed crops together; where that fails, each by itself, to find the one it fails for."""
+    if not pending:
+        return
+    rows = [row for row, _ in pending]
     try:
-        image = read_image(tree.read(name))
-    except ImageError as error:
-        raise ImageError(f"{name} of {tree.source}: {error}") from error
-    if detect is not None:
-        return align(image, detect(image)[:1])
-    if image.shape != (SIZE, SIZE, 3):
-        raise ImageError(
-            f"{name} of {tree.source}: expected a {SIZE}x{SIZE} crop, got "
-            f"{image.shape[1]}x{image.shape[0]}: align it first (--align)"
-        )
-    return image[None]
+        found.embeddings[rows] = _unit(embed(np.concatenate([crop for _, crop in pending])))
+        found.acquired[rows] = True
+    except EmbeddingError as error:
+        if len(pending) == 1:
+            note(rows[0], error)
+            return
+        for one in pending:
+            embed_pending([one], embed, found, note)
+
+
+def _unit(rows: Embeddings) -> Embeddings:
+    lengths = np.linalg.norm(rows, axis=1)
+    bad = np.flatnonzero(~(np.abs(lengths - 1) <= UNIT))  # NaN too
+    if bad.size:
+        raise EmbeddingError(f"expected unit embeddings, got one of length {lengths[bad[0]]}")
+    return rows
+
+
+def _measures(faces: Sequence[Face], crops: Crops, width: int, height: int) -> NDArray[np.float32]:
+    if not len(crops):
+        return np.empty((0, len(MEASURES)), np.float32)
+    quality = assess(faces[0], crops[0], width, height)
+    return np.array([[getattr(quality, measure) for measure in MEASURES]], np.float32)

@@ -9,6 +9,8 @@ from visavis.errors import DatasetError
 
 Floats = NDArray[np.floating]
 Flags = NDArray[np.bool_]
+Rows = NDArray[np.intp]
+Curve = tuple[NDArray[np.float64], NDArray[np.float64]]
 
 RATES = (1e-1, 1e-2, 1e-3, 1e-4, 1e-5, 1e-6)
 # Squared distances of unit embeddings, 0 to 3.99: the grid of InsightFace's protocol.
@@ -23,72 +25,90 @@ class Result:
     """A verification protocol's figures."""
 
     pairs: int
-    accuracy: float  # mean of the folds
-    accuracy_std: float  # population standard deviation of the folds
+    accuracy: float | None  # mean of the folds; None where the protocol has none
+    accuracy_std: float | None  # population standard deviation of the folds
     tar: dict[str, float]  # true accept rate by false accept rate, for each the pairs can show
+    tar_nearest: dict[str, float]  # the same where the false accept rate may exceed what was asked
     eer: float
     auc: float
     failures_to_acquire: int = 0  # pictures; their pairs count as answered "different"
+    skipped: int = 0  # pairs left out because they were bad
 
 
-def evaluate(similarity: Floats, same: Flags, *, folds: int = 10, failures: int = 0) -> Result:
-    """All figures of P pairs: similarity (P,), same (P,), in `folds` contiguous folds.
+def evaluate(
+    similarity: Floats,
+    same: Flags,
+    *,
+    folds: int | Rows | None = 10,
+    failures: int = 0,
+    skipped: int = 0,
+) -> Result:
+    """All figures of P pairs: similarity (P,), same (P,).
 
-    Raises DatasetError where a class is empty, a similarity is NaN, or the folds do not come out
-    even.
+    `folds` says how many contiguous ones of equal size there are, or the (P,) fold of each pair;
+    None is a protocol without. Raises DatasetError where a class is empty, a similarity is NaN, or
+    a fold is.
     """
-    _check(similarity, same, folds)
-    accuracies = fold_accuracies(similarity, same, folds=folds)
-    shown = [rate for rate in RATES if rate * np.sum(~same) >= 1]
+    _check(similarity, same)
+    fold = _fold(folds, len(same))
+    accuracies = None if fold is None else fold_accuracies(similarity, same, folds=fold)
+    false, true = roc(similarity, same)
+    shown = {rate_name(rate): rate for rate in RATES if rate * np.sum(~same) >= 1}
     return Result(
         pairs=len(same),
-        accuracy=float(accuracies.mean()),
-        accuracy_std=float(accuracies.std()),
-        tar={
-            f"{rate:.0e}".replace("e-0", "e-"): tar_at_far(similarity, same, rate) for rate in shown
-        },
-        eer=equal_error_rate(similarity, same),
-        auc=area_under_roc(similarity, same),
+        accuracy=None if accuracies is None else float(accuracies.mean()),
+        accuracy_std=None if accuracies is None else float(accuracies.std()),
+        tar={name: _tar(false, true, rate) for name, rate in shown.items()},
+        tar_nearest={name: _tar_nearest(false, true, rate) for name, rate in shown.items()},
+        eer=_crossing(false, true),
+        auc=float(np.trapezoid(true, false)),
         failures_to_acquire=failures,
+        skipped=skipped,
     )
 
 
-def fold_accuracies(similarity: Floats, same: Flags, *, folds: int) -> NDArray[np.float64]:
+def rate_name(rate: float) -> str:
+    """0.001 as "1e-3"."""
+    return f"{rate:.0e}".replace("e-0", "e-")
+
+
+def fold_accuracies(similarity: Floats, same: Flags, *, folds: int | Rows) -> NDArray[np.float64]:
     """Accuracy of each fold at the threshold that is best on the others: InsightFace's protocol.
 
     Squared distance 2 - 2 cosine on a grid of 0.01, a pair is "same" strictly below it, of equally
-    good thresholds the first.
+    good thresholds the first; of the others each fold counts the same.
     """
+    fold = _fold(folds, len(same))
+    assert fold is not None
+    count, most = int(fold.max()) + 1, len(DISTANCES)
     distances = 2 - 2 * np.asarray(similarity, np.float64)
-    right = (distances[:, None] < DISTANCES) == same[:, None]  # (P, thresholds)
-    by_fold = right.reshape(folds, -1, len(DISTANCES)).mean(axis=1)  # (folds, thresholds)
-    if folds == 1:
+    below = np.searchsorted(DISTANCES, distances, side="right")  # the first threshold above it
+    place = fold * (most + 1) + below
+    sizes = np.bincount(fold, minlength=count)
+    accepted, passed = (
+        np.bincount(place[kind], minlength=count * (most + 1))
+        .reshape(count, most + 1)[:, :-1]
+        .cumsum(axis=1)
+        for kind in (same, ~same)
+    )
+    right = accepted + np.bincount(fold[~same], minlength=count)[:, None] - passed
+    by_fold = right / sizes[:, None]  # (folds, thresholds)
+    if count == 1:
         return np.asarray(by_fold.max(axis=1))
-    others = (by_fold.sum(axis=0) - by_fold) / (folds - 1)
-    return np.asarray(by_fold[np.arange(folds), others.round(12).argmax(axis=1)])
+    others = (by_fold.sum(axis=0) - by_fold) / (count - 1)
+    return np.asarray(by_fold[np.arange(count), others.round(12).argmax(axis=1)])
 
 
 def tar_at_far(similarity: Floats, same: Flags, far: float) -> float:
     """True accept rate at the loosest threshold whose false accept rate is not above `far`."""
-    different = np.sort(similarity[~same])[::-1]
-    allowed = int(np.floor(far * len(different) * (1 + 1e-12)))
-    if allowed >= len(different):
-        return 1.0
-    return float(np.mean(similarity[same] > different[allowed]))
+    return _tar(*roc(similarity, same), far)
 
 
 def equal_error_rate(similarity: Floats, same: Flags) -> float:
     """Where the rates of false accepts and false rejects cross, on the line between the two nearest
     thresholds.
     """
-    accepts, rejects = roc(similarity, same)
-    gap = accepts - (1 - rejects)
-    after = int(np.argmax(gap >= 0))  # accepts only grow along the curve, so there is one crossing
-    if after == 0:
-        return float(accepts[0])
-    before = after - 1
-    step = gap[before] / (gap[before] - gap[after])
-    return float(accepts[before] + step * (accepts[after] - accepts[before]))
+    return _crossing(*roc(similarity, same))
 
 
 def area_under_roc(similarity: Floats, same: Flags) -> float:
@@ -97,20 +117,54 @@ def area_under_roc(similarity: Floats, same: Flags) -> float:
     return float(np.trapezoid(true_accepts, false_accepts))
 
 
-def roc(similarity: Floats, same: Flags) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def roc(similarity: Floats, same: Flags) -> Curve:
     """False and true accept rates, from the strictest threshold (none accepted) to the loosest
-    (all).
+    (all): the corners of the curve. Between two same pairs only false accepts can grow.
     """
-    order = np.argsort(-similarity, kind="stable")
-    ends = np.append(
-        np.flatnonzero(np.diff(similarity[order])), len(order) - 1
-    )  # equals come together
-    true = np.cumsum(same[order])[ends] / np.sum(same)
-    false = np.cumsum(~same[order])[ends] / np.sum(~same)
-    return np.insert(false, 0, 0.0), np.insert(true, 0, 0.0)
+    different, mated = np.sort(similarity[~same]), np.sort(similarity[same])
+    points = np.unique(mated)[::-1]
+    ends = []
+    for values in (different, mated):
+        above = len(values) - np.searchsorted(values, points, side="right")
+        reached = len(values) - np.searchsorted(values, points, side="left")
+        corners = np.stack([above, reached], axis=1).ravel() / len(values)
+        ends.append(np.concatenate([[0.0], corners, [1.0]]))
+    return ends[0], ends[1]
 
 
-def _check(similarity: Floats, same: Flags, folds: int) -> None:
+def _tar(false: NDArray[np.float64], true: NDArray[np.float64], far: float) -> float:
+    return float(true[false <= far * (1 + 1e-12)].max())
+
+
+def _tar_nearest(false: NDArray[np.float64], true: NDArray[np.float64], far: float) -> float:
+    """At the corner whose false accept rate is nearest, of two the looser: InsightFace's rule."""
+    gap = np.abs(false - far)
+    return float(true[len(gap) - 1 - int(np.argmin(gap[::-1]))])
+
+
+def _crossing(false: NDArray[np.float64], true: NDArray[np.float64]) -> float:
+    gap = false - (1 - true)
+    after = int(np.argmax(gap >= 0))  # both only grow along the curve, so there is one crossing
+    if after == 0:
+        return float(false[0])
+    before = after - 1
+    step = gap[before] / (gap[before] - gap[after])
+    return float(false[before] + step * (false[after] - false[before]))
+
+
+def _fold(folds: int | Rows | None, pairs: int) -> Rows | None:
+    if folds is None:
+        return None
+    if isinstance(folds, np.ndarray):
+        if not np.bincount(folds).all():
+            raise DatasetError(f"fold {int(np.argmin(np.bincount(folds)))} has no pairs")
+        return folds
+    if folds < 1 or pairs % folds:
+        raise DatasetError(f"expected {folds} folds of equal size, got {pairs} pairs")
+    return np.arange(pairs) * folds // pairs
+
+
+def _check(similarity: Floats, same: Flags) -> None:
     if similarity.shape != same.shape or similarity.ndim != 1:
         raise DatasetError(
             f"expected (P,) similarities and flags, got {similarity.shape}, {same.shape}"
@@ -119,5 +173,3 @@ def _check(similarity: Floats, same: Flags, folds: int) -> None:
         raise DatasetError("expected same and different pairs, got only one kind")
     if not np.isfinite(similarity).all():
         raise DatasetError(f"pair {int(np.argmin(np.isfinite(similarity)))} has no similarity: NaN")
-    if folds < 1 or len(same) % folds:
-        raise DatasetError(f"expected {folds} folds of equal size, got {len(same)} pairs")

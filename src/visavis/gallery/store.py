@@ -23,7 +23,7 @@ from visavis.gallery.vault import Vault, load_key, make_key
 FILE = "gallery.db"
 MOST_NAME = 200  # characters
 MOST_CONSENT = 10_000
-ID, KEY_CHECK, CONSENT = "gallery_id", "key_check", "require_consent"
+ID, KEY_CHECK, CONSENT, KEPT = "gallery_id", "key_check", "require_consent", "kept "
 
 
 @dataclass(frozen=True, slots=True)
@@ -255,6 +255,26 @@ class Gallery:
             connection.execute(insert(table).values(row))
             audit.record(connection, self.vault, "configure", None, {"version": version})
         return version
+
+    def keep(self, name: str, document: bytes | None) -> None:
+        """Keep a document with the gallery, sealed, in place of an earlier one; None removes it."""
+        table = schema.settings
+        with schema.writing(self._engine, self.path) as connection:
+            if document is None:
+                connection.execute(table.delete().where(table.c.name == KEPT + name))
+            else:
+                _set(connection, KEPT + name, self.vault.seal(document, self.id, KEPT, name))
+            audit.record(connection, self.vault, "keep", None, {"document": name})
+
+    def kept(self, name: str) -> bytes | None:
+        """A document that `keep` keeps. Raises GalleryError where it was altered."""
+        sealed = self._setting(KEPT + name)
+        if sealed is None:
+            return None
+        document = self.vault.open(sealed, self.id, KEPT, name)
+        if document is None:
+            raise GalleryError(f"{self.path}: {name} was altered: keep it anew, or remove it")
+        return document
 
     def record(self, action: str, details: audit.Details) -> None:
         """Append an action to the audit."""

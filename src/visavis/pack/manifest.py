@@ -6,17 +6,20 @@ Knows nothing of what the models do, and trusts no file it has not hashed.
 
 import hashlib
 import json
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
 from visavis.document import parse, to_bytes
 from visavis.errors import PackError
+from visavis.files import write_whole
 from visavis.runtime import Preprocess
 
 FORMAT = 1
 MANIFEST = "pack.json"
 MOST_NUMBERS = 65_536  # in an embedding
+CROP = (112, 112)  # height and width of an aligned crop, in pixels
+MOST_PIXELS = 4096  # a side
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,11 +57,15 @@ class EmbedderSpec:
     dim: int
     origin: Origin
     preprocess: Preprocess = field(default_factory=Preprocess)
+    size: tuple[int, int] = CROP  # height and width that it takes: the middle of a crop
 
     @property
     def model(self) -> str:
-        """name@hash of weights and preprocessing; two that differ here are never compared."""
-        identity = json.dumps([self.weights_sha256, asdict(self.preprocess)], sort_keys=True)
+        """name@hash of weights, preprocessing and size; two that differ here are never compared."""
+        parts: list[object] = [self.weights_sha256, asdict(self.preprocess)]
+        if self.size != CROP:
+            parts.append(list(self.size))
+        identity = json.dumps(parts, sort_keys=True)
         return f"{self.name}@{hashlib.sha256(identity.encode()).hexdigest()[:8]}"
 
 
@@ -113,16 +120,33 @@ def read_pack(folder: Path) -> Pack:
         raise PackError(f"{path}: cannot be read: {error.strerror or error}") from error
     _refuse_newer(path, data)
     manifest = parse(Manifest, data, str(path), PackError)
-    if not 1 <= manifest.embedder.dim <= MOST_NUMBERS:
-        raise PackError(
-            f"{path}: embedder.dim: expected 1 to {MOST_NUMBERS}, got {manifest.embedder.dim}"
-        )
+    embedder = manifest.embedder
+    if not 1 <= embedder.dim <= MOST_NUMBERS:
+        raise PackError(f"{path}: embedder.dim: expected 1 to {MOST_NUMBERS}, got {embedder.dim}")
+    if not all(1 <= side <= MOST_PIXELS for side in embedder.size):
+        sides = list(embedder.size)
+        raise PackError(f"{path}: embedder.size: expected 1 to {MOST_PIXELS} a side, got {sides}")
     return Pack(folder, manifest)
 
 
 def write_manifest(folder: Path, manifest: Manifest) -> None:
     """Write pack.json into a folder that holds the files it names."""
-    (folder / MANIFEST).write_bytes(to_bytes(manifest))
+    write_whole(folder / MANIFEST, to_bytes(manifest))
+
+
+def keep_calibration(pack: Pack, document: bytes) -> Path:
+    """Write a calibration into a pack, in place of an earlier one; its file.
+
+    Raises OutputError where the folder cannot be written.
+    """
+    sha256 = hashlib.sha256(document).hexdigest()
+    name = f"calibration-{sha256[:8]}.json"
+    write_whole(pack.folder / name, document)
+    before = pack.manifest.calibration
+    write_manifest(pack.folder, replace(pack.manifest, calibration=name, calibration_sha256=sha256))
+    if before not in (None, name):
+        (pack.folder / str(before)).unlink(missing_ok=True)
+    return pack.folder / name
 
 
 def _refuse_newer(path: Path, data: bytes) -> None:
