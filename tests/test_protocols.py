@@ -6,8 +6,10 @@ from PIL import Image as Pillow
 
 from visavis.align import ARCFACE_112
 from visavis.dataset import Pairs, open_tree
+from visavis.embed import load_embedder
 from visavis.errors import DatasetError, EmbeddingError, ImageError
 from visavis.evaluate import Embedded, Source, embed_pairs, embed_tree, protocols, verification
+from visavis.runtime import Device
 from visavis.types import Face
 
 COLORS = {"red.png": (200, 10, 10), "green.png": (10, 200, 10), "blue.png": (10, 10, 200)}
@@ -147,7 +149,7 @@ def test_a_pair_with_a_picture_without_a_face_is_answered_different(missing):
 
 
 class Sick:
-    """An embedder that fails for pictures of one colour: by NaN, by another length, or by saying so."""
+    """An embedder that fails for one colour: by NaN, by another length, or by saying so."""
 
     model, dim = "sick@0", 6
 
@@ -240,6 +242,25 @@ def test_a_picture_is_changed_before_the_face_is_sought_with_the_clean_ones_land
     assert seen[1:] == [None, None]
     crops = embed_tree(Source(tree, change=change), [*COLORS], fake_embedder)
     np.testing.assert_allclose(crops.embeddings, crops.embeddings[[0, 0, 0]])
+
+
+@pytest.mark.pack
+def test_batches_and_order_do_not_show_in_what_the_default_pack_answers(
+    pack, tmp_path, monkeypatch
+):
+    rng, names = np.random.default_rng(3), [f"{row:02d}.png" for row in range(20)]
+    for name in names:
+        noise = rng.integers(0, 256, (14, 14, 3), dtype=np.uint8)
+        Pillow.fromarray(noise).resize((112, 112)).save(tmp_path / name)
+    source = Source(open_tree(tmp_path))
+    embed = load_embedder(pack, device=Device("cpu", precision="float32"))
+    whole = embed_tree(source, names, embed).embeddings
+    back = embed_tree(source, names[::-1], embed).embeddings[::-1]
+    monkeypatch.setattr("visavis.embed.BATCH", 3)
+    monkeypatch.setattr(protocols, "CHUNK", 7)
+    parts = embed_tree(source, names, embed).embeddings
+    np.testing.assert_allclose(back, whole, atol=1e-5)
+    np.testing.assert_allclose(parts, whole, atol=1e-5)
 
 
 def test_order_does_not_show_in_the_result(tree, fake_embedder):
