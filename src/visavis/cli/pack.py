@@ -1,7 +1,7 @@
 """visavis pack list | info"""
 
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -74,13 +74,12 @@ def _commercial(*origins: "Origin") -> str:
     return min((origin.commercial for origin in origins), key=["no", "unknown", "yes"].index)
 
 
-def _rates(found: "Pack") -> dict[str, Any]:
+def _rates(found: "Pack") -> dict[str, str]:
     from visavis.cli import words
-    from visavis.decide import POLICIES, load_calibration
+    from visavis.decide import load_calibration
     from visavis.errors import CalibrationError
 
     try:
-        calibration = load_calibration(found)
+        return words.policies_words(load_calibration(found))
     except CalibrationError as error:
         return {"thresholds": str(error)}
-    return {name: words.rate_words(calibration.at(rate)) for name, rate in POLICIES.items()}
