@@ -8,6 +8,7 @@ VisavisError
 ├── LandmarkError        five points from which no crop can be cut
 ├── EmbeddingError       an embedding that is not finite, not unit, or not of the expected shape
 ├── PackError            a pack that is missing, damaged, or made for a newer visavis
+├── DownloadError        a file that cannot be had from where it is, or is not the one it should be
 ├── ModelError           a network that cannot be loaded, or that answers with NaN
 ├── DeviceError          a device, runtime or precision that is not to be had here
 ├── MismatchError        two things made by different models, which cannot be compared
@@ -16,6 +17,7 @@ VisavisError
 ├── GalleryKeyError      a gallery's key that is missing, or another's
 ├── PersonError          nobody, or several, of that name; or a name that cannot be
 ├── DatasetError         a data set that is missing a file, or a list that cannot be read
+├── CheckpointError      a checkpoint that cannot be read, or whose keys do not fit
 └── OutputError          a result that cannot be written where it was asked for
 """
 
@@ -48,6 +50,10 @@ class PackError(VisavisError):
     """A pack that is missing, damaged, or made for a newer visavis."""
 
 
+class DownloadError(VisavisError):
+    """A file that cannot be had from where it is, or is not the one it should be."""
+
+
 class ModelError(VisavisError):
     """A network that cannot be loaded, or that answers with NaN."""
 
@@ -78,6 +84,10 @@ class PersonError(VisavisError):
 
 class DatasetError(VisavisError):
     """A data set that is missing a file, or a list that cannot be read."""
+
+
+class CheckpointError(VisavisError):
+    """A checkpoint that cannot be read, or whose keys do not fit any network, or several."""
 
 
 class OutputError(VisavisError):

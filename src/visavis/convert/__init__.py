@@ -1,0 +1,1 @@
+"""Checkpoints to networks, and networks to files that others run."""
