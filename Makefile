@@ -4,6 +4,7 @@ BIN := $(VENV)/bin
 PHOTOS := build/photos
 NAMES := obama.jpg obama2.jpg obama3.jpg obama_partial_face.jpg biden.jpg
 FUZZ_RUNS ?= 100000
+TFLITE := litert-torch litert-converter ai-edge-litert ai-edge-quantizer torchao
 
 .PHONY: try test test-all prove check photos peers clean
 
@@ -50,14 +51,18 @@ build/test-ready: $(BIN)/visavis
 	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[dev]'
 	@mkdir -p build && touch $@
 
-# insightface without its dependencies: its opencv-python would overwrite the headless one.
+# insightface without its dependencies: its opencv-python would overwrite the headless one; and
+# litert-torch without its own, which set pydantic and others back.
 build/all-ready: build/test-ready
 	@command -v strace >/dev/null || \
 	  { apt-get update -qq && apt-get install -qq -y --no-install-recommends strace; } || \
 	  echo 'strace is missing (apt-get install strace): tests that need it will skip'
-	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[ort,parquet,plots]' atheris
+	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[ort,parquet,plots,convert,hub]' atheris \
+	  'moto[server]' gcp-storage-emulator
 	$(BIN)/pip install --quiet --constraint constraints.txt --no-deps insightface==2.1
 	$(BIN)/pip install --quiet --constraint constraints.txt requests tqdm scikit-image scipy
+	$(BIN)/pip install --quiet --constraint constraints.txt --no-deps $(TFLITE)
+	$(BIN)/pip install --quiet --constraint constraints.txt jax immutabledict flatbuffers absl-py
 	@touch $@
 
 $(PHOTOS)/obama.jpg: $(BIN)/pip

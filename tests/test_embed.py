@@ -5,7 +5,7 @@ import pytest
 
 from visavis.compare import similarity
 from visavis.embed import BATCH, ModelEmbedder, load_embedder, unit
-from visavis.errors import DeviceError, EmbeddingError, ImageError, ModelError
+from visavis.errors import DeviceError, EmbeddingError, ImageError, ModelError, PackError
 from visavis.runtime import Device
 
 FLOAT32 = Device("cpu", precision="float32")
@@ -52,6 +52,54 @@ def test_rows_are_unit_float32():
     rows = embedder(flip=True)(crops_of(20))
     assert (rows.shape, rows.dtype) == ((20, 3), np.float32)
     np.testing.assert_allclose(np.linalg.norm(rows, axis=1), 1, rtol=1e-6)
+
+
+def edges(pictures):
+    """A network: the first and the last pixel of the first row, and of the first column."""
+    ends = [pictures[:, 0, 0], pictures[:, 0, -1], pictures[:, -1, 0]]
+    return [np.concatenate(ends, axis=1).astype(np.float32) + 1]
+
+
+@pytest.mark.parametrize(
+    ("size", "top", "left"),
+    [((112, 112), 0, 0), ((112, 96), 0, 8), ((96, 112), 8, 0), ((96, 96), 8, 8), ((111, 95), 0, 8)],
+)
+@pytest.mark.parametrize("flip", [False, True])
+def test_a_smaller_network_sees_the_middle_of_a_crop(size, top, left, flip):
+    crops, seen = crops_of(3), []
+    embed = ModelEmbedder("fake@0", 9, lambda p: seen.append(p) or edges(p), flip, size)
+    embed(crops)
+    middle = crops[:, top : top + size[0], left : left + size[1]]
+    mirrored = crops[:, :, ::-1][:, top : top + size[0], left : left + size[1]]
+    expected = np.concatenate([middle, mirrored]) if flip else middle
+    np.testing.assert_array_equal(seen[0], expected)
+    assert seen[0].flags.c_contiguous
+
+
+@pytest.mark.parametrize("size", [(128, 128), (112, 128), (224, 224)])
+def test_a_network_of_larger_crops_is_refused(size):
+    with pytest.raises(PackError, match=rf"at most 112x112, got one of {size[0]}x{size[1]}"):
+        ModelEmbedder("fake@0", 3, corners, False, size)
+
+
+def test_lengths_beside_the_embeddings_are_not_used():
+    def lengths(pictures):
+        return [*corners(pictures), np.full((len(pictures), 1), np.nan, np.float32)]
+
+    np.testing.assert_array_equal(embedder(lengths)(crops_of(9)), embedder()(crops_of(9)))
+
+
+@pytest.mark.parametrize(
+    "more",
+    [[(2, 3)], [(2, 2)], [(1, 1)], [(2,)], [(2, 1), (2, 1)]],
+    ids=str,
+)
+def test_other_second_outputs_are_refused(more):
+    def network(pictures):
+        return [*corners(pictures), *(np.ones(shape, np.float32) for shape in more)]
+
+    with pytest.raises(ModelError, match=r"expected \(2, 3\) embeddings, got \(2, 3\) and "):
+        embedder(network)(crops_of(2))
 
 
 def answering(row, values):

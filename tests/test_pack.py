@@ -59,7 +59,10 @@ def installed(tmp_path, monkeypatch):
     return tmp_path / "data" / "visavis" / "packs"
 
 
-@pytest.mark.parametrize("manifest", [MANIFEST, Manifest(1, "bare", DETECTOR, EMBEDDER)])
+NARROW = replace(MANIFEST, embedder=replace(EMBEDDER, size=(112, 96)))
+
+
+@pytest.mark.parametrize("manifest", [MANIFEST, Manifest(1, "bare", DETECTOR, EMBEDDER), NARROW])
 def test_a_manifest_comes_back_the_same(manifest, tmp_path):
     pack = read_pack(made(tmp_path, manifest))
     assert pack.manifest == manifest
@@ -103,7 +106,11 @@ def test_what_is_no_manifest_is_refused(data, message, tmp_path):
         (lambda d: d.update(format=2), "install a newer visavis"),
         (lambda d: d.update(format="one"), r"pack\.json: format: .*valid integer.*, got 'one'"),
         (lambda d: d.update(colour="red"), r"pack\.json: colour: .*, got 'red'"),
+        (lambda d: d["embedder"].update(stride=5), r"embedder\.stride: .*, got 5"),
         (lambda d: d["embedder"].update(size=5), r"embedder\.size: .*, got 5"),
+        (lambda d: d["embedder"].update(size=[112]), r"embedder\.size"),
+        (lambda d: d["embedder"].update(size=[112, 0]), r"size: .* a side, got \[112, 0\]"),
+        (lambda d: d["embedder"].update(size=[10**9, 1]), r"size: .* a side, got \[1000000000, 1"),
         (lambda d: d["embedder"]["preprocess"].update(gamma=2), r"embedder\.preprocess\.gamma: "),
         (lambda d: d["embedder"].pop("dim"), r"embedder\.dim: Field required"),
         (lambda d: d.pop("detector"), "detector: Field required"),
@@ -172,6 +179,17 @@ def test_a_model_is_its_name_and_the_hash_of_what_it_computes():
     preprocess = '{"color": "bgr", "mean": [127.5, 127.5, 127.5], "std": [128.0, 128.0, 128.0]}'
     identity = f'["{"ab" * 32}", {preprocess}]'.encode()
     assert EMBEDDER.model == f"made@{hashlib.sha256(identity).hexdigest()[:8]}"
+
+
+def test_a_size_is_part_of_a_model_where_it_is_not_the_usual_one():
+    assert replace(EMBEDDER, size=(112, 112)).model == EMBEDDER.model
+    others = {replace(EMBEDDER, size=size).model for size in ((112, 96), (96, 112), (96, 96))}
+    assert len({EMBEDDER.model, *others}) == 4
+
+
+def test_a_manifest_without_a_size_means_the_usual_one(tmp_path):
+    rewritten(made(tmp_path), lambda d: d["embedder"].pop("size"))
+    assert read_pack(tmp_path).manifest == MANIFEST
 
 
 def test_a_pack_is_loaded_by_its_folder(tmp_path):

@@ -35,6 +35,10 @@ visavis numpy opencv-python-headless pillow onnx openvino pydantic sqlalchemy cr
 EXTRAS = (
     ("ort", "onnxruntime", "ONNX Runtime on a CPU"),
     ("parquet", "pyarrow", "embeddings as .parquet"),
+    ("plots", "matplotlib", "visavis report, and WIDER FACE's ground truth"),
+    ("convert", "torch", "checkpoints to ONNX, and int8"),
+    ("tflite", "litert_torch", "checkpoints to TFLite"),
+    ("hub", "fsspec", "packs in object stores"),
 )
 REPEATS = 15
 

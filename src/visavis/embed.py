@@ -6,8 +6,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from visavis.errors import EmbeddingError, ImageError, ModelError
-from visavis.pack.manifest import Pack
+from visavis.errors import EmbeddingError, ImageError, ModelError, PackError
+from visavis.pack.manifest import CROP, Pack
 from visavis.runtime import Device, Outputs, Pictures, load_model
 from visavis.types import Crops, Embedder, Embeddings
 
@@ -22,6 +22,14 @@ class ModelEmbedder:
     dim: int
     network: Callable[[Pictures], Outputs]
     flip: bool
+    size: tuple[int, int] = CROP  # height and width that it takes: the middle of a crop
+
+    def __post_init__(self) -> None:
+        if self.size[0] > CROP[0] or self.size[1] > CROP[1]:
+            raise PackError(
+                f"{self.model}: expected an embedder of crops of at most 112x112, "
+                f"got one of {self.size[0]}x{self.size[1]}: crops are cut at 112x112"
+            )
 
     def __call__(self, crops: Crops, /) -> Embeddings:
         """(N, 112, 112, 3) uint8 RGB crops to (N, dim) float32 unit rows; with flip, mirrored crops
@@ -45,9 +53,11 @@ class ModelEmbedder:
         return unit(sums)
 
     def _raw(self, crops: Crops) -> NDArray[np.float32]:
-        outputs = self.network(np.ascontiguousarray(crops))
-        if [raw.shape for raw in outputs] != [(len(crops), self.dim)]:
-            shapes = " and ".join(str(raw.shape) for raw in outputs) or "no output"
+        outputs = self.network(np.ascontiguousarray(middle(crops, self.size)))
+        found = [raw.shape for raw in outputs]
+        expected = [(len(crops), self.dim), (len(crops), 1)]  # the second: lengths, not used here
+        if found not in (expected[:1], expected):
+            shapes = " and ".join(map(str, found)) or "no output"
             raise ModelError(
                 f"{self.model}: expected ({len(crops)}, {self.dim}) embeddings, got {shapes}"
             )
@@ -58,11 +68,18 @@ def load_embedder(pack: Pack, *, device: str | Device = "auto", flip: bool = Tru
     """The pack's embedder, ready to be called with crops.
 
     `flip` adds the mirrored crop's embedding: better on every benchmark, at twice the cost.
-    Raises PackError for a damaged file, DeviceError for a device that is not here.
+    Raises PackError for a damaged file or an embedder of crops larger than 112x112, DeviceError for
+    a device that is not here.
     """
     spec = pack.manifest.embedder
     network = load_model(pack.read(spec.file, spec.sha256), spec.preprocess, device)
-    return ModelEmbedder(spec.model, spec.dim, network, flip)
+    return ModelEmbedder(spec.model, spec.dim, network, flip, spec.size)
+
+
+def middle(crops: Crops, size: tuple[int, int]) -> Crops:
+    """The middle rows and columns of 112x112 crops: 96 columns of 112 are 8 to 103."""
+    top, left = ((whole - part) // 2 for whole, part in zip(CROP, size, strict=True))
+    return crops if size == CROP else crops[:, top : top + size[0], left : left + size[1]]
 
 
 def unit(rows: NDArray[np.float32]) -> Embeddings:

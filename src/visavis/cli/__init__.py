@@ -10,6 +10,7 @@ import warnings
 import typer
 
 from visavis.cli.calibrate import calibrate
+from visavis.cli.convert import convert
 from visavis.cli.dataset import dataset
 from visavis.cli.detect import detect
 from visavis.cli.doctor import doctor
@@ -41,6 +42,7 @@ app.command()(identify)
 app.command()(evaluate)
 app.command()(calibrate)
 app.command()(report)
+app.command()(convert)
 app.command()(doctor)
 app.add_typer(people, name="people")
 app.add_typer(dataset, name="dataset")

@@ -1,23 +1,39 @@
-"""visavis pack list | info"""
+"""visavis pack list | info | verify; the others are in build.py, insightface.py and remote.py"""
 
 from dataclasses import asdict
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from visavis.cli import options
+from visavis.cli.build import build, import_models
+from visavis.cli.insightface import insightface
+from visavis.cli.remote import pull, push
 
 if TYPE_CHECKING:
     from visavis.pack import Pack
+    from visavis.pack.check import Finding
     from visavis.pack.manifest import Origin
 
 pack = typer.Typer(help="Models: what is installed, where it comes from.", no_args_is_help=True)
+
+pack.command()(build)
+pack.command("import")(import_models)
+pack.command()(insightface)
+pack.command()(pull)
+pack.command()(push)
 
 Name = Annotated[str, typer.Argument(help="A pack's name or folder.")]
 
 
 @pack.command("list")
-def list_packs(json: options.Json = False) -> None:
+def list_packs(
+    commercial: Annotated[
+        bool, typer.Option("--commercial", help="Only those whose models may be used commercially.")
+    ] = False,
+    json: options.Json = False,
+) -> None:
     """The installed packs, and what may be done with each."""
     from visavis.pack import load_pack, pack_names, packs_folder
 
@@ -32,13 +48,15 @@ def list_packs(json: options.Json = False) -> None:
         }
         for name, manifest in packs
     ]
+    rows = [row for row in rows if not commercial or row["commercial"] == "yes"]
     if json:
         options.print_json({"packs": rows, "folder": str(packs_folder())})
         return
+    width = max((len(str(row["name"])) for row in rows), default=0)
     for row in rows:
         print(
-            f"{row['name']:<12}{row['detector']} + {row['embedder']} · {row['dim']} numbers · "
-            f"commercial use: {row['commercial']}"
+            f"{row['name']:<{width}}  {row['detector']} + {row['embedder']} · "
+            f"{row['dim']} numbers · commercial use: {row['commercial']}"
         )
 
 
@@ -67,6 +85,43 @@ def info(name: Name = "default", json: options.Json = False) -> None:
         print(f"  cite           {origin.citation}")
     for policy, text in rates.items():
         print(f"{policy:<12}  {text}")
+
+
+@pack.command()
+def verify(name: Name = "default", json: options.Json = False) -> None:
+    """Hold everything that a pack's manifest says against its files: hashes, shapes, terms."""
+    from visavis.pack import load_pack
+    from visavis.pack.check import verify_pack
+
+    given = name != "default" and Path(name).is_dir()
+    folder = Path(name) if given else load_pack(name).folder
+    findings = [*verify_pack(folder), *_calibration_findings(folder)]
+    failed = any(finding.level == "error" for finding in findings)
+    if json:
+        options.print_json({"folder": str(folder), "findings": [asdict(f) for f in findings]})
+    else:
+        for finding in findings:
+            print(f"{finding.level:<9}{finding.subject}: {finding.text}")
+    if failed:
+        raise typer.Exit(1)
+
+
+def _calibration_findings(folder: Path) -> "list[Finding]":
+    """What only those who read calibrations can say of a pack's."""
+    from visavis.decide import load_calibration
+    from visavis.errors import CalibrationError, PackError
+    from visavis.pack.check import Finding
+    from visavis.pack.manifest import read_pack
+
+    try:
+        pack = read_pack(folder)
+        if pack.manifest.calibration is not None:
+            load_calibration(pack)
+    except CalibrationError as error:
+        return [Finding("error", "calibration", str(error))]
+    except PackError:  # has been said
+        pass
+    return []
 
 
 def _commercial(*origins: "Origin") -> str:

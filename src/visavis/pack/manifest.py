@@ -44,6 +44,11 @@ class DetectorSpec:
     preprocess: Preprocess = field(default_factory=Preprocess)
     min_score: float = 0.5
     max_overlap: float = 0.4  # intersection over union above which two boxes are one face
+    padding: int | None = None  # 0..255, around the picture; None: as the decoder's networks know
+    # Of a YOLOv5-face network with raw outputs: width and height in pixels, by stride; None: the
+    # published ones.
+    anchors: tuple[tuple[tuple[float, float], ...], ...] | None = None
+    squashed_landmarks: bool = False  # and of April or May 2021
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,244 @@
+"""What converting costs, and what converted networks are worth: accuracy, speed, time, memory.
+
+    python benchmarks/convert.py            # all parts, half an hour on two cores
+    python benchmarks/convert.py int8       # one of them
+
+Accuracy is LFW's View 2, 6,000 pairs. Int8 is calibrated on 200 crops of lfw_people that no pair
+names, cut by the default pack's detector. Speeds are OpenVINO's, sides alternate with a rest before
+each, and a ratio is the median of pairs. Needs $VISAVIS_DATA (default ../shared): data and models.
+"""
+
+import argparse
+import os
+import resource
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path, PurePosixPath
+
+import numpy as np
+import torch
+
+from visavis.align import align
+from visavis.convert.checkpoints import Checkpoint, load_checkpoint
+from visavis.convert.export import to_onnx
+from visavis.convert.families import FAMILIES
+from visavis.convert.judge import Form, words
+from visavis.convert.parity import prove
+from visavis.convert.quantize import PRESETS, closeness, to_float16, to_int8
+from visavis.convert.tflite import prove_tflite, tflite_int8, to_tflite
+from visavis.dataset import Pairs, Tree, open_pairs
+from visavis.detect import load_detector
+from visavis.evaluate.fusion import gains
+from visavis.evaluate.protocols import Source, embed_pairs, similarities, verification
+from visavis.image import read_image
+from visavis.networks.iresnet import IResNet
+from visavis.pack import load_pack
+from visavis.runtime import Device, load_model
+from visavis.types import Crops
+
+DATA = Path(os.environ.get("VISAVIS_DATA", "../shared"))
+EXACT, BF16, AUTO = Device(precision="float32"), Device(precision="bfloat16"), Device()
+ROUNDS, REST = 60, 0.05  # of a race; seconds between its sides
+
+
+def main() -> None:
+    """Each part in a process of its own, so that its peak memory is its own."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("part", nargs="?", choices=PARTS, help="in this process; all without")
+    part = parser.parse_args().part
+    if part:
+        PARTS[part]()
+        return
+    for name in PARTS:
+        print(f"{name}:", flush=True)
+        subprocess.run([sys.executable, __file__, name], check=True)
+
+
+def accuracy() -> None:
+    """The two MobileFaceNets, converted: in one pass, and with the mirrored crop added."""
+    for file in ("mobilefacenet_foamliu.pt", "mobilefacenet_xiaoccer_068.ckpt"):
+        checkpoint, form = converted(file)
+        worst = max(gap.cosine for gap in prove(checkpoint, form.onnx))
+        print(f"  {file}: {form.width}x{form.height}, 1 - cosine to PyTorch {worst:.1e}")
+        for device in (EXACT, AUTO):
+            for flip in (False, True):
+                tree, pairs = lfw()
+                embed = form.embedder(device=device, flip=flip)
+                result = verification(pairs, embed_pairs(Source(tree), pairs, embed)[1])
+                print(
+                    f"    {device.precision:<8} {'flip' if flip else 'one pass':<9}"
+                    f"{100 * (result.accuracy or 0):.2f} %, TAR@FAR 1e-3 "
+                    f"{100 * result.tar['1e-3']:.2f} %",
+                    flush=True,
+                )
+
+
+def int8() -> None:
+    """SFace and foamliu in int8 by either preset, against bf16 on the same pairs."""
+    for name, form in networks().items():
+        before, others = similarity(form, BF16)
+        print(f"  {name}, bf16: {before:.2f} %")
+        for preset in PRESETS:
+            started = time.perf_counter()
+            data = to_int8(form.onnx, calibration(), form.preprocess, preset=preset)
+            took = time.perf_counter() - started
+            after, found = similarity(like(form, data), AUTO)
+            gain, _ = gains(lfw()[1], found, others, far=1e-3)
+            print(f"  {name}, int8 {preset}: {after:.2f} %, {words(gain)}")
+            print(f"    quantised in {took:.0f} s, {sizes(form, data)}", flush=True)
+        print(f"  {name}, float16 weights: {sizes(form, to_float16(form.onnx), 'float16')}")
+
+
+def speed() -> None:
+    """The same files, in OpenVINO."""
+    for name, form in networks().items():
+        sides = {"bf16": (form, BF16), "float32": (form, EXACT)}
+        for preset in PRESETS:
+            data = to_int8(form.onnx, calibration(), form.preprocess, preset=preset)
+            sides[f"int8 {preset}"] = like(form, data), AUTO
+        race(name, sides)
+
+
+def tflite() -> None:
+    """foamliu as TFLite: float32, and both kinds of int8, against PyTorch on real crops."""
+    checkpoint, _ = converted("mobilefacenet_foamliu.pt")
+    crops, preprocess = calibration(), checkpoint.preprocess
+    started = time.perf_counter()
+    whole = to_tflite(checkpoint)
+    print(f"  float32: {time.perf_counter() - started:.0f} s")
+    files = {
+        "float32": whole,
+        "dynamic": tflite_int8(whole, "dynamic", preprocess),
+        "static": tflite_int8(whole, "static", preprocess, crops=crops),
+    }
+    for kind, data in files.items():
+        started = time.perf_counter()
+        proof = prove_tflite(checkpoint, data, crops=crops[:50], int8=kind != "float32")
+        print(
+            f"  {kind}: {len(data) / 1e6:.2f} MB, input {proof.input.type} {proof.input.shape}, "
+            f"cosine {proof.closeness.mean:.6f}, at worst {proof.closeness.worst:.6f}",
+            flush=True,
+        )
+
+
+def iresnet() -> None:
+    """An IResNet-50 with random weights: seconds and memory from weights to proof."""
+    torch.manual_seed(0)
+    family = FAMILIES["arcface_torch"]
+    network = IResNet(50).eval()
+    checkpoint = Checkpoint(
+        network, family, family.preprocess, 112, 112, "random weights", "0" * 64, {}
+    )
+    started = time.perf_counter()
+    onnx = to_onnx(checkpoint)
+    traced = time.perf_counter() - started
+    gaps = prove(checkpoint, onnx)
+    took = time.perf_counter() - started
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+    print(
+        f"  {len(onnx) / 1e6:.0f} MB, traced in {traced:.1f} s, proved by {took:.1f} s, peak "
+        f"{peak:.1f} GiB, 1 - cosine {max(gap.cosine for gap in gaps):.1e}"
+    )
+
+
+PARTS = {"accuracy": accuracy, "int8": int8, "speed": speed, "tflite": tflite, "iresnet": iresnet}
+
+
+def networks() -> dict[str, Form]:
+    """What is made smaller."""
+    pack = load_pack()
+    spec = pack.manifest.embedder
+    onnx = pack.read(spec.file, spec.sha256)
+    sface = Form(onnx, spec.preprocess, *spec.size, spec.dim)
+    return {"SFace": sface, "foamliu": converted("mobilefacenet_foamliu.pt")[1]}
+
+
+def sizes(form: Form, data: bytes, kind: str = "int8") -> str:
+    """A smaller file's size and closeness, in words."""
+    close = closeness(form.onnx, data, calibration(), form.preprocess, kind=kind)
+    return (
+        f"{len(form.onnx) / 1e6:.1f} to {len(data) / 1e6:.1f} MB, cosine to float32 "
+        f"{close.mean:.5f}, at worst {close.worst:.5f}"
+    )
+
+
+def race(name: str, sides: dict[str, tuple[Form, Device]]) -> None:
+    """Milliseconds a call, one crop and eight; ratios to bf16, pair by pair."""
+    models = {
+        side: load_model(form.onnx, form.preprocess, device)
+        for side, (form, device) in sides.items()
+    }
+    for batch in (1, 8):
+        crops = np.random.default_rng(0).integers(0, 256, (batch, 112, 112, 3), np.uint8)
+        times: dict[str, list[float]] = {side: [] for side in models}
+        for _ in range(ROUNDS + 3):
+            for side, model in models.items():
+                time.sleep(REST)
+                model(crops)
+                started = time.perf_counter()
+                model(crops)
+                times[side].append(1000 * (time.perf_counter() - started))
+        for side, taken in times.items():
+            ratios = [a / b for a, b in zip(times["bf16"][3:], taken[3:], strict=True)]
+            middle, least = statistics.median(taken[3:]), min(taken[3:])
+            print(
+                f"  {name}, batch {batch}, {side:<17} median {middle:6.2f} ms, least "
+                f"{least:6.2f} ms, x{statistics.median(ratios):.2f}",
+                flush=True,
+            )
+
+
+def similarity(form: Form, device: Device) -> tuple[float, np.ndarray]:
+    """Accuracy in percent with the mirrored crop added, and each pair's similarity."""
+    tree, pairs = lfw()
+    embedded = embed_pairs(Source(tree), pairs, form.embedder(device=device))[1]
+    found = similarities(pairs, embedded)
+    return 100 * (verification(pairs, embedded, found).accuracy or 0), found
+
+
+def converted(file: str) -> tuple[Checkpoint, Form]:
+    """A checkpoint, and it as ONNX."""
+    checkpoint = load_checkpoint(DATA / "models" / file)
+    height, width = checkpoint.height, checkpoint.width
+    onnx = to_onnx(checkpoint)
+    return checkpoint, Form(onnx, checkpoint.preprocess, height, width, 128)
+
+
+def like(form: Form, onnx: bytes) -> Form:
+    """Another file of the same network."""
+    return Form(onnx, form.preprocess, form.height, form.width, form.dim)
+
+
+@cache
+def lfw() -> tuple[Tree, Pairs]:
+    """The crops, and their 6,000 pairs."""
+    return open_pairs(DATA / "data" / "lfw_aligned_112.zip")
+
+
+@cache
+def calibration(count: int = 200) -> Crops:
+    """Crops of lfw_people's photos that are in no pair."""
+    tested = {PurePosixPath(name).name for name in lfw()[0].names()}
+    photos = sorted((DATA / "data" / "lfw_people").rglob("*.jpg"))
+    left = [photo for photo in photos if photo.name not in tested]
+    detect = load_detector(load_pack())
+
+    def found() -> Iterator[Crops]:
+        for row in np.random.default_rng(0).permutation(len(left)):
+            image = read_image(left[row])
+            yield align(image, detect(image)[:1])
+
+    crops: list[Crops] = []
+    for one in found():
+        crops.extend(one[:, None])
+        if len(crops) == count:
+            break
+    return np.concatenate(crops)
+
+
+if __name__ == "__main__":
+    main()

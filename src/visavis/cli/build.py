@@ -1,0 +1,215 @@
+"""visavis pack build | import: models of your own, and other projects', to packs"""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+from visavis.cli import options
+
+if TYPE_CHECKING:
+    from visavis.pack import Pack
+    from visavis.pack.build import DetectorPart, Given
+
+Color = Literal["rgb", "bgr"]
+Commercial = Literal["yes", "no", "unknown"]
+
+NAME = typer.Argument(help="What to call the pack.")
+OUT = typer.Option(help="Write this folder; default: the installed packs, under its name.")
+DETECTOR = typer.Option(help="A pack whose detector to take, or a detector's ONNX file.")
+COLOR = typer.Option(help="Order of the input's channels; default: as the file's metadata says.")
+MEAN = typer.Option(help="One number or three with commas, on values 0..255.")
+STD = typer.Option(help="One number or three with commas, on values 0..255.")
+SIZE = typer.Option(help="HEIGHTxWIDTH that the embedder was trained at, as in 112x96.")
+EMBEDDER_NAME = typer.Option(help="The embedder's name in its identity; default: its family.")
+SOURCE = typer.Option(help="Where the embedder comes from, in words.")
+LICENCE = typer.Option(help="Of the embedder's weights: an SPDX identifier, or the terms.")
+TRAINING_DATA = typer.Option(help="What the embedder was trained on.")
+COMMERCIAL = typer.Option(help="May the embedder be used commercially?")
+CITATION = typer.Option(help="The publication to cite for the embedder.")
+
+
+def build(
+    name: Annotated[str, NAME],
+    embedder: Annotated[Path, typer.Option(help="The embedder's ONNX file.")],
+    detector: Annotated[str, DETECTOR] = "default",
+    calibration: Annotated[
+        Path | None, typer.Option(help="A file that visavis calibrate wrote for this embedder.")
+    ] = None,
+    out: Annotated[Path | None, OUT] = None,
+    color: Annotated[Color | None, COLOR] = None,
+    mean: Annotated[str | None, MEAN] = None,
+    std: Annotated[str | None, STD] = None,
+    size: Annotated[str | None, SIZE] = None,
+    embedder_name: Annotated[str | None, EMBEDDER_NAME] = None,
+    source: Annotated[str | None, SOURCE] = None,
+    licence: Annotated[str | None, LICENCE] = None,
+    training_data: Annotated[str | None, TRAINING_DATA] = None,
+    commercial: Annotated[Commercial | None, COMMERCIAL] = None,
+    citation: Annotated[str | None, CITATION] = None,
+    decoder: Annotated[
+        str | None, typer.Option(help="How the detector's outputs become faces; default: as fits.")
+    ] = None,
+    detector_color: Annotated[Color | None, COLOR] = None,
+    detector_mean: Annotated[str | None, MEAN] = None,
+    detector_std: Annotated[str | None, STD] = None,
+    detector_licence: Annotated[
+        str | None, typer.Option(help="Of the weights of a detector given as a file.")
+    ] = None,
+    detector_commercial: Annotated[
+        Commercial | None, typer.Option(help="May such a detector be used commercially?")
+    ] = None,
+    json: options.Json = False,
+) -> None:
+    """Make a pack of an embedder's ONNX file and a detector. Both are run first.
+
+    What `visavis convert` wrote says itself how it wants its pixels; for other files say it:
+    --color, --mean, --std.
+    """
+    from visavis.decide import read_calibration
+    from visavis.pack import packs_folder
+    from visavis.pack.build import Given, build_pack, embedder_part
+
+    if calibration is not None:
+        read_calibration(calibration)
+    given = Given(
+        name=embedder_name,
+        color=color,
+        mean=_three(mean),
+        std=_three(std),
+        size=_size(size),
+        source=source,
+        licence=licence,
+        training_data=training_data,
+        commercial=commercial,
+        citation=citation,
+    )
+    found = Given(
+        color=detector_color,
+        mean=_three(detector_mean),
+        std=_three(detector_std),
+        licence=detector_licence,
+        commercial=detector_commercial,
+    )
+    pack = build_pack(
+        out or packs_folder() / name,
+        name=name,
+        embedder=embedder_part(embedder, given),
+        detector=_detector(detector, decoder, found),
+        calibration=calibration,
+    )
+    _report(pack, [], json)
+
+
+def import_models(
+    models: Annotated[
+        Path, typer.Argument(help="An InsightFace folder or zip, or an embedder's ONNX file.")
+    ],
+    name: Annotated[
+        str, typer.Option(help="What to call the pack; default: as the source is called.")
+    ] = "",
+    detector: Annotated[
+        str | None,
+        typer.Option(
+            help="A pack whose detector to take; default: the source's, or the default's."
+        ),
+    ] = None,
+    out: Annotated[Path | None, OUT] = None,
+    color: Annotated[Color | None, COLOR] = None,
+    mean: Annotated[str | None, MEAN] = None,
+    std: Annotated[str | None, STD] = None,
+    size: Annotated[str | None, SIZE] = None,
+    source: Annotated[str | None, SOURCE] = None,
+    licence: Annotated[str | None, LICENCE] = None,
+    training_data: Annotated[str | None, TRAINING_DATA] = None,
+    commercial: Annotated[Commercial | None, COMMERCIAL] = None,
+    citation: Annotated[str | None, CITATION] = None,
+    json: options.Json = False,
+) -> None:
+    """Make a pack of another project's models: an InsightFace folder or zip, or one ONNX file."""
+    from visavis.pack import packs_folder
+    from visavis.pack.build import Given
+    from visavis.pack.foreign import import_pack
+
+    given = Given(
+        color=color,
+        mean=_three(mean),
+        std=_three(std),
+        size=_size(size),
+        source=source,
+        licence=licence,
+        training_data=training_data,
+        commercial=commercial,
+        citation=citation,
+    )
+    lone = models.suffix == ".onnx" and models.is_file()
+    name = name or models.stem.lstrip(".")
+    chosen = detector or ("default" if lone else None)
+    imported = import_pack(
+        models,
+        out or packs_folder() / name,
+        name=name,
+        given=given,
+        detector=None if chosen is None else _detector(chosen, None, Given()),
+    )
+    _report(imported.pack, list(imported.notes), json)
+
+
+def _report(pack: "Pack", notes: list[str], json: bool) -> None:
+    manifest = pack.manifest
+    if json:
+        document = {
+            "folder": str(pack.folder),
+            "name": manifest.name,
+            "model": manifest.embedder.model,
+            "dim": manifest.embedder.dim,
+            "detector": manifest.detector.decoder,
+            "commercial": [p.origin.commercial for p in (manifest.detector, manifest.embedder)],
+            "notes": notes,
+        }
+        options.print_json(document)
+        return
+    for note in notes:
+        print(note)
+    height, width = manifest.embedder.size
+    print(
+        f"{manifest.name} · {manifest.detector.decoder} + {manifest.embedder.model} · "
+        f"{height}x{width} · {manifest.embedder.dim} numbers · {pack.folder}"
+    )
+    if manifest.calibration is None:
+        print(f"no threshold has an error rate yet: visavis calibrate {manifest.name} --images ...")
+
+
+def _detector(detector: str, decoder: str | None, given: "Given") -> "DetectorPart":
+    """Of a pack, or of a file."""
+    from visavis.pack import load_pack
+    from visavis.pack.build import detector_of, detector_part
+
+    path = Path(detector)
+    if path.suffix == ".onnx" and path.is_file():
+        return detector_part(path, given, decoder=decoder)
+    return detector_of(load_pack(detector))
+
+
+def _three(text: str | None) -> tuple[float, float, float] | None:
+    """Numbers for the three channels: one for all, or each its own."""
+    if text is None:
+        return None
+    try:
+        values = [float(part) for part in text.split(",")]
+    except ValueError:
+        values = []
+    if len(values) not in (1, 3) or not all(abs(value) < 1e6 for value in values):
+        raise typer.BadParameter(f"expected a number, or three with commas, got {text!r}")
+    red, green, blue = values * 3 if len(values) == 1 else values
+    return red, green, blue
+
+
+def _size(text: str | None) -> tuple[int, int] | None:
+    """Height and width, as in 112x96."""
+    if text is None:
+        return None
+    sides = text.lower().split("x")
+    if len(sides) != 2 or not all(side.isdecimal() and len(side) < 5 for side in sides):
+        raise typer.BadParameter(f"expected HEIGHTxWIDTH, as in 112x96, got {text!r}")
+    return int(sides[0]), int(sides[1])

@@ -1,0 +1,166 @@
+"""A loaded checkpoint as one ONNX file: a batch of any size, embeddings as the network gives them.
+
+Normalisation stays outside the graph: what the pixels must be, the file's metadata says.
+"""
+
+import logging
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib.metadata import version
+
+import numpy as np
+import torch
+from onnx import ModelProto, helper
+from torch import Tensor, nn
+from torch.onnx import OnnxExporterError
+
+from visavis.convert.checkpoints import Checkpoint
+from visavis.convert.crops import made_crops, pixels
+from visavis.errors import ModelError
+from visavis.pack.mend import tensors_sha256
+from visavis.pack.metadata import Metadata, write_metadata
+
+OPSET = 18  # the lowest the exporter writes itself: what reads old files reads it, too
+MOST_BYTES = 2**31 - 2**20  # protobuf's limit, less room for the nodes
+BATCH, EMBEDDING, NORM = "batch", "embedding", "norm"
+# InsightFace takes these among the first nodes for a normalisation, and leaves out its own.
+WINDOW, MISREAD = 8, ("Sub", "_minus", "Mul", "_mul")
+
+
+def to_onnx(checkpoint: Checkpoint, *, opset: int = OPSET, norm_output: bool = False) -> bytes:
+    """The checkpoint as an ONNX file: input (batch, 3, H, W) float32 normalised pixels, output
+    embedding (batch, D) as the network gives it and, with `norm_output`, norm (batch, 1), its
+    length: what AdaFace and MagFace take for quality.
+
+    Raises ModelError for a network that answers with NaN or no embedding, whose batch cannot be
+    left open, or that the opset cannot express.
+    """
+    network = checkpoint.network.eval()
+    example = torch.from_numpy(
+        pixels(made_crops(checkpoint.height, checkpoint.width, count=2), checkpoint.preprocess)
+    )
+    dim = _dim(network, example)
+    outputs = [EMBEDDING, NORM] if norm_output else [EMBEDDING]
+    model = _traced(_WithNorm(network) if norm_output else network, example, outputs, opset)
+    _tidy(model)
+    write_metadata(model, _metadata(checkpoint, model, dim))
+    return bytes(model.SerializeToString())
+
+
+def keep_names_apart(model: ModelProto) -> None:
+    """Rename those of the first nodes that InsightFace would take for a normalisation."""
+    for place, node in enumerate(model.graph.node[:WINDOW]):
+        if node.name.startswith(MISREAD):
+            node.name = f"node_{place}_{node.name}"
+
+
+class _WithNorm(nn.Module):
+    """A network that also answers with its embeddings' length."""
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, pixels: Tensor) -> tuple[Tensor, Tensor]:
+        embedding = self.network(pixels)
+        # Not torch's norm: its ONNX operator cannot be written for opsets below 18.
+        return embedding, (embedding * embedding).sum(dim=1, keepdim=True).sqrt()
+
+
+def _dim(network: nn.Module, example: Tensor) -> int:
+    """The length of its embeddings, which must be numbers."""
+    weights = sum(tensor.nbytes for tensor in network.state_dict().values())
+    if weights > MOST_BYTES:
+        raise ModelError(f"the network has {weights:,} bytes of weights: over ONNX's limit of 2 GB")
+    try:
+        with torch.inference_mode():
+            raw = network(example)
+    except RuntimeError as error:
+        raise ModelError(f"the network refuses {tuple(example.shape)} pixels: {error}") from error
+    if not isinstance(raw, Tensor) or raw.ndim != 2 or len(raw) != len(example):
+        got = tuple(raw.shape) if isinstance(raw, Tensor) else type(raw).__name__
+        raise ModelError(f"expected ({len(example)}, D) embeddings of the network, got {got}")
+    if not np.isfinite(raw.numpy()).all():
+        raise ModelError("the network answers with NaN or infinity: are its weights whole?")
+    return raw.shape[1]
+
+
+def _traced(network: nn.Module, example: Tensor, outputs: list[str], opset: int) -> ModelProto:
+    try:
+        with _quiet():
+            program = torch.onnx.export(
+                network.eval(),
+                (example,),
+                dynamo=True,
+                dynamic_shapes=({0: torch.export.Dim(BATCH)},),
+                input_names=["input"],
+                output_names=outputs,
+                opset_version=opset,
+                external_data=False,
+                verbose=False,
+            )
+    except OnnxExporterError as error:
+        reason = str(error.__cause__ or error).strip().splitlines()[0]
+        raise ModelError(f"the network cannot be exported with an open batch: {reason}") from error
+    model: ModelProto = program.model_proto if program else ModelProto()
+    found = next((entry.version for entry in model.opset_import if not entry.domain), 0)
+    if found != opset:
+        raise ModelError(
+            f"the network cannot be written in opset {opset}: the nearest is {found} (--opset)"
+        )
+    for value in (*model.graph.input, *model.graph.output):
+        if value.type.tensor_type.shape.dim[0].dim_param != BATCH:
+            raise ModelError(
+                "the network takes batches of one size alone: its batch cannot be left open"
+            )
+    return model
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Without the exporter's notes on torchvision, which we do not use, and on opsets, which are
+    checked after it; its errors are raised and not logged.
+    """
+    loggers = [logging.getLogger(name) for name in ("torch.onnx", "onnxscript")]
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.CRITICAL)
+    try:
+        with warnings.catch_warnings():
+            # torch.export copies a kind of its own that it has itself deprecated.
+            warnings.filterwarnings("ignore", "`isinstance.treespec, LeafSpec", FutureWarning)
+            yield
+    finally:
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)
+
+
+def _tidy(model: ModelProto) -> None:
+    """Without traces of the machine: each node carries the paths of the code it comes from."""
+    graph = model.graph
+    for part in (*graph.node, *graph.input, *graph.output, *graph.initializer, graph):
+        part.doc_string = ""
+        del part.metadata_props[:]
+    del graph.value_info[:]
+    keep_names_apart(model)
+    graph.name = "visavis"
+    model.producer_name, model.producer_version = "visavis", version("visavis")
+    model.ir_version = helper.find_min_ir_version_for(list(model.opset_import))
+
+
+def _metadata(checkpoint: Checkpoint, model: ModelProto, dim: int) -> Metadata:
+    return Metadata(
+        family=checkpoint.family.name,
+        color=checkpoint.preprocess.color,
+        mean=checkpoint.preprocess.mean,
+        std=checkpoint.preprocess.std,
+        height=checkpoint.height,
+        width=checkpoint.width,
+        dim=dim,
+        source=checkpoint.source,
+        source_sha256=checkpoint.sha256,
+        weights_sha256=tensors_sha256(model),
+        version=version("visavis"),
+        licence=checkpoint.family.licence,
+    )

@@ -1,0 +1,215 @@
+"""Networks run once to see that they are what a manifest says, and a whole pack gone through."""
+
+import json
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+
+from visavis.errors import PackError, VisavisError
+from visavis.pack.manifest import (
+    MANIFEST,
+    DetectorSpec,
+    EmbedderSpec,
+    Origin,
+    Pack,
+    read_pack,
+)
+from visavis.pack.network import read_network
+from visavis.pack.signatures import LAST_DIMENSIONS, decoder_of, fits_picture
+from visavis.runtime import Device, Model, Outputs, Preprocess, load_model
+
+NOT_STATED = "not stated"  # what a field says that whoever built the pack left out
+EXACT = Device(precision="float32")
+LEAST_COSINE = 0.9999  # of an embedding to the same one in another batch
+WHOLE = 128  # every stride there is goes into this
+PICTURES = ((WHOLE, 2 * WHOLE), (2 * WHOLE, WHOLE))  # height and width
+BOXES_ALONE = (6, 10)  # outputs of SCRFDs that give no landmarks
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing that was looked at, and what is to be said of it."""
+
+    level: Literal["ok", "warning", "error"]
+    subject: str  # a file, or a field of the manifest
+    text: str
+
+
+def check_embedder(data: bytes, preprocess: Preprocess, size: tuple[int, int], source: str) -> int:
+    """Run an embedder on a batch of one and of three; the length of its embeddings.
+
+    Raises PackError where it refuses them, answers with anything but (N, D), or gives a crop
+    another embedding in another company.
+    """
+    pictures = np.random.default_rng(0).integers(0, 256, (3, *size, 3), np.uint8)
+    model = _loaded(data, preprocess, source)
+    alone = _ran(model, pictures[:1], source, "expected a network for this size")
+    dim = _dim(alone, 1, source)
+    together = _ran(model, pictures, source, "expected a dynamic batch: export it with one")
+    if _dim(together, 3, source) != dim:
+        raise PackError(f"{source}: expected embeddings of one length, got {dim} and others")
+    lengths = np.linalg.norm(together[0].astype(np.float64), axis=1)
+    if not np.isfinite(lengths).all() or not lengths.all():
+        raise PackError(f"{source}: expected finite embeddings that are not all zero, got others")
+    cosine = float(alone[0][0] @ together[0][0]) / (np.linalg.norm(alone[0][0]) * lengths[0])
+    if not cosine >= LEAST_COSINE:
+        raise PackError(
+            f"{source}: a crop's embedding changes with the batch it is in (cosine {cosine:.4f}): "
+            "its batch was fixed when it was exported; export it with a dynamic one"
+        )
+    return dim
+
+
+def check_detector(
+    data: bytes, preprocess: Preprocess, decoder: str | None, source: str
+) -> tuple[str, bool]:
+    """Run a detector on pictures of two sizes, or of the one that it takes; its decoder, and
+    whether it gives landmarks.
+
+    `decoder` is the one that is declared; None to recognise it. Raises PackError where none fits,
+    the declared one does not, or the answers are not as many as the picture calls for.
+    """
+    model = _loaded(data, preprocess, source)
+    fitting = decoder_of(model.shapes)
+    known = sorted(set(LAST_DIMENSIONS.values()))
+    if decoder is not None and decoder not in known:
+        raise PackError(f"{source}: unknown decoder {decoder!r}; known: {', '.join(known)}")
+    if fitting is None or decoder not in (None, fitting):
+        shapes = ", ".join(str(shape) for shape in model.shapes[:12])
+        raise PackError(
+            f"{source}: expected outputs of {decoder or ' or '.join(known)}, got {shapes}"
+        )
+    for height, width in [model.size] if model.size else PICTURES:
+        picture = np.zeros((1, height, width, 3), np.uint8)
+        outputs = _ran(model, picture, source, "expected a dynamic height and width")
+        sizes = [output.size for output in outputs]
+        if not (height % WHOLE or width % WHOLE or fits_picture(sizes, height, width)):
+            shapes = ", ".join(str(output.shape) for output in outputs)
+            raise PackError(
+                f"{source}: a picture of {height}x{width} calls for other answers than {shapes}: "
+                "was it exported for one size?"
+            )
+    return fitting, len(model.shapes) not in BOXES_ALONE
+
+
+def verify_pack(folder: Path) -> list[Finding]:
+    """Everything a pack's manifest says, held against its files. No finding is raised."""
+    try:
+        pack = read_pack(folder)
+    except PackError as error:
+        return [Finding("error", MANIFEST, str(error))]
+    manifest = pack.manifest
+    checks: Sequence[tuple[str, Callable[[], Iterator[Finding]]]] = (
+        ("detector", lambda: _detector(pack, manifest.detector)),
+        ("embedder", lambda: _embedder(pack, manifest.embedder)),
+        ("calibration", lambda: _calibration(pack)),
+        ("detector.origin", lambda: _origin("detector.origin", manifest.detector.origin)),
+        ("embedder.origin", lambda: _origin("embedder.origin", manifest.embedder.origin)),
+        ("folder", lambda: _strangers(pack)),
+    )
+    findings: list[Finding] = []
+    for subject, check in checks:
+        try:
+            findings += check()
+        except VisavisError as error:
+            findings.append(Finding("error", subject, str(error)))
+    return findings
+
+
+def _loaded(data: bytes, preprocess: Preprocess, source: str) -> Model:
+    try:
+        return load_model(data, preprocess, EXACT)
+    except VisavisError as error:
+        raise PackError(f"{source}: {error}") from error
+
+
+def _ran(model: Model, pictures: np.ndarray, source: str, expected: str) -> Outputs:
+    try:
+        return model(pictures)
+    except VisavisError as error:
+        raise PackError(f"{source}: {expected}; {error}") from error
+
+
+def _dim(outputs: Outputs, count: int, source: str) -> int:
+    """The length of embeddings: of the first output, beside which there may be lengths (N, 1)."""
+    shapes = [output.shape for output in outputs]
+    lone = len(shapes) == 1 or (len(shapes) == 2 and shapes[1] == (count, 1))
+    if not lone or len(shapes[0]) != 2 or shapes[0][0] != count or not shapes[0][1]:
+        found = " and ".join(map(str, shapes)) or "no output"
+        raise PackError(
+            f"{source}: expected ({count}, D) embeddings, or these and ({count}, 1) lengths, "
+            f"got {found}"
+        )
+    return int(shapes[0][1])
+
+
+def _detector(pack: Pack, spec: DetectorSpec) -> Iterator[Finding]:
+    data = pack.read(spec.file, spec.sha256)
+    yield Finding("ok", spec.file, f"sha256 {spec.sha256[:16]}...")
+    source = str(pack.folder / spec.file)
+    network = read_network(data, source)
+    decoder, landmarks = check_detector(network.data, spec.preprocess, spec.decoder, source)
+    yield Finding("ok", spec.file, f"its outputs fit {decoder}")
+    if not landmarks:
+        yield Finding("error", spec.file, "it gives no landmarks, so that no face can be aligned")
+
+
+def _embedder(pack: Pack, spec: EmbedderSpec) -> Iterator[Finding]:
+    data = pack.read(spec.file, spec.sha256)
+    yield Finding("ok", spec.file, f"sha256 {spec.sha256[:16]}...")
+    network = read_network(data, str(pack.folder / spec.file))
+    weights = network.weights_sha256
+    if weights != spec.weights_sha256:
+        said = f"{spec.weights_sha256[:16]}..., its tensors have {weights[:16]}..."
+        yield Finding("error", "embedder.weights_sha256", f"the manifest says {said}")
+    dim = check_embedder(network.data, spec.preprocess, spec.size, network.source)
+    if dim != spec.dim:
+        yield Finding("error", "embedder.dim", f"the manifest says {spec.dim}, it gives {dim}")
+    yield Finding("ok", spec.file, f"{spec.model}: (N, {dim}) for a batch of 1 and of 3, finite")
+
+
+def _calibration(pack: Pack) -> Iterator[Finding]:
+    manifest = pack.manifest
+    if manifest.calibration is None or manifest.calibration_sha256 is None:
+        text = "there is none, so that no threshold has an error rate: run visavis calibrate"
+        yield Finding("warning", "calibration", text)
+        return
+    data = pack.read(manifest.calibration, manifest.calibration_sha256)
+    check_calibration(data, manifest.embedder, str(pack.folder / manifest.calibration))
+    yield Finding("ok", manifest.calibration, f"made for {manifest.embedder.model}")
+
+
+def check_calibration(data: bytes, embedder: EmbedderSpec, source: str) -> None:
+    """Raises PackError for a calibration of another model."""
+    try:
+        document = json.loads(data)
+    except (ValueError, RecursionError) as error:
+        raise PackError(f"{source}: cannot be read as JSON: {error}") from error
+    model = document.get("model") if isinstance(document, dict) else None
+    if model != embedder.model:
+        raise PackError(
+            f"{source}: expected a calibration of {embedder.model}, got one of {model}: "
+            "run visavis calibrate with this pack"
+        )
+
+
+def _origin(subject: str, origin: Origin) -> Iterator[Finding]:
+    for field in ("source", "licence", "training_data"):
+        if getattr(origin, field).strip().startswith(NOT_STATED) or not getattr(origin, field):
+            yield Finding("warning", f"{subject}.{field}", "it says nothing")
+    if origin.commercial == "unknown":
+        text = "unknown: whoever uses the pack must find out"
+        yield Finding("warning", f"{subject}.commercial", text)
+    else:
+        yield Finding("ok", subject, f"{origin.licence}; commercial use: {origin.commercial}")
+
+
+def _strangers(pack: Pack) -> Iterator[Finding]:
+    manifest = pack.manifest
+    known = {MANIFEST, manifest.detector.file, manifest.embedder.file, manifest.calibration}
+    for path in sorted(pack.folder.iterdir()):
+        if path.name not in known:
+            yield Finding("warning", path.name, "the manifest does not name it: nothing reads it")

@@ -1,0 +1,78 @@
+"""What a converted ONNX file says of itself: what `visavis convert` writes, `pack build` reads.
+
+docs/convert.md lists the keys. Knows nothing of how the file was made.
+"""
+
+import json
+from dataclasses import asdict, dataclass, field
+from typing import Any, Literal
+
+from onnx import ModelProto
+
+from visavis.document import parse
+from visavis.errors import ModelError
+from visavis.pack.network import PREFIX, Network
+from visavis.runtime import Preprocess
+
+Numbers = tuple[float, float, float]
+
+
+@dataclass(frozen=True, slots=True)
+class Metadata:
+    """An embedder's file: what it takes, what it gives, where it comes from, how it was proved."""
+
+    family: str
+    color: Literal["rgb", "bgr"]
+    mean: Numbers  # in the order of `color`, on 0..255
+    std: Numbers
+    height: int
+    width: int
+    dim: int
+    source: str  # the checkpoint's file name
+    source_sha256: str
+    weights_sha256: str  # of the tensors of this file, as a pack's manifest has it
+    version: str  # of visavis
+    licence: str
+    form: str = "float32"  # or how the file was made smaller
+    parity: dict[str, dict[str, float]] = field(default_factory=dict)  # by runtime: worst gaps
+
+    @property
+    def preprocess(self) -> Preprocess:
+        """How the network wants its pixels."""
+        return Preprocess(self.color, self.mean, self.std)
+
+
+JSON = ("mean", "std", "height", "width", "dim", "parity")  # the others are plain text
+
+
+def read_metadata(network: Network) -> Metadata | None:
+    """What a converted file says of itself; None for one that another tool made.
+
+    Raises ModelError naming the key that is missing or wrong.
+    """
+    found: dict[str, Any] = {
+        name: _number(network, name, value) if name in JSON else value
+        for name, value in network.metadata.items()
+    }
+    if not found:
+        return None
+    document = json.dumps(found).encode()
+    return parse(Metadata, document, f"{network.source}: metadata", ModelError)
+
+
+def write_metadata(model: ModelProto, metadata: Metadata) -> None:
+    """Say it in the file, in place of what it said before."""
+    others = [(p.key, p.value) for p in model.metadata_props if not p.key.startswith(PREFIX)]
+    del model.metadata_props[:]
+    for key, value in others:
+        model.metadata_props.add(key=key, value=value)
+    for name, value in asdict(metadata).items():
+        text = json.dumps(value) if name in JSON else value
+        model.metadata_props.add(key=PREFIX + name, value=text)
+
+
+def _number(network: Network, name: str, text: str) -> Any:
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise ModelError(f"{network.source}: metadata {name}: cannot be read: {error}") from error

@@ -1,0 +1,212 @@
+"""visavis convert: whole files or none, and what is said of them."""
+
+import json
+
+import pytest
+
+torch = pytest.importorskip("torch", reason="pip install '.[convert]'")
+pytest.importorskip("onnxscript", reason="pip install '.[convert]'")
+
+from made_embedders import Different, Small, made_checkpoint, write_crops, write_people  # noqa: E402
+
+from visavis.convert import checkpoints  # noqa: E402
+from visavis.convert.checkpoints import save_checkpoint  # noqa: E402
+from visavis.convert.families import FAMILIES  # noqa: E402
+from visavis.networks.mobile import Foamliu  # noqa: E402
+from visavis.pack.metadata import read_metadata  # noqa: E402
+from visavis.pack.network import read_network  # noqa: E402
+
+FOAMLIU = FAMILIES["mobilefacenet_foamliu"]
+
+
+@pytest.fixture
+def small(monkeypatch, tmp_path):
+    """small.pth, which stands for a small network that no family knows."""
+    monkeypatch.setattr(checkpoints, "load_checkpoint", lambda path, *, family: made_checkpoint())
+    path = tmp_path / "small.pth"
+    path.touch()
+    return path
+
+
+@pytest.fixture(scope="module")
+def crops(tmp_path_factory):
+    return write_crops(tmp_path_factory.mktemp("data") / "crops")
+
+
+@pytest.fixture(scope="module")
+def people(tmp_path_factory):
+    return write_people(tmp_path_factory.mktemp("data") / "people")
+
+
+def test_a_checkpoint_of_a_family(run, tmp_path):
+    torch.manual_seed(0)
+    path, out = tmp_path / "net.safetensors", tmp_path / "net.onnx"
+    save_checkpoint(path, Foamliu().eval(), FOAMLIU.name, FOAMLIU.preprocess, (112, 112))
+    code, printed, errors = run("convert", path, "--out", out, "--json")
+    assert (code, errors) == (0, "")
+    document = json.loads(printed)
+    assert document["family"] == "mobilefacenet_foamliu"
+    assert (document["color"], document["dim"], document["height"]) == ("rgb", 128, 112)
+    assert document["mean"] == list(FOAMLIU.preprocess.mean)
+    assert document["source"] == "net.safetensors"
+    assert {gap["batch"] for gap in document["parity"]} == {1, 3, 8}
+    assert max(gap["cosine"] for gap in document["parity"]) < 1e-5
+    assert document["bytes"] == out.stat().st_size
+    metadata = read_metadata(read_network(out))
+    assert metadata.weights_sha256 == document["weights_sha256"]
+    assert set(metadata.parity) == {gap["runtime"] for gap in document["parity"]}
+
+
+def test_in_words(run, small, crops, tmp_path):
+    code, printed, errors = run(
+        "convert", small, "--out", tmp_path / "net.onnx", "--norm-output", "--crops", crops
+    )
+    assert (code, errors) == (0, "")
+    assert "family   magface, licence: " in printed
+    assert "pixels   112x112 bgr, mean 0, std 255" in printed
+    assert "parity   openvino " in printed
+    assert len(read_network(tmp_path / "net.onnx").outputs) == 2
+
+
+def test_int8_judged_on_pairs(run, small, crops, people, tmp_path):
+    out = tmp_path / "net.onnx"
+    words = ("--int8", crops, "--images", people, "--max-loss", 10)
+    code, printed, errors = run("convert", small, "--out", out, *words, "--json")
+    assert (code, errors) == (0, "")
+    document = json.loads(printed)
+    assert document["form"].startswith("int8, nncf")
+    assert document["bytes"] < document["float32_bytes"]
+    assert document["closeness"]["mean"] > 0.99
+    assert document["accuracy"]["pairs"] == 40
+    assert document["accuracy"]["gain"]["verdict"] in ("no difference shown", "better", "worse")
+    code, printed, _ = run("convert", small, "--out", out, *words)
+    assert "as written: " in printed
+    assert "95 % of draws" in printed
+
+
+def test_a_loss_writes_nothing(run, small, crops, people, tmp_path):
+    out = tmp_path / "net.onnx"
+    words = ("--int8", crops, "--images", people, "--max-loss", -100)
+    code, printed, errors = run("convert", small, "--out", out, *words)
+    assert (code, printed) == (2, "")
+    assert "points of accuracy on 40 pairs" in errors
+    assert not out.exists()
+
+
+def test_an_onnx_file_is_made_smaller(run, small, crops, tmp_path):
+    whole, half, eight = (tmp_path / name for name in ("a.onnx", "b.onnx", "c.onnx"))
+    assert run("convert", small, "--out", whole)[0] == 0
+    code, printed, _ = run("convert", whole, "--out", half, "--float16")
+    assert code == 0
+    assert "float16 weights" in printed
+    assert "accuracy not measured: give --images" in printed
+    assert run("convert", whole, "--out", eight, "--int8", crops)[0] == 0
+    assert eight.stat().st_size < whole.stat().st_size > half.stat().st_size
+    code, _, errors = run("convert", eight, "--out", half, "--float16")
+    assert code == 2
+    assert "start from the float32 file" in errors
+
+
+def test_an_onnx_file_of_another_tool_needs_its_pixels(run, small, crops, tmp_path):
+    path, out = tmp_path / "a.onnx", tmp_path / "b.onnx"
+    assert run("convert", small, "--out", path)[0] == 0
+    model = read_network(path).model
+    del model.metadata_props[:]
+    path.write_bytes(model.SerializeToString())
+    code, _, errors = run("convert", path, "--out", out, "--int8", crops)
+    assert code == 2
+    assert "give --color, --mean and --std" in errors
+    pixels = ("--color", "bgr", "--mean", "0", "--std", "255,255,255")
+    code, printed, _ = run("convert", path, "--out", out, "--int8", crops, *pixels, "--json")
+    assert code == 0
+    assert json.loads(printed)["std"] == [255, 255, 255]
+
+
+def test_the_user_s_word_on_pixels_stands(run, small, tmp_path):
+    out = tmp_path / "a.onnx"
+    code, printed, _ = run("convert", small, "--out", out, "--color", "rgb", "--json")
+    assert code == 0
+    assert json.loads(printed)["color"] == "rgb"
+    assert read_metadata(read_network(out)).color == "rgb"
+
+
+def test_a_network_that_differs_writes_nothing(run, small, monkeypatch, tmp_path):
+    different = made_checkpoint(Different())
+    monkeypatch.setattr(checkpoints, "load_checkpoint", lambda path, *, family: different)
+    out = tmp_path / "a.onnx"
+    out.write_bytes(b"what was there")
+    code, printed, errors = run("convert", small, "--out", out)
+    assert (code, printed) == (2, "")
+    assert errors.startswith("visavis: the converted network is not the checkpoint's")
+    assert len(errors.splitlines()) == 1
+    assert out.read_bytes() == b"what was there"
+
+
+def test_a_network_of_nan_writes_nothing(run, small, monkeypatch, tmp_path):
+    network = Small()
+    network.embed.weight.data[:] = float("nan")
+    broken = made_checkpoint(network)
+    monkeypatch.setattr(checkpoints, "load_checkpoint", lambda path, *, family: broken)
+    code, _, errors = run("convert", small, "--out", tmp_path / "a.onnx")
+    assert code == 2
+    assert "NaN" in errors
+    assert not (tmp_path / "a.onnx").exists()
+
+
+@pytest.mark.parametrize("name", ["net.onnx", "net.pt", "net.safetensors"])
+@pytest.mark.parametrize("data", [b"<!DOCTYPE html><html>", b"", b"\x08\x0a\x12"], ids=repr)
+def test_what_is_no_network_is_refused_by_name(run, crops, tmp_path, name, data):
+    path, out = tmp_path / name, tmp_path / "out.onnx"
+    path.write_bytes(data)
+    code, printed, errors = run("convert", path, "--out", out, "--int8", crops)
+    assert (code, printed) == (2, "")
+    assert str(path) in errors
+    assert len(errors.splitlines()) == 1
+    assert not out.exists()
+
+
+@pytest.mark.parametrize(
+    ("out", "words", "error"),
+    [
+        ("a.pt", (), "expected a name that ends in .onnx"),
+        ("no/a.onnx", (), "no such folder"),
+        ("a.onnx", ("--int8", "crops", "--float16"), "cannot be both"),
+        ("a.onnx", ("--opset", "99"), "opset"),
+        ("a.onnx", ("--color", "hsv"), "expected --color rgb or bgr, got 'hsv'"),
+        ("a.onnx", ("--mean", "1,2"), "expected --mean as in 127.5"),
+        ("a.onnx", ("--std", "0"), "expected --std"),
+        ("a.onnx", ("--crops", "nowhere"), "nowhere"),
+        ("a.onnx", ("--int8", "nowhere"), "nowhere"),
+        ("a.onnx", ("--images", "nowhere"), "nowhere"),
+    ],
+)
+def test_what_cannot_be_done_is_refused(run, small, tmp_path, out, words, error):
+    code, printed, errors = run("convert", small, "--out", tmp_path / out, *words)
+    assert (code, printed) == (2, "")
+    assert error in errors
+    assert not (tmp_path / out).exists()
+
+
+@pytest.mark.parametrize("words", [("--tflite",), ("--opset", "18"), ("--norm-output",)])
+def test_what_an_onnx_file_cannot_become(run, small, tmp_path, words):
+    path = tmp_path / "a.onnx"
+    assert run("convert", small, "--out", path)[0] == 0
+    code, _, errors = run("convert", path, "--out", tmp_path / "b.onnx", *words)
+    assert code == 2
+    assert "ONNX file" in errors
+    assert not (tmp_path / "b.onnx").exists()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("int8", [False, True], ids=["float32", "int8"])
+def test_tflite_lies_beside_it(run, small, crops, tmp_path, int8):
+    pytest.importorskip("litert_torch", reason="TFLite's tools: see docs/convert.md")
+    out = tmp_path / "a.onnx"
+    words = ("--int8", crops) if int8 else ()
+    code, printed, _ = run("convert", small, "--out", out, "--tflite", *words, "--json")
+    assert code == 0
+    found = json.loads(printed)["tflite"]
+    assert found["bytes"] == (tmp_path / "a.tflite").stat().st_size
+    assert (found["layout"], found["input"]["shape"]) == ("NHWC", [1, 112, 112, 3])
+    assert found["closeness"]["worst"] > (0.98 if int8 else 1 - 1e-5)
+    assert out.exists()

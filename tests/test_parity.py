@@ -1,0 +1,149 @@
+"""The proof: what PyTorch answers and what each runtime answers, set beside each other."""
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch", reason="pip install '.[convert]'")
+pytest.importorskip("onnxscript", reason="pip install '.[convert]'")
+
+from made_embedders import Different, Small, faces, made_checkpoint  # noqa: E402
+
+from visavis.convert.crops import made_crops, pixels, read_crops  # noqa: E402
+from visavis.convert.export import to_onnx  # noqa: E402
+from visavis.convert.parity import BATCHES, LIMIT, cosine_gaps, prove, stamped  # noqa: E402
+from visavis.errors import DatasetError, ImageError, ModelError  # noqa: E402
+from visavis.pack.metadata import read_metadata  # noqa: E402
+from visavis.pack.network import read_network  # noqa: E402
+from visavis.runtime import Preprocess, available_runtimes  # noqa: E402
+
+
+@pytest.fixture(scope="module")
+def onnx():
+    return to_onnx(made_checkpoint())
+
+
+def test_every_runtime_and_batch_is_proved(onnx):
+    gaps = prove(made_checkpoint(), onnx, crops=faces(9))
+    shown = {(gap.runtime.split()[0], gap.batch, gap.crops) for gap in gaps}
+    runtimes = [runtime.name for runtime in available_runtimes()]
+    assert shown == {
+        (name, batch, kind) for name in runtimes for batch in BATCHES for kind in ("made", "given")
+    }
+    assert all(0 <= gap.cosine < LIMIT / 100 and gap.difference < 1e-4 for gap in gaps)
+
+
+def test_a_network_that_was_traced_otherwise_is_refused():
+    checkpoint = made_checkpoint(Different())
+    with pytest.raises(
+        ModelError, match=r"not the checkpoint's: in .*1 - cosine is .*at most 1e-05"
+    ):
+        prove(checkpoint, to_onnx(checkpoint))
+
+
+def test_other_weights_are_refused(onnx):
+    other = made_checkpoint(Small())
+    other.network.embed.bias.data += 0.05
+    with pytest.raises(ModelError, match="not the checkpoint's"):
+        prove(other, onnx)
+
+
+def test_another_shape_is_refused(onnx):
+    other = made_checkpoint(Small())
+    other.network.embed = torch.nn.Linear(392, 8)
+    with pytest.raises(ModelError, match=r"answers \(1, 16\), PyTorch \(1, 8\)"):
+        prove(other, onnx)
+
+
+def test_a_norm_that_is_wrong_is_refused(onnx):
+    data = to_onnx(made_checkpoint(), norm_output=True)
+    model = read_network(data).model
+    [last] = [node for node in model.graph.node if "norm" in node.output]
+    last.op_type = "Neg"
+    with pytest.raises(ModelError, match="norm is not the length"):
+        prove(made_checkpoint(), model.SerializeToString())
+    prove(made_checkpoint(), data)
+
+
+def test_the_proof_is_in_the_file(onnx):
+    gaps = prove(made_checkpoint(), onnx)
+    parity = read_metadata(read_network(stamped(onnx, gaps))).parity
+    assert set(parity) == {gap.runtime for gap in gaps}
+    assert parity[gaps[0].runtime]["cosine"] == max(
+        gap.cosine for gap in gaps if gap.runtime == gaps[0].runtime
+    )
+
+
+def test_a_stamp_changes_no_weight(onnx):
+    assert read_network(stamped(onnx, [])).weights_sha256 == read_network(onnx).weights_sha256
+
+
+@pytest.mark.parametrize(
+    ("row", "gap"), [([1, 0], 0), ([2, 0], 0), ([0, 1], 1), ([-3, 0], 2), ([1, 1], 1 - 0.5**0.5)]
+)
+def test_cosine_gaps(row, gap):
+    rows = np.array([row], np.float32), np.array([[1, 0]], np.float32)
+    assert cosine_gaps(*rows)[0] == pytest.approx(gap, abs=1e-7)
+
+
+@pytest.mark.parametrize("row", [[0, 0], [np.nan, 1], [np.inf, 1]])
+def test_rows_that_are_no_embeddings_are_refused(row):
+    with pytest.raises(ModelError, match="NaN, infinity or zeros"):
+        cosine_gaps(np.array([row], np.float32), np.ones((1, 2), np.float32))
+
+
+def test_made_crops_differ_and_stay():
+    crops = made_crops(112, 96)
+    assert crops.shape == (8, 112, 96, 3)
+    assert (crops[0].max(), crops[1].min()) == (0, 255)
+    assert len({crop.tobytes() for crop in crops}) == 8
+    assert (crops == made_crops(112, 96)).all()
+
+
+def test_pixels_in_the_family_s_order():
+    crop = np.zeros((1, 2, 2, 3), np.uint8)
+    crop[..., 0], crop[..., 2] = 10, 30  # red 10, blue 30
+    found = pixels(crop, Preprocess("bgr", (1.0, 2.0, 3.0), (2.0, 2.0, 2.0)))
+    assert found.shape == (1, 3, 2, 2)
+    assert found[0, :, 0, 0].tolist() == [14.5, -1.0, 3.5]
+
+
+def test_crops_are_read_spread_and_cut(tmp_path):
+    from PIL import Image
+
+    crops = faces(10)
+    for row, crop in enumerate(crops):
+        Image.fromarray(crop).save(tmp_path / f"{row}.png")
+    (tmp_path / "notes.txt").write_text("no picture")
+    found = read_crops(tmp_path, 112, 96, most=4)
+    assert (found == crops[[0, 3, 6, 9], :, 8:104]).all()
+
+
+def test_crops_of_another_size_are_refused(tmp_path):
+    from PIL import Image
+
+    Image.new("RGB", (100, 112)).save(tmp_path / "a.png")
+    with pytest.raises(ImageError, match=r"a\.png of .*expected a 112x112 crop, got 100x112"):
+        read_crops(tmp_path, 112, 112)
+
+
+def test_a_folder_without_pictures_is_refused(tmp_path):
+    with pytest.raises(DatasetError, match="found none"):
+        read_crops(tmp_path, 112, 112)
+
+
+def test_metadata_of_a_newer_form_is_refused(onnx):
+    model = read_network(onnx).model
+    for entry in model.metadata_props:
+        if entry.key == "visavis.mean":
+            entry.value = "[1, 2"
+    with pytest.raises(ModelError, match="metadata mean: cannot be read"):
+        read_metadata(read_network(model.SerializeToString()))
+
+
+def test_a_file_of_another_tool_has_no_metadata(onnx):
+    model = read_network(onnx).model
+    del model.metadata_props[:]
+    network = read_network(model.SerializeToString())
+    assert read_metadata(network) is None
+    with pytest.raises(ModelError, match="no metadata"):
+        stamped(network.data, [])
