@@ -9,6 +9,7 @@ pytest.importorskip("onnxscript", reason="pip install '.[convert]'")
 
 from made_embedders import Different, Small, made_checkpoint, write_crops, write_people  # noqa: E402
 
+from visavis.cli import conversions  # noqa: E402
 from visavis.convert import checkpoints  # noqa: E402
 from visavis.convert.checkpoints import save_checkpoint  # noqa: E402
 from visavis.convert.families import FAMILIES  # noqa: E402
@@ -195,6 +196,13 @@ def test_what_an_onnx_file_cannot_become(run, small, tmp_path, words):
     assert code == 2
     assert "ONNX file" in errors
     assert not (tmp_path / "b.onnx").exists()
+
+
+def test_packages_that_are_not_there_are_named(run, small, monkeypatch, tmp_path):
+    monkeypatch.setattr(conversions, "find_spec", lambda name: None)
+    code, _, errors = run("convert", small, "--out", tmp_path / "a.onnx")
+    assert code == 2
+    assert "torch, onnxscript, safetensors: pip install '.[convert,ort]'" in errors
 
 
 @pytest.mark.slow

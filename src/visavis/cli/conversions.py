@@ -1,6 +1,7 @@
 """What `visavis convert` does, step by step."""
 
 from dataclasses import dataclass, field, replace
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -143,6 +144,18 @@ def check_out(out: Path, *, int8: bool, float16: bool) -> None:
         raise OutputError(f"{out}: cannot write: no such folder")
     if int8 and float16:
         raise OutputError(f"{out}: cannot be both: ask for --int8 or for --float16")
+
+
+def check_installed() -> None:
+    """Raises DeviceError naming the extra where what converting takes is not installed."""
+    from visavis.errors import DeviceError
+
+    missing = [name for name in ("torch", "onnxscript", "safetensors") if find_spec(name) is None]
+    if missing:
+        raise DeviceError(
+            f"converting needs packages that are not installed, {', '.join(missing)}: "
+            "pip install '.[convert,ort]'"
+        )
 
 
 def convert(path: Path, given: Given, *, opset: int | None, norm_output: bool) -> Converted:

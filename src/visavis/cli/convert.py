@@ -57,6 +57,7 @@ def convert(
     Nothing is written where it is not.
     """
     conversions.check_out(out, int8=int8 is not None, float16=float16)
+    conversions.check_installed()
     given = conversions.Given(family, color, mean, std, crops)
     converted = conversions.convert(checkpoint, given, opset=opset, norm_output=norm_output)
     if int8 is not None:
