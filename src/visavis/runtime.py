@@ -117,6 +117,10 @@ class Model(Protocol):
     def shapes(self) -> Sequence[Shape]:
         """Of each output, in the order of the file; None for a dynamic dimension."""
 
+    @property
+    def size(self) -> tuple[int, int] | None:
+        """Height and width of the pictures it takes, where it takes no others."""
+
     def __call__(self, pictures: Pictures, /) -> Outputs: ...
 
 
@@ -187,14 +191,11 @@ class OpenVinoModel:
         }
         self._compile = partial(_compiled, self._core, onnx, preprocess, settings)
         compiled = self._compile()
-        self.shapes = [
-            tuple(None if size.is_dynamic else size.get_length() for size in port.partial_shape)
-            for port in compiled.outputs
-        ]
+        self.shapes = [_sides(port.partial_shape) for port in compiled.outputs]
+        self.size = _fixed(_sides(compiled.inputs[0].partial_shape)[1:3])
         self._any_size = _Requests(compiled)
         self._sizes: dict[tuple[int, int], _Requests] = {}
         self._uses: Counter[tuple[int, int]] = Counter()
-        self._fixed = not any(compiled.inputs[0].partial_shape[axis].is_dynamic for axis in (1, 2))
 
     def __call__(self, pictures: Pictures, /) -> Outputs:
         try:
@@ -205,7 +206,7 @@ class OpenVinoModel:
             ) from error
 
     def _requests(self, shape: Shape) -> "_Requests":
-        if self._fixed or len(shape) != 4:
+        if self.size or len(shape) != 4:
             return self._any_size
         size = (shape[1] or 0, shape[2] or 0)
         self._uses[size] += 1  # threads may lose a count: the next call makes up for it
@@ -252,13 +253,11 @@ class OnnxRuntimeModel:
         self.device = device.name if device.on_cuda else "cpu"
         self._preprocess = preprocess
         self._session = _session(onnx, provider, device)
-        names = [port.name for port in self._session.get_inputs()]
-        _one_input(names)
-        self._input = names[0]
-        self.shapes = [
-            tuple(size if isinstance(size, int) else None for size in output.shape)
-            for output in self._session.get_outputs()
-        ]
+        inputs = self._session.get_inputs()
+        _one_input([port.name for port in inputs])
+        self._input = inputs[0].name
+        self.size = _fixed(_numbers(inputs[0].shape)[2:4])
+        self.shapes = [_numbers(output.shape) for output in self._session.get_outputs()]
 
     def __call__(self, pictures: Pictures, /) -> Outputs:
         if pictures.ndim != 4 or pictures.shape[3] != 3:
@@ -273,6 +272,22 @@ class OnnxRuntimeModel:
                 ) from error
             raise
         return [np.asarray(result, np.float32) for result in results]
+
+
+def _sides(shape: Any) -> Shape:
+    """OpenVINO's shape as ours."""
+    return tuple(None if size.is_dynamic else size.get_length() for size in shape)
+
+
+def _numbers(shape: Sequence[Any]) -> Shape:
+    """ONNX Runtime's shape as ours: what is dynamic has a name there."""
+    return tuple(size if isinstance(size, int) else None for size in shape)
+
+
+def _fixed(size: Shape) -> tuple[int, int] | None:
+    """Height and width, where both are fixed."""
+    height, width = size if len(size) == 2 else (None, None)
+    return (height, width) if height and width else None
 
 
 def _openvino() -> Any:
