@@ -37,7 +37,7 @@ class FakeOrt:
         self.asked += providers
         return SimpleNamespace(
             get_providers=lambda: list(starts),
-            get_inputs=lambda: [SimpleNamespace(name="in")],
+            get_inputs=lambda: [SimpleNamespace(name="in", shape=["batch", 3, 112, 112])],
             get_outputs=lambda: [
                 SimpleNamespace(name=name, shape=["batch", size])
                 for name, size in (("a", 1), ("b", 4))
