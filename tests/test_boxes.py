@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from visavis.detect.boxes import Candidates, joined, letterbox, nms, tiles
+from visavis.detect.boxes import Candidates, Frame, joined, letterbox, nms, sigmoid, tiles
 
 LEFT = [0, 0, 10, 10]
 RIGHT = [20, 0, 30, 10]
@@ -77,6 +77,38 @@ def test_letterbox_shrinks_and_pads_to_whole_strides(height, width, longest, sha
     assert (canvas[: inner[0], : inner[1]] == 200).all()
     assert not canvas[inner[0] :].any()
     assert not canvas[:, inner[1] :].any()
+
+
+@pytest.mark.parametrize(
+    ("height", "width", "longest", "frame", "enlarge", "shape", "scale"),
+    [
+        (250, 250, 384, Frame(), 2.0, (384, 384), 1.536),
+        (100, 60, 384, Frame(), 2.0, (224, 128), 2.0),  # 200x120
+        (100, 60, 150, Frame(), 2.0, (160, 96), 1.5),
+        (400, 60, 384, Frame(), 2.0, (384, 64), 0.96),
+        (70, 60, 640, Frame(multiple=64), 1.0, (128, 64), 1.0),
+        (1280, 640, 640, Frame((640, 640)), 1.0, (640, 640), 0.5),
+        (1280, 640, 640, Frame((320, 640)), 1.0, (320, 640), 0.25),  # its height decides
+        (640, 1280, 640, Frame((640, 320)), 1.0, (640, 320), 0.25),
+        (1280, 640, 224, Frame((640, 640)), 1.0, (640, 640), 0.175),
+        (10, 10, 384, Frame((640, 640)), 2.0, (640, 640), 2.0),
+        (100, 100, 384, Frame((128, 640)), 2.0, (128, 640), 1.28),
+    ],
+)
+def test_a_frame_and_an_enlargement_decide_the_scale(
+    height, width, longest, frame, enlarge, shape, scale
+):
+    image = np.full((height, width, 3), 200, np.uint8)
+    canvas, got = letterbox(image, longest, frame, enlarge=enlarge)
+    assert canvas.shape == (*shape, 3)
+    assert got == pytest.approx(scale)
+    assert (canvas == 200).sum() == 3 * round(height * scale) * round(width * scale)
+
+
+def test_sigmoid_needs_no_large_numbers():
+    values = np.float32([-1e30, -2, 0, 2, 1e30])
+    expected = [0, 1 / (1 + np.exp(2)), 0.5, 1 / (1 + np.exp(-2)), 1]
+    np.testing.assert_allclose(sigmoid(values), expected, rtol=1e-6)
 
 
 def test_a_small_picture_is_copied_pixel_by_pixel():

@@ -1,16 +1,20 @@
 """One picture at several scales and in tiles: with a made network, and with the real one."""
 
+import json
 from dataclasses import replace
 
 import cv2
 import numpy as np
 import pytest
 
+from visavis.cli import words
 from visavis.detect import load_detector
-from visavis.detect.boxes import Candidates
-from visavis.detect.scan import ScanDetector
+from visavis.detect.boxes import Candidates, Frame
+from visavis.detect.scan import MOST_CANDIDATES, ScanDetector
+from visavis.draw import write_image
 from visavis.errors import ImageError, ModelError, PackError
 from visavis.image import read_image
+from visavis.recognizer import find_faces
 from visavis.runtime import Device
 
 BLACK = np.zeros((1000, 800, 3), np.uint8)
@@ -54,15 +58,57 @@ def with_rectangles(image, *boxes):
     [
         (1000, 800, [(640, 512), (224, 192)]),
         (640, 640, [(640, 640), (224, 224)]),
-        (225, 100, [(256, 128), (224, 128)]),
-        (224, 224, [(224, 224)]),  # as small as the small scale: once is enough
+        (385, 100, [(416, 128), (224, 64)]),
+        (384, 100, [(384, 128)]),  # small: once, at 384
+        (250, 250, [(384, 384)]),
+        (100, 200, [(192, 384)]),
+        (100, 112, [(224, 224)]),  # 200x224: enlarged twofold, and no more
         (1, 1, [(32, 32)]),
     ],
 )
-def test_a_picture_is_looked_at_once_a_scale(height, width, expected):
+def test_a_picture_is_looked_at_once_a_scale_and_once_if_it_is_small(height, width, expected):
     seen = []
     spotter(seen)(np.zeros((height, width, 3), np.uint8))
     assert seen == expected
+
+
+@pytest.mark.parametrize(
+    ("height", "width", "size", "expected"),
+    [
+        (1000, 800, (640, 640), 2),
+        (250, 250, (640, 640), 1),
+        (250, 250, (320, 320), 1),
+        (1000, 3000, (480, 640), 2),
+        (2000, 10, (32, 64), 2),
+    ],
+)
+def test_a_network_of_one_size_sees_nothing_else(height, width, size, expected):
+    seen = []
+    top, left, bottom, right = (side * share // 10 for share in (2, 8) for side in (height, width))
+    image = with_rectangles(np.zeros((height, width, 3), np.uint8), (left, top, right, bottom))
+    frame = Frame(size, padding=14)
+    (face,) = spotter(seen, frame=frame)(image)
+    assert seen == [size] * expected
+    scale = min(1, size[0] / height, size[1] / width)
+    np.testing.assert_allclose(face.box, [left, top, right, bottom], atol=3 / scale)
+
+
+def test_tiles_of_a_network_of_one_size_are_no_larger():
+    seen = []
+    image = with_rectangles(np.zeros((500, 600, 3), np.uint8), (350, 100, 360, 200))
+    faces = spotter(seen, tiled=True, frame=Frame((320, 320)))(image)
+    assert seen == [(320, 320)] * (2 + 2 * 3)
+    np.testing.assert_allclose(faces[0].box, [350, 100, 360, 200], atol=8)
+
+
+def test_what_is_around_the_picture_is_the_frames_padding():
+    pictures = []
+    detect = ScanDetector(
+        lambda seen: pictures.append(seen) or [seen], spots, 0.0, 0.3, frame=Frame(None, 64, 114)
+    )
+    detect(np.full((30, 500, 3), 255, np.uint8))
+    assert [seen.shape[1:3] for seen in pictures] == [(64, 512), (64, 256)]
+    assert set(np.unique(pictures[0][0, 30:])) == set(np.unique(pictures[0][0, :, 500:])) == {114}
 
 
 def test_a_face_seen_at_both_scales_comes_once_in_pixels_of_the_picture():
@@ -79,14 +125,71 @@ def test_faces_come_largest_first_whatever_their_scores():
     assert faces[0].score < faces[1].score
 
 
-def test_faces_of_one_size_and_score_keep_their_order():
+def test_faces_of_one_size_come_from_left_to_right():
     found = Candidates(
         np.float32([[40, 0, 50, 10], [0, 0, 10, 10], [20, 0, 30, 10]]),
         np.zeros((3, 5, 2), np.float32),
         np.float32([0.7, 0.7, 0.7]),
     )
     detect = ScanDetector(lambda pictures: [], lambda *sizes, min_score: found, 0.5, 0.3)
-    assert [face.box[0] for face in detect(BLACK[:100, :100])] == [40, 0, 20]
+    assert [face.box[0] for face in detect(BLACK[:384, :384])] == [0, 20, 40]
+
+
+WIDTHS = (40, 30, 20, 10)  # of rectangles, 100 pixels high
+ROW = with_rectangles(BLACK, *((100 * n, 100, 100 * n + w, 200) for n, w in enumerate(WIDTHS)))
+
+
+@pytest.mark.parametrize(
+    ("options", "widths", "truncated"),
+    [
+        ({}, WIDTHS, False),
+        ({"max_faces": 4}, WIDTHS, False),
+        ({"max_faces": 3}, WIDTHS[:3], True),
+        ({"max_faces": 1}, WIDTHS[:1], True),
+        ({"min_size": 15}, WIDTHS[:3], False),
+        ({"min_size": 101}, (), False),
+        ({"min_size": 25, "max_faces": 2}, WIDTHS[:2], False),  # what is too small is no more
+        ({"min_size": 15, "max_faces": 2}, WIDTHS[:2], True),
+    ],
+)
+def test_the_largest_faces_are_kept_and_more_is_said(options, widths, truncated):
+    found = spotter(**options).search(ROW)
+    assert found.truncated == truncated
+    sides = [face.box[2] - face.box[0] for face in found.faces]
+    np.testing.assert_allclose(sides, widths, atol=3)
+    assert [face.score for face in spotter(**options)(ROW)] == [f.score for f in found.faces]
+
+
+def test_sizes_are_those_of_the_photo_and_truncation_reaches_the_photos_faces(tmp_path):
+    path = tmp_path / "photo.png"
+    write_image(path, cv2.resize(ROW, (1600, 2000), interpolation=cv2.INTER_NEAREST))
+    detect = spotter(min_size=45, max_faces=1)  # twice as large in the photo: two are left
+    photo = find_faces(detect, path, max_side=1000)
+    assert photo.image.shape[:2] == (1000, 800)
+    assert photo.truncated
+    np.testing.assert_allclose(photo.faces[0].box, [0, 200, 80, 400], atol=8)
+    assert words.faces_json(photo, [None])["truncated"]
+    assert words.faces_words(photo, [None])[0].endswith("1 face, and more that are left out")
+    assert not find_faces(spotter(min_size=65), path, max_side=1000).truncated
+
+
+def test_any_other_detectors_faces_are_all():
+    assert not find_faces(lambda image: spotter()(image)[:1], ROW).truncated
+
+
+def test_a_crowd_is_found_whole():
+    image = np.zeros((640, 640, 3), np.uint8)
+    corners = [(x, y) for x in range(0, 640, 20) for y in range(0, 640, 20)]
+    crowd = np.float32([[x, y, x + 12, y + 12] for x, y in corners])
+    found = Candidates(crowd, np.zeros((1024, 5, 2), np.float32), np.ones(1024, np.float32))
+    detect = ScanDetector(lambda pictures: [], lambda *sizes, min_score: found, 0.5, 0.3)
+    whole = detect.search(image[:320, :320])
+    assert (len(whole.faces), whole.truncated) == (1024, False)
+    many = found[np.tile(np.arange(1024), 20)]
+    detect = ScanDetector(lambda pictures: [], lambda *sizes, min_score: many, 0.5, 0.3)
+    most = detect.search(image[:320, :320])
+    assert len(many.scores) > MOST_CANDIDATES
+    assert (len(most.faces), most.truncated) == (1024, True)
 
 
 def test_the_least_score_reaches_the_decoder():
@@ -219,3 +322,13 @@ def test_a_least_score_of_ones_own_replaces_the_packs(pack, portraits):
     assert [len(found) for found in scores[:2]] == [0, 1]
     assert len(scores[2]) > 1
     assert min(scores[2]) >= 0.01
+
+
+@pytest.mark.pack
+def test_the_options_reach_the_command_line(run, portraits):
+    code, out, _ = run("detect", portraits / "obama.jpg", "--max-faces", 1, "--min-size", 100)
+    assert (code, out.splitlines()[0]) == (0, f"{portraits / 'obama.jpg'}: 1 face")
+    code, out, _ = run("detect", portraits / "obama.jpg", "--min-size", 300, "--json")
+    (image,) = json.loads(out)["images"]
+    assert (code, image["faces"], image["truncated"]) == (0, [], False)
+    assert run("detect", portraits / "obama.jpg", "--max-faces", 0)[0] == 2

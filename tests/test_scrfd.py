@@ -108,13 +108,14 @@ def test_a_face_without_landmarks_is_shown_and_not_aligned(count):
     place = (2 * GRIDS[1][0] + 4) * ANCHORS[count]  # the point (64, 32)
     outputs = lit(count, 1, place, box=(2, 1, 2, 3))
     detect = ScanDetector(lambda pictures: outputs, decode_scrfd, 0.5, 0.4)
-    photo = find_faces(detect, np.zeros((HEIGHT, WIDTH, 3), np.uint8))
+    half = np.zeros((HEIGHT // 2, WIDTH // 2, 3), np.uint8)  # is looked at enlarged twofold
+    photo = find_faces(detect, half)
     (face,) = photo.faces
     assert not face.has_landmarks
     (shown,) = words.faces_json(photo, [None])["faces"]
-    assert shown == {"box": [32, 16, 96, 80], "landmarks": None, "score": 1, "quality": None}
-    assert words.faces_words(photo, [None])[1].split() == "1 64x64 at 32,16 · score 1.00".split()
-    assert pictures.faces_picture(photo)[16, 40:90].any()  # the box's upper edge
+    assert shown == {"box": [16, 8, 48, 40], "landmarks": None, "score": 1, "quality": None}
+    assert words.faces_words(photo, [None])[1].split() == "1 32x32 at 16,8 · score 1.00".split()
+    assert pictures.faces_picture(photo)[8, 20:45].any()  # the box's upper edge
     with pytest.raises(LandmarkError):
         photo.crop(0)
 

@@ -1,17 +1,12 @@
 """Which decoder a network's outputs fit, and what is said of a pack that declares another."""
 
-import hashlib
-import json
-import shutil
-
 import numpy as np
 import pytest
-from onnx import TensorProto, helper, numpy_helper
+from made_detectors import network, remade
 
 from visavis.detect import DECODERS, load_detector
 from visavis.errors import PackError
-from visavis.pack import load_pack
-from visavis.pack.signatures import LAST_DIMENSIONS, decoder_of
+from visavis.pack.signatures import LAST_DIMENSIONS, decoder_of, fits_picture
 
 
 def flat(*last):
@@ -43,6 +38,11 @@ SCRFD_15 = (*SCRFD_10, *(10,) * 5)
         (SCRFD_9, "scrfd"),
         (SCRFD_10, "scrfd"),
         (SCRFD_15, "scrfd"),
+        ((4, 2, 10), "retinaface"),
+        ((10, 4, 2), "retinaface"),
+        ((4, 2, 2), None),
+        ((4, 2, 10, 1), None),
+        ((16, 16), None),
         ((), None),
         ((1,), None),
         ((128,), None),  # an embedder
@@ -67,10 +67,52 @@ def test_the_last_dimensions_name_the_decoder(last, decoder, shapes):
         pytest.param([(1, 1, 8, size) for size in SCRFD_9], id="rank 4"),
         pytest.param([*flat(*SCRFD_9[:-1]), (1, 1, 8, 10)], id="one of rank 4"),
         pytest.param([()] * 9, id="scalars"),
+        pytest.param([(1, 16)], id="an embedder of 16 numbers"),
+        pytest.param([(1, 3, 80, 80, 16)] * 5, id="maps of five strides"),
+        pytest.param([(1, 3, 80, 80, 15)] * 3, id="maps of fifteen numbers"),
+        pytest.param([(1, 80, 80, 80)] * 3, id="YOLOv8-face"),
+        pytest.param([(1, 4, 20, 20), (1, 8, 20, 20), (1, 20, 20, 20)] * 3, id="MXNet RetinaFace"),
+        pytest.param([(1, 48, 80, 80), (1, 3, 40, 40, 16)], id="maps of both kinds"),
     ],
 )
 def test_other_shapes_fit_none(shapes):
     assert decoder_of(shapes) is None
+
+
+@pytest.mark.parametrize(
+    "shapes",
+    [
+        pytest.param([(1, 25200, 16)], id="rows"),
+        pytest.param([(None, None, 16)], id="rows, dynamic"),
+        *(
+            pytest.param([(1, 3, 80 >> at, 80 >> at, 16) for at in range(levels)], id=f"{levels}")
+            for levels in (2, 3, 4)
+        ),
+        pytest.param([(None, 48, None, None)] * 3, id="channels, dynamic"),
+    ],
+)
+def test_all_flavours_of_yolov5face_are_known(shapes):
+    assert decoder_of(shapes) == "yolov5face"
+
+
+@pytest.mark.parametrize(
+    "sizes",
+    [
+        pytest.param([48 * (512 + 128 + 32)], id="yolov5face, three strides"),
+        pytest.param([48 * (512 + 128 + 32 + 8)], id="yolov5face, four strides"),
+        pytest.param([48 * cells for cells in (512, 128, 32)], id="yolov5face, maps"),
+        pytest.param([1344 * last for last in (2, 4, 10)], id="retinaface"),
+        pytest.param(
+            [last * cells for last in (1, 1, 4, 10) for cells in (512, 128, 32)], id="yunet"
+        ),
+        pytest.param([2 * last * n for last in (1, 4, 10) for n in (512, 128, 32)], id="scrfd"),
+        pytest.param([last * n for last in (1, 4) for n in (512, 128, 32, 8, 2)], id="scrfd, 10"),
+    ],
+)
+def test_a_picture_calls_for_so_many_numbers(sizes):
+    assert fits_picture(sizes, 128, 256)
+    assert not fits_picture(sizes, 256, 256)
+    assert not fits_picture(sizes[1:], 128, 256)
 
 
 def test_some_outputs_may_have_a_batch_axis_and_others_none():
@@ -81,41 +123,9 @@ def test_every_decoder_has_a_signature():
     assert set(LAST_DIMENSIONS.values()) == set(DECODERS)
 
 
-def remade(pack, folder, onnx=None, **detector):
-    """A copy of the default pack with another manifest, and maybe another detector."""
-    shutil.copytree(pack.folder, folder)
-    document = json.loads((folder / "pack.json").read_bytes())
-    document["detector"].update(detector)
-    if onnx is not None:
-        (folder / "detector.onnx").write_bytes(onnx)
-        document["detector"]["sha256"] = hashlib.sha256(onnx).hexdigest()
-    (folder / "pack.json").write_text(json.dumps(document))
-    return load_pack(folder)
-
-
-def network(*last):
+def blind(*last):
     """A detector that sees nothing, with outputs (1, 8, last)."""
-    nodes = [
-        helper.make_node("ReduceMean", ["in"], ["rows"], axes=[1], keepdims=0),  # (1, H, W)
-        helper.make_node("ReduceMean", ["rows"], ["mean"], axes=[1, 2], keepdims=1),  # (1, 1, 1)
-        *(
-            helper.make_node("Mul", ["mean", f"zeros{row}"], [f"out{row}"])
-            for row in range(len(last))
-        ),
-    ]
-    zeros = [np.zeros((1, 8, size), np.float32) for size in last]
-    graph = helper.make_graph(
-        nodes,
-        "blind",
-        [helper.make_tensor_value_info("in", TensorProto.FLOAT, [1, 3, "H", "W"])],
-        [
-            helper.make_tensor_value_info(f"out{row}", TensorProto.FLOAT, array.shape)
-            for row, array in enumerate(zeros)
-        ],
-        [numpy_helper.from_array(array, f"zeros{row}") for row, array in enumerate(zeros)],
-    )
-    opset = [helper.make_opsetid("", 17)]
-    return helper.make_model(graph, opset_imports=opset, ir_version=8).SerializeToString()
+    return network([np.zeros((1, 8, size), np.float32) for size in last])
 
 
 @pytest.mark.pack
@@ -135,18 +145,41 @@ def test_a_pack_that_declares_another_decoder_is_refused(pack, tmp_path):
 
 @pytest.mark.pack
 def test_a_network_that_fits_no_decoder_is_refused_with_its_shapes(pack, tmp_path):
-    onnx = network(1, 4, 10)
+    onnx = blind(1, 4, 10)
     with pytest.raises(PackError) as refused:
         load_detector(remade(pack, tmp_path / "pack", onnx))
     message = str(refused.value)
-    assert "fit none of scrfd, yunet" in message
+    assert "fit none of retinaface, scrfd, yolov5face, yunet" in message
     assert "(1, 8, 1), (1, 8, 4), (1, 8, 10)" in message
 
 
 @pytest.mark.pack
 @pytest.mark.parametrize("last", [SCRFD_6, SCRFD_9, SCRFD_10, SCRFD_15])
 def test_an_scrfd_network_declared_for_yunet_is_refused(pack, tmp_path, last):
-    onnx = network(*last)
+    onnx = blind(*last)
     with pytest.raises(PackError, match=r"declared for the decoder yunet, .* fit scrfd"):
         load_detector(remade(pack, tmp_path / "wrong", onnx))
     assert load_detector(remade(pack, tmp_path / "right", onnx, decoder="scrfd"))
+
+
+@pytest.mark.pack
+@pytest.mark.parametrize(
+    ("said", "message"),
+    [
+        ({"anchors": [[[4, 5]] * 3] * 3}, "anchors and squashed_landmarks are yolov5face's alone"),
+        ({"squashed_landmarks": True}, "anchors and squashed_landmarks are yolov5face's alone"),
+        ({"padding": 256}, r"expected a padding of 0\.\.255, got 256"),
+        ({"padding": -1}, r"expected a padding of 0\.\.255, got -1"),
+        ({"anchors": [[4, 5]]}, "detector.anchors"),
+    ],
+)
+def test_what_a_manifest_says_of_other_decoders_is_refused(said, message, pack, tmp_path):
+    with pytest.raises(PackError, match=message):
+        load_detector(remade(pack, tmp_path / "pack", **said))
+
+
+@pytest.mark.pack
+def test_a_network_of_one_size_with_part_of_a_stride_is_refused(pack, tmp_path):
+    onnx = network([np.zeros((1, 8, size), np.float32) for size in YUNET], 640, 600)
+    with pytest.raises(PackError, match="multiples of 32, got one for 640x600"):
+        load_detector(remade(pack, tmp_path / "pack", onnx))

@@ -18,7 +18,7 @@ from visavis.decide import (
     parse_calibration,
     policy_rate,
 )
-from visavis.detect import load_detector
+from visavis.detect import load_detector, search
 from visavis.embed import load_embedder
 from visavis.errors import (
     AmbiguousFaceError,
@@ -52,6 +52,7 @@ class PhotoFaces:
     height: int
     faces: tuple[Face, ...]  # in pixels of the photo itself, largest first
     photo: Photo | None  # the photo still encoded; None for an array
+    truncated: bool = False  # more faces were found than are here
 
     @property
     def scale(self) -> tuple[float, float]:
@@ -332,12 +333,14 @@ def find_faces(
     if isinstance(source, np.ndarray):
         image = check_image(source)
         height, width = image.shape[:2]
-        return PhotoFaces("picture", image, width, height, tuple(detect(image)), None)
+        found = search(detect, image)
+        return PhotoFaces("picture", image, width, height, found.faces, None, found.truncated)
     photo = source if isinstance(source, Photo) else open_photo(source)
     image = photo.decode(max_side=max_side)
     x, y = photo.width / image.shape[1], photo.height / image.shape[0]
-    faces = tuple(face.scaled(x, y) for face in detect(image))
-    return PhotoFaces(photo.name, image, photo.width, photo.height, faces, photo)
+    found = search(detect, image, pixel=min(x, y))
+    faces = tuple(face.scaled(x, y) for face in found.faces)
+    return PhotoFaces(photo.name, image, photo.width, photo.height, faces, photo, found.truncated)
 
 
 def _warnings(
@@ -346,8 +349,10 @@ def _warnings(
     found: list[str] = []
     for photo, face, quality in zip(photos, chosen, qualities, strict=True):
         found += [f"{photo.name}: {REASONS[reason]} ({reason})" for reason in quality.reasons]
-        if len(photo.faces) > 1:
-            found.append(f"{photo.name}: {len(photo.faces)} faces, number {face + 1} was compared")
+        more = " and more" if photo.truncated else ""
+        if len(photo.faces) > 1 or more:
+            faces = f"{len(photo.faces)} faces{more}"
+            found.append(f"{photo.name}: {faces}, number {face + 1} was compared")
     return tuple(found)
 
 

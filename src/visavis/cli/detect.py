@@ -20,6 +20,12 @@ def detect(
     min_score: Annotated[
         float | None, typer.Option(min=0, max=1, help="Least score; default: the pack's.")
     ] = None,
+    max_faces: Annotated[
+        int | None, typer.Option(min=1, help="Of each photo the largest; default: all.")
+    ] = None,
+    min_size: Annotated[
+        float, typer.Option(min=0, help="Pixels of the photo that a face must be wide and high.")
+    ] = 0,
     tiled: Annotated[
         bool, typer.Option("--tiled", help="Also search at full resolution, for tiny faces; slow.")
     ] = False,
@@ -41,7 +47,14 @@ def detect(
     from visavis.recognizer import MAX_SIDE, find_faces
 
     where = options.device_of(device, precision, runtime).for_many()
-    detector = load_detector(load_pack(pack), device=where, min_score=min_score, tiled=tiled)
+    detector = load_detector(
+        load_pack(pack),
+        device=where,
+        min_score=min_score,
+        max_faces=max_faces,
+        min_size=min_size,
+        tiled=tiled,
+    )
     paths = find_photos(images)
     found: list[dict[str, Any]] = []
     failures = options.Failures()

@@ -159,13 +159,20 @@ def faces_json(photo: PhotoFaces, qualities: list[Quality | None]) -> dict[str, 
         {**face_json(face), "quality": quality and quality_json(quality)}
         for face, quality in zip(photo.faces, qualities, strict=True)
     ]
-    return {"path": photo.name, "width": photo.width, "height": photo.height, "faces": faces}
+    return {
+        "path": photo.name,
+        "width": photo.width,
+        "height": photo.height,
+        "faces": faces,
+        "truncated": photo.truncated,
+    }
 
 
 def faces_words(photo: PhotoFaces, qualities: list[Quality | None]) -> list[str]:
     """A photo's faces: a line for the photo, a line for each face."""
     count = len(photo.faces)
-    lines = [f"{photo.name}: {count} face{'' if count == 1 else 's'}"]
+    more = ", and more that are left out" if photo.truncated else ""
+    lines = [f"{photo.name}: {count} face{'' if count == 1 else 's'}{more}"]
     for number, (face, quality) in enumerate(zip(photo.faces, qualities, strict=True), start=1):
         left, top, right, bottom = (round(float(value)) for value in face.box)
         reasons = f" · {', '.join(quality.reasons)}" if quality and quality.reasons else ""

@@ -1,19 +1,31 @@
 """A picture to the faces in it."""
 
 from dataclasses import replace
+from functools import partial
 
-from visavis.detect.scan import Decoder, ScanDetector
+from visavis.detect.boxes import STRIDE, Frame
+from visavis.detect.retinaface import decode_retinaface
+from visavis.detect.scan import Decoder, Found, ScanDetector, search
 from visavis.detect.scrfd import decode_scrfd
+from visavis.detect.yolov5face import decode_yolov5face
 from visavis.detect.yunet import decode_yunet
 from visavis.errors import PackError
-from visavis.pack.manifest import Pack
+from visavis.pack.manifest import DetectorSpec, Pack
 from visavis.pack.signatures import decoder_of
-from visavis.runtime import Device, load_model
+from visavis.runtime import Device, Model, load_model
 from visavis.types import Detector
 
-DECODERS: dict[str, Decoder] = {"scrfd": decode_scrfd, "yunet": decode_yunet}
+DECODERS: dict[str, Decoder] = {
+    "retinaface": decode_retinaface,
+    "scrfd": decode_scrfd,
+    "yolov5face": decode_yolov5face,
+    "yunet": decode_yunet,
+}
+# What a decoder's networks were trained to see around a picture, and their largest stride; the
+# others: 0 and 32.
+FRAMES = {"yolov5face": Frame(multiple=64, padding=114)}
 
-__all__ = ["DECODERS", "detector_device", "load_detector"]
+__all__ = ["DECODERS", "Found", "detector_device", "load_detector", "search"]
 
 
 def detector_device(device: str | Device) -> Device:
@@ -30,29 +42,69 @@ def load_detector(
     *,
     device: str | Device = "auto",
     min_score: float | None = None,
+    max_faces: int | None = None,
+    min_size: float = 0,
     tiled: bool = False,
 ) -> Detector:
     """The pack's detector, ready to be called with an image.
 
-    `min_score` (0..1) replaces the pack's own. `tiled` also looks at full resolution, tile by tile:
-    for faces of about 20 pixels in photos of many megapixels, at many times the cost.
+    `min_score` (0..1) replaces the pack's own. `max_faces` keeps the largest; `min_size` leaves out
+    faces whose box's shorter side has fewer pixels. `tiled` also looks at full resolution, tile by
+    tile: for faces of about 20 pixels in photos of many megapixels, at many times the cost.
     Raises PackError for a damaged file or an unknown decoder, DeviceError for a device that is not
     here.
     """
     spec = pack.manifest.detector
+    source = str(pack.folder / spec.file)
+    decode = _decoder(spec, str(pack.folder))
+    model = load_model(pack.read(spec.file, spec.sha256), spec.preprocess, detector_device(device))
+    _check(model, spec.decoder, source)
+    return ScanDetector(
+        model,
+        decode,
+        spec.min_score if min_score is None else min_score,
+        spec.max_overlap,
+        tiled,
+        frame=_frame(model, spec, source),
+        max_faces=max_faces,
+        min_size=min_size,
+    )
+
+
+def _decoder(spec: DetectorSpec, source: str) -> Decoder:
+    """The decoder that is declared, told what is declared with it."""
     try:
         decode = DECODERS[spec.decoder]
     except KeyError:
         raise PackError(
-            f"{pack.folder}: unknown decoder {spec.decoder!r}; known: {', '.join(DECODERS)}"
+            f"{source}: unknown decoder {spec.decoder!r}; known: {', '.join(DECODERS)}"
         ) from None
-    model = load_model(pack.read(spec.file, spec.sha256), spec.preprocess, detector_device(device))
+    if spec.anchors is None and not spec.squashed_landmarks:
+        return decode
+    if spec.decoder != "yolov5face":
+        raise PackError(f"{source}: anchors and squashed_landmarks are yolov5face's alone")
+    return partial(decode_yolov5face, anchors=spec.anchors, squashed=spec.squashed_landmarks)
+
+
+def _frame(model: Model, spec: DetectorSpec, source: str) -> Frame:
+    usual = FRAMES.get(spec.decoder, Frame())
+    padding = usual.padding if spec.padding is None else spec.padding
+    if not 0 <= padding <= 255:
+        raise PackError(f"{source}: expected a padding of 0..255, got {padding}")
+    return Frame(model.size, usual.multiple, padding)
+
+
+def _check(model: Model, decoder: str, source: str) -> None:
+    """Raises PackError for outputs that are not the decoder's, and sizes with part of a stride."""
     fitting = decoder_of(model.shapes)
-    if fitting != spec.decoder:
+    if fitting != decoder:
         shapes = ", ".join(str(shape) for shape in model.shapes[:12])
         raise PackError(
-            f"{pack.folder / spec.file}: declared for the decoder {spec.decoder}, but its outputs "
+            f"{source}: declared for the decoder {decoder}, but its outputs "
             f"fit {fitting or 'none of ' + ', '.join(DECODERS)}: {shapes}"
         )
-    least = spec.min_score if min_score is None else min_score
-    return ScanDetector(model, decode, least, spec.max_overlap, tiled)
+    if model.size is not None and any(side % STRIDE for side in model.size):
+        raise PackError(
+            f"{source}: expected a network for sides that are multiples of {STRIDE}, got one for "
+            f"{model.size[0]}x{model.size[1]}"
+        )

@@ -33,6 +33,24 @@ class Candidates:
         return Candidates(self.boxes[rows], self.landmarks[rows], self.scores[rows])
 
 
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """What a network's pictures are laid on."""
+
+    size: tuple[int, int] | None = None  # height and width of a network that takes no other
+    multiple: int = STRIDE  # else sides are multiples of this
+    padding: int = 0  # what is around the picture: 0..255 in every channel
+
+    def around(self, height: int, width: int) -> tuple[int, int]:
+        """Height and width of the frame round a picture that fits into it."""
+        if self.size is not None:
+            return self.size
+        return _whole(height, self.multiple), _whole(width, self.multiple)
+
+
+FRAME = Frame()
+
+
 def joined(parts: list[Candidates]) -> Candidates:
     """All parts as one; the empty list is no face."""
     return Candidates(
@@ -42,22 +60,31 @@ def joined(parts: list[Candidates]) -> Candidates:
     )
 
 
-def letterbox(image: Image, longest: int) -> tuple[Image, float]:
-    """Shrink until the longer side is at most `longest`, then pad right and below to whole strides.
+def letterbox(
+    image: Image, longest: int, frame: Frame = FRAME, *, enlarge: float = 1.0
+) -> tuple[Image, float]:
+    """Shrink until the longer side is at most `longest`, and all of it is inside a frame of one
+    size; then pad right and below. A smaller image is enlarged, at most by `enlarge`.
 
     Returns the padded picture and the scale: a pixel of the image is `scale` pixels of the result.
-    A small image is never enlarged.
     """
     height, width = image.shape[:2]
-    scale = min(1.0, longest / max(height, width))
+    scale = min(enlarge, longest / max(height, width))
+    if frame.size is not None:
+        scale = min(scale, frame.size[0] / height, frame.size[1] / width)
     inner = max(1, round(width * scale)), max(1, round(height * scale))
-    if scale < 1:
+    if scale != 1:
         image = cv2.resize(image, inner, interpolation=cv2.INTER_LINEAR).astype(
             np.uint8, copy=False
         )
-    canvas = np.zeros((_whole(inner[1]), _whole(inner[0]), 3), np.uint8)
+    canvas = np.full((*frame.around(inner[1], inner[0]), 3), frame.padding, np.uint8)
     canvas[: inner[1], : inner[0]] = image
     return canvas, scale
+
+
+def sigmoid(values: Floats) -> Floats:
+    """1 / (1 + exp(-value)), without overflow."""
+    return np.asarray((1 + np.tanh(values / 2)) / 2, np.float32)
 
 
 def nms(boxes: Floats, scores: Floats, *, max_overlap: float) -> NDArray[np.intp]:
@@ -93,5 +120,5 @@ def tiles(height: int, width: int, *, side: int, overlap: int) -> list[tuple[int
     return [(left, top) for top in starts(height) for left in starts(width)]
 
 
-def _whole(pixels: int) -> int:
-    return -(-pixels // STRIDE) * STRIDE
+def _whole(pixels: int, multiple: int) -> int:
+    return -(-pixels // multiple) * multiple

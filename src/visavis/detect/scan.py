@@ -4,25 +4,28 @@ What is the same for every decoder is here; what differs is the decoder.
 """
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 import numpy as np
 
-from visavis.detect.boxes import Candidates, joined, letterbox, nms, tiles
+from visavis.detect.boxes import FRAME, Candidates, Frame, joined, letterbox, nms, tiles
 from visavis.errors import ModelError
 from visavis.image import check_image
 from visavis.runtime import Outputs, Pictures
-from visavis.types import Face, Image
+from visavis.types import Detector, Face, Image
 
 # Longer side of the picture as the network sees it. At 640 small faces are found; a face that fills
 # the picture is then larger than any the network was trained on, and is found at the small scale.
 SCALES = (640, 224)
+# A picture as small as this is looked at once, enlarged: a face that fills it is found at that
+# size, and YuNet's landmarks follow a tilted face of 100 pixels better when it is enlarged.
+SMALL, ENLARGE = 384, 2.0
 TILE = 640  # pixels
 TILE_OVERLAP = (
     128  # pixels: a face up to this size lies whole in one tile, larger ones are found at SCALES
 )
-MOST_CANDIDATES = 5000
+MOST_CANDIDATES = 20_000  # of the best scores: ten and more are one face
 
 
 class Decoder(Protocol):
@@ -34,6 +37,14 @@ class Decoder(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
+class Found:
+    """The faces of a picture, and whether that is all of them."""
+
+    faces: tuple[Face, ...]  # largest first; of one size, from left to right, then downwards
+    truncated: bool = False  # there were more faces than are wanted, or than are looked at
+
+
+@dataclass(frozen=True, slots=True)
 class ScanDetector:
     """A detector: scales or tiles, one network call each, one merge."""
 
@@ -42,42 +53,65 @@ class ScanDetector:
     min_score: float
     max_overlap: float
     tiled: bool = False
+    frame: Frame = field(default=FRAME, kw_only=True)
+    max_faces: int | None = field(default=None, kw_only=True)  # the largest; None: all
+    min_size: float = field(default=0, kw_only=True)  # pixels, of a box's shorter side
 
     def __call__(self, image: Image, /) -> list[Face]:
         """Faces of an (H, W, 3) uint8 RGB image, largest first; boxes may reach past its border.
 
         Raises ImageError for any other array, ModelError where the network answers with NaN.
         """
+        return [*self.search(image).faces]
+
+    def search(self, image: Image, *, pixel: float = 1.0) -> Found:
+        """The same, and whether there were more. `min_size` is in pixels of a photo of which
+        `pixel` make one of this image.
+        """
         found = joined(list(self._passes(check_image(image))))
-        found = found[(-found.scores).argsort(kind="stable")[:MOST_CANDIDATES]]
+        best = (-found.scores).argsort(kind="stable")
+        found = found[best[:MOST_CANDIDATES]]
         found = found[nms(found.boxes, found.scores, max_overlap=self.max_overlap)]
+        sides = (found.boxes[:, 2:] - found.boxes[:, :2]).min(axis=1)
+        found = found[np.flatnonzero(sides * pixel >= self.min_size)]
         faces = [
             Face(box, landmarks, float(score))
             for box, landmarks, score in zip(
                 found.boxes, found.landmarks, found.scores, strict=True
             )
         ]
-        return sorted(faces, key=lambda face: -face.area)
+        faces.sort(key=lambda face: (-face.area, *face.box.tolist()))
+        more = self.max_faces is not None and len(faces) > self.max_faces
+        return Found(tuple(faces[: self.max_faces]), more or len(best) > MOST_CANDIDATES)
 
     def _passes(self, image: Image) -> Iterator[Candidates]:
         height, width = image.shape[:2]
+        if max(height, width) <= SMALL:
+            yield self._look(image, SMALL, ENLARGE)
+            return
         for longest in SCALES:
-            # The small scale has nothing to add to a picture that is as small as that already.
-            if longest == SCALES[0] or max(height, width) > longest:
-                yield self._look(image, longest)
-        if self.tiled and max(height, width) > TILE:
-            for left, top in tiles(height, width, side=TILE, overlap=TILE_OVERLAP):
-                part = image[top : top + TILE, left : left + TILE]
-                yield self._look(part, TILE).placed(1.0, left, top)
+            yield self._look(image, longest)
+        side = min((TILE, *(self.frame.size or ())))
+        if self.tiled and max(height, width) > side:
+            for left, top in tiles(height, width, side=side, overlap=min(TILE_OVERLAP, side // 2)):
+                part = image[top : top + side, left : left + side]
+                yield self._look(part, side).placed(1.0, left, top)
 
-    def _look(self, image: Image, longest: int) -> Candidates:
-        canvas, scale = letterbox(image, longest)
+    def _look(self, image: Image, longest: int, enlarge: float = 1.0) -> Candidates:
+        canvas, scale = letterbox(image, longest, self.frame, enlarge=enlarge)
         outputs = self.model(canvas[None])
         try:
             found = self.decode(outputs, *canvas.shape[:2], min_score=self.min_score)
-        except (IndexError, ValueError) as error:
+        except (LookupError, ValueError) as error:
             shapes = ", ".join(str(values.shape) for values in outputs)
             raise ModelError(f"the detector's answers do not fit together: {shapes}") from error
         if not all(np.isfinite(values).all() for values in (*outputs, found.boxes)):
             raise ModelError("the detector answered with NaN or infinity; its file is damaged")
         return found.placed(scale)
+
+
+def search(detect: Detector, image: Image, *, pixel: float = 1.0) -> Found:
+    """What any detector finds: `ScanDetector.search`, or the faces alone, taken for all."""
+    if isinstance(detect, ScanDetector):
+        return detect.search(image, pixel=pixel)
+    return Found(tuple(detect(image)))
