@@ -218,3 +218,17 @@ def test_tflite_lies_beside_it(run, small, crops, tmp_path, int8):
     assert (found["layout"], found["input"]["shape"]) == ("NHWC", [1, 112, 112, 3])
     assert found["closeness"]["worst"] > (0.98 if int8 else 1 - 1e-5)
     assert out.exists()
+
+
+def test_a_detectors_checkpoint_is_told_apart_and_converted(run, data, tmp_path):
+    out = tmp_path / "retina.onnx"
+    source = data / "models" / "retinaface_mobilenet025.pth"
+    code, printed, errors = run("convert", source, "--out", out, "--json")
+    assert code == 0, errors
+    found = json.loads(printed)
+    assert (found["decoder"], found["out"]) == ("retinaface", str(out))
+    assert out.stat().st_size == found["bytes"]
+    assert max(found["parity"].values()) < 1e-3
+    code, _, errors = run("convert", source, "--out", tmp_path / "b.onnx", "--float16")
+    assert (code, "give --out alone" in errors) == (2, True)
+    assert not (tmp_path / "b.onnx").exists()

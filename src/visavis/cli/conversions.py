@@ -8,7 +8,10 @@ from typing import TYPE_CHECKING
 from visavis.cli import options
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from visavis.convert.checkpoints import Checkpoint
+    from visavis.convert.detectors import DetectorReport
     from visavis.convert.judge import Form, Judgement
     from visavis.convert.parity import Gap
     from visavis.convert.quantize import Closeness
@@ -156,6 +159,37 @@ def check_installed() -> None:
             f"converting needs packages that are not installed, {', '.join(missing)}: "
             "pip install '.[convert,ort]'"
         )
+
+
+def is_detector(path: Path) -> bool:
+    """Whether a file holds a detector's weights; what cannot be read is taken for an embedder's,
+    whose loader says what is wrong with it.
+    """
+    from visavis.convert import detectors
+    from visavis.convert.weights import read_weights
+    from visavis.errors import CheckpointError
+
+    if path.suffix.lower() == ".onnx" or not path.is_file():
+        return False
+    try:
+        return detectors.is_detector(read_weights(path).tensors)
+    except CheckpointError:
+        return False
+
+
+def only_plain(path: Path, family: str, others: "Iterable[object]") -> None:
+    """Raises ModelError where a detector is to be converted in a way that only embedders are."""
+    from visavis.errors import ModelError
+
+    if family != "auto" or any(option not in (None, False) for option in others):
+        raise ModelError(f"{path}: is a detector's, which is converted as it is: give --out alone")
+
+
+def convert_detector(path: Path, out: Path) -> "DetectorReport":
+    """A detector's checkpoint as a proved ONNX file."""
+    from visavis.convert import detectors
+
+    return detectors.convert_detector(path, out)
 
 
 def convert(path: Path, given: Given, *, opset: int | None, norm_output: bool) -> Converted:

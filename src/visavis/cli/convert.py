@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from visavis.cli import conversions, options
-from visavis.cli.converted import show
+from visavis.cli.converted import show, show_detector
 
 
 def convert(
@@ -54,10 +54,16 @@ def convert(
 ) -> None:
     """Turn a checkpoint into an ONNX file that any runtime loads, and prove that it is the same.
 
-    Nothing is written where it is not.
+    An embedder's, or a detector's (YuNet, RetinaFace, YOLOv5-face n-0.5). Nothing is written where
+    it is not the same.
     """
     conversions.check_out(out, int8=int8 is not None, float16=float16)
     conversions.check_installed()
+    if conversions.is_detector(checkpoint):
+        others = (color, mean, std, opset, norm_output, crops, int8, float16, tflite, images)
+        conversions.only_plain(checkpoint, family, others)
+        show_detector(conversions.convert_detector(checkpoint, out), json=json)
+        return
     given = conversions.Given(family, color, mean, std, crops)
     converted = conversions.convert(checkpoint, given, opset=opset, norm_output=norm_output)
     if int8 is not None:

@@ -8,6 +8,7 @@ from visavis.cli import options
 from visavis.cli.conversions import Converted
 
 if TYPE_CHECKING:
+    from visavis.convert.detectors import DetectorReport
     from visavis.convert.judge import Judgement
     from visavis.convert.parity import Gap
     from visavis.convert.tflite import TfliteProof
@@ -42,6 +43,23 @@ def show(converted: Converted, out: Path, *, json: bool) -> None:
         print("accuracy not measured: give --images with pairs to judge it on")
     if converted.tflite_proof:
         _print_tflite(out.with_suffix(".tflite"), converted.tflite, converted.tflite_proof)
+
+
+def show_detector(report: "DetectorReport", *, json: bool) -> None:
+    """Print what was written of a detector."""
+    if json:
+        options.print_json({**asdict(report), "out": str(report.out)})
+        return
+    preprocess = report.preprocess
+    print(f"{report.out}  {report.bytes / 1e6:.1f} MB, float32")
+    print(f"family   {report.family}, licence: {report.licence}")
+    print(
+        f"pixels   {preprocess.color}, mean {_short(preprocess.mean)}, "
+        f"std {_short(preprocess.std)}; any size"
+    )
+    print(f"decoder  {report.decoder}")
+    for runtime, gap in report.parity.items():
+        print(f"parity   {runtime}: a number differs by at most {gap:.1e} of 1 + its size")
 
 
 def _print_judgement(judgement: "Judgement") -> None:
