@@ -14,6 +14,7 @@ from visavis.convert import checkpoints  # noqa: E402
 from visavis.convert.checkpoints import save_checkpoint  # noqa: E402
 from visavis.convert.families import FAMILIES  # noqa: E402
 from visavis.networks.mobile import Foamliu  # noqa: E402
+from visavis.pack.build import detector_part  # noqa: E402
 from visavis.pack.metadata import read_metadata  # noqa: E402
 from visavis.pack.network import read_network  # noqa: E402
 
@@ -229,6 +230,13 @@ def test_a_detectors_checkpoint_is_told_apart_and_converted(run, data, tmp_path)
     assert (found["decoder"], found["out"]) == ("retinaface", str(out))
     assert out.stat().st_size == found["bytes"]
     assert max(found["parity"].values()) < 1e-3
+    spec = detector_part(out).spec  # the file says itself what a pack must know
+    assert (spec.decoder, spec.origin.licence, spec.preprocess.color) == (
+        "retinaface",
+        "MIT",
+        "bgr",
+    )
+    assert spec.preprocess.mean == (104, 117, 123)
     code, _, errors = run("convert", source, "--out", tmp_path / "b.onnx", "--float16")
     assert (code, "give --out alone" in errors) == (2, True)
     assert not (tmp_path / "b.onnx").exists()

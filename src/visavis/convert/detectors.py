@@ -22,9 +22,9 @@ from visavis.files import write_whole
 from visavis.networks.retinaface import RetinaFace, build_retinaface
 from visavis.networks.yolov5face import YoloV5Face
 from visavis.networks.yunet import YuNet, build_yunet
+from visavis.pack.network import PREFIX
 from visavis.runtime import Device, Outputs, Pictures, Preprocess, available_runtimes, load_model
 
-PREFIX = "detector."  # of the keys in the file's metadata
 PARALLEL = "module."  # before every key, where a network was trained on several GPUs
 STRIDE = 32
 SIZES = ((1, 320, 256), (3, 128, 192))  # batch, height and width that it is proved at

@@ -26,7 +26,7 @@ from visavis.pack.manifest import (
     read_pack,
     write_manifest,
 )
-from visavis.pack.metadata import Metadata, read_metadata
+from visavis.pack.metadata import DetectorMetadata, Metadata, read_detector_metadata, read_metadata
 from visavis.pack.network import Network, read_file, read_network
 from visavis.runtime import Preprocess
 
@@ -143,8 +143,10 @@ def detector_part(
     that fit no decoder, and for a detector that gives no landmarks.
     """
     network = read_network(source) if isinstance(source, Path) else source
-    preprocess = _preprocess(network, None, given, "--detector-")
-    fitting, landmarks = check_detector(network.data, preprocess, decoder, network.source)
+    notes = read_detector_metadata(network)
+    preprocess = _preprocess(network, notes, given, "--detector-")
+    named = decoder or (notes.decoder if notes else None)
+    fitting, landmarks = check_detector(network.data, preprocess, named, network.source)
     if not landmarks:
         raise PackError(
             f"{network.source}: expected a detector that gives five landmarks, got boxes alone: "
@@ -154,7 +156,7 @@ def detector_part(
         file="detector.onnx",
         sha256=hashlib.sha256(network.data).hexdigest(),
         decoder=fitting,
-        origin=_origin(network, None, given),
+        origin=_origin(network, notes, given),
         preprocess=preprocess,
     )
     return DetectorPart(spec, network.data)
@@ -195,7 +197,7 @@ def whole_folder(folder: Path) -> Iterator[Path]:
 
 
 def _preprocess(
-    network: Network, notes: Metadata | None, given: Given, flags: str = "--"
+    network: Network, notes: Metadata | DetectorMetadata | None, given: Given, flags: str = "--"
 ) -> Preprocess:
     """What callers or the file say. Nothing in between is filled in."""
     color = given.color or (notes.color if notes else None)
@@ -241,12 +243,13 @@ def plain(name: str) -> str:
     return re.sub("[^A-Za-z0-9._-]+", "-", name).strip("-.")[:64]
 
 
-def _origin(network: Network, notes: Metadata | None, given: Given) -> Origin:
+def _origin(network: Network, notes: Metadata | DetectorMetadata | None, given: Given) -> Origin:
     """Where it comes from: what is said, else what the file notes, else that nothing was."""
+    trained = notes.training_data if isinstance(notes, DetectorMetadata) else NOT_STATED
     return Origin(
         source=given.source or (notes.source if notes else Path(network.source).name),
         licence=given.licence or (notes.licence if notes else NOT_STATED),
-        training_data=given.training_data or NOT_STATED,
+        training_data=given.training_data or trained,
         commercial=given.commercial or "unknown",
         citation=given.citation or "",
     )

@@ -5,7 +5,7 @@ docs/convert.md lists the keys. Knows nothing of how the file was made.
 
 import json
 from dataclasses import asdict, dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 from onnx import ModelProto
 
@@ -42,22 +42,38 @@ class Metadata:
         return Preprocess(self.color, self.mean, self.std)
 
 
+@dataclass(frozen=True, slots=True)
+class DetectorMetadata:
+    """A detector's file: what it takes, how its answers are read, where it comes from."""
+
+    family: str
+    decoder: str  # a key of visavis.detect.DECODERS
+    color: Literal["rgb", "bgr"]
+    mean: Numbers
+    std: Numbers
+    licence: str
+    training_data: str
+    source: str
+    source_sha256: str
+    version: str
+
+
+Notes = TypeVar("Notes", Metadata, DetectorMetadata)
+
 JSON = ("mean", "std", "height", "width", "dim", "parity")  # the others are plain text
 
 
 def read_metadata(network: Network) -> Metadata | None:
-    """What a converted file says of itself; None for one that another tool made.
+    """What a converted embedder says of itself; None for one that another tool made.
 
     Raises ModelError naming the key that is missing or wrong.
     """
-    found: dict[str, Any] = {
-        name: _number(network, name, value) if name in JSON else value
-        for name, value in network.metadata.items()
-    }
-    if not found:
-        return None
-    document = json.dumps(found).encode()
-    return parse(Metadata, document, f"{network.source}: metadata", ModelError)
+    return _read(Metadata, network)
+
+
+def read_detector_metadata(network: Network) -> DetectorMetadata | None:
+    """What a converted detector says of itself; else as `read_metadata`."""
+    return _read(DetectorMetadata, network)
 
 
 def write_metadata(model: ModelProto, metadata: Metadata) -> None:
@@ -69,6 +85,17 @@ def write_metadata(model: ModelProto, metadata: Metadata) -> None:
     for name, value in asdict(metadata).items():
         text = json.dumps(value) if name in JSON else value
         model.metadata_props.add(key=PREFIX + name, value=text)
+
+
+def _read(kind: type[Notes], network: Network) -> Notes | None:
+    found: dict[str, Any] = {
+        name: _number(network, name, value) if name in JSON else value
+        for name, value in network.metadata.items()
+    }
+    if not found:
+        return None
+    document = json.dumps(found).encode()
+    return parse(kind, document, f"{network.source}: metadata", ModelError)
 
 
 def _number(network: Network, name: str, text: str) -> Any:
