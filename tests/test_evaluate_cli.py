@@ -88,6 +88,7 @@ def uncalibrated(tmp_path):
     return folder
 
 
+@pytest.mark.slow
 def test_what_is_required_is_answered_fold_by_fold(run, listed, uncalibrated):
     words = ("evaluate", uncalibrated, "--images", listed, "--require", "fmr=1e-2,fnmr=0.5")
     code, out, _ = run(*words, "--json")
@@ -96,6 +97,7 @@ def test_what_is_required_is_answered_fold_by_fold(run, listed, uncalibrated):
     assert "required  not shown: " in run(*words)[1]
 
 
+@pytest.mark.slow
 def test_what_is_required_is_shown_at_the_packs_own_threshold(run, listed, people, uncalibrated):
     assert run("calibrate", uncalibrated, "--images", people)[0] == 0
     words = ("evaluate", uncalibrated, "--images", listed, "--require", "fmr=0.5,fnmr=0.5")
@@ -148,6 +150,7 @@ def test_pairs_drawn_from_folders(run, people):
     assert "fold" in err
 
 
+@pytest.mark.slow
 def test_several_packs_are_compared_and_weighed(run, listed, tmp_path):
     other = tmp_path / "other"
     shutil.copytree(load_pack().folder, other)
@@ -167,6 +170,7 @@ def test_several_packs_are_compared_and_weighed(run, listed, tmp_path):
     assert (code, "expected weights" in err) == (2, True)
 
 
+@pytest.mark.slow
 def test_degraded_probes_get_a_row_each(run, listed):
     code, out, _ = run("evaluate", "--images", listed, "--degrade", "blur:light,mask", "--json")
     rows = [(row["name"], row["strength"]) for row in json.loads(out)["degraded"]]
@@ -181,6 +185,7 @@ def test_degraded_probes_get_a_row_each(run, listed):
     assert "blur (light)" in text
 
 
+@pytest.mark.slow
 def test_groups_are_read_from_a_file(run, listed, tmp_path):
     labels = tmp_path / "labels.csv"
     rows = [f"person{row:02d},{'old' if row % 2 else 'young'}" for row in range(PEOPLE)]
@@ -223,6 +228,7 @@ def test_the_default_pack_keeps_its_own(run, people, tmp_path):
     assert not any(point.extrapolated for point in read_calibration(out).points)
 
 
+@pytest.mark.slow
 def test_points_beyond_the_data_are_marked(run, people, tmp_path):
     out = tmp_path / "made.json"
     code, text, _ = run("calibrate", "--images", people, "--out", out, "--extrapolate")
@@ -234,6 +240,7 @@ def test_points_beyond_the_data_are_marked(run, people, tmp_path):
         assert "EXTRAPOLATED" in text
 
 
+@pytest.mark.slow
 def test_a_bad_picture_stops_a_calibration_or_is_counted(run, people, tmp_path):
     images, out = tmp_path / "images", tmp_path / "made.json"
     shutil.copytree(people, images)
