@@ -144,7 +144,8 @@ def _nncf() -> Any:
         raise DeviceError(
             f"int8 needs a package that is not installed: {error}: pip install '.[convert,ort]'"
         ) from error
-    nncf.set_log_level(logging.ERROR)
+    # Not nncf.set_log_level: it sets the level of every handler there is, the caller's too.
+    logging.getLogger("nncf").setLevel(logging.ERROR)
     return nncf
 
 
