@@ -144,7 +144,7 @@ def _nncf() -> Any:
         raise DeviceError(
             f"int8 needs a package that is not installed: {error}: pip install '.[convert,ort]'"
         ) from error
-    # Not nncf.set_log_level: it sets the level of every handler there is, the caller's too.
+    # Not nncf.set_log_level: it sets the level of handlers too, and those may be the caller's.
     logging.getLogger("nncf").setLevel(logging.ERROR)
     return nncf
 
