@@ -129,6 +129,7 @@ def test_a_reshape_of_pictures_keeps_the_batch():
 
 
 @pytest.mark.pack
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "axes", "side"),
     [(SFACE, {0: "batch"}, 112), (YUNET, {0: "batch", 2: "height", 3: "width"}, 640)],
