@@ -118,7 +118,8 @@ def test_a_batch_goes_on_past_a_bad_photo(run, portraits, tmp_path):
 def test_embed_writes_a_row_for_each_photo(run, portraits, tmp_path):
     out_file = tmp_path / "rows.npz"
     code, out, _ = run("embed", portraits / "obama.jpg", portraits / "biden.jpg", "--out", out_file)
-    rows = np.load(out_file)
+    with np.load(out_file) as file:
+        rows = dict(file)
     assert (code, rows["embeddings"].shape) == (0, (2, 128))
     np.testing.assert_allclose(np.linalg.norm(rows["embeddings"], axis=1), 1, atol=1e-5)
     assert [Path(path).name for path in rows["paths"]] == ["obama.jpg", "biden.jpg"]
