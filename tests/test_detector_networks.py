@@ -29,6 +29,8 @@ from visavis.networks.resnet import ResNet50  # noqa: E402
 from visavis.networks.retinaface import RetinaFace  # noqa: E402
 from visavis.networks.yolov5face import YoloV5Face  # noqa: E402
 from visavis.networks.yunet import YuNet  # noqa: E402
+from visavis.pack.metadata import read_detector_metadata  # noqa: E402
+from visavis.pack.network import read_network  # noqa: E402
 from visavis.pack.signatures import decoder_of, fits_picture  # noqa: E402
 from visavis.runtime import Preprocess, load_model  # noqa: E402
 
@@ -133,8 +135,9 @@ def test_a_converted_detector_is_the_checkpoints_in_every_runtime(name, data, tm
     assert [d.dim_param for d in model.graph.input[0].type.tensor_type.shape.dim] == [
         "batch", "", "32*rows", "32*columns",
     ]  # fmt: skip
-    notes = {prop.key: prop.value for prop in model.metadata_props}
-    assert notes["detector.decoder"] == report.decoder
+    notes = read_detector_metadata(read_network(tmp_path / "a.onnx"))
+    assert notes is not None
+    assert (notes.decoder, notes.source_sha256) == (report.decoder, report.source_sha256)
     assert str(tmp_path) not in (tmp_path / "a.onnx").read_bytes().decode("latin-1")
     loaded = load_model((tmp_path / "a.onnx").read_bytes(), report.preprocess, EXACT)
     detect = five_detectors(data)[name]

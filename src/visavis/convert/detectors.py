@@ -1,20 +1,17 @@
 """Detectors' checkpoints to ONNX files of any batch, height and width, and the proof of them."""
 
 import hashlib
-import json
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
 import torch
-from onnx import ModelProto
 from torch import Tensor, nn
-from torch.onnx import OnnxExporterError
 
 from visavis.convert.crops import made_crops, pixels
-from visavis.convert.export import OPSET, _quiet, _tidy
+from visavis.convert.export import traced
 from visavis.convert.weights import read_weights
 from visavis.convert.wrapping import listed
 from visavis.errors import CheckpointError, ModelError
@@ -22,7 +19,7 @@ from visavis.files import write_whole
 from visavis.networks.retinaface import RetinaFace, build_retinaface
 from visavis.networks.yolov5face import YoloV5Face
 from visavis.networks.yunet import YuNet, build_yunet
-from visavis.pack.network import PREFIX
+from visavis.pack.metadata import DetectorMetadata, write_metadata
 from visavis.runtime import Device, Outputs, Pictures, Preprocess, available_runtimes, load_model
 
 PARALLEL = "module."  # before every key, where a network was trained on several GPUs
@@ -154,27 +151,14 @@ def detector_to_onnx(checkpoint: DetectorCheckpoint) -> bytes:
     """The checkpoint as an ONNX file: input (batch, 3, height, width) float32 normalised pixels,
     sides multiples of 32; outputs as its decoder reads them, by name. Raises ModelError.
     """
-    batch, height, width = (torch.export.Dim(name) for name in ("batch", "rows", "columns"))
-    try:
-        with _quiet():
-            program = torch.onnx.export(
-                checkpoint.network,
-                (torch.zeros(2, 3, 4 * STRIDE, 6 * STRIDE),),
-                dynamo=True,
-                dynamic_shapes=({0: batch, 2: STRIDE * height, 3: STRIDE * width},),
-                input_names=["input"],
-                output_names=list(FAMILIES[checkpoint.family].outputs),
-                opset_version=OPSET,
-                external_data=False,
-                verbose=False,
-            )
-    except OnnxExporterError as error:
-        reason = str(error.__cause__ or error).strip().splitlines()[0]
-        raise ModelError(f"the detector cannot be exported: {reason}") from error
-    model: ModelProto = program.model_proto if program else ModelProto()
-    _tidy(model)
-    for key, value in _notes(checkpoint).items():
-        model.metadata_props.add(key=key, value=value)
+    batch, rows, columns = (torch.export.Dim(name) for name in ("batch", "rows", "columns"))
+    model = traced(
+        checkpoint.network,
+        torch.zeros(2, 3, 4 * STRIDE, 6 * STRIDE),
+        {0: batch, 2: STRIDE * rows, 3: STRIDE * columns},
+        outputs=FAMILIES[checkpoint.family].outputs,
+    )
+    write_metadata(model, _metadata(checkpoint))
     return bytes(model.SerializeToString())
 
 
@@ -271,19 +255,16 @@ def _loaded(tensors: Mapping[str, Tensor], family: DetectorFamily) -> nn.Module:
     return network.eval()
 
 
-def _notes(checkpoint: DetectorCheckpoint) -> dict[str, str]:
-    """What the file says of itself."""
-    preprocess = asdict(checkpoint.preprocess)
-    notes = {
-        "family": checkpoint.family,
-        "decoder": checkpoint.decoder,
-        "color": checkpoint.preprocess.color,
-        "mean": json.dumps(preprocess["mean"]),
-        "std": json.dumps(preprocess["std"]),
-        "licence": FAMILIES[checkpoint.family].licence,
-        "training_data": TRAINED_ON,
-        "source": checkpoint.source,
-        "source_sha256": checkpoint.sha256,
-        "version": version("visavis"),
-    }
-    return {f"{PREFIX}{key}": value for key, value in notes.items()}
+def _metadata(checkpoint: DetectorCheckpoint) -> DetectorMetadata:
+    return DetectorMetadata(
+        family=checkpoint.family,
+        decoder=checkpoint.decoder,
+        color=checkpoint.preprocess.color,
+        mean=checkpoint.preprocess.mean,
+        std=checkpoint.preprocess.std,
+        licence=FAMILIES[checkpoint.family].licence,
+        training_data=TRAINED_ON,
+        source=checkpoint.source,
+        source_sha256=checkpoint.sha256,
+        version=version("visavis"),
+    )

@@ -5,9 +5,10 @@ Normalisation stays outside the graph: what the pixels must be, the file's metad
 
 import logging
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from importlib.metadata import version
+from typing import Any
 
 import numpy as np
 import torch
@@ -42,10 +43,46 @@ def to_onnx(checkpoint: Checkpoint, *, opset: int = OPSET, norm_output: bool = F
     )
     dim = _dim(network, example)
     outputs = [EMBEDDING, NORM] if norm_output else [EMBEDDING]
-    model = _traced(_WithNorm(network) if norm_output else network, example, outputs, opset)
-    _tidy(model)
+    model = _embedder(_WithNorm(network) if norm_output else network, example, outputs, opset)
     write_metadata(model, _metadata(checkpoint, model, dim))
     return bytes(model.SerializeToString())
+
+
+def traced(
+    network: nn.Module,
+    example: Tensor,
+    open_sizes: dict[int, Any],
+    *,
+    outputs: Sequence[str],
+    opset: int = OPSET,
+) -> ModelProto:
+    """The network as torch's exporter writes it, without traces of the machine.
+
+    `open_sizes`: by axis of its one input, `input`, a torch.export.Dim or a multiple of one.
+    Raises ModelError for a network that cannot be exported with those sizes left open.
+    """
+    try:
+        with _quiet():
+            program = torch.onnx.export(
+                network,
+                (example,),
+                dynamo=True,
+                dynamic_shapes=(open_sizes,),
+                input_names=["input"],
+                output_names=list(outputs),
+                opset_version=opset,
+                external_data=False,
+                verbose=False,
+            )
+    except OnnxExporterError as error:
+        reason = str(error.__cause__ or error).strip().splitlines()[0]
+        sizes = " and ".join(dim.__name__ for dim in open_sizes.values())
+        raise ModelError(
+            f"the network cannot be exported with an open {sizes}: {reason}"
+        ) from error
+    model: ModelProto = program.model_proto if program else ModelProto()
+    _tidy(model)
+    return model
 
 
 def keep_names_apart(model: ModelProto) -> None:
@@ -86,24 +123,9 @@ def _dim(network: nn.Module, example: Tensor) -> int:
     return raw.shape[1]
 
 
-def _traced(network: nn.Module, example: Tensor, outputs: list[str], opset: int) -> ModelProto:
-    try:
-        with _quiet():
-            program = torch.onnx.export(
-                network.eval(),
-                (example,),
-                dynamo=True,
-                dynamic_shapes=({0: torch.export.Dim(BATCH)},),
-                input_names=["input"],
-                output_names=outputs,
-                opset_version=opset,
-                external_data=False,
-                verbose=False,
-            )
-    except OnnxExporterError as error:
-        reason = str(error.__cause__ or error).strip().splitlines()[0]
-        raise ModelError(f"the network cannot be exported with an open batch: {reason}") from error
-    model: ModelProto = program.model_proto if program else ModelProto()
+def _embedder(network: nn.Module, example: Tensor, outputs: list[str], opset: int) -> ModelProto:
+    batch = torch.export.Dim(BATCH)
+    model = traced(network.eval(), example, {0: batch}, outputs=outputs, opset=opset)
     found = next((entry.version for entry in model.opset_import if not entry.domain), 0)
     if found != opset:
         raise ModelError(
@@ -115,6 +137,23 @@ def _traced(network: nn.Module, example: Tensor, outputs: list[str], opset: int)
                 "the network takes batches of one size alone: its batch cannot be left open"
             )
     return model
+
+
+def _metadata(checkpoint: Checkpoint, model: ModelProto, dim: int) -> Metadata:
+    return Metadata(
+        family=checkpoint.family.name,
+        color=checkpoint.preprocess.color,
+        mean=checkpoint.preprocess.mean,
+        std=checkpoint.preprocess.std,
+        height=checkpoint.height,
+        width=checkpoint.width,
+        dim=dim,
+        source=checkpoint.source,
+        source_sha256=checkpoint.sha256,
+        weights_sha256=tensors_sha256(model),
+        version=version("visavis"),
+        licence=checkpoint.family.licence,
+    )
 
 
 @contextmanager
@@ -147,20 +186,3 @@ def _tidy(model: ModelProto) -> None:
     graph.name = "visavis"
     model.producer_name, model.producer_version = "visavis", version("visavis")
     model.ir_version = helper.find_min_ir_version_for(list(model.opset_import))
-
-
-def _metadata(checkpoint: Checkpoint, model: ModelProto, dim: int) -> Metadata:
-    return Metadata(
-        family=checkpoint.family.name,
-        color=checkpoint.preprocess.color,
-        mean=checkpoint.preprocess.mean,
-        std=checkpoint.preprocess.std,
-        height=checkpoint.height,
-        width=checkpoint.width,
-        dim=dim,
-        source=checkpoint.source,
-        source_sha256=checkpoint.sha256,
-        weights_sha256=tensors_sha256(model),
-        version=version("visavis"),
-        licence=checkpoint.family.licence,
-    )

@@ -76,7 +76,7 @@ def read_detector_metadata(network: Network) -> DetectorMetadata | None:
     return _read(DetectorMetadata, network)
 
 
-def write_metadata(model: ModelProto, metadata: Metadata) -> None:
+def write_metadata(model: ModelProto, metadata: Metadata | DetectorMetadata) -> None:
     """Say it in the file, in place of what it said before."""
     others = [(p.key, p.value) for p in model.metadata_props if not p.key.startswith(PREFIX)]
     del model.metadata_props[:]
