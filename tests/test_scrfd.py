@@ -103,6 +103,19 @@ def test_silence_is_no_face(count):
     assert (found.boxes.shape, found.landmarks.shape) == ((0, 4), (0, 5, 2))
 
 
+@pytest.mark.parametrize(("height", "width"), [(HEIGHT + 32, WIDTH), (HEIGHT, WIDTH - 32)])
+def test_other_counts_than_there_are_anchors_are_an_error(height, width):
+    with pytest.raises(ValueError, match="anchors"):
+        decode_scrfd(silent(9), height, width, min_score=0.5)
+
+
+def test_more_boxes_than_scores_are_an_error():
+    outputs = silent(9)
+    outputs[3] = np.zeros((1000, 4), np.float32)
+    with pytest.raises(ValueError, match="anchors"):
+        decode_scrfd(outputs, HEIGHT, WIDTH, min_score=0.5)
+
+
 @pytest.mark.parametrize("count", [6, 10])
 def test_a_face_without_landmarks_is_shown_and_not_aligned(count):
     place = (2 * GRIDS[1][0] + 4) * ANCHORS[count]  # the point (64, 32)

@@ -138,6 +138,12 @@ def test_what_does_not_fit_is_an_error(outputs):
         detect(np.zeros((HEIGHT, WIDTH, 3), np.uint8))
 
 
+@pytest.mark.parametrize(("height", "width"), [(HEIGHT + 32, WIDTH), (HEIGHT, WIDTH - 32)])
+def test_cells_of_no_whole_stride_are_an_error(height, width):
+    with pytest.raises(ValueError, match="stride"):
+        decode_yolov5face(silent(3), height, width, min_score=0.5)
+
+
 def test_anchors_of_another_count_of_strides_are_an_error():
     decode = partial(decode_yolov5face, anchors=ANCHORS[4])
     detect = ScanDetector(lambda pictures: silent(3), decode, 0.5, 0.4)

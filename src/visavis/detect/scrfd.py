@@ -41,15 +41,18 @@ def decode_scrfd(outputs: Outputs, height: int, width: int, *, min_score: float)
     groups = [flat[start :: layout.levels] for start in range(layout.levels)]
     return joined(
         [
-            _level(group, 8 << level, -(-width // (8 << level)), layout.anchors, min_score)
+            _level(group, 8 << level, height, width, layout.anchors, min_score)
             for level, group in enumerate(groups)
         ]
     )
 
 
 def _level(
-    arrays: list[Floats], stride: int, columns: int, anchors: int, min_score: float
+    arrays: list[Floats], stride: int, height: int, width: int, anchors: int, min_score: float
 ) -> Candidates:
+    columns = -(-width // stride)
+    if {len(array) for array in arrays} != {-(-height // stride) * columns * anchors}:
+        raise ValueError("not so many answers as there are anchors")
     scores = arrays[0][:, 0]
     rows = np.flatnonzero(scores >= min_score)
     cells = rows // anchors

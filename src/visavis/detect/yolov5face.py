@@ -54,7 +54,7 @@ def decode_yolov5face(
     sizes = ANCHORS[len(maps)] if anchors is None else anchors
     return joined(
         [
-            _level(answers, height // answers.shape[1], some, min_score, squashed)
+            _level(answers, _stride(answers, height, width), some, min_score, squashed)
             for answers, some in zip(maps, sizes, strict=True)
         ]
     )
@@ -74,6 +74,14 @@ def _as_maps(output: Floats) -> Floats:
     if maps.ndim == 4:
         return maps
     return maps.reshape(EACH, NUMBERS, *maps.shape[1:]).transpose(0, 2, 3, 1)
+
+
+def _stride(maps: Floats, height: int, width: int) -> int:
+    rows, columns = maps.shape[1:3]
+    stride = height // rows
+    if (rows * stride, columns * stride) != (height, width):
+        raise ValueError("cells of no whole stride")
+    return stride
 
 
 def _level(

@@ -21,13 +21,15 @@ def decode_yunet(outputs: Outputs, height: int, width: int, *, min_score: float)
     levels = [outputs[level :: len(STRIDES)] for level in range(len(STRIDES))]
     return joined(
         [
-            _level(arrays, stride, width // stride, min_score)
+            _level(arrays, stride, height // stride, width // stride, min_score)
             for arrays, stride in zip(levels, STRIDES, strict=True)
         ]
     )
 
 
-def _level(arrays: Outputs, stride: int, columns: int, min_score: float) -> Candidates:
+def _level(arrays: Outputs, stride: int, lines: int, columns: int, min_score: float) -> Candidates:
+    if {array.shape[1] for array in arrays} != {lines * columns}:
+        raise ValueError("not so many answers as there are cells")
     class_scores, objectness, boxes, landmarks = arrays
     scores = np.sqrt(np.clip(class_scores[0, :, 0], 0, 1) * np.clip(objectness[0, :, 0], 0, 1))
     rows = np.flatnonzero(scores >= min_score)
