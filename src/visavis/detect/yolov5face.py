@@ -78,7 +78,7 @@ def _as_maps(output: Floats) -> Floats:
 
 def _stride(maps: Floats, height: int, width: int) -> int:
     rows, columns = maps.shape[1:3]
-    stride = height // rows
+    stride: int = height // rows
     if (rows * stride, columns * stride) != (height, width):
         raise ValueError("cells of no whole stride")
     return stride
