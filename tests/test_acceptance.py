@@ -86,6 +86,12 @@ def test_one_fold_leaves_nothing_to_choose_on():
         fold_thresholds(np.array([0.5, 0.4]), np.array([True, False]), np.zeros(2, int), 0.1)
 
 
+def test_folds_without_different_pairs_leave_nothing_to_choose_on():
+    same, fold = np.array([True, False, True, True]), np.array([0, 0, 1, 1])
+    with pytest.raises(DatasetError, match="expected different pairs"):
+        fold_thresholds(np.array([0.5, 0.4, 0.6, 0.7]), same, fold, 0.1)
+
+
 def separated(count, missed=0, passed=0):
     """Pairs that are all answered right at 0.5, but so many."""
     same = np.tile([True, False], count)

@@ -363,8 +363,8 @@ def test_crops_keep_their_bytes(people):
 @pytest.mark.parametrize(
     ("picture", "message"),
     [
-        (2, r"line 2: Bob/Bob_0002\.bmp of .*people: expected a JPEG or PNG crop .*BMP 112x112"),
-        (3, r"line 2: Bob/Bob_0003\.png of .*: .* got PNG 200x100: align it first \(--align\)"),
+        (2, r"line 2: Bob/Bob_0002\.bmp of .*people: expected a JPEG or PNG crop, got BMP: save"),
+        (3, r"line 2: Bob/Bob_0003\.png of .*: .*, got 200x100: align it first, with --align"),
         (4, r"line 2: Bob/Bob_0004\.jpg of .*: picture: not a JPEG"),
     ],
 )

@@ -7,7 +7,7 @@ import pytest
 from made_runs import CALIBRATION, NAMES, bare_run, made_run
 
 from visavis.decide import OperatingPoint
-from visavis.evaluate import findings
+from visavis.evaluate import findings, protocols
 from visavis.evaluate.verification import FAILED
 
 NAN = np.nan
@@ -173,7 +173,7 @@ def test_columns_are_normalised_and_rows_are_not():
 
 @pytest.mark.parametrize("step", [1, 2, 100])
 def test_distances(monkeypatch, step):
-    monkeypatch.setattr(findings, "STEP", step)
+    monkeypatch.setattr(protocols, "STEP", step)
     rows = np.float32([[1, 0], [0, 2], [3, 4]])
     found = findings.distances(rows, np.array([0, 0, 2]), np.array([1, 2, 2]))
     assert found["dot product"] == pytest.approx([0, 3, 25])

@@ -5,23 +5,14 @@ import pytest
 from test_acceptance import pairs_of
 
 from visavis.errors import DatasetError
-from visavis.evaluate.fusion import fuse, gains, right_answers
-from visavis.evaluate.verification import FAILED, fold_accuracies
+from visavis.evaluate.fusion import fuse, gains
+from visavis.evaluate.verification import FAILED
 
 
 def made(count, noise, seed):
     """Similarities of alternating same and different pairs: 0.6 and 0, and noise."""
     same = np.tile([True, False], count // 2)
     return np.where(same, 0.6, 0.0) + np.random.default_rng(seed).normal(0, noise, count), same
-
-
-def test_right_answers_are_those_behind_the_accuracy():
-    similarity, same = made(600, 0.25, 0)
-    fold = np.arange(600) // 60
-    right = right_answers(similarity, same, fold)
-    np.testing.assert_allclose(
-        right.reshape(10, 60).mean(axis=1), fold_accuracies(similarity, same, folds=fold)
-    )
 
 
 def test_a_model_gains_nothing_over_itself():

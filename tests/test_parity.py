@@ -8,6 +8,7 @@ pytest.importorskip("onnxscript", reason="pip install '.[convert]'")
 
 from made_embedders import Different, Small, faces, made_checkpoint  # noqa: E402
 
+from visavis.cluster import CROPS, write_crops  # noqa: E402
 from visavis.convert.crops import made_crops, pixels, read_crops  # noqa: E402
 from visavis.convert.export import to_onnx  # noqa: E402
 from visavis.convert.parity import BATCHES, LIMIT, cosine_gaps, prove, stamped  # noqa: E402
@@ -124,6 +125,19 @@ def test_crops_of_another_size_are_refused(tmp_path):
     Image.new("RGB", (100, 112)).save(tmp_path / "a.png")
     with pytest.raises(ImageError, match=r"a\.png of .*expected a 112x112 crop, got 100x112"):
         read_crops(tmp_path, 112, 112)
+
+
+def test_a_damaged_crop_is_named(tmp_path):
+    (tmp_path / "a.png").write_bytes(b"no picture")
+    with pytest.raises(ImageError, match=r"a\.png of .*: picture: not a JPEG"):
+        read_crops(tmp_path, 112, 112)
+
+
+def test_the_crops_of_a_groups_folder_are_crops(tmp_path):
+    crops = faces(3)
+    (tmp_path / CROPS).mkdir()
+    write_crops(tmp_path, tmp_path / "photo.jpg", crops, before=0)
+    np.testing.assert_array_equal(read_crops(tmp_path, 112, 112), crops)
 
 
 def test_a_folder_without_pictures_is_refused(tmp_path):

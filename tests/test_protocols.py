@@ -7,7 +7,7 @@ from PIL import Image as Pillow
 from visavis.align import ARCFACE_112
 from visavis.dataset import Pairs, open_tree
 from visavis.embed import load_embedder
-from visavis.errors import DatasetError, EmbeddingError, ImageError
+from visavis.errors import DatasetError, EmbeddingError, ImageError, LandmarkError
 from visavis.evaluate import Embedded, Source, embed_pairs, embed_tree, protocols, verification
 from visavis.runtime import Device
 from visavis.types import Face
@@ -193,6 +193,20 @@ def colored():
         lines=np.array([2, 3, 4]),
         source="made.txt",
     )
+
+
+def test_a_face_that_cannot_be_aligned_is_named_or_left_out(tree, fake_embedder):
+    flat = Face(np.float32([0, 0, 112, 112]), np.ones((5, 2), np.float32), 0.9)
+    found = seen_in(*COLORS.values())
+    source = Source(
+        tree,
+        lambda image: [flat] if (image[0, 0] == COLORS["green.png"]).all() else found(image),
+    )
+    with pytest.raises(LandmarkError, match=r"made\.txt, line 3: green\.png of .*: expected five"):
+        embed_pairs(source, colored(), fake_embedder)
+    kept, embedded = embed_pairs(source, colored(), fake_embedder, skip_bad=True)
+    assert (kept.skipped, [*embedded.bad], embedded.failures) == (2, [1], 0)
+    assert np.isnan(embedded.measures).all(axis=1).tolist() == [False, True, False]
 
 
 def test_a_damaged_picture_is_named_with_its_line(tree, fake_embedder, tmp_path):

@@ -15,6 +15,8 @@ from visavis.evaluate.verification import (
     area_under_roc,
     equal_error_rate,
     fold_accuracies,
+    loosest_threshold,
+    right_answers,
     roc,
     tar_at_far,
 )
@@ -49,6 +51,34 @@ DIFFERENT = [0.9, 0.8, 0.7, 0.6, 0.5, 0.4, 0.3, 0.2, 0.1, 0]
 )
 def test_tar_at_far_by_hand(same, different, far, expected):
     assert tar_at_far(*pairs_of(same, different), far) == expected
+
+
+@pytest.mark.parametrize(
+    ("different", "rate", "least", "passed"),
+    [
+        (DIFFERENT, 0.05, 0, 0),
+        (DIFFERENT, 0.05, 2, 2),  # whatever the rate
+        (DIFFERENT, 0.3, 2, 3),
+        (DIFFERENT, 1, 0, 10),
+        ([0.9, 0.9, 0.5], 1 / 3, 0, 0),  # of two equals none may pass alone
+        ([0.9, 0.9, 0.5], 1 / 3, 1, 0),
+        ([0.9, 0.9, 0.5], 2 / 3, 0, 2),
+        (np.arange(100) / 100, 0.29, 0, 29),  # 0.29 * 100 is 28.999...
+        ([0.5], 1e-3, 1, 1),
+    ],
+)
+@pytest.mark.parametrize("kind", [np.float32, np.float64])
+def test_the_loosest_threshold_by_hand(different, rate, least, passed, kind):
+    values = np.random.default_rng(0).permutation(np.array(different, kind))
+    threshold = loosest_threshold(values, rate, least=least)
+    assert np.sum(values >= threshold) == passed
+    rejected = values[values < threshold]
+    assert not len(rejected) or threshold == np.nextafter(rejected.max(), kind(2))
+
+
+def test_without_different_pairs_there_is_no_threshold():
+    with pytest.raises(DatasetError, match="expected different pairs"):
+        loosest_threshold(np.empty(0), 0.1)
 
 
 @pytest.mark.parametrize(
@@ -141,6 +171,18 @@ def test_fold_accuracies_are_those_of_the_protocol(folds, decimals):
     similarity = np.clip(rng.normal(0.4 * same, 0.25), -1, 1).round(decimals)  # ties
     expected = list(protocol(similarity, same, folds))
     np.testing.assert_allclose(fold_accuracies(similarity, same, folds=folds), expected)
+
+
+def test_of_unequal_folds_each_counts_the_same():
+    rng, thresholds = np.random.default_rng(3), np.arange(0, 4, 0.01)
+    same, fold = rng.random(400) < 0.5, np.repeat([0, 1, 2], [30, 120, 250])
+    distances = 2 - 2 * np.clip(rng.normal(0.4 * same, 0.25), -1, 1)
+    answers = (distances < thresholds[:, None]) == same  # (thresholds, pairs)
+    rates = [answers[:, fold == one].mean(axis=1) for one in range(3)]
+    right = right_answers(1 - distances / 2, same, fold)
+    for one in range(3):
+        best = np.argmax(sum(np.delete(rates, one, axis=0)).round(12))
+        assert right[fold == one].tolist() == answers[best, fold == one].tolist()
 
 
 def test_a_single_fold_is_judged_at_its_own_best_threshold():

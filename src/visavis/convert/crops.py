@@ -7,10 +7,10 @@ from numpy.typing import NDArray
 
 from visavis.align import SIZE
 from visavis.dataset import open_tree
+from visavis.dataset.crops import read_crop
 from visavis.dataset.tree import is_picture
 from visavis.embed import middle
 from visavis.errors import DatasetError, ImageError
-from visavis.image import read_image
 from visavis.runtime import Preprocess
 from visavis.types import Crops
 
@@ -37,7 +37,8 @@ def read_crops(path: Path, height: int, width: int, *, most: int = MOST) -> Crop
     """The middle (N, height, width, 3) of a folder's or zip's 112x112 pictures: at most `most` of
     them, spread evenly over all.
 
-    Raises DatasetError where there are none, ImageError for a picture of another size.
+    Raises DatasetError where there are none, ImageError for a picture that cannot be decoded or is
+    of another size.
     """
     tree = open_tree(path)
     names = [name for name in tree.names() if is_picture(name)]
@@ -46,13 +47,10 @@ def read_crops(path: Path, height: int, width: int, *, most: int = MOST) -> Crop
     chosen = np.linspace(0, len(names) - 1, min(most, len(names))).round().astype(int)
     crops = np.empty((len(chosen), SIZE, SIZE, 3), np.uint8)
     for crop, name in zip(crops, (names[row] for row in chosen), strict=True):
-        image = read_image(tree.read(name))
-        if image.shape != crop.shape:
-            raise ImageError(
-                f"{name} of {tree.source}: expected a {SIZE}x{SIZE} crop, got "
-                f"{image.shape[1]}x{image.shape[0]}: align it first (visavis dataset align)"
-            )
-        crop[:] = image
+        try:
+            crop[:] = read_crop(tree.read(name))
+        except ImageError as error:
+            raise ImageError(f"{name} of {tree.source}: {error}") from error
     return middle(crops, (height, width))
 
 

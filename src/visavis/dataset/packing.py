@@ -6,12 +6,12 @@ from collections.abc import Callable, Iterable
 import numpy as np
 
 from visavis.dataset.bin import bin_bytes
+from visavis.dataset.crops import read_crop
 from visavis.dataset.pairs import Pairs
 from visavis.dataset.tree import Tree
 from visavis.errors import DatasetError, ImageError, VisavisError
 from visavis.image import open_photo
 
-SIDE = 112  # pixels of a crop
 FORMATS = {b"\xff\xd8\xff": "JPEG", b"\x89PNG": "PNG", b"RIFF": "WebP", b"BM": "BMP"}
 KEPT = ("JPEG", "PNG")  # what every reader of a .bin can decode
 
@@ -44,11 +44,9 @@ def pack_pairs(
 
 def as_it_is(data: bytes) -> bytes:
     """A crop's own bytes. Raises ImageError where it is no whole JPEG or PNG of 112x112."""
-    found = describe(data)
-    if found not in {f"{kind} {SIDE}x{SIDE}" for kind in KEPT}:
-        raise ImageError(
-            f"expected a JPEG or PNG crop of {SIDE}x{SIDE}, got {found}: align it first (--align)"
-        )
+    read_crop(data)
+    if (kind := _format(data)) not in KEPT:
+        raise ImageError(f"expected a JPEG or PNG crop, got {kind}: save it as PNG")
     return data
 
 
@@ -56,8 +54,7 @@ def describe(data: bytes) -> str:
     """A picture's format and size, "JPEG 112x112". Raises ImageError where it cannot be decoded."""
     photo = open_photo(data)
     photo.decode()
-    kind = next(kind for magic, kind in FORMATS.items() if data.startswith(magic))
-    return f"{kind} {photo.width}x{photo.height}"
+    return f"{_format(data)} {photo.width}x{photo.height}"
 
 
 def survey(tree: Tree, names: Iterable[str]) -> tuple[dict[str, int], dict[str, str]]:
@@ -70,3 +67,7 @@ def survey(tree: Tree, names: Iterable[str]) -> tuple[dict[str, int], dict[str, 
         except ImageError as error:
             bad[name] = str(error)
     return dict(kinds.most_common()), bad
+
+
+def _format(data: bytes) -> str:
+    return next(kind for magic, kind in FORMATS.items() if data.startswith(magic))

@@ -10,7 +10,7 @@ from visavis.dataset import Pairs
 from visavis.errors import CalibrationError, DatasetError
 from visavis.evaluate.bootstrap import Rate, rate
 from visavis.evaluate.calibrate import Curve
-from visavis.evaluate.verification import Flags, Floats, Rows
+from visavis.evaluate.verification import Flags, Floats, Rows, loosest_threshold
 
 Answer = Literal["yes", "no", "not shown"]
 
@@ -115,13 +115,16 @@ def fold_thresholds(
     similarity: Floats, same: Flags, fold: Rows, false_match_rate: float
 ) -> NDArray[np.float64]:
     """For each fold the loosest threshold whose false match rate on the others is not above the one
-    asked. Raises DatasetError for a single fold: nothing is left to choose on.
+    asked. Raises DatasetError where the others have no different pair to choose on.
     """
     folds = int(fold.max()) + 1
     if folds < 2:
         raise DatasetError("expected at least two folds, to choose the threshold on the others")
     return np.array(
-        [_loosest(similarity[(fold != one) & ~same], false_match_rate) for one in range(folds)]
+        [
+            loosest_threshold(similarity[(fold != one) & ~same], false_match_rate)
+            for one in range(folds)
+        ]
     )
 
 
@@ -130,9 +133,3 @@ def people_of(pairs: Pairs) -> NDArray[np.intp]:
     if pairs.labels is None:
         return np.repeat(np.arange(len(pairs.same)), 2).reshape(-1, 2)
     return np.stack([pairs.labels[pairs.left], pairs.labels[pairs.right]], axis=1)
-
-
-def _loosest(different: Floats, false_match_rate: float) -> float:
-    allowed = int(np.floor(false_match_rate * len(different) * (1 + 1e-12)))
-    descending = np.sort(different)[::-1]
-    return float(np.nextafter(descending[min(allowed, len(descending) - 1)], 2))

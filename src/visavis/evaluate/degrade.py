@@ -6,7 +6,7 @@ is.
 """
 
 import zlib
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -18,6 +18,7 @@ from visavis.align import ARCFACE_112, similarity_transform
 from visavis.dataset import Pairs
 from visavis.errors import DatasetError
 from visavis.evaluate.protocols import (
+    Change,
     Embedded,
     Source,
     Watch,
@@ -30,7 +31,6 @@ from visavis.evaluate.verification import Result
 from visavis.types import Embedder, Image
 
 Landmarks = NDArray[np.float32]  # (5, 2) x, y in pixels, as Face.landmarks
-Change = Callable[[Image, Landmarks | None], Image]
 
 GAMMA = 2.2  # levels of a picture to light, near enough
 FULL_WELL = 2000  # electrons that make a pixel white: a small sensor at a high sensitivity

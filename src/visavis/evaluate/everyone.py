@@ -1,11 +1,13 @@
 """Every pair of a data set once: more impostors than any list names."""
 
+from collections.abc import Iterator
+
 import numpy as np
 from numpy.typing import NDArray
 
 from visavis.dataset import People
 from visavis.errors import DatasetError
-from visavis.evaluate.verification import Result, evaluate
+from visavis.evaluate.verification import Flags, Result, evaluate
 from visavis.types import Embeddings
 
 BLOCK = 512  # rows of the all-pairs matrix at a time
@@ -19,15 +21,14 @@ def evaluate_everyone(
     """
     similarity, same = all_similarities(embeddings, people.labels)
     if people.one_person:
-        _, mated = all_similarities(embeddings, people.aliases()[people.labels])
-        clear = same | ~mated
+        clear = same | ~_same(people.aliases()[people.labels])
         similarity, same = similarity[clear], same[clear]
     return evaluate(similarity, same, folds=None, failures=failures, skipped=skipped)
 
 
 def all_similarities(
     embeddings: Embeddings, labels: NDArray[np.intp]
-) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+) -> tuple[NDArray[np.float32], Flags]:
     """Cosines of all N (N - 1) / 2 pairs of (N, D) embeddings, and whether each is of one person.
 
     In the order (0, 1), (0, 2), ... (1, 2), ...: 5 bytes a pair. Leave rows without a face out.
@@ -40,13 +41,25 @@ def all_similarities(
             f"{labels.shape}"
         )
     similarity = np.empty(count * (count - 1) // 2, np.float32)
-    same = np.empty(len(similarity), bool)
+    for row, later in enumerate(_later(count)):
+        place = row % BLOCK
+        if place == 0:
+            block = embeddings[row : row + BLOCK] @ embeddings[row:].T
+        similarity[later] = block[place, place + 1 :]
+    return similarity, _same(labels)
+
+
+def _same(labels: NDArray[np.intp]) -> Flags:
+    """Whether each of all pairs is of one label."""
+    same = np.empty(len(labels) * (len(labels) - 1) // 2, bool)
+    for row, later in enumerate(_later(len(labels))):
+        np.equal(labels[row + 1 :], labels[row], out=same[later])
+    return same
+
+
+def _later(count: int) -> Iterator[slice]:
+    """Of each row, where its pairs with later rows stand among all pairs."""
     end = 0
-    for start in range(0, count, BLOCK):
-        block = embeddings[start : start + BLOCK] @ embeddings[start:].T
-        for place, row in enumerate(block):
-            later = slice(end, end + len(row) - place - 1)
-            similarity[later] = row[place + 1 :]
-            np.equal(labels[start + place + 1 :], labels[start + place], out=same[later])
-            end = later.stop
-    return similarity, same
+    for later in range(count - 1, -1, -1):
+        yield slice(end, end + later)
+        end += later

@@ -24,7 +24,7 @@ from threadpoolctl import threadpool_limits
 from visavis.evaluate import findings
 from visavis.evaluate.likelihood import cllr, reliability
 from visavis.evaluate.run import Run
-from visavis.evaluate.verification import FAILED, Curve, roc
+from visavis.evaluate.verification import Curve, roc
 from visavis.types import Embeddings
 
 Runs = Sequence[Run]
@@ -58,7 +58,7 @@ def histogram(run: Run) -> Figure:
     ):
         label = f"{name} {threshold:.3f}"
         axes.axvline(threshold, color="black", linestyle=style, linewidth=1.2, label=label)
-    failed = int(np.sum(run.similarity <= FAILED))
+    failed = int(np.sum(~run.seen))
     without = f"\nwithout {failed:,} pairs where no face was found" if failed else ""
     axes.set(title=_plain(run.about.name) + without, xlabel="similarity", ylabel="pairs")
     _legend(figure, columns=3)
@@ -156,16 +156,15 @@ def discard(runs: Runs) -> Figure | None:
 
 def reliability_plot(runs: Runs) -> Figure | None:
     """The probability a calibration states, at even odds, against the share of same pairs."""
-    known = [run for run in runs if run.about.calibration and _both_kinds(run)]
+    known = [run for run in runs if run.about.calibration and findings.both_kinds(run)]
     if not known:
         return None
     figure, (axes,) = _canvas(size=(WIDTH, 5.2))
     axes.plot([0, 1], [0, 1], color=GREY, linestyle=":", label="stated is observed")
     for run, look, marker in zip(known, _looks(), cycle(MARKERS), strict=False):
         assert run.about.calibration is not None
-        seen = run.similarity > FAILED
         line = (run.about.calibration.slope, run.about.calibration.offset)
-        pairs = (run.similarity[seen], run.same[seen], *line)
+        pairs = (run.similarity[run.seen], run.same[run.seen], *line)
         found = reliability(*pairs)
         label = f"{_plain(run.about.name)} (Cllr {cllr(*pairs):.3f})"
         axes.plot(found.stated, found.observed, label=label, **look)
@@ -180,9 +179,9 @@ def strips(run: Run) -> Figure | None:
     """Dot product, cosine and Euclidean distance of same and of different pairs, before and after
     normalising feature columns, with the threshold between their means: the ArcFace project's.
     """
-    if not _both_kinds(run):
+    if not findings.both_kinds(run):
         return None
-    seen = np.flatnonzero(run.similarity > FAILED)
+    seen = np.flatnonzero(run.seen)
     same = run.same[seen]
     figure, panels = _canvas(3, 2, size=(WIDTH, 8.4))
     for column, (when, rows) in enumerate(
@@ -309,10 +308,9 @@ def _canvas(
 
 
 def _histogram(axes: Axes, run: Run) -> None:
-    seen = run.similarity > FAILED
     edges, most = np.arange(-1, 1 + BIN, BIN), 1
     for kind, color, label in ((~run.same, DIFFERENT, "different"), (run.same, SAME, "same")):
-        counts = np.histogram(np.clip(run.similarity[seen & kind], -1, 1), edges)[0]
+        counts = np.histogram(np.clip(run.similarity[run.seen & kind], -1, 1), edges)[0]
         most = max(most, int(counts.max()))
         axes.stairs(counts, edges, fill=True, color=color, alpha=0.55, label=label)
     _log(axes, 0.7, 1.5 * most)
@@ -409,15 +407,9 @@ def _looks() -> Iterable[dict[str, Any]]:
         yield {"color": color, "linestyle": style, "linewidth": 1.6}
 
 
-def _both_kinds(run: Run) -> bool:
-    """Whether faces were found in same and in different pairs."""
-    same = run.same[run.similarity > FAILED]
-    return bool(same.any() and not same.all())
-
-
 def _span(runs: Runs) -> tuple[float, float]:
     """The range of the similarities."""
-    seen = np.concatenate([run.similarity[run.similarity > FAILED] for run in runs])
+    seen = np.concatenate([run.similarity[run.seen] for run in runs])
     least, most = (seen.min(), seen.max()) if len(seen) else (-1.0, 1.0)
     return max(-1.0, float(least) - 0.05), min(1.0, float(most) + 0.05)
 

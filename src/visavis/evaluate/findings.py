@@ -11,9 +11,16 @@ from numpy.typing import NDArray
 
 from visavis.decide import POLICIES, Calibration
 from visavis.errors import CalibrationError
-from visavis.evaluate.protocols import MEASURES
+from visavis.evaluate.protocols import MEASURES, dot_products
 from visavis.evaluate.run import Run
-from visavis.evaluate.verification import FAILED, Curve, Flags, Floats, Rows
+from visavis.evaluate.verification import (
+    FAILED,
+    Curve,
+    Flags,
+    Floats,
+    Rows,
+    loosest_threshold,
+)
 from visavis.quality import FLOOR
 from visavis.types import Embeddings
 
@@ -21,7 +28,6 @@ GRID = np.linspace(-1, 1, 801)  # thresholds
 SHARES = np.linspace(0, 0.5, 51)  # of pairs discarded
 WORST = 12  # pairs of each kind
 BLOCK = 512  # pictures of the all-pairs matrix at a time
-STEP = 65_536  # pairs at a time
 PICTURES = 60  # of a person, in a scatter
 SAME_WEIGHT = 0.8  # of the same pairs' mean, in the rule of `separation`
 DOT = "dot product"  # the one of `distances` that is larger for what is closer
@@ -80,11 +86,7 @@ def threshold_at(similarity: Floats, same: Flags, rate: float) -> float:
     """The loosest threshold with a false match rate of at most `rate`; where so few pairs cannot
     show that, the one with a single false match.
     """
-    different = np.sort(similarity[~same])[::-1]
-    allowed = max(1, int(rate * len(different) * (1 + 1e-12)))
-    if allowed >= len(different):
-        return float(different[-1])
-    return float(np.nextafter(different[allowed], np.inf))
+    return loosest_threshold(similarity[~same], rate, least=1)
 
 
 def discard_curve(
@@ -123,6 +125,12 @@ def pair_qualities(run: Run) -> dict[str, NDArray[np.float64]]:
         for name, column in columns.items()
         if len(finite[name]) and np.ptp(finite[name]) > 1e-3
     }
+
+
+def both_kinds(run: Run) -> bool:
+    """Whether faces were found in same and in different pairs."""
+    same = run.same[run.seen]
+    return bool(same.any() and not same.all())
 
 
 def worst_pairs(similarity: Floats, same: Flags, *, most: int = WORST) -> tuple[Rows, Rows]:
@@ -213,11 +221,7 @@ def column_normalised(embeddings: Embeddings) -> Embeddings:
 
 def distances(embeddings: Embeddings, left: Rows, right: Rows) -> dict[str, NDArray[np.float64]]:
     """Dot product, cosine distance and Euclidean distance of (P,) pairs of rows."""
-    parts = [
-        np.einsum("pd,pd->p", embeddings[left[pairs]], embeddings[right[pairs]], dtype=np.float64)
-        for pairs in (slice(start, start + STEP) for start in range(0, len(left), STEP))
-    ]
-    dot = np.concatenate([np.empty(0), *parts])
+    dot = dot_products(embeddings, left, right)
     square = np.einsum("nd,nd->n", embeddings, embeddings, dtype=np.float64)
     lengths = np.sqrt(np.maximum(square, np.finfo(np.float32).tiny))
     return {

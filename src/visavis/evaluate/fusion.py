@@ -12,7 +12,7 @@ from visavis.errors import DatasetError
 from visavis.evaluate.acceptance import fold_thresholds, people_of
 from visavis.evaluate.bootstrap import DRAWS, INTERVAL, weighted_means
 from visavis.evaluate.logistic import fit, log_loss
-from visavis.evaluate.verification import DISTANCES, FAILED, Flags, Floats, Rows
+from visavis.evaluate.verification import FAILED, Flags, Floats, Rows, right_answers
 
 STEPS = 20  # of a weight from 0 to 1, with two members; fewer with more
 Verdict = Literal["better", "worse", "no difference shown"]
@@ -41,24 +41,6 @@ class Fused:
 
     similarity: NDArray[np.float64]  # (P,) on the scale of a cosine
     weights: NDArray[np.float64]  # (folds, members), each row summing to 1
-
-
-def right_answers(similarity: Floats, same: Flags, fold: Rows) -> Flags:
-    """(P,) whether each pair is answered right at the threshold that is best on the other folds:
-    the pairs behind `fold_accuracies`.
-    """
-    distances = 2 - 2 * np.asarray(similarity, np.float64)
-    right = np.empty(len(same), bool)
-    below = np.searchsorted(DISTANCES, distances, side="right")
-    for one in range(int(fold.max()) + 1):
-        others = fold != one
-        hits = [
-            np.bincount(below[others & kind], minlength=len(DISTANCES) + 1)[:-1].cumsum()
-            for kind in (same, ~same)
-        ]
-        best = int(np.argmax(hits[0] - hits[1]))
-        right[~others] = (distances[~others] < DISTANCES[best]) == same[~others]
-    return right
 
 
 def gains(
@@ -134,9 +116,9 @@ def _given(weights: Sequence[float], members: int) -> list[NDArray[np.float64]]:
     return [given / given.sum()]
 
 
-def _simplex(members: int, steps: int | None = None) -> Iterator[NDArray[np.float64]]:
+def _simplex(members: int) -> Iterator[NDArray[np.float64]]:
     """Weights that sum to 1, in even steps."""
-    steps = steps or max(4, STEPS // (members - 1))
+    steps = max(4, STEPS // (members - 1))
 
     def parts(left: int, places: int) -> Iterator[tuple[int, ...]]:
         if places == 1:

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from visavis.dataset import Pairs
 from visavis.errors import DatasetError
+from visavis.evaluate.acceptance import people_of
 from visavis.evaluate.bootstrap import Rate, rate
 
 ENOUGH = 30  # errors: with fewer a rate is not compared with another (the rule of 30)
@@ -156,10 +157,7 @@ def _group_rates(
 def _cell(wrong: NDArray[np.bool_], chosen: NDArray[np.bool_], pairs: Pairs) -> Cell:
     if not chosen.any():
         return Cell(None, False)
-    people = None
-    if pairs.labels is not None:
-        two = [pairs.labels[pairs.left[chosen]], pairs.labels[pairs.right[chosen]]]
-        people = np.stack(two, axis=1)
+    people = None if pairs.labels is None else people_of(pairs)[chosen]
     found = rate(wrong[chosen], people)
     return Cell(found, found.errors >= ENOUGH)
 

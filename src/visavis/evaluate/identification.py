@@ -7,9 +7,17 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from visavis.compare import UNIT_TOLERANCE
 from visavis.errors import DatasetError
 from visavis.evaluate.bootstrap import DRAWS, Rate, rate
-from visavis.evaluate.verification import FAILED, Curve, rate_name, roc
+from visavis.evaluate.verification import (
+    FAILED,
+    Curve,
+    allowed,
+    loosest_threshold,
+    rate_name,
+    roc,
+)
 from visavis.types import Embeddings
 
 Labels = NDArray[np.intp]
@@ -18,7 +26,6 @@ RANKS = (1, 5, 10, 20)
 RATES = (1e-1, 1e-2, 1e-3, 1e-4)  # of strangers who are taken for somebody
 CELLS = 2**24  # similarities at a time: 64 MB
 NEVER = np.iinfo(np.intp).max  # the rank of a person who cannot be found
-UNIT = 1e-3  # how far from 1 the length of an embedding may be
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -105,9 +112,9 @@ def evaluate_search(search: Search, *, draws: int = DRAWS) -> IdentificationResu
     people = np.repeat(search.probe_people[mated][:, None], 2, axis=1) if draws else None
     ranks = search.rank[mated]
     thresholds = {
-        rate_name(asked): _threshold(alarms, asked)
+        rate_name(asked): loosest_threshold(alarms, asked)
         for asked in RATES
-        if _allowed(alarms, asked) >= 1
+        if allowed(asked, len(alarms)) >= 1
     }
     return IdentificationResult(
         people=search.people,
@@ -175,15 +182,6 @@ def _mated(search: Search) -> tuple[NDArray[np.bool_], NDArray[np.float64]]:
     return mated, np.where(search.rank == 1, search.mate, FAILED)[mated]
 
 
-def _allowed(alarms: NDArray[np.float64], asked: float) -> int:
-    return int(len(alarms) * asked * (1 + 1e-12))  # 0.29 * 100 is 28.999...
-
-
-def _threshold(alarms: NDArray[np.float64], asked: float) -> float:
-    """Just above the first stranger too many; of equals none passes alone."""
-    return float(np.nextafter(alarms[_allowed(alarms, asked)], np.inf))
-
-
 def _index_threshold(alarms: NDArray[np.float64], asked: float) -> float:
     return float(alarms[max(int(len(alarms) * asked) - 1, 0)])
 
@@ -201,7 +199,7 @@ def _check(rows: Embeddings, people: Labels, role: str) -> None:
     if not len(rows):
         raise DatasetError(f"expected {role} embeddings, got none")
     lengths = np.sqrt(np.einsum("nd,nd->n", rows, rows))
-    bad = np.flatnonzero(~((np.abs(lengths - 1) <= UNIT) | (lengths == 0)))  # NaN too
+    bad = np.flatnonzero(~((np.abs(lengths - 1) <= UNIT_TOLERANCE) | (lengths == 0)))  # NaN too
     if bad.size:
         raise DatasetError(
             f"expected {role} rows of length 1, or 0 for a failure; row {bad[0]} of {len(rows)} "

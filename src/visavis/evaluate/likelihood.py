@@ -7,9 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from visavis.errors import DatasetError
 from visavis.evaluate.logistic import log_loss
-from visavis.evaluate.verification import Flags, Floats
+from visavis.evaluate.verification import Flags, Floats, check_kinds
 
 BINS = 10  # of the stated probability 0..1
 
@@ -29,7 +28,7 @@ def cllr(similarity: Floats, same: Flags, slope: float, offset: float) -> float:
     0 for ratios that are always right and sure, 1 for ratios that say nothing, more for ratios that
     mislead (Brümmer and du Preez 2006, equation 12). Raises DatasetError where a class is empty.
     """
-    _check(same)
+    check_kinds(same)
     ratio = slope * np.asarray(similarity, np.float64) + offset
     return log_loss(ratio, same.astype(np.float64), (~same).astype(np.float64))
 
@@ -41,7 +40,7 @@ def reliability(
 
     Raises DatasetError where a class is empty.
     """
-    _check(same)
+    check_kinds(same)
     ratio = slope * np.asarray(similarity, np.float64) + offset
     stated = np.exp(-np.logaddexp(0, -ratio))
     weights = np.where(same, 0.5 / same.sum(), 0.5 / (~same).sum())
@@ -53,8 +52,3 @@ def reliability(
         for values in (weights, weights * stated, weights * same)
     )
     return Reliability(probability / total, mated / total, pairs[kept])
-
-
-def _check(same: Flags) -> None:
-    if same.all() or not same.any():
-        raise DatasetError("expected same and different pairs, got only one kind")

@@ -12,7 +12,6 @@ import numpy as np
 from visavis.evaluate import findings
 from visavis.evaluate.likelihood import cllr
 from visavis.evaluate.run import Run
-from visavis.evaluate.verification import FAILED
 
 Metric = float | int | None
 
@@ -154,12 +153,10 @@ SECTIONS = (
 def metrics(run: Run) -> dict[str, Metric]:
     """A run's figures by name; None for what it does not say."""
     result, calibration = run.about.result, run.about.calibration
-    seen = run.similarity > FAILED
-    both = 0 < run.same[seen].sum() < seen.sum()
     cost = None
-    if calibration and both:
+    if calibration and findings.both_kinds(run):
         line = (calibration.slope, calibration.offset)
-        cost = cllr(run.similarity[seen], run.same[seen], *line)
+        cost = cllr(run.similarity[run.seen], run.same[run.seen], *line)
     return {
         "pictures": len(run.about.names),
         "people": len(np.unique(run.labels[run.labels >= 0])) or None,

@@ -3,21 +3,23 @@ dropped.
 """
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from visavis.align import ARCFACE_112, SIZE, align
+from visavis.compare import UNIT_TOLERANCE
 from visavis.dataset import Pairs, People, Tree
-from visavis.errors import DatasetError, EmbeddingError, ImageError
-from visavis.evaluate.verification import FAILED, Floats, Result, evaluate
+from visavis.dataset.crops import read_crop
+from visavis.errors import DatasetError, EmbeddingError, ImageError, LandmarkError
+from visavis.evaluate.verification import FAILED, Floats, Result, Rows, evaluate
 from visavis.image import read_image
 from visavis.quality import assess
 from visavis.types import Crops, Detector, Embedder, Embeddings, Face, Image
 
 CHUNK = 256  # pictures between two steps of progress
-UNIT = 1e-3  # how far from 1 the length of an embedding may be
+STEP = 65_536  # pairs at a time
 BORDER = np.array([0, 0, SIZE, SIZE], np.float32)
 MEASURES = ("sharpness", "brightness", "size", "score", "yaw")  # of visavis.quality
 
@@ -54,11 +56,11 @@ class Source:
         """(1, 112, 112, 3) or, where no face is found, (0, ...); and its (1, 5) measures.
 
         Raises ImageError for a picture that cannot be decoded or, without `detect`, is of another
-        size.
+        size; LandmarkError for a face that cannot be aligned.
         """
-        image = read_image(self.tree.read(name))
         if self.detect is None:
-            return self._as_crop(image)
+            return self._as_crop(read_crop(self.tree.read(name)))
+        image = read_image(self.tree.read(name))
         if self.change is not None:
             clean = self.detect(image)[:1]
             image = self.change(image, clean[0].landmarks if clean else None)
@@ -68,11 +70,6 @@ class Source:
         return crops, _measures(faces, crops, width, height)
 
     def _as_crop(self, image: Image) -> tuple[Crops, NDArray[np.float32]]:
-        if image.shape != (SIZE, SIZE, 3):
-            raise ImageError(
-                f"expected a {SIZE}x{SIZE} crop, got {image.shape[1]}x{image.shape[0]}: "
-                "align it first (--align)"
-            )
         if self.change is not None:
             image = self.change(image, ARCFACE_112.astype(np.float32))
         whole = Face(BORDER, ARCFACE_112.astype(np.float32), 1.0)
@@ -91,33 +88,55 @@ def embed_tree(
     """Embed pictures of a data set, one face each, the largest.
 
     `where` names a row in messages. Raises ImageError for a picture that cannot be decoded or is no
-    crop, EmbeddingError for an embedding that is not finite and unit; `skip_bad` notes them.
+    crop, LandmarkError for a face that cannot be aligned, EmbeddingError for an embedding that is
+    not finite and unit; `skip_bad` notes them.
     """
-    found = Embedded(
-        np.zeros((len(names), embed.dim), np.float32),
-        np.zeros(len(names), bool),
-        {},
-        np.full((len(names), len(MEASURES)), np.nan, np.float32),
-    )
+    measures = np.full((len(names), len(MEASURES)), np.nan, np.float32)
+
+    def cut(row: int) -> Crops:
+        crop, measured = source.crop(names[row])
+        measures[row : row + len(crop)] = measured
+        return crop
+
+    def place(row: int) -> str:
+        return f"{where(row) if where else names[row]} of {source.tree.source}"
+
+    found = embed_crops(cut, names, embed, where=place, skip_bad=skip_bad, watch=watch)
+    return replace(found, measures=measures)
+
+
+def embed_crops(
+    cut: Callable[[int], Crops],
+    names: Sequence[str],
+    embed: Embedder,
+    *,
+    where: Callable[[int], str],
+    skip_bad: bool,
+    watch: Watch,
+) -> Embedded:
+    """Embed what `cut` makes of each row's picture, one crop or none; nothing is measured.
+
+    Raises ImageError, DatasetError, LandmarkError and EmbeddingError with `where` the row is;
+    `skip_bad` notes them.
+    """
+    found = Embedded(np.zeros((len(names), embed.dim), np.float32), np.zeros(len(names), bool))
 
     def note(row: int, error: Exception) -> None:
-        place = where(row) if where else names[row]
         if not skip_bad:
-            raise type(error)(f"{place} of {source.tree.source}: {error}") from error
+            raise type(error)(f"{where(row)}: {error}") from error
         found.bad[row] = str(error)
 
     pending: list[tuple[int, Crops]] = []
-    for row, name in enumerate(watch(names)):
+    for row, _ in enumerate(watch(names)):
         try:
-            crop, measures = source.crop(name)
-        except (ImageError, DatasetError) as error:
+            crop = cut(row)
+        except (ImageError, DatasetError, LandmarkError) as error:
             note(row, error)
         else:
             if len(crop):
                 pending.append((row, crop))
-                found.measures[row] = measures
         if len(pending) == CHUNK or row == len(names) - 1:
-            embed_pending(pending, embed, found, note)
+            _embed_pending(pending, embed, found, note)
             pending.clear()
     return found
 
@@ -159,15 +178,16 @@ def embed_people(
 
 def similarities(pairs: Pairs, embedded: Embedded) -> NDArray[np.float64]:
     """(P,) cosines; FAILED for a pair with a picture that has no face."""
-    step = 65_536
-    found = np.empty(len(pairs.same))
-    for start in range(0, len(found), step):
-        left, right = pairs.left[start : start + step], pairs.right[start : start + step]
-        rows = embedded.embeddings
-        found[start : start + step] = np.einsum(
-            "pd,pd->p", rows[left], rows[right], dtype=np.float64
-        )
+    found = dot_products(embedded.embeddings, pairs.left, pairs.right)
     found[~(embedded.acquired[pairs.left] & embedded.acquired[pairs.right])] = FAILED
+    return found
+
+
+def dot_products(rows: Embeddings, left: Rows, right: Rows) -> NDArray[np.float64]:
+    """(P,) of pairs of rows."""
+    found = np.empty(len(left))
+    for pairs in (slice(start, start + STEP) for start in range(0, len(left), STEP)):
+        found[pairs] = np.einsum("pd,pd->p", rows[left[pairs]], rows[right[pairs]], dtype=float)
     return found
 
 
@@ -184,7 +204,7 @@ def verification(pairs: Pairs, embedded: Embedded, similarity: Floats | None = N
     )
 
 
-def embed_pending(
+def _embed_pending(
     pending: list[tuple[int, Crops]],
     embed: Embedder,
     found: Embedded,
@@ -202,12 +222,12 @@ def embed_pending(
             note(rows[0], error)
             return
         for one in pending:
-            embed_pending([one], embed, found, note)
+            _embed_pending([one], embed, found, note)
 
 
 def _unit(rows: Embeddings) -> Embeddings:
     lengths = np.linalg.norm(rows, axis=1)
-    bad = np.flatnonzero(~(np.abs(lengths - 1) <= UNIT))  # NaN too
+    bad = np.flatnonzero(~(np.abs(lengths - 1) <= UNIT_TOLERANCE))  # NaN too
     if bad.size:
         raise EmbeddingError(f"expected unit embeddings, got one of length {lengths[bad[0]]}")
     return rows

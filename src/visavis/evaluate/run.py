@@ -18,7 +18,7 @@ from visavis.decide import Calibration
 from visavis.document import parse
 from visavis.errors import DatasetError
 from visavis.evaluate.protocols import MEASURES
-from visavis.evaluate.verification import Result
+from visavis.evaluate.verification import FAILED, Result
 from visavis.files import write_whole
 from visavis.types import Crops, Embeddings
 
@@ -57,6 +57,11 @@ class Run:
     similarity: NDArray[np.float64]  # (P,), FAILED where a picture has no face
     shown: NDArray[np.intp]  # (K,) pictures of the worst errors
     crops: Crops  # (K, 112, 112, 3) and their crops
+
+    @property
+    def seen(self) -> NDArray[np.bool_]:
+        """(P,) whether both pictures of a pair have a face."""
+        return np.asarray(self.similarity > FAILED)
 
     @property
     def pairs(self) -> Pairs:

@@ -9,9 +9,8 @@ from numpy.typing import NDArray
 
 from visavis.align import align
 from visavis.dataset.ijb import Ijb, TemplatePairs, TemplatePeople, read_ijb
-from visavis.errors import DatasetError, ImageError, LandmarkError
 from visavis.evaluate.identification import IdentificationResult, evaluate_search, search_gallery
-from visavis.evaluate.protocols import CHUNK, Embedded, Watch, embed_pending
+from visavis.evaluate.protocols import Embedded, Watch, embed_crops
 from visavis.evaluate.verification import FAILED, Result, evaluate
 from visavis.image import read_image
 from visavis.types import Crops, Embedder, Face
@@ -60,24 +59,14 @@ def embed_ijb(
     Raises ImageError, DatasetError, LandmarkError or EmbeddingError with the file and line of a
     picture that cannot be read, aligned or embedded; `skip_bad` notes it.
     """
-    count = len(ijb.names)
-    found = Embedded(np.zeros((count, embed.dim), np.float32), np.zeros(count, bool))
-
-    def note(row: int, error: Exception) -> None:
-        if not skip_bad:
-            raise type(error)(f"{ijb.where(row)}: {error}") from error
-        found.bad[row] = str(error)
-
-    pending: list[tuple[int, Crops]] = []
-    for row, name in enumerate(watch(ijb.names)):
-        try:
-            pending.append((row, _crop(ijb, row, name)))
-        except (ImageError, DatasetError, LandmarkError) as error:
-            note(row, error)
-        if len(pending) == CHUNK or row == count - 1:
-            embed_pending(pending, embed, found, note)
-            pending.clear()
-    return found
+    return embed_crops(
+        lambda row: _crop(ijb, row),
+        ijb.names,
+        embed,
+        where=ijb.where,
+        skip_bad=skip_bad,
+        watch=watch,
+    )
 
 
 def pool(ijb: Ijb, embedded: Embedded, *, weigh: bool = True) -> Embedded:
@@ -147,10 +136,11 @@ def ijb_result(ijb: Ijb, embedded: Embedded, templates: Embedded) -> IjbResult:
     )
 
 
-def _crop(ijb: Ijb, row: int, name: str) -> Crops:
+def _crop(ijb: Ijb, row: int) -> Crops:
     points = ijb.landmarks[row]
     box = np.concatenate([points.min(axis=0), points.max(axis=0)])
-    return align(read_image(ijb.tree.read(name)), [Face(box, points, float(ijb.scores[row]))])
+    image = read_image(ijb.tree.read(ijb.names[row]))
+    return align(image, [Face(box, points, float(ijb.scores[row]))])
 
 
 def _spans(starts: NDArray[np.intp]) -> list[tuple[int, int]]:

@@ -13,11 +13,11 @@ Rows = NDArray[np.intp]
 Curve = tuple[NDArray[np.float64], NDArray[np.float64]]
 
 RATES = (1e-1, 1e-2, 1e-3, 1e-4, 1e-5, 1e-6)
+SLACK = 1 + 1e-12  # times a rate: 0.29 of 100 is 29, though 0.29 * 100 is 28.999...
 # Squared distances of unit embeddings, 0 to 3.99: the grid of InsightFace's protocol.
 DISTANCES = np.arange(0, 4, 0.01)
-FAILED = (
-    -2.0
-)  # the similarity of a pair with a picture in which no face was found: below every other
+# The similarity of a pair with a picture in which no face was found: below every other.
+FAILED = -2.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,10 +50,9 @@ def evaluate(
     a fold is.
     """
     _check(similarity, same)
-    fold = _fold(folds, len(same))
-    accuracies = None if fold is None else fold_accuracies(similarity, same, folds=fold)
+    accuracies = None if folds is None else fold_accuracies(similarity, same, folds=folds)
     false, true = roc(similarity, same)
-    shown = {rate_name(rate): rate for rate in RATES if rate * np.sum(~same) >= 1}
+    shown = {rate_name(rate): rate for rate in RATES if allowed(rate, int(np.sum(~same))) >= 1}
     return Result(
         pairs=len(same),
         accuracy=None if accuracies is None else float(accuracies.mean()),
@@ -65,6 +64,12 @@ def evaluate(
         failures_to_acquire=failures,
         skipped=skipped,
     )
+
+
+def check_kinds(same: Flags) -> None:
+    """Raise DatasetError where pairs are all same, or all different."""
+    if same.all() or not same.any():
+        raise DatasetError("expected same and different pairs, got only one kind")
 
 
 def rate_name(rate: float) -> str:
@@ -79,24 +84,48 @@ def fold_accuracies(similarity: Floats, same: Flags, *, folds: int | Rows) -> ND
     good thresholds the first; of the others each fold counts the same.
     """
     fold = _fold(folds, len(same))
-    assert fold is not None
+    return np.bincount(fold, right_answers(similarity, same, fold)) / np.bincount(fold)
+
+
+def right_answers(similarity: Floats, same: Flags, fold: Rows) -> Flags:
+    """(P,) whether each pair is answered right at its fold's threshold: what `fold_accuracies` are
+    the means of.
+    """
     count, most = int(fold.max()) + 1, len(DISTANCES)
     distances = 2 - 2 * np.asarray(similarity, np.float64)
     below = np.searchsorted(DISTANCES, distances, side="right")  # the first threshold above it
     place = fold * (most + 1) + below
-    sizes = np.bincount(fold, minlength=count)
     accepted, passed = (
         np.bincount(place[kind], minlength=count * (most + 1))
         .reshape(count, most + 1)[:, :-1]
         .cumsum(axis=1)
         for kind in (same, ~same)
     )
-    right = accepted + np.bincount(fold[~same], minlength=count)[:, None] - passed
-    by_fold = right / sizes[:, None]  # (folds, thresholds)
-    if count == 1:
-        return np.asarray(by_fold.max(axis=1))
-    others = (by_fold.sum(axis=0) - by_fold) / (count - 1)
-    return np.asarray(by_fold[np.arange(count), others.round(12).argmax(axis=1)])
+    # Less the different pairs, which are as many at every threshold: (folds, thresholds).
+    by_fold = (accepted - passed) / np.bincount(fold, minlength=count)[:, None]
+    others = by_fold.sum(axis=0) - by_fold if count > 1 else by_fold
+    best = others.round(12).argmax(axis=1)[fold]
+    return np.asarray((below <= best) == same)
+
+
+def allowed(rate: float, trials: int) -> int:
+    """How many of so many trials may go wrong at a rate of at most `rate`."""
+    return int(rate * trials * SLACK)
+
+
+def loosest_threshold(different: Floats, rate: float, *, least: int = 0) -> float:
+    """The loosest threshold that a share of at most `rate` of (D,) different pairs reach, or
+    `least` of them: just above the first too many, so of equals none passes alone.
+
+    Raises DatasetError where there are none.
+    """
+    if not len(different):
+        raise DatasetError("expected different pairs to choose a threshold on, got none")
+    passed = max(least, allowed(rate, len(different)))
+    if passed >= len(different):
+        return float(different.min())
+    place = len(different) - 1 - passed
+    return float(np.nextafter(np.partition(different, place)[place], np.inf))
 
 
 def tar_at_far(similarity: Floats, same: Flags, far: float) -> float:
@@ -133,7 +162,7 @@ def roc(similarity: Floats, same: Flags) -> Curve:
 
 
 def _tar(false: NDArray[np.float64], true: NDArray[np.float64], far: float) -> float:
-    return float(true[false <= far * (1 + 1e-12)].max())
+    return float(true[false <= far * SLACK].max())
 
 
 def _tar_nearest(false: NDArray[np.float64], true: NDArray[np.float64], far: float) -> float:
@@ -152,9 +181,7 @@ def _crossing(false: NDArray[np.float64], true: NDArray[np.float64]) -> float:
     return float(false[before] + step * (false[after] - false[before]))
 
 
-def _fold(folds: int | Rows | None, pairs: int) -> Rows | None:
-    if folds is None:
-        return None
+def _fold(folds: int | Rows, pairs: int) -> Rows:
     if isinstance(folds, np.ndarray):
         if not np.bincount(folds).all():
             raise DatasetError(f"fold {int(np.argmin(np.bincount(folds)))} has no pairs")
@@ -169,7 +196,6 @@ def _check(similarity: Floats, same: Flags) -> None:
         raise DatasetError(
             f"expected (P,) similarities and flags, got {similarity.shape}, {same.shape}"
         )
-    if same.all() or not same.any():
-        raise DatasetError("expected same and different pairs, got only one kind")
+    check_kinds(same)
     if not np.isfinite(similarity).all():
         raise DatasetError(f"pair {int(np.argmin(np.isfinite(similarity)))} has no similarity: NaN")
