@@ -104,7 +104,7 @@ EMBEDDERS = {
         kernel=KERNEL * np.float32("nan")), "expected finite embeddings"),
 }  # fmt: skip
 
-CELLS = (300, 75, 20)  # of strides 8, 16 and 32 at 160 x 120
+CELLS = (4800, 1200, 300)  # of strides 8, 16 and 32 at 640x480
 DETECTORS = {
     "empty": (b"", "cannot load this network"),
     "HTML": (HTML, "cannot load this network"),
