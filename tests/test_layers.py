@@ -13,7 +13,8 @@ compare decide gallery recognizer enrollment cluster evaluate networks convert t
 # Modules that load others only when a function of theirs runs, each with its reason.
 LATE = {
     "__init__.py": "importing visavis loads nothing",
-    "runtime.py": "openvino and onnxruntime are slow to load, and one is enough",
+    "runtime/openvino.py": "openvino is slow to load, and onnxruntime may be what is used",
+    "runtime/onnxruntime.py": "onnxruntime is an extra",
     "pack/builtin.py": "onnx is needed at the first use only",
     "table.py": "pyarrow is an extra",
     "evaluate/report.py": "figures need matplotlib, which is an extra",
@@ -24,8 +25,8 @@ LATE = {
     "convert/tflite.py": "litert-torch is an extra of its own",
 }
 ROOMS = {
-    "openvino": "runtime.py",
-    "onnxruntime": "runtime.py",
+    "openvino": "runtime/openvino.py",
+    "onnxruntime": "runtime/onnxruntime.py",
     "matplotlib": "evaluate/figures.py",
     "sklearn": "evaluate/figures.py",
     "fsspec": "pack/stores.py",

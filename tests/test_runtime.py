@@ -11,9 +11,8 @@ import numpy as np
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from visavis import runtime
 from visavis.errors import DeviceError, ModelError
-from visavis.runtime import Device, Preprocess, load_model
+from visavis.runtime import Device, Preprocess, load_model, openvino
 
 PLAIN = Preprocess()
 ANY = ["N", 3, "H", "W"]
@@ -222,13 +221,13 @@ def test_a_runtime_built_for_cpus_is_not_used_for_a_gpu(monkeypatch):
 )
 def test_bfloat16_is_used_where_the_cpu_has_it(features, wanted, expected):
     core = SimpleNamespace(get_property=lambda device, name: features)
-    assert runtime._cpu_precision(core, wanted) == expected
+    assert openvino._cpu_precision(core, wanted) == expected
 
 
 def test_bfloat16_is_refused_where_the_cpu_has_none():
     core = SimpleNamespace(get_property=lambda device, name: ["FP32"])
     with pytest.raises(DeviceError, match="this CPU has no bfloat16"):
-        runtime._cpu_precision(core, "bfloat16")
+        openvino._cpu_precision(core, "bfloat16")
 
 
 def test_the_second_load_compiles_nothing(home, monkeypatch):
@@ -236,7 +235,7 @@ def test_the_second_load_compiles_nothing(home, monkeypatch):
     (blob,) = home.iterdir()
     data = blob.read_bytes()
     assert hashlib.sha256(data[:-32]).digest() == data[-32:]
-    monkeypatch.delattr(runtime, "_with_preprocess")  # compiling needs it
+    monkeypatch.delattr(openvino, "_with_preprocess")  # compiling needs it
     (out,) = load_model(MEAN, PLAIN, FLOAT32["openvino"])(PIXEL)
     assert out.tolist() == [[10, 20, 30]]
 

@@ -1,7 +1,6 @@
 """The proof in the installed insightface package: it loads the folder, and embeds as we do."""
 
 import io
-import os
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stdout
@@ -18,6 +17,7 @@ from visavis.errors import NoFaceError, PackError
 from visavis.image import read_image
 from visavis.pack.manifest import Pack
 from visavis.runtime import Device
+from visavis.runtime.onnxruntime import import_onnxruntime, onnxruntime_errors
 from visavis.types import Embeddings, Face, Image
 
 EXACT = Device("cpu", precision="float32")
@@ -69,8 +69,8 @@ def least_cosine(a: Embeddings, b: Embeddings) -> float:
 
 
 def _loaded(folder: Path) -> tuple[str, Any]:
-    os.environ["ORT_DISABLE_TELEMETRY"] = "1"  # before it loads onnxruntime, which reports
     try:
+        import_onnxruntime()  # before insightface does, which would let it report
         import insightface
         from insightface.app import FaceAnalysis
     except ImportError as error:
@@ -97,14 +97,12 @@ def _embedded(app: Any, bgr: Image, face: Face) -> np.ndarray:
 @contextmanager
 def _named(folder: Path) -> Iterator[None]:
     """With the package's bare assertions, and its runtime's errors, as errors of the folder."""
+    what = f"{folder.name}: insightface cannot use it"
     try:
-        yield
+        with onnxruntime_errors(PackError, what):
+            yield
     except (AssertionError, AttributeError, IndexError, TypeError, ValueError) as error:
-        raise PackError(f"{folder.name}: insightface cannot use it: {error!r}") from error
-    except Exception as error:
-        if type(error).__module__.startswith("onnxruntime"):  # its errors share no public base
-            raise PackError(f"{folder.name}: insightface cannot use it: {error}") from error
-        raise
+        raise PackError(f"{what}: {error!r}") from error
 
 
 @contextmanager

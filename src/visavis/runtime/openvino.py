@@ -1,0 +1,227 @@
+"""Networks in OpenVINO on the CPU: compiled once, and kept in the user's cache."""
+
+import hashlib
+import json
+import logging
+import queue
+import sys
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import asdict
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import platformdirs
+from numpy.typing import NDArray
+
+from visavis.errors import DeviceError, ModelError, OutputError
+from visavis.files import write_whole
+from visavis.runtime.model import (
+    Available,
+    Device,
+    Outputs,
+    Pictures,
+    Preprocess,
+    Shape,
+    check_one_input,
+    cores,
+    fixed_size,
+)
+
+log = logging.getLogger(__name__)
+
+DIGEST_BYTES = 32
+# A network for one size runs without the cost of changing sizes, but takes 0.2 s to compile.
+USES_BEFORE_OWN = 5
+MOST_SIZES = 16
+
+
+class OpenVinoModel:
+    """A network in OpenVINO: compiled once, kept in the user's cache, one request for each thread
+    at work. A size of pictures that comes again and again gets a network compiled for it alone.
+    """
+
+    runtime = "openvino"
+    device = "cpu"
+
+    def __init__(self, onnx: bytes, preprocess: Preprocess, device: Device) -> None:
+        if device.on_cuda:
+            raise DeviceError(
+                f"OpenVINO has no {device.name}; leave the runtime at auto, or use device cpu"
+            )
+        self._core = _openvino().Core()
+        self.precision = _cpu_precision(self._core, device.precision)
+        settings = {
+            "INFERENCE_PRECISION_HINT": {"float32": "f32", "bfloat16": "bf16"}[self.precision],
+            "INFERENCE_NUM_THREADS": device.threads or cores(),
+            "NUM_STREAMS": device.streams,
+        }
+        self._compile = partial(_compiled, self._core, onnx, preprocess, settings)
+        compiled = self._compile()
+        self.shapes = [_sides(port.partial_shape) for port in compiled.outputs]
+        self.size = fixed_size(_sides(compiled.inputs[0].partial_shape)[1:3])
+        self._any_size = _Requests(compiled)
+        self._sizes: dict[tuple[int, int], _Requests] = {}
+        self._uses: Counter[tuple[int, int]] = Counter()
+
+    def __call__(self, pictures: Pictures, /) -> Outputs:
+        try:
+            return self._requests(pictures.shape)(np.ascontiguousarray(pictures))
+        except RuntimeError as error:
+            raise ModelError(
+                f"the network refuses {pictures.shape} pictures: {_last_line(error)}"
+            ) from error
+
+    def _requests(self, shape: Shape) -> "_Requests":
+        if self.size or len(shape) != 4:
+            return self._any_size
+        size = (shape[1] or 0, shape[2] or 0)
+        self._uses[size] += 1  # threads may lose a count: the next call makes up for it
+        if self._uses[size] == USES_BEFORE_OWN and len(self._sizes) < MOST_SIZES:
+            self._sizes[size] = _Requests(self._compile(size))
+        return self._sizes.get(size, self._any_size)
+
+
+class _Requests:
+    """A compiled network and its idle requests: as many as there are threads at work."""
+
+    def __init__(self, compiled: Any) -> None:
+        self._compiled = compiled
+        self._idle: queue.SimpleQueue[Any] = queue.SimpleQueue()
+
+    def __call__(self, pictures: Pictures) -> Outputs:
+        try:
+            request = self._idle.get_nowait()
+        except queue.Empty:
+            request = self._compiled.create_infer_request()
+        try:
+            return list(request.infer([pictures]).values())
+        finally:
+            self._idle.put(request)
+
+
+def available() -> Available:
+    """What OpenVINO can use here. Raises DeviceError where it cannot be loaded."""
+    openvino = _openvino()
+    core = openvino.Core()
+    cpu = "cpu with bfloat16" if _has_bfloat16(core) else "cpu"
+    return Available("openvino", openvino.__version__.split("-")[0], (cpu,))
+
+
+def _openvino() -> Any:
+    # Importing openvino reports to its vendor, unless its telemetry module cannot be imported.
+    sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
+    try:
+        import openvino
+    except ImportError as error:
+        raise DeviceError(f"OpenVINO cannot be loaded: {error}: pip install .") from error
+    return openvino
+
+
+def _cpu_precision(core: Any, wanted: str) -> str:
+    has_bfloat16 = _has_bfloat16(core)
+    if wanted == "bfloat16" and not has_bfloat16:
+        raise DeviceError("this CPU has no bfloat16; use precision auto or float32")
+    return "bfloat16" if has_bfloat16 and wanted != "float32" else "float32"
+
+
+def _has_bfloat16(core: Any) -> bool:
+    return "BF16" in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+
+
+def _compiled(
+    core: Any,
+    onnx: bytes,
+    preprocess: Preprocess,
+    settings: dict[str, Any],
+    size: tuple[int, int] | None = None,
+) -> Any:
+    """The compiled network from the user's cache, or compiled now and put there; `size` (height,
+    width) is the only one it will take.
+    """
+    path = _cache_path(core, onnx, preprocess, {**settings, "size": size})
+    blob = _read_blob(path)
+    if blob is not None:
+        try:
+            return core.import_model(_openvino().Tensor(blob), "CPU", settings)
+        except RuntimeError as error:  # written by another build of the same version
+            log.info("compiling again, %s cannot be loaded: %s", path, _last_line(error))
+    try:
+        model = core.read_model(onnx)
+        if size is not None:
+            model.reshape([model.inputs[0].partial_shape[0], 3, *size])
+        compiled = core.compile_model(_with_preprocess(model, preprocess), "CPU", settings)
+    except RuntimeError as error:
+        raise ModelError(f"OpenVINO cannot load this network: {_last_line(error)}") from error
+    _write_blob(path, compiled)
+    return compiled
+
+
+def _with_preprocess(model: Any, preprocess: Preprocess) -> Any:
+    """The same network, taking (N, H, W, 3) uint8 RGB: conversion runs in the compiled graph."""
+    import openvino.preprocess
+
+    check_one_input([port.any_name for port in model.inputs])
+    openvino = _openvino()
+    builder = openvino.preprocess.PrePostProcessor(model)
+    builder.input().tensor().set_element_type(openvino.Type.u8).set_layout(openvino.Layout("NHWC"))
+    builder.input().model().set_layout(openvino.Layout("NCHW"))
+    steps = builder.input().preprocess().convert_element_type(openvino.Type.f32)
+    if preprocess.color == "bgr":
+        steps.reverse_channels()
+    if any(preprocess.mean):
+        steps.mean(list(preprocess.mean))
+    if set(preprocess.std) != {1.0}:
+        steps.scale(list(preprocess.std))
+    for index in range(len(model.outputs)):
+        builder.output(index).tensor().set_element_type(openvino.Type.f32)
+    return builder.build()
+
+
+def _cache_path(core: Any, onnx: bytes, preprocess: Preprocess, settings: dict[str, Any]) -> Path:
+    key = {
+        "onnx": hashlib.sha256(onnx).hexdigest(),
+        "preprocess": asdict(preprocess),
+        "settings": settings,
+        "openvino": _openvino().__version__,
+        "cpu": core.get_property("CPU", "FULL_DEVICE_NAME"),
+    }
+    digest = hashlib.sha256(json.dumps(key, sort_keys=True).encode()).hexdigest()
+    return Path(platformdirs.user_cache_dir("visavis")) / "compiled" / f"{digest[:32]}.blob"
+
+
+def _read_blob(path: Path) -> NDArray[np.uint8] | None:
+    """The compiled network, or None where there is none or its digest, the last 32 bytes, does not
+    fit.
+    """
+    try:
+        stored = np.memmap(path, np.uint8, mode="r")
+    except (OSError, ValueError):  # absent, or empty
+        return None
+    blob, digest = stored[:-DIGEST_BYTES], stored[-DIGEST_BYTES:]
+    if hashlib.sha256(blob.data).digest() == digest.tobytes():
+        return blob
+    log.warning("compiling again: %s is damaged", path)
+    return None
+
+
+def _write_blob(path: Path, compiled: Any) -> None:
+    exported = compiled.export_model()
+    blob = exported if isinstance(exported, bytes) else exported.getbuffer()
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_whole(path, blob, hashlib.sha256(blob).digest())
+    except (OSError, OutputError) as error:  # costs half a second at the next start, nothing else
+        log.info("cannot keep the compiled network in %s: %s", path.parent, error)
+
+
+def _sides(shape: Any) -> Shape:
+    """OpenVINO's shape as ours."""
+    return tuple(None if size.is_dynamic else size.get_length() for size in shape)
+
+
+def _last_line(error: BaseException) -> str:
+    lines: Sequence[str] = [line for line in str(error).splitlines() if line.strip()]
+    return lines[-1].strip() if lines else type(error).__name__
