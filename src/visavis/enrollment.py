@@ -23,7 +23,7 @@ from visavis.errors import (
     VisavisError,
 )
 from visavis.gallery import Gallery, Person, Sample
-from visavis.gallery.store import clean_name
+from visavis.gallery.person import clean_name
 from visavis.image import open_photo, read_image
 from visavis.quality import REASONS, Quality
 from visavis.recognizer import PhotoFaces, Recognizer, find_faces

@@ -6,8 +6,9 @@ from pathlib import Path
 import platformdirs
 
 from visavis.gallery.index import Index, Templates, exact
+from visavis.gallery.person import Person, Sample
 from visavis.gallery.rows import Quarantined
-from visavis.gallery.store import Gallery, Person, Sample
+from visavis.gallery.store import Gallery
 
 __all__ = [
     "Gallery",

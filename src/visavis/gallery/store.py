@@ -1,10 +1,9 @@
 """People and their templates on disk: what was acknowledged is there, what was erased is not."""
 
 import json
-import unicodedata
 import uuid
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -13,41 +12,22 @@ from numpy.typing import NDArray
 from sqlalchemy import Connection, Row, delete, func, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
-from visavis.errors import GalleryError, GalleryKeyError, PersonError
-from visavis.gallery import audit, schema
+from visavis.errors import GalleryError, PersonError
+from visavis.gallery import audit, schema, settings
 from visavis.gallery.erasure import BALLAST, TRACES, make_ballast, scrub, traces_of
 from visavis.gallery.index import Templates
+from visavis.gallery.person import (
+    MOST_CONSENT,
+    MOST_NAME,
+    Person,
+    Sample,
+    check_text,
+    clean_name,
+    normal_name,
+)
 from visavis.gallery.rows import Quarantined, check_template, load_templates
-from visavis.gallery.vault import Vault, load_key, make_key
 
 FILE = "gallery.db"
-MOST_NAME = 200  # characters
-MOST_CONSENT = 10_000
-ID, KEY_CHECK, CONSENT, KEPT = "gallery_id", "key_check", "require_consent", "kept "
-
-
-@dataclass(frozen=True, slots=True)
-class Person:
-    """Somebody in the gallery."""
-
-    id: str
-    name: str  # NFC
-    external_id: str | None
-    consent: str | None  # what they agreed to, in words
-    added_at: str
-    seen_at: str | None
-    samples: int
-
-
-@dataclass(frozen=True, eq=False, slots=True)
-class Sample:
-    """One photo of a person, as it is about to be stored."""
-
-    source: str  # file name, for people to read
-    source_sha256: str
-    quality: dict[str, Any]
-    templates: dict[str, NDArray[np.float32]]  # model to (D,) embedding
-    crop: bytes | None = None  # PNG
 
 
 class Gallery:
@@ -65,7 +45,7 @@ class Gallery:
             _make_folder(folder)
         self._engine = schema.open_engine(self.path)
         schema.prepare(self._engine, self.path)
-        self.id, self.vault = self._unlock()
+        self.id, self.vault = settings.unlock(self._engine, self.path)
         self._loaded: dict[str, tuple[int, Templates, tuple[Quarantined, ...]]] = {}
         if self._setting(TRACES) is not None:
             scrub(self._engine, self.path)
@@ -100,7 +80,7 @@ class Gallery:
         everybody = self.people()
         for found in (
             [person for person in everybody if who in (person.id, person.external_id)],
-            [person for person in everybody if person.name == _normal(who)],
+            [person for person in everybody if person.name == normal_name(who)],
         ):
             if len(found) == 1:
                 return found[0]
@@ -137,7 +117,7 @@ class Gallery:
 
     def note_consent(self, person: str, consent: str) -> None:
         """Note what a person agreed to. Raises PersonError where they are not in the gallery."""
-        _check_text(consent, MOST_CONSENT)
+        check_text(consent, MOST_CONSENT)
         with schema.writing(self._engine, self.path) as connection:
             query = update(schema.people).where(schema.people.c.id == person)
             if not connection.execute(query.values(consent=consent)).rowcount:
@@ -261,17 +241,21 @@ class Gallery:
         table = schema.settings
         with schema.writing(self._engine, self.path) as connection:
             if document is None:
-                connection.execute(table.delete().where(table.c.name == KEPT + name))
+                connection.execute(table.delete().where(table.c.name == settings.KEPT + name))
             else:
-                _set(connection, KEPT + name, self.vault.seal(document, self.id, KEPT, name))
+                settings.put(
+                    connection,
+                    settings.KEPT + name,
+                    self.vault.seal(document, self.id, settings.KEPT, name),
+                )
             audit.record(connection, self.vault, "keep", None, {"document": name})
 
     def kept(self, name: str) -> bytes | None:
         """A document that `keep` keeps. Raises GalleryError where it was altered."""
-        sealed = self._setting(KEPT + name)
+        sealed = self._setting(settings.KEPT + name)
         if sealed is None:
             return None
-        document = self.vault.open(sealed, self.id, KEPT, name)
+        document = self.vault.open(sealed, self.id, settings.KEPT, name)
         if document is None:
             raise GalleryError(f"{self.path}: {name} was altered: keep it anew, or remove it")
         return document
@@ -312,12 +296,12 @@ class Gallery:
     @property
     def requires_consent(self) -> bool:
         """Whether nobody is added without a consent note."""
-        return self._setting(CONSENT) == b"yes"
+        return self._setting(settings.CONSENT) == b"yes"
 
     @requires_consent.setter
     def requires_consent(self, value: bool) -> None:
         with schema.writing(self._engine, self.path) as connection:
-            _set(connection, CONSENT, b"yes" if value else b"no")
+            settings.put(connection, settings.CONSENT, b"yes" if value else b"no")
             audit.record(connection, self.vault, "require consent", None, {"value": value})
 
     def close(self) -> None:
@@ -327,11 +311,11 @@ class Gallery:
     def _add_person(
         self, connection: Connection, name: str, external_id: str | None, consent: str | None
     ) -> Person:
-        if _get(connection, CONSENT) == b"yes" and not consent:
+        if settings.get(connection, settings.CONSENT) == b"yes" and not consent:
             raise PersonError(f"{name}: this gallery demands a consent note: --consent '...'")
         for text, most in ((external_id, MOST_NAME), (consent, MOST_CONSENT)):
             if text is not None:
-                _check_text(text, most)
+                check_text(text, most)
         person = Person(uuid.uuid4().hex, name, external_id, consent, audit.now(), None, 0)
         row = {name: value for name, value in asdict(person).items() if name != "samples"}
         try:
@@ -341,31 +325,9 @@ class Gallery:
         audit.record(connection, self.vault, "add person", person.id, {})
         return person
 
-    def _unlock(self) -> tuple[str, Vault]:
-        known = self._setting(ID)
-        if known is None:
-            return self._first_key()
-        gallery = known.decode()
-        vault = Vault(load_key(gallery))
-        if vault.open(self._setting(KEY_CHECK) or b"", gallery, KEY_CHECK) != b"visavis":
-            raise GalleryKeyError(f"{self.path}: the key at hand is not the one of this gallery")
-        return gallery, vault
-
-    def _first_key(self) -> tuple[str, Vault]:
-        with schema.writing(self._engine, self.path) as connection:
-            known = _get(connection, ID)
-            if known is None:
-                gallery = uuid.uuid4().hex
-                vault = Vault(make_key(gallery))
-                _set(connection, ID, gallery.encode())
-                _set(connection, KEY_CHECK, vault.seal(b"visavis", gallery, KEY_CHECK))
-                audit.record(connection, vault, "make gallery", None, {})
-                return gallery, vault
-        return self._unlock()  # another process was first
-
     def _setting(self, name: str) -> bytes | None:
         with schema.reading(self._engine, self.path) as connection:
-            return _get(connection, name)
+            return settings.get(connection, name)
 
     def _insert(self, connection: Connection, person: str, sample_id: str, sample: Sample) -> None:
         crop = sample.crop and self.vault.seal(sample.crop, self.id, person, sample_id, "crop")
@@ -399,7 +361,7 @@ class Gallery:
         query = select(schema.people.c.id).where(schema.people.c.id == person)
         if connection.execute(query).first() is None:
             raise PersonError(f"person {person} is not in the gallery")
-        _set(connection, TRACES, b"yes")
+        settings.put(connection, TRACES, b"yes")
         return traces_of(connection, person)
 
     def _sealed(
@@ -442,40 +404,9 @@ class Gallery:
         return {**row, "quality": quality, "crop": crop, "templates": vectors}
 
 
-def clean_name(name: str) -> str:
-    """A name as it is stored: NFC, trimmed. Raises PersonError for an empty or unprintable one."""
-    clean = _normal(name)
-    _check_text(clean, MOST_NAME)
-    return clean
-
-
-def _normal(name: str) -> str:
-    return unicodedata.normalize("NFC", name).strip()
-
-
-def _check_text(text: str, most: int) -> None:
-    # Controls, halves of a pair, line and paragraph separators.
-    bad = [sign for sign in text if unicodedata.category(sign) in ("Cc", "Cs", "Zl", "Zp")]
-    if not text or len(text) > most or bad:
-        what = f"with the control character {bad[0]!r}" if bad else f"of {len(text)} characters"
-        raise PersonError(f"expected 1 to {most} printable characters, got a text {what}")
-
-
 def _person(connection: Connection, row: Row[Any]) -> Person:
     query = select(func.count()).where(schema.samples.c.person_id == row.id)
     return Person(**row._mapping, samples=connection.execute(query).scalar_one())
-
-
-def _get(connection: Connection, name: str) -> bytes | None:
-    query = select(schema.settings.c.value).where(schema.settings.c.name == name)
-    value: bytes | None = connection.execute(query).scalar()
-    return value
-
-
-def _set(connection: Connection, name: str, value: bytes) -> None:
-    connection.execute(
-        insert(schema.settings).prefix_with("OR REPLACE").values(name=name, value=value)
-    )
 
 
 def _data_version(connection: Connection) -> int:

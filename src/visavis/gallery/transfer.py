@@ -14,7 +14,8 @@ import numpy as np
 from visavis.errors import DatasetError, GalleryError, OutputError
 from visavis.files import write_whole
 from visavis.gallery import schema
-from visavis.gallery.store import FILE, Gallery, Person, Sample
+from visavis.gallery.person import Person, Sample
+from visavis.gallery.store import FILE, Gallery
 
 
 def export_person(gallery: Gallery, person: Person, folder: Path) -> Path:
