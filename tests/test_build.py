@@ -250,7 +250,7 @@ def test_a_pack_is_whole_or_not_there(file, tmp_path, monkeypatch):
     def full(*_):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("visavis.pack.build.os.rename", full)
+    monkeypatch.setattr("visavis.pack.landing.os.rename", full)
     with pytest.raises(VisavisError, match="No space left"):
         made(tmp_path / "packs" / "mine", file)
     assert list((tmp_path / "packs").iterdir()) == []

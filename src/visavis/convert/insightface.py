@@ -26,8 +26,9 @@ from visavis.convert.peer import Proof, least_cosine, prove
 from visavis.convert.scrfd import detector
 from visavis.embed import ModelEmbedder
 from visavis.errors import PackError
-from visavis.pack.build import check_name, plain, whole_folder
+from visavis.pack.build import check_name, plain
 from visavis.pack.foreign import RECOGNISER, note_origin, recogniser_pixels, task_of
+from visavis.pack.landing import refuse_taken, whole_folder
 from visavis.pack.manifest import CROP, EmbedderSpec, Pack
 from visavis.pack.mend import tensors_sha256
 from visavis.pack.metadata import Metadata, read_metadata, write_metadata
@@ -67,18 +68,18 @@ def write_insightface(
     networks are taken along. Raises PackError where something cannot be said in InsightFace's terms
     or comes out different, OutputError where the folder cannot be written.
     """
-    check_name(name)
+    folder = root.expanduser() / "models" / check_name(name)
+    refuse_taken(folder)
     notes: list[str] = []
     found = _detector(pack, detector_from, notes)
     recogniser, cosine = _recogniser(pack, notes)
     spec = pack.manifest.embedder
     files = {"det_" + found[0]: found[1], f"rec_{plain(spec.name)}.onnx": recogniser}
     files |= {} if extras_from is None else _extras(extras_from, notes)
-    with whole_folder(root.expanduser() / "models" / name) as staging:
+    with whole_folder(folder) as staging:
         for file, data in files.items():
             (staging / file).write_bytes(data)
         proof = None if photo is None else prove(staging, pack, photo)
-    folder = root.expanduser() / "models" / name
     return Written(folder, tuple(sorted(files)), tuple(notes), cosine, proof)
 
 

@@ -23,12 +23,12 @@ def load_pack(name_or_path: str | Path = DEFAULT_PACK) -> Pack:
         return read_pack(default_pack())
     if (Path(name_or_path) / MANIFEST).is_file():
         return read_pack(Path(name_or_path))
-    installed = packs_folder() / name_or_path
-    if str(name_or_path) in pack_names():
-        return read_pack(installed)
-    known = ", ".join(pack_names())
+    known = pack_names()
+    if str(name_or_path) in known:
+        return read_pack(packs_folder() / name_or_path)
     raise PackError(
-        f"no pack {str(name_or_path)!r}: neither a folder with a {MANIFEST} nor one of: {known}"
+        f"no pack {str(name_or_path)!r}: neither a folder with a {MANIFEST} nor one of: "
+        f"{', '.join(known)}"
     )
 
 

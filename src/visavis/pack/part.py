@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import BinaryIO
 
 from visavis.document import parse, to_bytes
-from visavis.errors import DownloadError, OutputError
-from visavis.files import write_whole
+from visavis.errors import DownloadError
+from visavis.files import write_whole, writing
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,13 +68,11 @@ class Part:
 
     def name_final(self) -> None:
         """Give the whole file its name. Raises OutputError where that cannot be."""
-        try:
+        with writing(self.target):
             with self.path.open("rb+") as file:
                 os.fsync(file.fileno())
             self._note.unlink(missing_ok=True)
             os.replace(self.path, self.target)
-        except OSError as error:
-            raise OutputError(f"{self.target}: cannot write: {error.strerror or error}") from error
 
 
 def sha256_of(path: Path) -> str:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from visavis.errors import DownloadError, PackError
+from visavis.files import is_plain
 from visavis.pack import DEFAULT_PACK, load_pack, packs_folder
 from visavis.pack.catalogue import SOURCES, Source
 from visavis.pack.download import Patience
@@ -66,7 +67,8 @@ def push(pack: str | Path, url: str, *, replace: bool = False) -> str:
     """
     local, store = load_pack(pack), open_store(url)
     manifest = (local.folder / MANIFEST).read_bytes()
-    files = {name: local.read(name, sha256) for name, sha256 in named_files(local).items()}
+    wanted = named_files(local)
+    files = {name: local.read(name, sha256) for name, sha256 in wanted.items()}
     there = store.read(MANIFEST, MOST_MANIFEST)
     if there not in (None, manifest) and not replace:
         raise PackError(f"{store.url}: another pack is there: choose another URL, or --replace")
@@ -74,7 +76,7 @@ def push(pack: str | Path, url: str, *, replace: bool = False) -> str:
         store.remove(MANIFEST)  # else it would name files that are no longer its own
     for name, data in files.items():
         store.write(name, data)
-        _check(store, name, hashlib.sha256(data).hexdigest())
+        _check(store, name, wanted[name])
     store.write(MANIFEST, manifest)
     _check(store, MANIFEST, hashlib.sha256(manifest).hexdigest())
     return store.url
@@ -86,7 +88,7 @@ def named_files(pack: Pack) -> dict[str, str]:
     """
     files = dict(_named(asdict(pack.manifest)))
     for name in files:
-        if Path(name).name != name or name in ("", "..", MANIFEST) or set(name) & set("\\:\0"):
+        if not is_plain(name) or name == MANIFEST or set(name) & set("\\:"):
             raise PackError(f"{pack.folder / MANIFEST}: expected a plain file name, got {name!r}")
     return files
 

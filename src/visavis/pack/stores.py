@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from visavis.errors import DownloadError, OutputError
+from visavis.errors import DownloadError
+from visavis.files import writing
 from visavis.pack.web import redacted, refuse_offline, scrubbed
 
 BLOCK = 1 << 20
@@ -74,7 +75,8 @@ class Store:
                 size += len(block)
                 if size > LARGEST:
                     raise DownloadError(f"{self.url}/{name}: more than {LARGEST} bytes")
-                _write(out, block)
+                with writing(Path(out.name)):
+                    out.write(block)
         return digest.hexdigest()
 
     def write(self, name: str, data: bytes) -> None:
@@ -157,10 +159,3 @@ def _emulated(url: str, options: dict[str, Any]) -> tuple[Any, str]:
 def _faults() -> tuple[type[Exception], ...]:
     found = (getattr(sys.modules.get(module), name, None) for module, name in FAULTS)
     return (OSError, ValueError, *(fault for fault in found if fault is not None))
-
-
-def _write(out: Any, block: bytes) -> None:
-    try:
-        out.write(block)
-    except OSError as error:
-        raise OutputError(f"{out.name}: cannot write: {error.strerror or error}") from error
