@@ -1,7 +1,7 @@
 """visavis pack build | import: models of your own, and other projects', to packs"""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal, NewType
 
 import typer
 
@@ -11,22 +11,35 @@ if TYPE_CHECKING:
     from visavis.pack import Pack
     from visavis.pack.build import DetectorPart, Given
 
-Color = Literal["rgb", "bgr"]
 Commercial = Literal["yes", "no", "unknown"]
 
 NAME = typer.Argument(help="What to call the pack.")
 OUT = typer.Option(help="Write this folder; default: the installed packs, under its name.")
 DETECTOR = typer.Option(help="A pack whose detector to take, or a detector's ONNX file.")
 COLOR = typer.Option(help="Order of the input's channels; default: as the file's metadata says.")
-MEAN = typer.Option(help="One number or three with commas, on values 0..255.")
-STD = typer.Option(help="One number or three with commas, on values 0..255.")
-SIZE = typer.Option(help="HEIGHTxWIDTH that the embedder was trained at, as in 112x96.")
 EMBEDDER_NAME = typer.Option(help="The embedder's name in its identity; default: its family.")
 SOURCE = typer.Option(help="Where the embedder comes from, in words.")
 LICENCE = typer.Option(help="Of the embedder's weights: an SPDX identifier, or the terms.")
 TRAINING_DATA = typer.Option(help="What the embedder was trained on.")
 COMMERCIAL = typer.Option(help="May the embedder be used commercially?")
 CITATION = typer.Option(help="The publication to cite for the embedder.")
+Sides = NewType("Sides", tuple[int, int])  # its own type, as options.Three is
+
+
+def sides(text: str) -> Sides:
+    """Height and width, as in 112x96."""
+    found = text.lower().split("x")
+    if len(found) != 2 or not all(side.isdecimal() and len(side) < 5 for side in found):
+        raise typer.BadParameter(f"expected HEIGHTxWIDTH, as in 112x96, got {text!r}")
+    return Sides((int(found[0]), int(found[1])))
+
+
+Size = Annotated[
+    Sides | None,
+    typer.Option(
+        parser=sides, metavar="HEIGHTxWIDTH", help="What the embedder was trained at, as in 112x96."
+    ),
+]
 
 
 def build(
@@ -37,10 +50,10 @@ def build(
         Path | None, typer.Option(help="A file that visavis calibrate wrote for this embedder.")
     ] = None,
     out: Annotated[Path | None, OUT] = None,
-    color: Annotated[Color | None, COLOR] = None,
-    mean: Annotated[str | None, MEAN] = None,
-    std: Annotated[str | None, STD] = None,
-    size: Annotated[str | None, SIZE] = None,
+    color: Annotated[options.Color | None, COLOR] = None,
+    mean: options.Mean = None,
+    std: options.Std = None,
+    size: Size = None,
     embedder_name: Annotated[str | None, EMBEDDER_NAME] = None,
     source: Annotated[str | None, SOURCE] = None,
     licence: Annotated[str | None, LICENCE] = None,
@@ -50,9 +63,9 @@ def build(
     decoder: Annotated[
         str | None, typer.Option(help="How the detector's outputs become faces; default: as fits.")
     ] = None,
-    detector_color: Annotated[Color | None, COLOR] = None,
-    detector_mean: Annotated[str | None, MEAN] = None,
-    detector_std: Annotated[str | None, STD] = None,
+    detector_color: Annotated[options.Color | None, COLOR] = None,
+    detector_mean: options.Mean = None,
+    detector_std: options.Std = None,
     detector_licence: Annotated[
         str | None, typer.Option(help="Of the weights of a detector given as a file.")
     ] = None,
@@ -75,9 +88,9 @@ def build(
     given = Given(
         name=embedder_name,
         color=color,
-        mean=_three(mean),
-        std=_three(std),
-        size=_size(size),
+        mean=mean,
+        std=std,
+        size=size,
         source=source,
         licence=licence,
         training_data=training_data,
@@ -86,8 +99,8 @@ def build(
     )
     found = Given(
         color=detector_color,
-        mean=_three(detector_mean),
-        std=_three(detector_std),
+        mean=detector_mean,
+        std=detector_std,
         licence=detector_licence,
         commercial=detector_commercial,
     )
@@ -115,10 +128,10 @@ def import_models(
         ),
     ] = None,
     out: Annotated[Path | None, OUT] = None,
-    color: Annotated[Color | None, COLOR] = None,
-    mean: Annotated[str | None, MEAN] = None,
-    std: Annotated[str | None, STD] = None,
-    size: Annotated[str | None, SIZE] = None,
+    color: Annotated[options.Color | None, COLOR] = None,
+    mean: options.Mean = None,
+    std: options.Std = None,
+    size: Size = None,
     source: Annotated[str | None, SOURCE] = None,
     licence: Annotated[str | None, LICENCE] = None,
     training_data: Annotated[str | None, TRAINING_DATA] = None,
@@ -133,9 +146,9 @@ def import_models(
 
     given = Given(
         color=color,
-        mean=_three(mean),
-        std=_three(std),
-        size=_size(size),
+        mean=mean,
+        std=std,
+        size=size,
         source=source,
         licence=licence,
         training_data=training_data,
@@ -189,27 +202,3 @@ def _detector(detector: str, decoder: str | None, given: "Given") -> "DetectorPa
     if path.suffix == ".onnx" and path.is_file():
         return detector_part(path, given, decoder=decoder)
     return detector_of(load_pack(detector))
-
-
-def _three(text: str | None) -> tuple[float, float, float] | None:
-    """Numbers for the three channels: one for all, or each its own."""
-    if text is None:
-        return None
-    try:
-        values = [float(part) for part in text.split(",")]
-    except ValueError:
-        values = []
-    if len(values) not in (1, 3) or not all(abs(value) < 1e6 for value in values):
-        raise typer.BadParameter(f"expected a number, or three with commas, got {text!r}")
-    red, green, blue = values * 3 if len(values) == 1 else values
-    return red, green, blue
-
-
-def _size(text: str | None) -> tuple[int, int] | None:
-    """Height and width, as in 112x96."""
-    if text is None:
-        return None
-    sides = text.lower().split("x")
-    if len(sides) != 2 or not all(side.isdecimal() and len(side) < 5 for side in sides):
-        raise typer.BadParameter(f"expected HEIGHTxWIDTH, as in 112x96, got {text!r}")
-    return int(sides[0]), int(sides[1])

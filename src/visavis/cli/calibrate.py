@@ -17,7 +17,7 @@ from visavis.cli import options
 
 
 def calibrate(
-    pack: Annotated[str, typer.Argument(help="A pack's name or folder.")] = "default",
+    pack: options.PackArgument = "default",
     images: Annotated[
         Path | None, typer.Option(help="A folder or zip with a folder for each person.")
     ] = None,
@@ -34,16 +34,12 @@ def calibrate(
     name: Annotated[
         str, typer.Option(help="What to call the data; default: the images' name.")
     ] = "",
-    exclude: Annotated[
-        Path | None, typer.Option(help="A CSV of label errors: columns a, b, reason.")
-    ] = None,
+    exclude: options.Exclude = None,
     extrapolate: Annotated[
         bool,
         typer.Option("--extrapolate", help="Add points beyond the data, marked; never a match."),
     ] = False,
-    align: Annotated[
-        bool, typer.Option("--align", help="Find and align a face in each picture first.")
-    ] = False,
+    align: options.Align = False,
     skip_bad: Annotated[
         bool, typer.Option("--skip-bad", help="Leave out bad pictures, and count them.")
     ] = False,

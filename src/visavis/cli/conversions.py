@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from visavis.convert.parity import Gap
     from visavis.convert.quantize import Closeness
     from visavis.convert.tflite import TfliteProof
+    from visavis.convert.weights import Weights
     from visavis.pack.metadata import Metadata
     from visavis.pack.network import Network
     from visavis.runtime import Preprocess
@@ -30,9 +31,9 @@ class Given:
     """What the user says of the network, and what to prove it with."""
 
     family: str
-    color: str | None
-    mean: str | None
-    std: str | None
+    color: options.Color | None
+    mean: options.Three | None
+    std: options.Three | None
     crops: Path | None
 
     def preprocess(self, preset: "Preprocess | None") -> "Preprocess":
@@ -47,12 +48,8 @@ class Given:
                 "the file does not say how it wants its pixels: give --color, --mean and --std"
             )
         preset = preset or Preprocess()
-        if self.color not in (None, "rgb", "bgr"):
-            raise ModelError(f"expected --color rgb or bgr, got {self.color!r}")
         return Preprocess(
-            "bgr" if (self.color or preset.color) == "bgr" else "rgb",
-            _three(self.mean, "--mean") if self.mean else preset.mean,
-            _three(self.std, "--std") if self.std else preset.std,
+            self.color or preset.color, self.mean or preset.mean, self.std or preset.std
         )
 
 
@@ -161,20 +158,20 @@ def check_installed() -> None:
         )
 
 
-def is_detector(path: Path) -> bool:
-    """Whether a file holds a detector's weights; what cannot be read is taken for an embedder's,
-    whose loader says what is wrong with it.
+def read(path: Path) -> "Path | Weights":
+    """A file's weights, read once for all who look at them; a folder and an ONNX file have readers
+    of their own.
     """
-    from visavis.convert import detectors
     from visavis.convert.weights import read_weights
-    from visavis.errors import CheckpointError
 
-    if path.suffix.lower() == ".onnx" or not path.is_file():
-        return False
-    try:
-        return detectors.is_detector(read_weights(path).tensors)
-    except CheckpointError:
-        return False
+    return path if path.suffix.lower() == ".onnx" or path.is_dir() else read_weights(path)
+
+
+def is_detector(source: "Path | Weights") -> bool:
+    """Whether these are a detector's weights."""
+    from visavis.convert import detectors
+
+    return not isinstance(source, Path) and detectors.is_detector(source.tensors)
 
 
 def only_plain(path: Path, family: str, others: "Iterable[object]") -> None:
@@ -185,27 +182,31 @@ def only_plain(path: Path, family: str, others: "Iterable[object]") -> None:
         raise ModelError(f"{path}: is a detector's, which is converted as it is: give --out alone")
 
 
-def convert_detector(path: Path, out: Path) -> "DetectorReport":
+def convert_detector(source: "Path | Weights", out: Path) -> "DetectorReport":
     """A detector's checkpoint as a proved ONNX file."""
     from visavis.convert import detectors
 
-    return detectors.convert_detector(path, out)
+    return detectors.convert_detector(source, out)
 
 
-def convert(path: Path, given: Given, *, opset: int | None, norm_output: bool) -> Converted:
+def convert(
+    source: "Path | Weights", given: Given, *, opset: int | None, norm_output: bool
+) -> Converted:
     """The network in float32: traced and proved, or as an ONNX file has it."""
     from visavis.errors import ModelError
 
-    if path.suffix.lower() != ".onnx":
-        return _traced(path, given, opset, norm_output)
+    if not isinstance(source, Path) or source.suffix.lower() != ".onnx":
+        return _traced(source, given, opset, norm_output)
     if opset is not None or norm_output:
         raise ModelError(
-            f"{path}: an ONNX file stays as it was traced: leave out --opset and --norm-output"
+            f"{source}: an ONNX file stays as it was traced: leave out --opset and --norm-output"
         )
-    return _as_it_is(path, given)
+    return _as_it_is(source, given)
 
 
-def _traced(path: Path, given: Given, opset: int | None, norm_output: bool) -> Converted:
+def _traced(
+    source: "Path | Weights", given: Given, opset: int | None, norm_output: bool
+) -> Converted:
     from visavis.convert.checkpoints import load_checkpoint
     from visavis.convert.crops import read_crops
     from visavis.convert.export import OPSET, to_onnx
@@ -214,7 +215,7 @@ def _traced(path: Path, given: Given, opset: int | None, norm_output: bool) -> C
     from visavis.pack.metadata import read_metadata
     from visavis.pack.network import read_network
 
-    checkpoint = load_checkpoint(path, family=given.family)
+    checkpoint = load_checkpoint(source, family=given.family)
     checkpoint = replace(checkpoint, preprocess=given.preprocess(checkpoint.preprocess))
     height, width = checkpoint.height, checkpoint.width
     onnx = to_onnx(checkpoint, opset=opset or OPSET, norm_output=norm_output)
@@ -254,17 +255,3 @@ def _size(network: "Network") -> tuple[int, int]:
         raise ModelError(f"{network.source}: expected one input of (N, 3, H, W) pixels")
     height, width = (size if isinstance(size, int) else 0 for size in network.inputs[0].dims[2:])
     return height or SIZE, width or SIZE
-
-
-def _three(text: str, option: str) -> tuple[float, float, float]:
-    from visavis.errors import ModelError
-
-    try:
-        numbers = [float(word) for word in text.split(",")]
-    except ValueError:
-        numbers = []
-    least = 1e-6 if option == "--std" else -1e6  # what is divided by is not 0
-    if len(numbers) not in (1, 3) or not all(least <= number < 1e6 for number in numbers):
-        raise ModelError(f"expected {option} as in 127.5 or 123.7,116.3,103.5, got {text!r}")
-    first, second, third = numbers if len(numbers) == 3 else numbers * 3
-    return first, second, third

@@ -18,12 +18,10 @@ def convert(
         str, typer.Option(help="Whose network it is; auto: by the names in the file.")
     ] = "auto",
     color: Annotated[
-        str | None, typer.Option(help="rgb or bgr, in place of the family's order.")
+        options.Color | None, typer.Option(help="In place of the family's order.")
     ] = None,
-    mean: Annotated[
-        str | None, typer.Option(help="127.5, or three: subtracted from 0..255.")
-    ] = None,
-    std: Annotated[str | None, typer.Option(help="127.5, or three: divided by.")] = None,
+    mean: options.Mean = None,
+    std: options.Std = None,
     opset: Annotated[int | None, typer.Option(help="ONNX operator set; default: 18.")] = None,
     norm_output: Annotated[
         bool, typer.Option("--norm-output", help="Also give the embedding's length, a quality.")
@@ -44,9 +42,7 @@ def convert(
     images: Annotated[
         Path | None, typer.Option(help="Crops by a folder, a zip, or a .bin, to judge it on.")
     ] = None,
-    pairs: Annotated[
-        Path | None, typer.Option(help="A list of pairs; default: the one among the images.")
-    ] = None,
+    pairs: options.PairsList = None,
     max_loss: Annotated[
         float, typer.Option(help="Points of accuracy that int8 or float16 may cost.")
     ] = 0.5,
@@ -59,13 +55,14 @@ def convert(
     """
     conversions.check_out(out, int8=int8 is not None, float16=float16)
     conversions.check_installed()
-    if conversions.is_detector(checkpoint):
+    source = conversions.read(checkpoint)
+    if conversions.is_detector(source):
         others = (color, mean, std, opset, norm_output, crops, int8, float16, tflite, images)
         conversions.only_plain(checkpoint, family, others)
-        show_detector(conversions.convert_detector(checkpoint, out), json=json)
+        show_detector(conversions.convert_detector(source, out), json=json)
         return
     given = conversions.Given(family, color, mean, std, crops)
-    converted = conversions.convert(checkpoint, given, opset=opset, norm_output=norm_output)
+    converted = conversions.convert(source, given, opset=opset, norm_output=norm_output)
     if int8 is not None:
         converted.to_int8(int8, preset)
     if float16:

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from visavis.convert.judge import Judgement
     from visavis.convert.parity import Gap
     from visavis.convert.tflite import TfliteProof
+    from visavis.runtime import Preprocess
 
 UNKNOWN = "unknown"
 
@@ -22,14 +23,10 @@ def show(converted: Converted, out: Path, *, json: bool) -> None:
         options.print_json(_document(converted, out))
         return
     form, metadata = converted.form, converted.metadata
-    preprocess = form.preprocess
     family = f"{metadata.family}, licence: {metadata.licence}" if metadata else UNKNOWN
     print(f"{out}  {_megabytes(form.onnx)}, {_form(converted)}")
     print(f"family   {family}")
-    print(
-        f"pixels   {form.width}x{form.height} {preprocess.color}, mean {_short(preprocess.mean)}, "
-        f"std {_short(preprocess.std)}"
-    )
+    print(f"pixels   {form.width}x{form.height} {_pixels(form.preprocess)}")
     print(f"gives    {form.dim} numbers")
     for runtime, (cosine, difference) in _worst(converted.gaps).items():
         print(f"parity   {runtime}: 1 - cosine at most {cosine:.1e}, a number {difference:.1e}")
@@ -50,13 +47,9 @@ def show_detector(report: "DetectorReport", *, json: bool) -> None:
     if json:
         options.print_json({**asdict(report), "out": str(report.out)})
         return
-    preprocess = report.preprocess
     print(f"{report.out}  {report.bytes / 1e6:.1f} MB, float32")
     print(f"family   {report.family}, licence: {report.licence}")
-    print(
-        f"pixels   {preprocess.color}, mean {_short(preprocess.mean)}, "
-        f"std {_short(preprocess.std)}; any size"
-    )
+    print(f"pixels   {_pixels(report.preprocess)}; any size")
     print(f"decoder  {report.decoder}")
     for runtime, gap in report.parity.items():
         print(f"parity   {runtime}: a number differs by at most {gap:.1e} of 1 + its size")
@@ -130,6 +123,10 @@ def _worst(gaps: "list[Gap]") -> dict[str, tuple[float, float]]:
 
 def _megabytes(data: bytes) -> str:
     return f"{len(data) / 1e6:.1f} MB"
+
+
+def _pixels(preprocess: "Preprocess") -> str:
+    return f"{preprocess.color}, mean {_short(preprocess.mean)}, std {_short(preprocess.std)}"
 
 
 def _short(numbers: tuple[float, ...]) -> str:

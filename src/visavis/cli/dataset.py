@@ -21,16 +21,10 @@ dataset.add_typer(bins, name="bin")
 def make(
     out: Annotated[Path, typer.Argument(help="The .bin to write.")],
     images: Annotated[Path, typer.Option(help="A folder or zip of pictures, or a .bin.")],
-    pairs: Annotated[
-        Path | None, typer.Option(help="A pairs list; default: the one among the images.")
-    ] = None,
+    pairs: options.PairsList = None,
     protocol: Annotated[str | None, typer.Option(help="FF or FP: of CFP's own folder.")] = None,
-    align: Annotated[
-        bool, typer.Option("--align", help="Find and align a face in each picture first.")
-    ] = False,
-    skip_bad: Annotated[
-        bool, typer.Option("--skip-bad", help="Leave bad lines and pictures out, and count them.")
-    ] = False,
+    align: options.Align = False,
+    skip_bad: options.SkipBad = False,
     pack: options.PackName = "default",
     device: options.DeviceName = "auto",
     precision: options.PrecisionName = options.Precision.auto,

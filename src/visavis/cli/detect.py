@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def detect(
-    images: Annotated[list[str], typer.Argument(help="Photos, folders of photos, or patterns.")],
+    images: options.Photos,
     draw: Annotated[
         Path | None, typer.Option(help="Draw each photo's faces, in this folder.")
     ] = None,
@@ -36,13 +36,11 @@ def detect(
     json: options.Json = False,
 ) -> None:
     """Find the faces in photos: boxes, five points, quality."""
-    from visavis.batch import in_order
     from visavis.cli import words
     from visavis.cli.pictures import faces_picture
     from visavis.dataset import find_photos
     from visavis.detect import load_detector
     from visavis.draw import write_image
-    from visavis.errors import VisavisError
     from visavis.pack import load_pack
     from visavis.recognizer import MAX_SIDE, find_faces
 
@@ -68,11 +66,8 @@ def detect(
             for row, face in enumerate(photo.faces)
         ]
 
-    answers = in_order(work, paths, workers=options.workers())
-    for path, answer in options.progress(answers, total=len(paths), label="detecting"):
-        if isinstance(answer, VisavisError):
-            failures.add(path, answer)
-        elif json:
+    for _, answer in options.each(work, paths, failures, label="detecting"):
+        if json:
             found.append(words.faces_json(*answer))
         else:
             print("\n".join(words.faces_words(*answer)))

@@ -9,7 +9,7 @@ from visavis.cli import options
 
 
 def embed(
-    sources: Annotated[list[str], typer.Argument(help="Photos, folders of photos, or patterns.")],
+    sources: options.Photos,
     out: Annotated[Path, typer.Option(help="Where to: .npz, .npy or .parquet.")],
     aligned: Annotated[
         bool, typer.Option("--aligned", help="The pictures are 112x112 crops already.")
@@ -27,11 +27,9 @@ def embed(
     json: options.Json = False,
 ) -> None:
     """Write an embedding for the face in each photo."""
-    from visavis.batch import in_order
     from visavis.dataset import find_photos
     from visavis.detect import load_detector
     from visavis.embed import load_embedder
-    from visavis.errors import VisavisError
     from visavis.pack import load_pack
     from visavis.table import Row, check_writable, embed_photo, write_table
 
@@ -43,16 +41,12 @@ def embed(
     paths = find_photos(sources)
     rows: list[Row] = []
     failures = options.Failures()
-    answers = in_order(
-        lambda path: embed_photo(path, detector, embedder, every=every),
-        paths,
-        workers=options.workers(),
-    )
-    for path, answer in options.progress(answers, total=len(paths), label="embedding"):
-        if isinstance(answer, VisavisError):
-            failures.add(path, answer)
-        else:
-            rows += answer
+
+    def work(path: Path) -> list[Row]:
+        return embed_photo(path, detector, embedder, every=every)
+
+    for _, found in options.each(work, paths, failures, label="embedding"):
+        rows += found
     if failures.items and not rows:
         failures.exit(len(paths))
     write_table(out, rows, embedder)

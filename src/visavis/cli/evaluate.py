@@ -15,9 +15,7 @@ def evaluate(
     images: Annotated[
         Path | None, typer.Option(help="A folder, a zip, or an InsightFace .bin.")
     ] = None,
-    pairs: Annotated[
-        Path | None, typer.Option(help="A list of pairs; default: the one among the images.")
-    ] = None,
+    pairs: options.PairsList = None,
     protocol: Annotated[
         str | None, typer.Option(help="FF or FP, where the images are CFP's folders.")
     ] = None,
@@ -27,18 +25,12 @@ def evaluate(
     all_pairs: Annotated[
         bool, typer.Option("--all-pairs", help="Every pair of a folder of people.")
     ] = False,
-    exclude: Annotated[
-        Path | None, typer.Option(help="A CSV of label errors: columns a, b, reason.")
-    ] = None,
+    exclude: options.Exclude = None,
     ijb: Annotated[Path | None, typer.Option(help="IJB-B or IJB-C: its meta and images.")] = None,
     wider: Annotated[Path | None, typer.Option(help="WIDER FACE: detection AP.")] = None,
-    align: Annotated[
-        bool, typer.Option("--align", help="Find and align a face in each picture first.")
-    ] = False,
+    align: options.Align = False,
     flip: Annotated[bool, typer.Option(help="Add the mirrored crop.")] = True,
-    skip_bad: Annotated[
-        bool, typer.Option("--skip-bad", help="Leave out bad lines and pictures, and count them.")
-    ] = False,
+    skip_bad: options.SkipBad = False,
     require: Annotated[
         str | None, typer.Option(help="fmr=1e-3,fnmr=1e-2: exit 1 unless the data shows it.")
     ] = None,

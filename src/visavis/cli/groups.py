@@ -12,7 +12,7 @@ Folder = Annotated[Path, typer.Argument(help="The groups folder that people clus
 
 
 def cluster(
-    sources: Annotated[list[str], typer.Argument(help="Photos, folders of photos, or patterns.")],
+    sources: options.Photos,
     out: Annotated[Path, typer.Option(help="The groups folder to write.")],
     policy: Annotated[
         str, typer.Option(help="How alike the faces of a group are: as for verify.")
@@ -24,10 +24,8 @@ def cluster(
     """Group the faces of photos by likeness, with a page to look at."""
     import numpy as np
 
-    from visavis.batch import in_order
     from visavis.cluster import Member, group, make_folder, save_groups, write_crops
     from visavis.dataset import find_photos
-    from visavis.errors import VisavisError
     from visavis.recognizer import Recognizer
     from visavis.runtime import Device
 
@@ -45,13 +43,9 @@ def cluster(
         crops = np.concatenate([np.empty((0, 112, 112, 3), np.uint8), *cut])
         return crops, recognizer.embed(crops)
 
-    answers = in_order(work, paths, workers=options.workers())
-    for path, answer in options.progress(answers, total=len(paths), label="grouping"):
-        if isinstance(answer, VisavisError):
-            failures.add(path, answer)
-            continue
-        members += write_crops(out, path, answer[0], before=len(members))
-        rows.append(answer[1])
+    for path, (crops, embeddings) in options.each(work, paths, failures, label="grouping"):
+        members += write_crops(out, path, crops, before=len(members))
+        rows.append(embeddings)
     groups = save_groups(out, group(members, np.concatenate(rows), threshold))
     sizes = [len(faces) for faces in groups.groups]
     if json:

@@ -11,11 +11,11 @@ from visavis.cli import options
 
 if TYPE_CHECKING:
     from visavis.gallery import Gallery
-    from visavis.recognizer import Identification, PhotoFaces
+    from visavis.recognizer import Identification
 
 
 def identify(
-    images: Annotated[list[str], typer.Argument(help="Photos, folders of photos, or patterns.")],
+    images: options.Photos,
     draw: Annotated[Path | None, typer.Option(help="Draw each photo, in this folder.")] = None,
     false_positive_rate: Annotated[
         float, typer.Option(help="Share of strangers that may be taken for anybody at all.")
@@ -28,12 +28,10 @@ def identify(
     json: options.Json = False,
 ) -> None:
     """Who is in these photos? Every face: match, review or no match, with the runner-up."""
-    from visavis.batch import in_order
     from visavis.cli import words
     from visavis.cli.pictures import identified_picture
     from visavis.dataset import find_photos
     from visavis.draw import write_image
-    from visavis.errors import VisavisError
     from visavis.recognizer import Recognizer
 
     where = options.device_of(device, precision, runtime).for_many()
@@ -45,21 +43,16 @@ def identify(
     failures = options.Failures()
     noting = True
 
-    def work(path: Path) -> "tuple[PhotoFaces, tuple[Identification, ...]]":
+    def work(path: Path) -> "tuple[Identification, ...]":
         photo = recognizer.faces(path)
         faces = recognizer.search(photo, people, false_positive_rate=false_positive_rate)
         if draw:
             write_image(
                 draw / f"{options.below(path, paths)}.png", identified_picture(photo, faces)
             )
-        return photo, faces
+        return faces
 
-    answers = in_order(work, paths, workers=options.workers())
-    for path, answer in options.progress(answers, total=len(paths), label="identifying"):
-        if isinstance(answer, VisavisError):
-            failures.add(path, answer)
-            continue
-        _, faces = answer
+    for path, faces in options.each(work, paths, failures, label="identifying"):
         noting = noting and _note_seen(people, faces)
         if json:
             entry = [words.identification_json(face) for face in faces]

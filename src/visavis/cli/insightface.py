@@ -10,7 +10,7 @@ from visavis.cli import options
 
 
 def insightface(
-    pack: Annotated[str, typer.Argument(help="A pack's name or folder.")],
+    pack: options.PackArgument,
     name: Annotated[str, typer.Option(help="What FaceAnalysis(name=...) is to load.")],
     root: Annotated[
         Path, typer.Option(help="As FaceAnalysis(root=...): models/NAME is written in it.")

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, Literal, NewType, TypeVar
 
 import typer
 
@@ -20,10 +20,55 @@ T = TypeVar("T")
 PATIENCE = 1.0  # seconds ahead from which on progress is shown
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document, nothing else.")]
+Photos = Annotated[list[str], typer.Argument(help="Photos, folders of photos, or patterns.")]
+PackArgument = Annotated[str, typer.Argument(help="A pack's name or folder.")]
 PackName = Annotated[str, typer.Option("--pack", help="A pack's name or folder.")]
 DeviceName = Annotated[str, typer.Option("--device", help="auto, cpu, or cuda:N.")]
+PairsList = Annotated[
+    Path | None, typer.Option(help="A list of pairs; default: the one among the images.")
+]
+Exclude = Annotated[Path | None, typer.Option(help="A CSV of label errors: columns a, b, reason.")]
+Align = Annotated[
+    bool, typer.Option("--align", help="Find and align a face in each picture first.")
+]
+SkipBad = Annotated[
+    bool, typer.Option("--skip-bad", help="Leave out bad lines and pictures, and count them.")
+]
+Color = Literal["rgb", "bgr"]
+# A type of its own: for a tuple typer would take three words.
+Three = NewType("Three", tuple[float, float, float])
 
 
+def three(text: str) -> Three:
+    """A number for each of three channels, or one for all."""
+    try:
+        numbers = [float(part) for part in text.split(",")]
+    except ValueError:
+        numbers = []
+    if len(numbers) not in (1, 3) or not all(abs(number) < 1e6 for number in numbers):
+        raise typer.BadParameter(f"expected a number, or three with commas, got {text!r}")
+    first, second, third = numbers if len(numbers) == 3 else numbers * 3
+    return Three((first, second, third))
+
+
+def three_above_zero(text: str) -> Three:
+    """`three`, to divide by."""
+    numbers = three(text)
+    if min(numbers) < 1e-6:
+        raise typer.BadParameter(f"expected numbers above zero, got {text!r}")
+    return numbers
+
+
+Mean = Annotated[
+    Three | None,
+    typer.Option(parser=three, metavar="NUMBERS", help="127.5, or three: subtracted from 0..255."),
+]
+Std = Annotated[
+    Three | None,
+    typer.Option(
+        parser=three_above_zero, metavar="NUMBERS", help="127.5, or three: then divided by."
+    ),
+]
 GalleryFolder = Annotated[
     Path | None,
     typer.Option(
@@ -115,6 +160,23 @@ def workers() -> int:
     from visavis.runtime import cores
 
     return 2 * cores()
+
+
+def each(
+    work: Callable[[Path], T], paths: list[Path], failures: Failures, *, label: str
+) -> Iterator[tuple[Path, T]]:
+    """Each photo with what comes of it, in order, several at once, with a bar. Those that fail are
+    noted and left out.
+    """
+    from visavis.batch import in_order
+    from visavis.errors import VisavisError
+
+    answers = in_order(work, paths, workers=workers())
+    for path, answer in progress(answers, total=len(paths), label=label):
+        if isinstance(answer, VisavisError):
+            failures.add(path, answer)
+        else:
+            yield path, answer
 
 
 def progress(items: Iterable[T], *, total: int, label: str) -> Iterator[T]:

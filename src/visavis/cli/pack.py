@@ -24,8 +24,6 @@ pack.command()(insightface)
 pack.command()(pull)
 pack.command()(push)
 
-Name = Annotated[str, typer.Argument(help="A pack's name or folder.")]
-
 
 @pack.command("list")
 def list_packs(
@@ -61,7 +59,7 @@ def list_packs(
 
 
 @pack.command()
-def info(name: Name = "default", json: options.Json = False) -> None:
+def info(name: options.PackArgument = "default", json: options.Json = False) -> None:
     """A pack's models: origin, licence, training data, error rates. Checks every file's hash."""
     from visavis.pack import load_pack
 
@@ -88,7 +86,7 @@ def info(name: Name = "default", json: options.Json = False) -> None:
 
 
 @pack.command()
-def verify(name: Name = "default", json: options.Json = False) -> None:
+def verify(name: options.PackArgument = "default", json: options.Json = False) -> None:
     """Hold everything that a pack's manifest says against its files: hashes, shapes, terms."""
     from visavis.pack import load_pack
     from visavis.pack.check import verify_pack

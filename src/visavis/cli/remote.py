@@ -21,7 +21,6 @@ Wanted = Annotated[
 To = Annotated[
     Path | None, typer.Option("--to", help="The folder it becomes; default: in your packs.")
 ]
-Local = Annotated[str, typer.Argument(help="A pack's name or folder.")]
 Url = Annotated[str, typer.Argument(help="The folder it becomes: s3://, gs://, file://, a path.")]
 Replace = Annotated[
     bool, typer.Option("--replace", help="Take the place of what is there and differs.")
@@ -47,7 +46,9 @@ def pull(name: Wanted, to: To = None, replace: Replace = False, json: options.Js
     print(f"here     {report['folder']}\nnext     {report['next']}")
 
 
-def push(pack: Local, url: Url, replace: Replace = False, json: options.Json = False) -> None:
+def push(
+    pack: options.PackArgument, url: Url, replace: Replace = False, json: options.Json = False
+) -> None:
     """Copy a pack to a folder or URL, and read it back to be sure."""
     from visavis.pack import sources
 

@@ -45,8 +45,9 @@ class _Wants:
     width: int
 
 
-def load_checkpoint(path: Path, *, family: str = "auto") -> Checkpoint:
-    """Load a file of torch.save or safetensors, or a CVLface folder; nothing in it is run.
+def load_checkpoint(source: Path | Weights, *, family: str = "auto") -> Checkpoint:
+    """Load a file of torch.save or safetensors, already read or not, or a CVLface folder; nothing
+    in it is run.
 
     `family` is a key of FAMILIES, or auto: by keys and wrapping. Every key must fit, so no weight
     stays as it was made. Raises CheckpointError for a file that cannot be read, keys that fit no
@@ -54,13 +55,15 @@ def load_checkpoint(path: Path, *, family: str = "auto") -> Checkpoint:
     """
     if family != "auto" and family not in FAMILIES:
         raise CheckpointError(f"unknown family {family!r}; known: auto, {', '.join(FAMILIES)}")
-    path = Path(path)
-    file = weights_in(path) if path.is_dir() else path
-    weights = read_weights(file)
+    if isinstance(source, Weights):
+        path, weights = source.path, source
+    else:
+        path = Path(source)
+        weights = read_weights(weights_in(path) if path.is_dir() else path)
     try:
         if f"{OURS}family" in weights.metadata:
             return _ours(path.name, weights, family)
-        return _theirs(path, file, weights, family)
+        return _theirs(path, weights, family)
     except CheckpointError as error:
         raise CheckpointError(f"{path}: {error}") from error.__cause__
 
@@ -85,7 +88,7 @@ def save_checkpoint(
     write_whole(path, save(tensors, {f"{OURS}{key}": value for key, value in metadata.items()}))
 
 
-def _theirs(path: Path, file: Path, weights: Weights, name: str) -> Checkpoint:
+def _theirs(path: Path, weights: Weights, name: str) -> Checkpoint:
     unwrapped = unwrap(weights.tensors, weights.container)
     settings: dict[str, Any] = {
         "container": unwrapped.container,
@@ -95,7 +98,7 @@ def _theirs(path: Path, file: Path, weights: Weights, name: str) -> Checkpoint:
     family = choose_family(unwrapped, cvlface=path.is_dir()) if name == "auto" else FAMILIES[name]
     preprocess = family.preprocess
     if family.name.startswith("cvlface"):
-        settings |= {"model.yaml": read_settings(file)}
+        settings |= {"model.yaml": read_settings(weights.path)}
         preprocess = declared(preprocess, settings["model.yaml"])
     network = _loaded(unwrapped, family)
     source = path.resolve().name

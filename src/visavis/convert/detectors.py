@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from visavis.convert.crops import made_crops, pixels
 from visavis.convert.export import traced
-from visavis.convert.weights import read_weights
+from visavis.convert.weights import Weights, read_weights
 from visavis.convert.wrapping import listed
 from visavis.errors import CheckpointError, ModelError
 from visavis.files import write_whole
@@ -104,32 +104,33 @@ def is_detector(tensors: Mapping[str, Tensor]) -> bool:
     return any(family.key in keys for family in FAMILIES.values()) or _is_yolo(keys)
 
 
-def load_detector_checkpoint(path: Path) -> DetectorCheckpoint:
-    """Load a detector's file of torch.save or safetensors; nothing in it is run.
+def load_detector_checkpoint(source: Path | Weights) -> DetectorCheckpoint:
+    """Load a detector's file of torch.save or safetensors, already read or not; nothing in it is
+    run.
 
     Raises CheckpointError for a file that cannot be read, keys that fit no family, and weights that
     are missing, too many, of another shape, or not finite.
     """
-    weights = read_weights(path)
+    weights = source if isinstance(source, Weights) else read_weights(source)
     tensors = {key.removeprefix(PARALLEL): tensor for key, tensor in weights.tensors.items()}
     try:
         name = _family_of(tensors)
         network = _loaded(tensors, FAMILIES[name])
     except CheckpointError as error:
-        raise CheckpointError(f"{path}: {error}") from error.__cause__
+        raise CheckpointError(f"{weights.path}: {error}") from error.__cause__
     family = FAMILIES[name]
     return DetectorCheckpoint(
-        network, name, family.decoder, family.preprocess, path.name, weights.sha256
+        network, name, family.decoder, family.preprocess, weights.path.name, weights.sha256
     )
 
 
-def convert_detector(path: Path, out: Path) -> DetectorReport:
+def convert_detector(source: Path | Weights, out: Path) -> DetectorReport:
     """Write a detector's checkpoint as an ONNX file that has been proved; else nothing.
 
     Raises CheckpointError as `load_detector_checkpoint` does, ModelError where a runtime answers
     otherwise than PyTorch, OutputError where the file cannot be written.
     """
-    checkpoint = load_detector_checkpoint(path)
+    checkpoint = load_detector_checkpoint(source)
     onnx = detector_to_onnx(checkpoint)
     parity = prove_detector(checkpoint, onnx)
     write_whole(out, onnx)

@@ -25,6 +25,7 @@ WEB_PAGES = (b"<!doctype", b"<html", b"<head", b"<?xml")
 class Weights:
     """What a file holds."""
 
+    path: Path  # the file's
     tensors: dict[str, Tensor]
     container: str  # the entry they lay in: one of CONTAINERS, or "" where they lay bare
     metadata: dict[str, str]  # of a safetensors file
@@ -59,7 +60,7 @@ def read_weights(path: Path) -> Weights:
         raise CheckpointError(f"{path}: one tensor alone, as of a margin head: not a backbone")
     tensors, container = _contained(content)
     _check_tensors(path, tensors, size)
-    return Weights(tensors, container, metadata, sha256)
+    return Weights(path, tensors, container, metadata, sha256)
 
 
 def _check_head(path: Path, head: bytes) -> None:
