@@ -59,17 +59,20 @@ def with_rectangles(image, *boxes):
         (1000, 800, [(640, 512), (224, 192)]),
         (640, 640, [(640, 640), (224, 224)]),
         (385, 100, [(416, 128), (224, 64)]),
-        (384, 100, [(384, 128)]),  # small: once, at 384
-        (250, 250, [(384, 384)]),
-        (100, 200, [(192, 384)]),
-        (100, 112, [(224, 224)]),  # 200x224: enlarged twofold, and no more
-        (1, 1, [(32, 32)]),
+        (384, 100, [(384, 128), (224, 64)]),  # small: at 384 first
+        (250, 250, [(384, 384), (224, 224)]),
+        (100, 200, [(192, 384), (128, 224)]),
+        (100, 112, [(224, 224), (128, 128)]),  # 200x224: enlarged twofold, and no more
+        (1, 1, [(32, 32), (32, 32)]),
     ],
 )
-def test_a_picture_is_looked_at_once_a_scale_and_once_if_it_is_small(height, width, expected):
+def test_a_picture_is_looked_at_once_a_scale_and_once_if_small_with_a_face(height, width, expected):
     seen = []
     spotter(seen)(np.zeros((height, width, 3), np.uint8))
     assert seen == expected
+    seen.clear()
+    assert spotter(seen)(np.full((height, width, 3), 255, np.uint8))
+    assert seen == expected[: 1 if max(height, width) <= 384 else 2]
 
 
 @pytest.mark.parametrize(
