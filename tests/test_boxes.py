@@ -32,7 +32,7 @@ def boxes_of(rows):
         pytest.param([LEFT, LOWER], [0.9, 0.8], [0, 1], id="a third is under the limit"),
         pytest.param([LEFT, INNER], [0.9, 0.8], [0, 1], id="exactly the limit stays"),
         pytest.param([LEFT, [0, 0, 10, 4.01]], [0.9, 0.8], [0], id="a hair over the limit goes"),
-        pytest.param([POINT, POINT], [0.9, 0.8], [0, 1], id="boxes without area do not fail"),
+        pytest.param([POINT, POINT], [0.9, 0.8], [0], id="boxes without area in one spot are one"),
         pytest.param(
             [LEFT, LOWER, [0, 10, 10, 20]], [0.7, 0.9, 0.8], [1, 2, 0], id="a third to either side"
         ),

@@ -89,23 +89,15 @@ def sigmoid(values: Floats) -> Floats:
 
 def nms(boxes: Floats, scores: Floats, *, max_overlap: float) -> NDArray[np.intp]:
     """Rows to keep, best score first: of boxes whose intersection over union is above the limit,
-    the best.
+    the best; of equally good ones the first.
 
     boxes (K, 4) left, top, right, bottom; scores (K,).
     """
-    order = (-scores).argsort(
-        kind="stable"
-    )  # stable, so equal scores give equal results everywhere
-    areas = (boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1])
-    kept: list[int] = []
-    while order.size:
-        best, order = order[0], order[1:]
-        kept.append(int(best))
-        corner = np.maximum(boxes[best, :2], boxes[order, :2])
-        other = np.minimum(boxes[best, 2:], boxes[order, 2:])
-        shared = np.prod(np.maximum(other - corner, 0), axis=1)
-        order = order[shared <= max_overlap * (areas[best] + areas[order] - shared)]
-    return np.array(kept, np.intp)
+    ranks = np.empty(len(scores))  # in place of scores: OpenCV leaves out those of 0
+    ranks[(-scores).argsort(kind="stable")] = np.arange(len(scores), 0, -1)
+    sides = np.concatenate([boxes[:, :2], boxes[:, 2:] - boxes[:, :2]], axis=1, dtype=np.float64)
+    kept = cv2.dnn.NMSBoxes(sides.tolist(), ranks.tolist(), 0, max_overlap)
+    return np.array(kept, np.intp).reshape(-1)
 
 
 def tiles(height: int, width: int, *, side: int, overlap: int) -> list[tuple[int, int]]:
