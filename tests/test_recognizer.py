@@ -1,5 +1,6 @@
 """Two photos to a decision: with a made detector and embedder, and with the default pack."""
 
+from dataclasses import replace
 from io import BytesIO
 
 import numpy as np
@@ -62,6 +63,14 @@ def test_two_faces_of_about_one_size_are_ambiguous(made, second, chosen):
             photo.choose()
     else:
         assert photo.choose() == chosen
+
+
+def test_the_one_face_looked_for_is_not_clear_where_there_are_more(made):
+    photo = replace(made(ONE).faces(GREY), truncated=True)
+    with pytest.raises(AmbiguousFaceError, match="more than the one face"):
+        photo.choose()
+    assert photo.choose(1) == 0
+    assert replace(photo, faces=(*photo.faces, face_of(160, 30, 50, 50))).choose() == 0
 
 
 def test_a_face_is_chosen_by_number(made):

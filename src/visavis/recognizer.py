@@ -73,6 +73,11 @@ class PhotoFaces:
             if not 1 <= face <= len(self.faces):
                 raise NoFaceError(f"{self.name}: no face {face}, there are {len(self.faces)}")
             return face - 1
+        if self.truncated and len(self.faces) == 1:
+            raise AmbiguousFaceError(
+                f"{self.name}: more than the one face that was looked for, maybe of about its "
+                "size: look for two (max_faces), or say which with --face N"
+            )
         if len(self.faces) > 1 and self.faces[1].area > ALIKE_AREA * self.faces[0].area:
             raise AmbiguousFaceError(
                 f"{self.name}: {len(self.faces)} faces, the largest two of about one size "
@@ -349,9 +354,12 @@ def _warnings(
     found: list[str] = []
     for photo, face, quality in zip(photos, chosen, qualities, strict=True):
         found += [f"{photo.name}: {REASONS[reason]} ({reason})" for reason in quality.reasons]
-        more = " and more" if photo.truncated else ""
-        if len(photo.faces) > 1 or more:
-            faces = f"{len(photo.faces)} faces{more}"
+        if len(photo.faces) > 1 or photo.truncated:
+            faces = (
+                f"more faces than {len(photo.faces)}"
+                if photo.truncated
+                else f"{len(photo.faces)} faces"
+            )
             found.append(f"{photo.name}: {faces}, number {face + 1} was compared")
     return tuple(found)
 
