@@ -239,13 +239,14 @@ def print_harm(detectors: dict[str, ScanDetector], paths: list[Path]) -> None:
 def cell(
     faces: list[Face | None], before: list[np.ndarray], means: list[np.ndarray], one: Degradation
 ) -> str:
-    """The share found, and the median error over those."""
+    """The share found, its points within one such distance, and the median error over those."""
     degrees = {"light": 10, "medium": 20, "strong": 40}[one.strength] if one.name == "tilt" else 0
-    errors = [
+    gaps = [
         gap(turned(truth, degrees, mean.mean(axis=0)), face.landmarks)
         for face, truth, mean in zip(faces, before, means, strict=True)
         if face is not None
     ]
+    errors = [one for one in gaps if one < 1]  # else it is another face, or none
     found = 100 * len(errors) / len(faces)
     return f"{found:.1f} %, {100 * statistics.median(errors):.1f} %"
 
