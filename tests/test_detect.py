@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from visavis.cli import words
-from visavis.detect import load_detector
+from visavis.detect import DECODERS, load_detector
 from visavis.detect.boxes import Candidates, Frame
 from visavis.detect.scan import MOST_CANDIDATES, ScanDetector
 from visavis.draw import write_image
@@ -94,6 +94,18 @@ def test_a_network_of_one_size_sees_nothing_else(height, width, size, expected):
     assert seen == [size] * expected
     scale = min(1, size[0] / height, size[1] / width)
     np.testing.assert_allclose(face.box, [left, top, right, bottom], atol=3 / scale)
+
+
+@pytest.mark.parametrize(("tiled", "looks"), [(False, 2), (True, 2 + 3 * 4)])
+def test_a_network_of_one_large_size_sees_all_it_can(tiled, looks):
+    pictures = []
+    frame = Frame((1280, 1280), padding=14)
+    detect = ScanDetector(
+        lambda seen: pictures.append(seen[0]) or [seen], spots, 0.0, 0.3, tiled, frame=frame
+    )
+    detect(np.zeros((3000, 4000, 3), np.uint8))
+    filled = [(seen[:, 0] == 0).all(axis=1).sum() for seen in pictures]
+    assert filled == [960, 168, *[1280] * (looks - 2)]
 
 
 def test_tiles_of_a_network_of_one_size_are_no_larger():
@@ -223,6 +235,54 @@ def test_a_network_that_answers_with_nan_is_an_error(value):
     detect = ScanDetector(lambda pictures: answers, lambda *sizes, min_score: none, 0.5, 0.3)
     with pytest.raises(ModelError, match="NaN or infinity"):
         detect(BLACK)
+
+
+# Of each decoder, outputs for 160x96, as far as they have shapes alone.
+CELLS = (240, 60, 15)
+ANSWERS = {
+    "yunet": [(1, cells, last) for last in (1, 1, 4, 10) for cells in CELLS],
+    "scrfd": [(2 * cells, last) for last in (1, 4, 10) for cells in CELLS],
+    "retinaface": [(1, 2 * sum(CELLS), last) for last in (4, 2, 10)],
+    "yolov5face, rows": [(1, 3 * sum(CELLS), 16)],
+    "yolov5face, maps": [(1, 3, 96 // stride, 160 // stride, 16) for stride in (8, 16, 32)],
+}
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf, 1e38])
+@pytest.mark.parametrize("name", ANSWERS)
+def test_no_decoder_takes_nonsense_for_a_face(name, value):
+    answers = [np.full(shape, value, np.float32) for shape in ANSWERS[name]]
+    decode = DECODERS[name.partition(",")[0]]
+    detect = ScanDetector(lambda pictures: answers, decode, 0.5, 0.3, frame=Frame((96, 160)))
+    said = "far from the picture" if np.isfinite(value) else "NaN or infinity"
+    with pytest.raises(ModelError, match=said):
+        detect(BLACK)
+
+
+def test_points_far_away_are_not_taken_for_none():
+    answers = [np.zeros(shape, np.float32) for shape in ANSWERS["scrfd"]]
+    answers[0][0], answers[6][0] = 1, 1e38
+    detect = ScanDetector(lambda _: answers, DECODERS["scrfd"], 0.5, 0.3, frame=Frame((96, 160)))
+    with pytest.raises(ModelError, match="far from the picture"):
+        detect(BLACK)
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"min_score": 7}, "0..1, got 7 and"),
+        ({"min_score": np.nan}, "0..1, got nan and"),
+        ({"max_overlap": -0.1}, "0..1, got .* and -0.1"),
+        ({"max_faces": 0}, "1 face or more, got 0"),
+        ({"max_faces": -1}, "1 face or more, got -1"),
+        ({"min_size": -5}, "0 pixels or more, got -5"),
+        ({"min_size": np.nan}, "0 pixels or more, got nan"),
+        ({"min_size": np.inf}, "0 pixels or more, got inf"),
+    ],
+)
+def test_options_that_find_nothing_are_errors(options, said):
+    with pytest.raises(ModelError, match=said):
+        spotter(**options)
 
 
 @pytest.mark.parametrize(

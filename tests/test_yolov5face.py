@@ -1,5 +1,6 @@
 """YOLOv5-face's three flavours to boxes: zero logits by hand, and all three alike."""
 
+import json
 from functools import partial
 
 import numpy as np
@@ -10,6 +11,7 @@ from visavis.detect import load_detector
 from visavis.detect.boxes import Frame
 from visavis.detect.scan import ScanDetector
 from visavis.detect.yolov5face import ANCHORS, decode_yolov5face
+from visavis.draw import write_image
 from visavis.errors import ModelError
 from visavis.runtime import Device
 
@@ -85,6 +87,17 @@ def test_all_three_flavours_are_one(levels):
         np.testing.assert_allclose(other.scores, raw.scores, rtol=1e-5)
         np.testing.assert_allclose(other.boxes, raw.boxes, rtol=1e-4, atol=1e-3)
         np.testing.assert_allclose(other.landmarks, raw.landmarks, rtol=1e-4, atol=1e-3)
+
+
+@pytest.mark.parametrize("flavour", [list, as_channels])
+def test_raw_maps_come_in_any_order(flavour):
+    outputs = silent(3)
+    for level, values in enumerate(outputs):
+        values[0, level, 1, 2] = 1
+    expected = decode_yolov5face(flavour(outputs), HEIGHT, WIDTH, min_score=0.1)
+    found = decode_yolov5face(flavour(outputs[::-1]), HEIGHT, WIDTH, min_score=0.1)
+    assert len(found.scores) == 3
+    np.testing.assert_array_equal(found.boxes, expected.boxes)
 
 
 def test_landmarks_are_linear_in_the_anchor_and_boxes_are_bounded():
@@ -177,6 +190,20 @@ def test_a_file_of_one_size_is_fed_that_size(flavour, runtime, pack, tmp_path):
         scale = min(2 if max(height, width) <= 384 else 1, 64 / height, 96 / width)
         middle = (face.box[:2] + face.box[2:]) / 2 * scale
         np.testing.assert_allclose(middle, [16, 16], rtol=1e-3)
+
+
+@pytest.mark.pack
+def test_a_face_whose_points_lie_in_one_spot_is_shown_with_the_others(pack, run, tmp_path):
+    answer = one_face("rows")[0]
+    points = [60, 28, 68, 28, 64, 32, 61, 37, 67, 37]
+    answer[0, 7] = [64, 32, 20, 20, 1, *points, 1]
+    remade(pack, tmp_path / "pack", network([answer], 64, 96), decoder="yolov5face")
+    write_image(tmp_path / "photo.png", np.zeros((64, 96, 3), np.uint8))
+    words = ("detect", tmp_path / "photo.png", "--pack", tmp_path / "pack", "--json")
+    code, out, _ = run(*words)
+    (image,) = json.loads(out)["images"]
+    assert code == 0
+    assert [face["quality"] is None for face in image["faces"]] == [True, False]
 
 
 @pytest.mark.pack

@@ -84,13 +84,13 @@ def test_silence_is_no_face():
     assert (found.boxes.shape, found.landmarks.shape) == ((0, 4), (0, 5, 2))
 
 
-@pytest.mark.pack
 @pytest.mark.parametrize(("height", "width"), [(HEIGHT + 32, WIDTH), (HEIGHT, WIDTH - 32)])
 def test_other_counts_than_there_are_cells_are_an_error(height, width):
     with pytest.raises(ValueError, match="cells"):
         decode_yunet(silent(), height, width, min_score=0.5)
 
 
+@pytest.mark.pack
 @pytest.mark.parametrize("name", ["obama.jpg", "obama2.jpg", "biden.jpg", "obama_partial_face.jpg"])
 def test_boxes_and_landmarks_are_opencvs(portraits, pack, name):
     canvas, _ = letterbox(read_image(portraits / name), 640)

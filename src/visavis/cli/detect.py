@@ -61,10 +61,7 @@ def detect(
         photo = find_faces(detector, path, max_side=None if tiled else MAX_SIDE)
         if draw:
             write_image(draw / f"{options.below(path, paths)}.png", faces_picture(photo))
-        return photo, [
-            photo.quality(row) if face.has_landmarks else None
-            for row, face in enumerate(photo.faces)
-        ]
+        return photo, [_quality(photo, row) for row in range(len(photo.faces))]
 
     for _, answer in options.each(work, paths, failures, label="detecting"):
         if json:
@@ -74,3 +71,13 @@ def detect(
     if json:
         options.print_json({"images": found, "errors": failures.items})
     failures.exit(len(paths))
+
+
+def _quality(photo: "PhotoFaces", row: int) -> "Quality | None":
+    """None for a face that no crop can be cut of: it is shown, and the others with it."""
+    from visavis.errors import LandmarkError
+
+    try:
+        return photo.quality(row)
+    except LandmarkError:
+        return None

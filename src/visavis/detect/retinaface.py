@@ -10,7 +10,6 @@ from visavis.detect.boxes import Candidates, Floats, sigmoid
 from visavis.runtime import Outputs
 
 PRIORS = {8: (16, 32), 16: (64, 128), 32: (256, 512)}  # stride to sides of squares, in pixels
-EACH = 2  # priors on a cell
 CENTRE, SIZE = 0.1, 0.2  # variances: what centres and points, and logarithms of sizes, come times
 BOX, CLASSES, POINTS = 4, 2, 10  # last dimensions: by these the outputs are told apart
 SUM_TOLERANCE = 0.05  # of two shares that sum to 1: bfloat16 rounds
@@ -33,8 +32,7 @@ def decode_retinaface(outputs: Outputs, height: int, width: int, *, min_score: f
     centers, sides = priors[:, :2], priors[:, 2:]
     box, points = by_last[BOX][rows], by_last[POINTS][rows].reshape(-1, 5, 2)
     middles = centers + CENTRE * box[:, :2] * sides
-    with np.errstate(over="ignore"):  # to infinity, which is refused with every other
-        halves = np.exp(SIZE * box[:, 2:]) * sides / 2
+    halves = np.exp(SIZE * box[:, 2:]) * sides / 2
     return Candidates(
         np.concatenate([middles - halves, middles + halves], axis=1),
         centers[:, None] + CENTRE * points * sides[:, None],

@@ -27,6 +27,7 @@ TILE_OVERLAP = (
     128  # pixels: a face up to this size lies whole in one tile, larger ones are found at SCALES
 )
 MOST_CANDIDATES = 20_000  # of the best scores: ten and more are one face
+FARTHEST = 1e6  # pixels from the picture's corner: beyond is no face
 
 
 class Decoder(Protocol):
@@ -58,6 +59,17 @@ class ScanDetector:
     max_faces: int | None = field(default=None, kw_only=True)  # the largest; None: all
     min_size: float = field(default=0, kw_only=True)  # pixels, of a box's shorter side
 
+    def __post_init__(self) -> None:
+        if not (0 <= self.min_score <= 1 and 0 <= self.max_overlap <= 1):
+            raise ModelError(
+                "expected a least score and a most overlap of 0..1, got "
+                f"{self.min_score} and {self.max_overlap}"
+            )
+        if not 0 <= self.min_size < np.inf:
+            raise ModelError(f"expected a least size of 0 pixels or more, got {self.min_size}")
+        if self.max_faces is not None and self.max_faces < 1:
+            raise ModelError(f"expected to look for 1 face or more, got {self.max_faces}")
+
     def __call__(self, image: Image, /) -> list[Face]:
         """Faces of an (H, W, 3) uint8 RGB image, largest first; boxes may reach past its border.
 
@@ -86,14 +98,15 @@ class ScanDetector:
         return Found(tuple(faces[: self.max_faces]), more or len(best) > MOST_CANDIDATES)
 
     def _passes(self, image: Image) -> Iterator[Candidates]:
+        """A network of one size that is larger than the first scale sees all that it can."""
         height, width = image.shape[:2]
         if max(height, width) <= SMALL:
             found = self._look(image, SMALL, ENLARGE)
             yield found if len(found.scores) else self._look(image, SCALES[-1])
             return
-        for longest in SCALES:
+        for longest in (max((SCALES[0], *(self.frame.size or ()))), SCALES[1]):
             yield self._look(image, longest)
-        side = min((TILE, *(self.frame.size or ())))
+        side = min(self.frame.size or (TILE,))
         if self.tiled and max(height, width) > side:
             for left, top in tiles(height, width, side=side, overlap=min(TILE_OVERLAP, side // 2)):
                 part = image[top : top + side, left : left + side]
@@ -102,13 +115,17 @@ class ScanDetector:
     def _look(self, image: Image, longest: int, enlarge: float = 1.0) -> Candidates:
         canvas, scale = letterbox(image, longest, self.frame, enlarge=enlarge)
         outputs = self.model(canvas[None])
+        if not all(np.isfinite(values).all() for values in outputs):
+            raise ModelError("the detector answered with NaN or infinity; its file is damaged")
         try:
-            found = self.decode(outputs, *canvas.shape[:2], min_score=self.min_score)
+            with np.errstate(over="ignore", invalid="ignore"):  # refused below
+                found = self.decode(outputs, *canvas.shape[:2], min_score=self.min_score)
         except (LookupError, ValueError) as error:
             shapes = ", ".join(str(values.shape) for values in outputs)
             raise ModelError(f"the detector's answers do not fit together: {shapes}") from error
-        if not all(np.isfinite(values).all() for values in (*outputs, found.boxes)):
-            raise ModelError("the detector answered with NaN or infinity; its file is damaged")
+        near = np.abs(found.boxes).max(initial=0) < FARTHEST  # false for NaN, too
+        if not near or (np.abs(found.landmarks) >= FARTHEST).any():  # NaN: there are none
+            raise ModelError("the detector sees a face far from the picture; its file is damaged")
         return found.placed(scale)
 
 

@@ -43,14 +43,14 @@ def decode_yolov5face(
 ) -> Candidates:
     """Candidates of one picture of `height` x `width` network pixels.
 
-    outputs: one of (1, A, 16), decoded in the network; or for each stride s, in rising order, raw
+    outputs: one of (1, A, 16), decoded in the network; or for each stride s, in any order, raw
     answers (1, 3, height / s, width / s, 16) or (1, 48, height / s, width / s). For raw ones
     `anchors` are those the network was trained with, and `squashed` says that it is of April or May
     2021, whose landmarks go through 8 * sigmoid - 4.
     """
     if len(outputs) == 1:
         return _decoded(outputs[0].reshape(-1, NUMBERS), min_score)
-    maps = [_as_maps(output) for output in outputs]
+    maps = sorted(map(_as_maps, outputs), key=lambda answers: -answers.shape[1])
     sizes = ANCHORS[len(maps)] if anchors is None else anchors
     return joined(
         [

@@ -37,8 +37,7 @@ def _level(arrays: Outputs, stride: int, lines: int, columns: int, min_score: fl
     box = boxes[0, rows]  # (K, 4) centre in strides from the cell, log of the size in strides
     points = landmarks[0, rows].reshape(-1, 5, 2)  # (K, 5, 2)
     centers = (cells + box[:, :2]) * stride
-    with np.errstate(over="ignore"):  # to infinity, which is refused with every other
-        halves = np.exp(box[:, 2:]) * stride / 2
+    halves = np.exp(box[:, 2:]) * stride / 2
     return Candidates(
         np.concatenate([centers - halves, centers + halves], axis=1),
         (cells[:, None] + points) * stride,
