@@ -16,7 +16,7 @@ from visavis.dataset import People, Tree, apply_exclusions, find_people, open_tr
 from visavis.dataset.tree import tree_sha256
 from visavis.document import to_bytes
 from visavis.embed import load_embedder
-from visavis.evaluate import Curve, Source, calibrate, embed_tree, error_curve
+from visavis.evaluate import ErrorCurve, Source, calibrate, embed_tree, error_curve
 from visavis.pack import load_pack
 from visavis.runtime import Device
 
@@ -63,7 +63,7 @@ def data_hash(tree: Tree, people: People) -> str:
     return tree_sha256(tree, people.pictures)
 
 
-def print_table(title: str, people: People, curve: Curve) -> None:
+def print_table(title: str, people: People, curve: ErrorCurve) -> None:
     """For each rate: the threshold where it is measured, and where its upper bound is."""
     print(f"\n{title}: {len(people.names):,} people, {len(people.pictures):,} pictures, ", end="")
     print(
@@ -78,7 +78,7 @@ def print_table(title: str, people: People, curve: Curve) -> None:
         print(f"| {rate:.0e} | {measured(curve, rate)} | {kept(curve, rate)} |")
 
 
-def measured(curve: Curve, rate: float) -> str:
+def measured(curve: ErrorCurve, rate: float) -> str:
     at = int(np.argmax(curve.false_match_rate <= rate))
     if curve.false_match_rate[at] > rate:
         return "not reached | | "
@@ -91,7 +91,7 @@ def measured(curve: Curve, rate: float) -> str:
     )
 
 
-def kept(curve: Curve, rate: float) -> str:
+def kept(curve: ErrorCurve, rate: float) -> str:
     within = curve.false_match_interval[1] <= rate
     if not within.any():
         return "not supported | "

@@ -15,7 +15,7 @@ from visavis.evaluate.acceptance import (
     people_of,
 )
 from visavis.evaluate.bootstrap import Rate
-from visavis.evaluate.calibrate import Curve
+from visavis.evaluate.calibrate import ErrorCurve
 
 
 def pairs_of(same, folds=2, labels=None):
@@ -138,7 +138,7 @@ def curve(upper, missed_high):
     """Thresholds 0.1, 0.2, ...; the upper ends of the false match rates, and of the misses."""
     count = len(upper)
     zeros, upper, high = np.zeros(count), np.array(upper), np.array(missed_high)
-    return Curve(
+    return ErrorCurve(
         thresholds=0.1 * (1 + np.arange(count)),
         false_match_rate=upper / 2,
         false_match_interval=np.stack([upper / 4, upper]),

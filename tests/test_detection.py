@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from visavis.errors import DatasetError
-from visavis.evaluate.detection import Found, average_precision, overlaps, precision_recall
+from visavis.evaluate.detection import Detections, average_precision, overlaps, precision_recall
 
 FACE, OTHER = (0, 0, 9, 9), (20, 0, 29, 9)  # 10x10 pixels each
 NOWHERE = (80, 80, 89, 89)
@@ -30,7 +30,7 @@ def test_overlap_by_hand(box, other, expected):
 def found_of(*rows):
     """(box, score) pairs."""
     boxes = np.array([box for box, _ in rows], np.float64).reshape(-1, 4)
-    return Found(boxes, np.array([score for _, score in rows], np.float64))
+    return Detections(boxes, np.array([score for _, score in rows], np.float64))
 
 
 def score(pictures):
@@ -123,7 +123,7 @@ def official(pictures):
     for found, truth, counted in pictures:
         order = np.argsort(-found.scores, kind="stable")
         values = ((found.scores - low) / (high - low))[order]
-        proposed, reached = judged(Found(found.boxes[order], values), truth, counted)
+        proposed, reached = judged(Detections(found.boxes[order], values), truth, counted)
         for step in range(1000):
             above = np.flatnonzero(values >= 1 - (step + 1) / 1000)
             if len(above):
@@ -145,7 +145,7 @@ def test_average_precision_is_that_of_the_official_tool(seed):
         corner = rng.uniform(0, 60, (8, 2))
         truth = np.concatenate([corner, corner + rng.uniform(8, 25, (8, 2))], axis=1)
         near = truth[rng.integers(0, 8, 20)] + rng.normal(0, 2, (20, 4))
-        pictures.append((Found(near, rng.random(20).round(2)), truth, rng.random(8) < 0.6))
+        pictures.append((Detections(near, rng.random(20).round(2)), truth, rng.random(8) < 0.6))
     assert score(pictures) == pytest.approx(official(pictures), abs=1e-12)
     assert 0.05 < score(pictures) < 0.95
 

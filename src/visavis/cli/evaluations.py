@@ -157,7 +157,7 @@ def on_pairs(models: Sequence[Model], data: Data, further: Further, *, json: boo
         source = model.source(tree)
         runs.append(measure(subject, source, pairs, skip_bad=data.skip_bad, watch=watch))
     _write(runs, further)
-    found = results.Found(runs)
+    found = results.Results(runs)
     if len(runs) > 1:
         found.fused, found.compared = _together(runs, weights)
     for model, run in zip(models, runs, strict=True):

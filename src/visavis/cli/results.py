@@ -37,7 +37,7 @@ class Compared:
 
 
 @dataclass(slots=True)
-class Found:
+class Results:
     """All that was measured on a list of pairs; what was not asked for is empty."""
 
     runs: "list[Run]"
@@ -59,7 +59,7 @@ class Every:
     accepted: "Acceptance | None"
 
 
-def show(found: Found, *, json: bool) -> None:
+def show(found: Results, *, json: bool) -> None:
     """Print a list's figures: one document for one pack, a list of them for several."""
     if json:
         documents = [_document(found, place) for place in range(len(found.runs))]
@@ -125,7 +125,7 @@ def show_wider(found: "Mapping[str, DetectionResult]", *, json: bool) -> None:
         _print_rates("AP", result.average_precision)
 
 
-def _document(found: Found, place: int) -> dict[str, Any]:
+def _document(found: Results, place: int) -> dict[str, Any]:
     run = found.runs[place]
     document = {
         **asdict(run.about.result),
@@ -148,7 +148,7 @@ def _document(found: Found, place: int) -> dict[str, Any]:
     return document
 
 
-def _print_run(found: Found, place: int) -> None:
+def _print_run(found: Results, place: int) -> None:
     about = found.runs[place].about
     result = about.result
     print(f"{result.pairs:,} pairs · {about.settings['model']}")
@@ -166,7 +166,7 @@ def _print_run(found: Found, place: int) -> None:
         _print_groups(groups)
 
 
-def _together(found: Found, documents: list[dict[str, Any]]) -> dict[str, Any]:
+def _together(found: Results, documents: list[dict[str, Any]]) -> dict[str, Any]:
     return {
         "models": documents,
         "together": asdict(found.fused) if found.fused else None,
@@ -249,7 +249,7 @@ def _cell_words(cell: "Cell") -> str:
     return rate_words(cell.rate) + ("" if cell.sufficient else " · insufficient")
 
 
-def _print_together(fused: Fused, found: Found) -> None:
+def _print_together(fused: Fused, found: Results) -> None:
     names = [run.about.name for run in found.runs]
     shares = ", ".join(
         f"{name} {weight:.2f}" for name, weight in zip(names, fused.weights, strict=True)

@@ -1,6 +1,6 @@
 """How well embeddings tell people apart, and at which threshold: every number comes from here."""
 
-from visavis.evaluate.calibrate import Curve, calibrate, error_curve
+from visavis.evaluate.calibrate import ErrorCurve, calibrate, error_curve
 from visavis.evaluate.detection import evaluate_wider
 from visavis.evaluate.everyone import all_similarities
 from visavis.evaluate.identification import evaluate_search, search_gallery
@@ -15,8 +15,8 @@ from visavis.evaluate.templates import evaluate_ijb
 from visavis.evaluate.verification import Result, evaluate
 
 __all__ = [
-    "Curve",
     "Embedded",
+    "ErrorCurve",
     "Result",
     "Source",
     "all_similarities",

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from visavis.dataset import Pairs
 from visavis.errors import CalibrationError, DatasetError
 from visavis.evaluate.bootstrap import Rate, rate
-from visavis.evaluate.calibrate import Curve
+from visavis.evaluate.calibrate import ErrorCurve
 from visavis.evaluate.verification import Flags, Floats, Rows, loosest_threshold
 
 Answer = Literal["yes", "no", "not shown"]
@@ -71,7 +71,9 @@ def accept(
     return Acceptance(answer, false_matches, false_non_matches, threshold, chosen)
 
 
-def accept_curve(curve: Curve, required: Required, *, threshold: float | None = None) -> Acceptance:
+def accept_curve(
+    curve: ErrorCurve, required: Required, *, threshold: float | None = None
+) -> Acceptance:
     """Judge all pairs of a data set at `threshold`, or at the loosest threshold whose false match
     rate is kept at the upper end of its interval; where there is none, at the strictest measured.
     """

@@ -25,7 +25,7 @@ BLOCK = 512  # rows of the all-pairs matrix at a time
 
 
 @dataclass(frozen=True, eq=False, slots=True)
-class Curve:
+class ErrorCurve:
     """Error rates over a grid of thresholds; (T,) arrays, and (2, T) ends of 95 % intervals."""
 
     thresholds: Floats
@@ -52,7 +52,7 @@ class _Tail:
 
 
 def calibrate(
-    curve: Curve, *, model: str, dataset: str, data_sha256: str, people: int
+    curve: ErrorCurve, *, model: str, dataset: str, data_sha256: str, people: int
 ) -> Calibration:
     """The curve as a calibration of `model`: what thresholds and error rates a pack states."""
     columns = (
@@ -87,7 +87,7 @@ def error_curve(
     beyond: bool = False,
     draws: int = DRAWS,
     seed: int = 0,
-) -> Curve:
+) -> ErrorCurve:
     """Error rates of all pairs, for thresholds from a false match rate of 0.1 to the last with 10
     errors; `beyond` it, extrapolated ones down to a rate of 1e-9.
 
@@ -121,7 +121,7 @@ def error_curve(
     slope, offset = fit(centers, same, tail.histogram)
     value = rates(np.ones(len(photos)))
     kept = (np.arange(len(thresholds)) < len(measured)) | (spread[1, 0] >= LEAST_SHOWN)
-    return Curve(
+    return ErrorCurve(
         thresholds=thresholds[kept],
         false_match_rate=value[0, kept],
         false_match_interval=spread[:, 0, kept],

@@ -21,7 +21,7 @@ THRESHOLDS = 1000
 
 
 @dataclass(frozen=True, eq=False, slots=True)
-class Found:
+class Detections:
     """What a detector found in one picture."""
 
     boxes: Boxes  # (P, 4) left, top, right, bottom, pixels
@@ -55,7 +55,7 @@ def evaluate_wider(
 
 def detect_all(
     wider: Wider, detect: Detector, *, skip_bad: bool = False, watch: Watch = iter
-) -> tuple[list[Found], int]:
+) -> tuple[list[Detections], int]:
     """What a detector finds in each picture; how many cannot be read, in which it finds nothing."""
     found, skipped = [], 0
     for name in watch(wider.names):
@@ -66,11 +66,11 @@ def detect_all(
                 raise type(error)(f"{name} of {wider.tree.source}: {error}") from error
             faces, skipped = [], skipped + 1
         boxes = np.array([face.box for face in faces], np.float64).reshape(-1, 4)
-        found.append(Found(boxes, np.array([face.score for face in faces], np.float64)))
+        found.append(Detections(boxes, np.array([face.score for face in faces], np.float64)))
     return found, skipped
 
 
-def wider_result(wider: Wider, found: Sequence[Found], *, skipped: int = 0) -> DetectionResult:
+def wider_result(wider: Wider, found: Sequence[Detections], *, skipped: int = 0) -> DetectionResult:
     """The figures of what was found in each picture, in the order of `wider.names`."""
     return DetectionResult(
         pictures=len(wider.names),
@@ -88,7 +88,7 @@ def wider_result(wider: Wider, found: Sequence[Found], *, skipped: int = 0) -> D
 
 
 def precision_recall(
-    found: Sequence[Found], boxes: Sequence[Boxes], counted: Sequence[NDArray[np.bool_]]
+    found: Sequence[Detections], boxes: Sequence[Boxes], counted: Sequence[NDArray[np.bool_]]
 ) -> Curve:
     """Precision and recall at 1,000 thresholds, from the strictest, of scores scaled to 0..1.
 
@@ -132,7 +132,7 @@ def overlaps(boxes: Boxes, others: Boxes) -> Boxes:
     return np.asarray(common / (areas[0][:, None] + areas[1] - common))
 
 
-def _scaled(found: Sequence[Found]) -> Boxes:
+def _scaled(found: Sequence[Detections]) -> Boxes:
     scores = np.concatenate([one.scores for one in found])
     if not np.isfinite(scores).all():
         raise DatasetError(f"expected finite scores, got {scores[~np.isfinite(scores)][0]}")
@@ -142,7 +142,7 @@ def _scaled(found: Sequence[Found]) -> Boxes:
 
 
 def _judge(
-    found: Found, truth: Boxes, counted: NDArray[np.bool_]
+    found: Detections, truth: Boxes, counted: NDArray[np.bool_]
 ) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
     """Of each box whether it is a hit, and whether an error."""
     hits, errors = np.zeros((2, len(found.boxes)), bool)
