@@ -1,19 +1,20 @@
 """Other people's checkpoints, and our own, to a network that answers as the original does."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-import torch
 from safetensors.torch import save
-from torch import Tensor, nn
+from torch import nn
 
 from visavis.convert.cvlface import declared, read_settings, weights_in
 from visavis.convert.families import FAMILIES, Family, detect_family
+from visavis.convert.loading import load_weights
 from visavis.convert.weights import Weights, read_weights
-from visavis.convert.wrapping import Unwrapped, choose_family, listed, unwrap
+from visavis.convert.wrapping import Unwrapped, choose_family, unwrap
 from visavis.document import parse
 from visavis.errors import CheckpointError
 from visavis.files import write_whole
@@ -144,47 +145,4 @@ def _loaded(unwrapped: Unwrapped, family: Family) -> nn.Module:
     if not family.recognise(shapes):
         others = ", ".join(detect_family(shapes)) or "no known family"
         raise CheckpointError(f"its keys are not {family.name}'s: they are those of {others}")
-    with torch.device("meta"):
-        network = family.build(shapes)
-    wanted = network.state_dict()
-    _check_keys(wanted, unwrapped.state)
-    # A copy: what torch read is still in the file.
-    state = {
-        key: tensor.detach().to(wanted[key].dtype, copy=True).contiguous()
-        for key, tensor in unwrapped.state.items()
-    }
-    broken = [key for key, tensor in state.items() if not bool(tensor.isfinite().all())]
-    if broken:
-        raise CheckpointError(f"weights that are no numbers, NaN or infinite: {listed(broken)}")
-    network.load_state_dict(state, assign=True)
-    return network.eval()
-
-
-def _check_keys(wanted: Mapping[str, Tensor], got: Mapping[str, Tensor]) -> None:
-    unlike = [
-        f"{key} (expected {_kind(wanted[key])}, got {_kind(got[key])})"
-        for key in wanted
-        if key in got and not _alike(wanted[key], got[key])
-    ]
-    faults: dict[str, Sequence[str]] = {
-        "missing": [key for key in wanted if key not in got],
-        "unexpected": [key for key in got if key not in wanted],
-        "of another shape": unlike,
-    }
-    if any(faults.values()):
-        raise CheckpointError(
-            "keys that do not fit: "
-            + "; ".join(
-                f"{len(keys)} {what}: {listed(keys)}" for what, keys in faults.items() if keys
-            )
-        )
-
-
-def _alike(wanted: Tensor, got: Tensor) -> bool:
-    # A count of batches may have been made a float with the rest: nothing reads it.
-    whole = not wanted.is_floating_point()
-    return wanted.shape == got.shape and (whole or got.is_floating_point())
-
-
-def _kind(tensor: Tensor) -> str:
-    return f"{tuple(tensor.shape)} {'' if tensor.is_floating_point() else tensor.dtype}".strip()
+    return load_weights(partial(family.build, shapes), unwrapped.state)

@@ -3,39 +3,46 @@
 import hashlib
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
-from visavis.convert.crops import made_crops, pixels
+from visavis.convert.crops import pixels
 from visavis.convert.export import traced
+from visavis.convert.families import Shapes, width_of
+from visavis.convert.loading import listed, load_weights
+from visavis.convert.parity import prove_numbers
 from visavis.convert.weights import Weights, read_weights
-from visavis.convert.wrapping import listed
-from visavis.errors import CheckpointError, ModelError
+from visavis.convert.wrapping import shapes_of
+from visavis.errors import CheckpointError
 from visavis.files import write_whole
-from visavis.networks.retinaface import RetinaFace, build_retinaface
+from visavis.networks.resnet import ResNet50
+from visavis.networks.retinaface import MobileNet, RetinaFace
 from visavis.networks.yolov5face import YoloV5Face
-from visavis.networks.yunet import YuNet, build_yunet
+from visavis.networks.yunet import YuNet
 from visavis.pack.metadata import DetectorMetadata, write_metadata
-from visavis.runtime import Device, Outputs, Pictures, Preprocess, available_runtimes, load_model
+from visavis.runtime import Outputs, Pictures, Preprocess
 
 PARALLEL = "module."  # before every key, where a network was trained on several GPUs
 STRIDE = 32
-SIZES = ((1, 320, 256), (3, 128, 192))  # batch, height and width that it is proved at
-LIMIT = 1e-3  # of a difference between two answers, over 1 + their size, in float32
 TRAINED_ON = "WIDER FACE"
+# Of a key, between its dots, in some detector's checkpoint and in no embedder's.
+PARTS = {
+    "bbox_head", "BboxHead", "class_head", "ClassHead", "landmark_head", "LandmarkHead",
+    "anchor_grid", "dfl",
+}  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
 class DetectorFamily:
     """Checkpoints that one network reads."""
 
-    key: str  # that no other family has
+    told_by: Shapes  # which no other family has
     decoder: str  # of visavis.detect.DECODERS
-    build: Callable[[Mapping[str, Tensor]], nn.Module]
+    build: Callable[[Shapes], nn.Module]
     outputs: tuple[str, ...]
     preprocess: Preprocess
     licence: str  # of the published weights
@@ -69,28 +76,49 @@ class DetectorReport:
     parity: dict[str, float]  # by runtime: the largest difference to PyTorch, over 1 + size
 
 
+def _yunet(shapes: Shapes) -> nn.Module:
+    """n or s: they differ in widths."""
+    layers = ("0.conv1", *(f"{stage}.conv2.conv1" for stage in range(6)))
+    return YuNet([width_of(shapes, f"backbone.model{layer}.weight", 64) for layer in layers])
+
+
 MEANS = Preprocess("bgr", (104.0, 117.0, 123.0))
 SHARES = Preprocess("rgb", std=(255.0, 255.0, 255.0))
-RETINAFACE = RetinaFace.OUTPUTS
 FAMILIES = {
     "retinaface-mobilenet025": DetectorFamily(
-        "body.stage1.0.0.weight", "retinaface", build_retinaface, RETINAFACE, MEANS, "MIT"
+        {"body.stage1.0.0.weight": (8, 3, 3, 3), "BboxHead.0.conv1x1.weight": (8, 64, 1, 1)},
+        "retinaface",
+        lambda shapes: RetinaFace(MobileNet(), 64),
+        RetinaFace.OUTPUTS,
+        MEANS,
+        "MIT",
     ),
     "retinaface-resnet50": DetectorFamily(
-        "body.layer4.2.conv3.weight", "retinaface", build_retinaface, RETINAFACE, MEANS, "MIT"
+        {
+            "body.layer4.2.conv3.weight": (2048, 512, 1, 1),
+            "BboxHead.0.conv1x1.weight": (8, 256, 1, 1),
+        },
+        "retinaface",
+        lambda shapes: RetinaFace(ResNet50(), 256),
+        RetinaFace.OUTPUTS,
+        MEANS,
+        "MIT",
     ),
     "yunet": DetectorFamily(
-        "bbox_head.multi_level_kps.0.conv1.weight",
+        {"bbox_head.multi_level_kps.0.conv2.weight": (10, 1, 3, 3)},
         "yunet",
-        build_yunet,
+        _yunet,
         YuNet.OUTPUTS,
         Preprocess("bgr"),
         "MIT",
     ),
     "yolov5face-n-0.5": DetectorFamily(
-        "model.21.anchor_grid",
+        {
+            "model.0.stem_1.conv.weight": (16, 3, 3, 3),
+            "model.21.anchor_grid": (3, 1, 3, 1, 1, 2),
+        },
         "yolov5face",
-        lambda tensors: YoloV5Face(),
+        lambda shapes: YoloV5Face(),
         YoloV5Face.OUTPUTS,
         SHARES,
         "GPL-3.0",
@@ -98,10 +126,9 @@ FAMILIES = {
 }
 
 
-def is_detector(tensors: Mapping[str, Tensor]) -> bool:
+def is_detector(keys: Iterable[str]) -> bool:
     """Whether these are some detector's, be it one that is not read here."""
-    keys = {key.removeprefix(PARALLEL) for key in tensors}
-    return any(family.key in keys for family in FAMILIES.values()) or _is_yolo(keys)
+    return any(not PARTS.isdisjoint(key.split(".")) for key in keys)
 
 
 def load_detector_checkpoint(source: Path | Weights) -> DetectorCheckpoint:
@@ -112,13 +139,14 @@ def load_detector_checkpoint(source: Path | Weights) -> DetectorCheckpoint:
     are missing, too many, of another shape, or not finite.
     """
     weights = source if isinstance(source, Weights) else read_weights(source)
-    tensors = {key.removeprefix(PARALLEL): tensor for key, tensor in weights.tensors.items()}
     try:
-        name = _family_of(tensors)
-        network = _loaded(tensors, FAMILIES[name])
+        state = _plain(weights.tensors)
+        shapes = shapes_of(state)
+        name = _family_of(shapes)
+        family = FAMILIES[name]
+        network = load_weights(partial(family.build, shapes), state)
     except CheckpointError as error:
         raise CheckpointError(f"{weights.path}: {error}") from error.__cause__
-    family = FAMILIES[name]
     return DetectorCheckpoint(
         network, name, family.decoder, family.preprocess, weights.path.name, weights.sha256
     )
@@ -132,7 +160,7 @@ def convert_detector(source: Path | Weights, out: Path) -> DetectorReport:
     """
     checkpoint = load_detector_checkpoint(source)
     onnx = detector_to_onnx(checkpoint)
-    parity = prove_detector(checkpoint, onnx)
+    parity = prove_numbers(partial(answers, checkpoint), onnx, checkpoint.preprocess)
     write_whole(out, onnx)
     return DetectorReport(
         out,
@@ -163,30 +191,6 @@ def detector_to_onnx(checkpoint: DetectorCheckpoint) -> bytes:
     return bytes(model.SerializeToString())
 
 
-def prove_detector(checkpoint: DetectorCheckpoint, onnx: bytes) -> dict[str, float]:
-    """Made pictures of several sizes through PyTorch and through each runtime in float32: the
-    largest difference of an answer, over 1 + its size, by runtime.
-
-    Raises ModelError where one is over the limit, or an answer is no number.
-    """
-    worst: dict[str, float] = {}
-    for runtime in available_runtimes():
-        device = Device("cpu", runtime=runtime.name, precision="float32")
-        model = load_model(onnx, checkpoint.preprocess, device)
-        name = f"{runtime.name} {runtime.version}"
-        for batch, height, width in SIZES:
-            pictures = made_crops(height, width, count=max(batch, 3))[-batch:]
-            gap = _gap(answers(checkpoint, pictures), model(pictures))
-            worst[name] = max(worst.get(name, 0.0), gap)
-    for name, gap in worst.items():
-        if not gap <= LIMIT:
-            raise ModelError(
-                f"the converted detector is not the checkpoint's: in {name} an answer differs by "
-                f"{gap:.1e}, at most {LIMIT:.0e} is allowed; nothing was written"
-            )
-    return worst
-
-
 def answers(checkpoint: DetectorCheckpoint, pictures: Pictures) -> Outputs:
     """What PyTorch makes of (N, H, W, 3) uint8 RGB pictures."""
     with torch.inference_mode():
@@ -194,66 +198,29 @@ def answers(checkpoint: DetectorCheckpoint, pictures: Pictures) -> Outputs:
     return [one.numpy() for one in (found if isinstance(found, tuple) else (found,))]
 
 
-def _gap(expected: Outputs, got: Outputs) -> float:
-    if [one.shape for one in expected] != [one.shape for one in got]:
-        shapes = ", ".join(str(one.shape) for one in got)
-        raise ModelError(f"the converted detector answers {shapes}, PyTorch otherwise")
-    gaps = [np.abs(a - b) / (1 + np.abs(a)) for a, b in zip(expected, got, strict=True)]
-    return float(np.max([gap.max() for gap in gaps]))  # NaN is passed on, and refused
-
-
-def _family_of(tensors: Mapping[str, Tensor]) -> str:
-    if _is_yolo(tensors) and not _is_smallest(tensors):
+def _plain(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Under the keys of a network trained on one GPU."""
+    state = {key.removeprefix(PARALLEL): tensor for key, tensor in tensors.items()}
+    if len(state) < len(tensors):
         raise CheckpointError(
-            "a YOLOv5-face other than n-0.5, the one that is read here: export it to ONNX with "
-            "its own project's export.py, and give that file to visavis pack build or pack "
-            "import, as --detector"
+            f"some of its keys come with {PARALLEL} and without: which are meant?"
         )
+    return state
+
+
+def _family_of(shapes: Shapes) -> str:
     for name, family in FAMILIES.items():
-        if family.key in tensors:
+        if family.told_by.items() <= shapes.items():
             return name
-    raise CheckpointError(
-        f"its keys are those of no detector known here ({', '.join(FAMILIES)}), but: "
-        f"{listed(sorted(tensors))}"
-    )
-
-
-def _is_yolo(keys: Iterable[str]) -> bool:
-    return any(key.endswith(".anchor_grid") for key in keys)
-
-
-def _is_smallest(tensors: Mapping[str, Tensor]) -> bool:
-    """n-0.5 is told by the width of its stem, and by its last layer's number."""
-    stem = tensors.get("model.0.stem_1.conv.weight")
-    return stem is not None and stem.shape == (16, 3, 3, 3) and "model.21.anchor_grid" in tensors
-
-
-def _loaded(tensors: Mapping[str, Tensor], family: DetectorFamily) -> nn.Module:
-    """The family's network with these weights as float32."""
-    try:
-        network = family.build(tensors)
-    except KeyError as error:
-        raise CheckpointError(f"keys that do not fit: {error} is missing") from error
-    wanted = network.state_dict()
-    faults = {
-        "missing": [key for key in wanted if key not in tensors],
-        "unexpected": [key for key in tensors if key not in wanted],
-        "of another shape": [
-            key for key in wanted if key in tensors and wanted[key].shape != tensors[key].shape
-        ],
-        "no numbers, NaN or infinite": [
-            key for key in tensors if not bool(tensors[key].isfinite().all())
-        ],
-    }
-    if any(faults.values()):
+    known = ", ".join(FAMILIES)
+    if is_detector(shapes):
         raise CheckpointError(
-            "weights that do not fit: "
-            + "; ".join(
-                f"{len(keys)} {what}: {listed(keys)}" for what, keys in faults.items() if keys
-            )
+            f"a detector's, and none of those whose checkpoints are read ({known}): export it to "
+            "ONNX with its own project's tool, and give that file to visavis pack import"
         )
-    network.load_state_dict({key: tensor.to(wanted[key].dtype) for key, tensor in tensors.items()})
-    return network.eval()
+    raise CheckpointError(
+        f"its keys are those of no detector known here ({known}), but: {listed(sorted(shapes))}"
+    )
 
 
 def _metadata(checkpoint: DetectorCheckpoint) -> DetectorMetadata:

@@ -76,9 +76,9 @@ def _count(shapes: Shapes, prefix: str) -> int:
     return len({key[len(prefix) :].split(".")[0] for key in shapes if key.startswith(prefix)})
 
 
-def _rows(shapes: Shapes, key: str, usual: int) -> int:
-    """The length of the embedding: as many as the last layer has rows."""
-    return (*shapes.get(key, ()), usual)[0]
+def width_of(shapes: Shapes, key: str, usual: int) -> int:
+    """The channels that a layer gives: as many as its weights have rows, else the usual."""
+    return (*shapes.get(key, ()), usual)[0] or usual
 
 
 def _squeezed(shapes: Shapes) -> bool:
@@ -92,7 +92,7 @@ def _iresnet(shapes: Shapes, epsilon: float = 1e-5) -> nn.Module:
         known = ", ".join(f"{'-'.join(map(str, stages))} (r{n})" for stages, n in depths.items())
         got = "-".join(map(str, blocks))
         raise CheckpointError(f"expected an IResNet of {known} blocks, got {got}: keys missing?")
-    dim = _rows(shapes, "fc.weight", 512)
+    dim = width_of(shapes, "fc.weight", 512)
     return iresnet.IResNet(depths[blocks], dim, epsilon=epsilon, squeeze=_squeezed(shapes))
 
 
@@ -102,24 +102,26 @@ def _ir(shapes: Shapes) -> nn.Module:
     if blocks not in depths:
         known = ", ".join(f"{count} (ir_{depth})" for count, depth in depths.items())
         raise CheckpointError(f"expected an IR of {known} blocks, got {blocks}: keys missing?")
-    dim = _rows(shapes, "output_layer.3.weight", 512)
+    dim = width_of(shapes, "output_layer.3.weight", 512)
     return ir.IR(depths[blocks], dim, squeeze=_squeezed(shapes))
 
 
 def _mobilefacenet(shapes: Shapes) -> nn.Module:
-    width = _rows(shapes, "layers.0.layers.0.weight", 128)
+    width = width_of(shapes, "layers.0.layers.0.weight", 128)
     if width // 64 not in mobilefacenet.STAGES:
         raise CheckpointError(
             f"expected an mbf of 128 or an mbf_large of 256 channels, got {width}"
         )
-    return mobilefacenet.MobileFaceNet(width // 64, _rows(shapes, "features.layers.2.weight", 512))
+    return mobilefacenet.MobileFaceNet(
+        width // 64, width_of(shapes, "features.layers.2.weight", 512)
+    )
 
 
 def _vit(shapes: Shapes, layouts: Mapping[str, vit.Layout]) -> nn.Module:
     width, depth = shapes["pos_embed"][-1], _count(shapes, "blocks.")
     for layout in layouts.values():
         if (layout.width, layout.depth) == (width, depth):
-            dim = _rows(shapes, "feature.2.weight", 512)
+            dim = width_of(shapes, "feature.2.weight", 512)
             return vit.ViT(layout, dim, masked="mask_token" in shapes)
     known = ", ".join(f"{name} {a.width} x {a.depth}" for name, a in layouts.items())
     raise CheckpointError(
@@ -244,7 +246,7 @@ _ROWS = (
         title="MobileFaceNet of foamliu",
         network="",
         recognise=_has("gdconv.depthwise.weight"),
-        build=lambda shapes: mobile.Foamliu(_rows(shapes, "conv3.weight", 128)),
+        build=lambda shapes: mobile.Foamliu(width_of(shapes, "conv3.weight", 128)),
         licence="Apache-2.0",
         citation="Chen et al., MobileFaceNets, CCBR 2018",
         preprocess=Preprocess("rgb", IMAGENET_MEAN, IMAGENET_STD),
@@ -255,7 +257,7 @@ _ROWS = (
         title="MobileFaceNet of Xiaoccer, for 112x96 crops",
         network="",
         recognise=_columns(6),
-        build=lambda shapes: mobile.Xiaoccer(6, _rows(shapes, "linear1.conv.weight", 128)),
+        build=lambda shapes: mobile.Xiaoccer(6, width_of(shapes, "linear1.conv.weight", 128)),
         licence="none given: not to be passed on",
         citation="Chen et al., MobileFaceNets, CCBR 2018",
         preprocess=Preprocess("rgb", HALF, (128.0, 128.0, 128.0)),
@@ -267,7 +269,7 @@ _ROWS = (
         title="MobileFaceNet of Xiaoccer, for 112x112 crops",
         network="",
         recognise=_columns(7),
-        build=lambda shapes: mobile.Xiaoccer(7, _rows(shapes, "linear1.conv.weight", 128)),
+        build=lambda shapes: mobile.Xiaoccer(7, width_of(shapes, "linear1.conv.weight", 128)),
         licence="none given: not to be passed on",
         citation="Chen et al., MobileFaceNets, CCBR 2018",
         preprocess=Preprocess("rgb", HALF, (128.0, 128.0, 128.0)),
@@ -277,7 +279,7 @@ _ROWS = (
         title="MobileFaceNet of TreB1eN and its copies (xuexingyu24)",
         network="",
         recognise=_has("conv_6_dw.conv.weight"),
-        build=lambda shapes: mobile.TreB1eN(_rows(shapes, "linear.weight", 512)),
+        build=lambda shapes: mobile.TreB1eN(width_of(shapes, "linear.weight", 512)),
         licence="whoever trained it says; its training data are for research",
         citation="Chen et al., MobileFaceNets, CCBR 2018",
         preprocess=BGR,

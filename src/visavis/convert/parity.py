@@ -1,6 +1,6 @@
 """The proof of a converted network: it answers as PyTorch does, in every runtime installed here."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -12,12 +12,22 @@ from visavis.convert.crops import made_crops, pixels
 from visavis.errors import ModelError
 from visavis.pack.metadata import read_metadata, write_metadata
 from visavis.pack.network import read_network
-from visavis.runtime import Device, available_runtimes, load_model
+from visavis.runtime import (
+    Device,
+    Model,
+    Outputs,
+    Pictures,
+    Preprocess,
+    available_runtimes,
+    load_model,
+)
 from visavis.types import Crops
 
 LIMIT = 1e-5  # of 1 - cosine, in float32
 NORM_LIMIT = 1e-4  # of the norm output, relative to the length of the embedding
+NUMBER_LIMIT = 1e-3  # of a difference between two numbers, over 1 + their size, in float32
 BATCHES = (1, 3, 8)
+SIZES = ((1, 320, 256), (3, 128, 192))  # of pictures: batch, height and width
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,15 +58,37 @@ def prove(
         for batch in BATCHES
     }
     gaps = []
-    for runtime in available_runtimes():
-        device = Device("cpu", runtime=runtime.name, precision="float32")
-        network = load_model(onnx, checkpoint.preprocess, device)
+    for runtime, network in _in_each_runtime(onnx, checkpoint.preprocess):
         for (kind, batch), parts in wanted.items():
             found = [_gap(expected, network(part)) for part, expected in parts]
             worst = (max(column) for column in zip(*found, strict=True))
-            gaps.append(Gap(f"{runtime.name} {runtime.version}", batch, kind, *worst))
+            gaps.append(Gap(runtime, batch, kind, *worst))
     _refuse([gap for gap in gaps if not gap.cosine <= limit], limit)
     return gaps
+
+
+def prove_numbers(
+    answer: Callable[[Pictures], Outputs], onnx: bytes, preprocess: Preprocess
+) -> dict[str, float]:
+    """Made pictures of several sizes through PyTorch, which is `answer`, and through the ONNX file
+    in each runtime, in float32: by runtime, the largest difference of a number, over 1 + its size.
+
+    Raises ModelError where one is over NUMBER_LIMIT, or is no number.
+    """
+    made = [made_crops(height, width)[-batch:] for batch, height, width in SIZES]
+    wanted = [(pictures, answer(pictures)) for pictures in made]
+    worst = {
+        runtime: float(np.max([_number_gap(expected, model(part)) for part, expected in wanted]))
+        for runtime, model in _in_each_runtime(onnx, preprocess)
+    }
+    for runtime, gap in worst.items():
+        if not gap <= NUMBER_LIMIT:  # nor NaN, which np.max passes on
+            raise ModelError(
+                f"the converted network is not the checkpoint's: in {runtime} a number differs by "
+                f"{gap:.1e} of 1 + its size, at most {NUMBER_LIMIT:.0e} is allowed; nothing was "
+                "written"
+            )
+    return worst
 
 
 def stamped(onnx: bytes, gaps: Iterable[Gap]) -> bytes:
@@ -92,6 +124,13 @@ def answers(checkpoint: Checkpoint, crops: Crops) -> NDArray[np.float32]:
     return found
 
 
+def _in_each_runtime(onnx: bytes, preprocess: Preprocess) -> Iterator[tuple[str, Model]]:
+    """The file as each installed runtime loads it, with the runtime's name and version."""
+    for runtime in available_runtimes():
+        device = Device("cpu", runtime=runtime.name, precision="float32")
+        yield f"{runtime.name} {runtime.version}", load_model(onnx, preprocess, device)
+
+
 def _split(crops: Crops, batch: int) -> list[Crops]:
     """In full batches; the last one reaches back, so that none is short."""
     starts = range(0, max(len(crops) - batch, 0) + 1, batch)
@@ -111,6 +150,15 @@ def _gap(
             raise ModelError("the converted network's norm is not the length of its embedding")
     worst = cosine_gaps(outputs[0], expected).max()
     return float(worst), float(np.abs(outputs[0] - expected).max())
+
+
+def _number_gap(expected: Outputs, got: Outputs) -> float:
+    if [one.shape for one in expected] != [one.shape for one in got]:
+        shapes, wanted = (", ".join(str(one.shape) for one in some) for some in (got, expected))
+        raise ModelError(f"the converted network answers {shapes}, PyTorch {wanted}")
+    with np.errstate(invalid="ignore"):  # infinity less infinity: no number, and refused
+        gaps = [np.abs(a - b) / (1 + np.abs(a)) for a, b in zip(expected, got, strict=True)]
+    return float(np.max([gap.max() for gap in gaps]))
 
 
 def _refuse(failed: Sequence[Gap], limit: float) -> None:

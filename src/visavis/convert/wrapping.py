@@ -1,11 +1,12 @@
 """How training code wraps a backbone's keys: taken off, and read for what it says of the family."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from torch import Tensor
 
 from visavis.convert.families import FAMILIES, Family, Shapes, detect_family
+from visavis.convert.loading import listed
 from visavis.errors import CheckpointError
 
 # Longest first; "" is a backbone saved alone. `features.` is none: it names layers.
@@ -15,7 +16,6 @@ PREFIXES = (
 )  # fmt: skip
 HEADS = ("head.", "header.", "parallel_fc.")  # of training: one row for each person
 HEADS_BESIDE = (*HEADS, "fc.", "module.fc.", "module.head.")  # where the backbone has a prefix
-MOST_LISTED = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +30,7 @@ class Unwrapped:
     @property
     def shapes(self) -> Shapes:
         """Of the tensors, by key."""
-        return _shapes(self.state)
+        return shapes_of(self.state)
 
 
 def unwrap(tensors: Mapping[str, Tensor], container: str = "") -> Unwrapped:
@@ -43,7 +43,7 @@ def unwrap(tensors: Mapping[str, Tensor], container: str = "") -> Unwrapped:
         under = [key for key in tensors if key.startswith(prefix)]
         heads = {key for key in under if not prefix and key.startswith(HEADS)}
         state = {key.removeprefix(prefix): tensors[key] for key in under if key not in heads}
-        if not detect_family(_shapes(state)):
+        if not detect_family(shapes_of(state)):
             continue
         beside = tensors.keys() - set(under)
         heads |= {key for key in beside if key.startswith(HEADS_BESIDE)}
@@ -75,14 +75,8 @@ def choose_family(unwrapped: Unwrapped, *, cvlface: bool = False) -> Family:
     return FAMILIES[candidates[0]]
 
 
-def listed(names: Iterable[object]) -> str:
-    """The first few of many, and how many there are."""
-    every = [str(name) for name in names]
-    more = f", and {len(every) - MOST_LISTED} more" if len(every) > MOST_LISTED else ""
-    return ", ".join(every[:MOST_LISTED]) + more
-
-
-def _shapes(state: Mapping[str, Tensor]) -> Shapes:
+def shapes_of(state: Mapping[str, Tensor]) -> Shapes:
+    """Of the tensors, by key."""
     return {key: tuple(tensor.shape) for key, tensor in state.items()}
 
 

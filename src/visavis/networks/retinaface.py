@@ -4,7 +4,7 @@ Deng, Guo, Ververas, Kotsia, Zafeiriou: RetinaFace: Single-shot Multi-level Face
 Wild, 2020; Najibi, Samangouei, Chellappa, Davis: SSH: Single Stage Headless Face Detector, 2017.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from itertools import pairwise
 
 import torch
@@ -19,7 +19,7 @@ MOBILE = {  # channels in and after each block
 }
 FIRST = 8  # channels after the first convolution
 SLOPE, NARROW = 0.1, 64  # of the negative side, in layers of up to so many channels; else 0
-PRIORS = 2  # on a cell
+EACH = 2  # priors on a cell
 LEVELS = (1, 2, 3)  # strides 8, 16, 32
 
 
@@ -110,7 +110,7 @@ class Head(nn.Module):
 
     def __init__(self, width: int, numbers: int) -> None:
         super().__init__()
-        self.conv1x1 = nn.Conv2d(width, PRIORS * numbers, 1)
+        self.conv1x1 = nn.Conv2d(width, EACH * numbers, 1)
         self.numbers = numbers
 
     def forward(self, maps: Tensor) -> Tensor:
@@ -144,10 +144,3 @@ class RetinaFace(nn.Module):
             for heads in (self.BboxHead, self.ClassHead, self.LandmarkHead)
         )
         return boxes, classes.softmax(dim=-1), points
-
-
-def build_retinaface(tensors: Mapping[str, Tensor]) -> nn.Module:
-    """An untrained network on the body that a checkpoint's tensors are of."""
-    if "body.stage1.0.0.weight" in tensors:
-        return RetinaFace(MobileNet(), 64)
-    return RetinaFace(ResNet50(), 256)

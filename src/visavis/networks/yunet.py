@@ -3,7 +3,7 @@
 Wu, Peng, Yu: YuNet: A Tiny Millisecond-level Face Detector, 2023.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
@@ -12,7 +12,6 @@ STRIDES = (8, 16, 32)
 KINDS = ("cls", "obj", "bbox", "kps")  # the order of the outputs, each by stride
 POOLED = (0, 2, 3, 4)  # backbone stages that a pooling follows
 LEVELS = (3, 4, 5)  # stages that are looked at
-BACKBONE = "backbone.model"
 
 
 class Unit(nn.Module):
@@ -136,12 +135,3 @@ class YuNet(nn.Module):
     def forward(self, pixels: Tensor) -> tuple[Tensor, ...]:
         found: tuple[Tensor, ...] = self.bbox_head(self.neck(self.backbone(pixels)))
         return found
-
-
-def build_yunet(tensors: Mapping[str, Tensor]) -> nn.Module:
-    """An untrained network of the widths that a checkpoint's tensors have. Raises KeyError where
-    they are none of YuNet's.
-    """
-    stages = [f"{BACKBONE}{stage}.conv2.conv1.weight" for stage in range(6)]
-    middle = len(tensors[f"{BACKBONE}0.conv1.weight"])
-    return YuNet([middle, *(len(tensors[name]) for name in stages)])
