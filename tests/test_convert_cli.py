@@ -7,9 +7,10 @@ import pytest
 torch = pytest.importorskip("torch", reason="pip install '.[convert]'")
 pytest.importorskip("onnxscript", reason="pip install '.[convert]'")
 
+import typer  # noqa: E402
 from made_embedders import Different, Small, made_checkpoint, write_crops, write_people  # noqa: E402
 
-from visavis.cli import conversions  # noqa: E402
+from visavis.cli import app, conversions  # noqa: E402
 from visavis.convert import checkpoints  # noqa: E402
 from visavis.convert.checkpoints import save_checkpoint  # noqa: E402
 from visavis.convert.families import FAMILIES  # noqa: E402
@@ -238,6 +239,43 @@ def test_a_detectors_checkpoint_is_told_apart_and_converted(run, data, tmp_path)
         "bgr",
     )
     assert spec.preprocess.mean == (104, 117, 123)
-    code, _, errors = run("convert", source, "--out", tmp_path / "b.onnx", "--float16")
-    assert (code, "give --out alone" in errors) == (2, True)
-    assert not (tmp_path / "b.onnx").exists()
+
+
+@pytest.fixture
+def unread(tmp_path):
+    """A detector's checkpoint of a kind that is not read."""
+    torch.save({"bbox_head.stride_cls.(8, 8).weight": torch.ones(3)}, tmp_path / "scrfd.pth")
+    return tmp_path / "scrfd.pth"
+
+
+def test_a_detector_that_is_not_read_is_called_one(run, unread, tmp_path):
+    code, printed, errors = run("convert", unread, "--out", tmp_path / "a.onnx")
+    assert (code, printed, len(errors.splitlines())) == (2, "", 1)
+    assert f"{unread}: a detector's, and none of those" in errors
+    assert "export it to ONNX with its own project's tool" in errors
+    assert "visavis pack import" in errors
+
+
+OPTIONS = {
+    option.opts[0]: option
+    for option in typer.main.get_command(app).commands["convert"].params
+    if option.param_type_name == "option" and option.name not in conversions.PLAIN | {"help"}
+}
+WORDS = {"--color": "bgr", "--mean": "1", "--std": "1", "--opset": "18", "--max-loss": "0.5"}
+
+
+@pytest.mark.parametrize("option", OPTIONS)
+def test_what_is_for_embedders_is_refused_of_a_detector(run, unread, tmp_path, option):
+    words = [] if OPTIONS[option].is_flag else [WORDS.get(option, "anything")]
+    code, printed, errors = run("convert", unread, "--out", tmp_path / "a.onnx", option, *words)
+    assert (code, printed) == (2, "")
+    assert errors.endswith(f"converted as it is: leave out {option}\n")
+
+
+def test_all_that_was_given_in_vain_is_named(run, data, tmp_path):
+    words = ("--pairs", "nowhere.txt", "--max-loss", "3", "--preset", "nonsense")
+    source, out = data / "models" / "yunet_n.pth", tmp_path / "a.onnx"
+    code, printed, errors = run("convert", source, "--out", out, *words)
+    assert (code, printed) == (2, "")
+    assert errors.endswith("leave out --pairs, --max-loss, --preset\n")
+    assert not out.exists()

@@ -5,11 +5,11 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import typer
+
 from visavis.cli import options
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
     from visavis.convert.checkpoints import Checkpoint
     from visavis.convert.detectors import DetectorReport
     from visavis.convert.judge import Form, Judgement
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from visavis.types import Crops
 
 MOST_PROVED = 48  # of the user's crops: each goes through every runtime three times
+PLAIN = {"checkpoint", "out", "json"}  # parameters of the verb that a detector's has, too
 SIZE = 112  # of an ONNX file's input, where it leaves that open
 
 
@@ -174,12 +175,19 @@ def is_detector(source: "Path | Weights") -> bool:
     return not isinstance(source, Path) and detectors.is_detector(source.tensors)
 
 
-def only_plain(path: Path, family: str, others: "Iterable[object]") -> None:
-    """Raises ModelError where a detector is to be converted in a way that only embedders are."""
+def only_plain(path: Path, context: typer.Context) -> None:
+    """Raises ModelError naming the options given that are for embedders: all but PLAIN."""
     from visavis.errors import ModelError
 
-    if family != "auto" or any(option not in (None, False) for option in others):
-        raise ModelError(f"{path}: is a detector's, which is converted as it is: give --out alone")
+    given = [
+        f"--{name.replace('_', '-')}"
+        for name in context.params
+        if name not in PLAIN and _given(context, name)
+    ]
+    if given:
+        raise ModelError(
+            f"{path}: is a detector's, which is converted as it is: leave out {', '.join(given)}"
+        )
 
 
 def convert_detector(source: "Path | Weights", out: Path) -> "DetectorReport":
@@ -202,6 +210,12 @@ def convert(
             f"{source}: an ONNX file stays as it was traced: leave out --opset and --norm-output"
         )
     return _as_it_is(source, given)
+
+
+def _given(context: typer.Context, name: str) -> bool:
+    """By the user, and not by default."""
+    source = context.get_parameter_source(name)
+    return source is not None and source.name != "DEFAULT"
 
 
 def _traced(

@@ -10,6 +10,7 @@ from visavis.cli.converted import show, show_detector
 
 
 def convert(
+    context: typer.Context,
     checkpoint: Annotated[
         Path, typer.Argument(help="Weights as trained, or an .onnx to make smaller.")
     ],
@@ -57,8 +58,7 @@ def convert(
     conversions.check_installed()
     source = conversions.read(checkpoint)
     if conversions.is_detector(source):
-        others = (color, mean, std, opset, norm_output, crops, int8, float16, tflite, images)
-        conversions.only_plain(checkpoint, family, others)
+        conversions.only_plain(checkpoint, context)
         show_detector(conversions.convert_detector(source, out), json=json)
         return
     given = conversions.Given(family, color, mean, std, crops)
