@@ -188,6 +188,7 @@ SAID = {
     "no spread": (replace(HALVES, std=(1.0, 0.0, 1.0)), "expected a std above zero"),
     "another size": (replace(HALVES, size=(112, 96)), "said to take 112x96, .* is 112x112"),
     "a name with a folder": (replace(HALVES, name="a/b"), "expected a name of letters"),
+    "a name that is taken": (replace(HALVES, name="sources"), "not 'default' or 'sources'"),
 }
 
 
@@ -264,14 +265,14 @@ def test_a_pack_is_whole_or_not_there(file, tmp_path, monkeypatch):
         (recogniser(), BGR, None, "expected outputs of .*scrfd or .*yunet, got"),
         (None, Given(), None, "give --detector-color, --detector-mean, --detector-std"),
         (None, BGR, "haar", "unknown decoder 'haar'; known: .*scrfd, .*yunet"),
-        (None, BGR, "scrfd", "expected outputs of scrfd, got"),
+        (None, BGR, "scrfd", "declared for the decoder scrfd, but its outputs fit yunet: "),
     ],
     ids=["HTML", "an embedder", "nothing said", "unknown decoder", "another decoder"],
 )
 def test_what_is_no_detector_is_refused(data, given, decoder, said, tmp_path, pack):
     data = data or (pack.folder / pack.manifest.detector.file).read_bytes()
     with pytest.raises(PackError, match=said):
-        detector_part(written(tmp_path, data), given, decoder=decoder)
+        detector_part(written(tmp_path, data), replace(given, decoder=decoder))
 
 
 def rewritten(folder, **changes):
@@ -297,7 +298,7 @@ LAX = {
     "a page": (lambda f: exchanged(f, HTML), "embedder", "expected an ONNX file"),
     "dim": (lambda f: rewritten(f, embedder__dim=7), "embedder.dim", "says 7, it gives 24"),
     "size": (lambda f: rewritten(f, embedder__size=[96, 96]), "embedder", "refuses"),
-    "decoder": (lambda f: rewritten(f, detector__decoder="scrfd"), "detector", "outputs of scrfd"),
+    "decoder": (lambda f: rewritten(f, detector__decoder="scrfd"), "detector", "decoder scrfd"),
     "no manifest": (lambda f: (f / "pack.json").unlink(), "pack.json", "has no pack.json"),
     "calibration gone": (
         lambda f: rewritten(f, calibration="c.json", calibration_sha256="0" * 64),

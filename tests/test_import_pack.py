@@ -156,7 +156,7 @@ def test_the_first_file_of_each_task_wins(folder, tmp_path):
 @pytest.mark.pack
 def test_a_recogniser_alone_takes_another_packs_detector(folder, tmp_path, pack):
     (folder / "det_10g.onnx").unlink()
-    with pytest.raises(PackError, match="expected an detector: name another with --detector"):
+    with pytest.raises(PackError, match="expected a detector: name another with --detector"):
         imported(folder, tmp_path)
     found = imported(folder, tmp_path, detector=detector_of(pack))
     assert found.pack.manifest.detector == pack.manifest.detector

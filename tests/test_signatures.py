@@ -115,6 +115,25 @@ def test_a_picture_calls_for_so_many_numbers(sizes):
     assert not fits_picture(sizes[1:], 128, 256)
 
 
+@pytest.mark.parametrize(
+    ("sizes", "height", "width", "fits"),
+    [
+        pytest.param([48 * cells for cells in (32, 128, 512)], 128, 256, True, id="falling"),
+        pytest.param([48 * cells for cells in (128, 32, 512)], 128, 256, True, id="in no order"),
+        pytest.param([48 * cells for cells in (128, 128, 512)], 128, 256, False, id="twice"),
+        pytest.param([48 * cells for cells in (96, 24, 6)], 64, 96, True, id="maps, 64x96"),
+        pytest.param([48 * cells for cells in (96, 24, 6, 2)], 64, 96, False, id="part of 64"),
+        pytest.param([48 * (96 + 24 + 6)], 64, 96, True, id="rows, 64x96"),
+        pytest.param([48 * (96 + 24 + 6) + 16], 64, 96, False, id="a row too many"),
+        pytest.param(
+            [last * n for last in (1, 4) for n in (96, 24, 6, 2, 1)], 64, 96, True, id="cut cells"
+        ),
+    ],
+)
+def test_every_multiple_of_32_is_counted(sizes, height, width, fits):
+    assert fits_picture(sizes, height, width) is fits
+
+
 def test_some_outputs_may_have_a_batch_axis_and_others_none():
     assert decoder_of([*flat(*SCRFD_6[:3]), *batched(*SCRFD_6[3:])]) == "scrfd"
 
@@ -168,8 +187,8 @@ def test_an_scrfd_network_declared_for_yunet_is_refused(pack, tmp_path, last):
     [
         ({"anchors": [[[4, 5]] * 3] * 3}, "anchors and squashed_landmarks are yolov5face's alone"),
         ({"squashed_landmarks": True}, "anchors and squashed_landmarks are yolov5face's alone"),
-        ({"padding": 256}, r"expected a padding of 0\.\.255, got 256"),
-        ({"padding": -1}, r"expected a padding of 0\.\.255, got -1"),
+        ({"padding": 256}, r"detector\.padding: expected 0\.\.255, got 256"),
+        ({"padding": -1}, r"detector\.padding: expected 0\.\.255, got -1"),
         ({"anchors": [[4, 5]]}, "detector.anchors"),
     ],
 )

@@ -1,17 +1,17 @@
 """visavis pack build | import: models of your own, and other projects', to packs"""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal, NewType
+from typing import TYPE_CHECKING, Annotated, NewType
 
 import typer
 
 from visavis.cli import options
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from visavis.pack import Pack
     from visavis.pack.build import DetectorPart, Given
-
-Commercial = Literal["yes", "no", "unknown"]
 
 NAME = typer.Argument(help="What to call the pack.")
 OUT = typer.Option(help="Write this folder; default: the installed packs, under its name.")
@@ -58,20 +58,17 @@ def build(
     source: Annotated[str | None, SOURCE] = None,
     licence: Annotated[str | None, LICENCE] = None,
     training_data: Annotated[str | None, TRAINING_DATA] = None,
-    commercial: Annotated[Commercial | None, COMMERCIAL] = None,
+    commercial: Annotated[options.Commercial | None, COMMERCIAL] = None,
     citation: Annotated[str | None, CITATION] = None,
-    decoder: Annotated[
-        str | None, typer.Option(help="How the detector's outputs become faces; default: as fits.")
-    ] = None,
-    detector_color: Annotated[options.Color | None, COLOR] = None,
+    decoder: options.Decoder = None,
+    detector_color: options.DetectorColor = None,
     detector_mean: options.Mean = None,
     detector_std: options.Std = None,
-    detector_licence: Annotated[
-        str | None, typer.Option(help="Of the weights of a detector given as a file.")
-    ] = None,
-    detector_commercial: Annotated[
-        Commercial | None, typer.Option(help="May such a detector be used commercially?")
-    ] = None,
+    detector_anchors: options.DetectorAnchors = None,
+    detector_squashed: options.DetectorSquashed = None,
+    detector_padding: options.DetectorPadding = None,
+    detector_licence: options.DetectorLicence = None,
+    detector_commercial: options.DetectorCommercial = None,
     json: options.Json = False,
 ) -> None:
     """Make a pack of an embedder's ONNX file and a detector. Both are run first.
@@ -81,7 +78,7 @@ def build(
     """
     from visavis.decide import read_calibration
     from visavis.pack import packs_folder
-    from visavis.pack.build import Given, build_pack, embedder_part
+    from visavis.pack.build import Given, build_pack, detector_part, embedder_part
 
     if calibration is not None:
         read_calibration(calibration)
@@ -97,10 +94,14 @@ def build(
         commercial=commercial,
         citation=citation,
     )
-    found = Given(
+    said = Given(
         color=detector_color,
         mean=detector_mean,
         std=detector_std,
+        decoder=decoder,
+        anchors=detector_anchors,
+        squashed_landmarks=detector_squashed,
+        padding=detector_padding,
         licence=detector_licence,
         commercial=detector_commercial,
     )
@@ -108,23 +109,22 @@ def build(
         out or packs_folder() / name,
         name=name,
         embedder=embedder_part(embedder, given),
-        detector=_detector(detector, decoder, found),
+        detector=_detector(detector, said, detector_part),
         calibration=calibration,
     )
     _report(pack, [], json)
 
 
 def import_models(
-    models: Annotated[
-        Path, typer.Argument(help="An InsightFace folder or zip, or an embedder's ONNX file.")
-    ],
+    models: Annotated[Path, typer.Argument(help="An InsightFace folder or zip, or one ONNX file.")],
     name: Annotated[
         str, typer.Option(help="What to call the pack; default: as the source is called.")
     ] = "",
     detector: Annotated[
         str | None,
         typer.Option(
-            help="A pack whose detector to take; default: the source's, or the default's."
+            help="A pack whose detector to take, or a detector's ONNX file; default: the "
+            "source's, or the default pack's."
         ),
     ] = None,
     out: Annotated[Path | None, OUT] = None,
@@ -135,14 +135,27 @@ def import_models(
     source: Annotated[str | None, SOURCE] = None,
     licence: Annotated[str | None, LICENCE] = None,
     training_data: Annotated[str | None, TRAINING_DATA] = None,
-    commercial: Annotated[Commercial | None, COMMERCIAL] = None,
+    commercial: Annotated[options.Commercial | None, COMMERCIAL] = None,
     citation: Annotated[str | None, CITATION] = None,
+    decoder: options.Decoder = None,
+    detector_color: options.DetectorColor = None,
+    detector_mean: options.Mean = None,
+    detector_std: options.Std = None,
+    detector_anchors: options.DetectorAnchors = None,
+    detector_squashed: options.DetectorSquashed = None,
+    detector_padding: options.DetectorPadding = None,
+    detector_licence: options.DetectorLicence = None,
+    detector_commercial: options.DetectorCommercial = None,
     json: options.Json = False,
 ) -> None:
-    """Make a pack of another project's models: an InsightFace folder or zip, or one ONNX file."""
+    """Make a pack of another project's models: an InsightFace folder or zip, or one ONNX file.
+
+    A lone detector gets the default pack's embedder. Detectors are fed as their family is
+    published, unless their file or --detector-color and the others say otherwise.
+    """
     from visavis.pack import packs_folder
     from visavis.pack.build import Given
-    from visavis.pack.foreign import import_pack
+    from visavis.pack.foreign import foreign_detector, import_pack
 
     given = Given(
         color=color,
@@ -155,15 +168,24 @@ def import_models(
         commercial=commercial,
         citation=citation,
     )
-    lone = models.suffix == ".onnx" and models.is_file()
+    said = Given(
+        color=detector_color,
+        mean=detector_mean,
+        std=detector_std,
+        decoder=decoder,
+        anchors=detector_anchors,
+        squashed_landmarks=detector_squashed,
+        padding=detector_padding,
+        licence=detector_licence,
+        commercial=detector_commercial,
+    )
     name = name or models.stem.lstrip(".")
-    chosen = detector or ("default" if lone else None)
     imported = import_pack(
         models,
         out or packs_folder() / name,
         name=name,
         given=given,
-        detector=None if chosen is None else _detector(chosen, None, Given()),
+        detector=said if detector is None else _detector(detector, said, foreign_detector),
     )
     _report(imported.pack, list(imported.notes), json)
 
@@ -193,12 +215,21 @@ def _report(pack: "Pack", notes: list[str], json: bool) -> None:
         print(f"no threshold has an error rate yet: visavis calibrate {manifest.name} --images ...")
 
 
-def _detector(detector: str, decoder: str | None, given: "Given") -> "DetectorPart":
-    """Of a pack, or of a file."""
+def _detector(
+    detector: str, said: "Given", part: "Callable[[Path, Given], DetectorPart]"
+) -> "DetectorPart":
+    """Of a pack, or of a file, of which something may be said."""
+    from visavis.errors import PackError
     from visavis.pack import load_pack
-    from visavis.pack.build import detector_of, detector_part
+    from visavis.pack.build import NOTHING, detector_of
 
     path = Path(detector)
     if path.suffix == ".onnx" and path.is_file():
-        return detector_part(path, given, decoder=decoder)
-    return detector_of(load_pack(detector))
+        return part(path, said)
+    found = detector_of(load_pack(detector))
+    if said != NOTHING:
+        raise PackError(
+            f"{detector}: a pack's detector, which says itself how it is read: --decoder and "
+            "--detector-... are said of an ONNX file"
+        )
+    return found

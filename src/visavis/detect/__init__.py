@@ -3,7 +3,7 @@
 from dataclasses import replace
 from functools import partial
 
-from visavis.detect.boxes import STRIDE, Frame
+from visavis.detect.boxes import Frame
 from visavis.detect.retinaface import decode_retinaface
 from visavis.detect.scan import Decoder, Found, ScanDetector, search
 from visavis.detect.scrfd import decode_scrfd
@@ -11,8 +11,8 @@ from visavis.detect.yolov5face import decode_yolov5face
 from visavis.detect.yunet import decode_yunet
 from visavis.errors import PackError
 from visavis.pack.manifest import DetectorSpec, Pack
-from visavis.pack.signatures import decoder_of
-from visavis.runtime import Device, Model, load_model
+from visavis.pack.signatures import check_network
+from visavis.runtime import Device, load_model
 from visavis.types import Detector
 
 DECODERS: dict[str, Decoder] = {
@@ -58,14 +58,14 @@ def load_detector(
     source = str(pack.folder / spec.file)
     decode = _decoder(spec, str(pack.folder))
     model = load_model(pack.read(spec.file, spec.sha256), spec.preprocess, detector_device(device))
-    _check(model, spec.decoder, source)
+    check_network(spec, model.shapes, model.size, source)
     return ScanDetector(
         model,
         decode,
         spec.min_score if min_score is None else min_score,
         spec.max_overlap,
         tiled,
-        frame=_frame(model, spec, source),
+        frame=_frame(model.size, spec),
         max_faces=max_faces,
         min_size=min_size,
     )
@@ -81,30 +81,10 @@ def _decoder(spec: DetectorSpec, source: str) -> Decoder:
         ) from None
     if spec.anchors is None and not spec.squashed_landmarks:
         return decode
-    if spec.decoder != "yolov5face":
-        raise PackError(f"{source}: anchors and squashed_landmarks are yolov5face's alone")
     return partial(decode_yolov5face, anchors=spec.anchors, squashed=spec.squashed_landmarks)
 
 
-def _frame(model: Model, spec: DetectorSpec, source: str) -> Frame:
+def _frame(size: tuple[int, int] | None, spec: DetectorSpec) -> Frame:
     usual = FRAMES.get(spec.decoder, Frame())
     padding = usual.padding if spec.padding is None else spec.padding
-    if not 0 <= padding <= 255:
-        raise PackError(f"{source}: expected a padding of 0..255, got {padding}")
-    return Frame(model.size, usual.multiple, padding)
-
-
-def _check(model: Model, decoder: str, source: str) -> None:
-    """Raises PackError for outputs that are not the decoder's, and sizes with part of a stride."""
-    fitting = decoder_of(model.shapes)
-    if fitting != decoder:
-        shapes = ", ".join(str(shape) for shape in model.shapes[:12])
-        raise PackError(
-            f"{source}: declared for the decoder {decoder}, but its outputs "
-            f"fit {fitting or 'none of ' + ', '.join(DECODERS)}: {shapes}"
-        )
-    if model.size is not None and any(side % STRIDE for side in model.size):
-        raise PackError(
-            f"{source}: expected a network for sides that are multiples of {STRIDE}, got one for "
-            f"{model.size[0]}x{model.size[1]}"
-        )
+    return Frame(size, usual.multiple, padding)

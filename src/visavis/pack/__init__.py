@@ -9,8 +9,9 @@ from visavis.pack.builtin import default_pack
 from visavis.pack.manifest import MANIFEST, Pack, read_pack
 
 DEFAULT_PACK = "default"
+SOURCES_FOLDER = "sources"  # below packs_folder(): models that are no packs
 
-__all__ = ["DEFAULT_PACK", "Pack", "load_pack", "pack_names", "packs_folder"]
+__all__ = ["DEFAULT_PACK", "SOURCES_FOLDER", "Pack", "load_pack", "pack_names", "packs_folder"]
 
 
 def load_pack(name_or_path: str | Path = DEFAULT_PACK) -> Pack:

@@ -5,15 +5,24 @@ Nothing is guessed: what neither the caller nor the file's own metadata says is 
 
 import hashlib
 import re
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from visavis.errors import PackError
-from visavis.pack.check import NOT_STATED, check_calibration, check_detector, check_embedder
+from visavis.pack import DEFAULT_PACK, SOURCES_FOLDER
+from visavis.pack.check import (
+    NOT_STATED,
+    check_calibration,
+    check_detector,
+    check_embedder,
+    loaded,
+)
 from visavis.pack.landing import refuse_taken, whole_folder
 from visavis.pack.manifest import (
     CROP,
     FORMAT,
+    Anchors,
     Commercial,
     DetectorSpec,
     EmbedderSpec,
@@ -25,11 +34,13 @@ from visavis.pack.manifest import (
 )
 from visavis.pack.metadata import DetectorMetadata, Metadata, read_detector_metadata, read_metadata
 from visavis.pack.network import Network, read_file, read_network
+from visavis.pack.signatures import KNOWN, decoder_of
 from visavis.runtime import Color, Preprocess
 
 Three = tuple[float, float, float]
 
-NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
+RESERVED = (DEFAULT_PACK, SOURCES_FOLDER)  # what has its own place among the installed packs
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +52,10 @@ class Given:
     mean: Three | None = None  # on values 0..255, in the order of `color`
     std: Three | None = None
     size: tuple[int, int] | None = None  # height and width, of an embedder
+    decoder: str | None = None  # of a detector, as what follows; None: the one its outputs fit
+    anchors: Anchors | None = None  # as a manifest says these three
+    squashed_landmarks: bool | None = None
+    padding: int | None = None
     source: str | None = None
     licence: str | None = None
     training_data: str | None = None
@@ -130,45 +145,67 @@ def embedder_part(source: Path | Network, given: Given = NOTHING) -> EmbedderPar
     return EmbedderPart(spec, network.data)
 
 
-def detector_part(
-    source: Path | Network, given: Given = NOTHING, *, decoder: str | None = None
-) -> DetectorPart:
+def detector_part(source: Path | Network, given: Given = NOTHING) -> DetectorPart:
     """A detector for a pack, its decoder the one named, or else the one its outputs fit.
 
     Raises PackError for what is no network, for preprocessing that nothing declares, for outputs
-    that fit no decoder, and for a detector that gives no landmarks.
+    that fit no decoder, or not what is said of them, and for a detector that gives no landmarks.
     """
     network = read_network(source) if isinstance(source, Path) else source
     notes = read_detector_metadata(network)
     preprocess = _preprocess(network, notes, given, "--detector-")
-    named = decoder or (notes.decoder if notes else None)
-    fitting, landmarks = check_detector(network.data, preprocess, named, network.source)
-    if not landmarks:
+    model = loaded(network.data, preprocess, network.source)
+    said = over(given, _reading(notes))
+    decoder = said.decoder or decoder_of(model.shapes)
+    if decoder is None:
         raise PackError(
-            f"{network.source}: expected a detector that gives five landmarks, got boxes alone: "
-            "no face could be aligned"
+            f"{network.source}: expected outputs of {' or '.join(KNOWN)}, got "
+            f"{', '.join(map(str, model.shapes[:12]))}"
         )
     spec = DetectorSpec(
         file="detector.onnx",
         sha256=hashlib.sha256(network.data).hexdigest(),
-        decoder=fitting,
+        decoder=decoder,
         origin=_origin(network, notes, given),
         preprocess=preprocess,
+        padding=said.padding,
+        anchors=said.anchors,
+        squashed_landmarks=bool(said.squashed_landmarks),
     )
+    if not check_detector(model, spec, network.source):
+        raise PackError(
+            f"{network.source}: expected a detector that gives five landmarks, got boxes alone: "
+            "no face could be aligned"
+        )
     return DetectorPart(spec, network.data)
 
 
 def detector_of(pack: Pack) -> DetectorPart:
     """Another pack's detector, as it is there. Raises PackError for a damaged file."""
     spec = pack.manifest.detector
-    return DetectorPart(spec, pack.read(spec.file, spec.sha256))
+    data = pack.read(spec.file, spec.sha256)
+    return DetectorPart(replace(spec, file="detector.onnx"), data)
+
+
+def embedder_of(pack: Pack) -> EmbedderPart:
+    """Another pack's embedder, as it is there. Raises PackError for a damaged file."""
+    spec = pack.manifest.embedder
+    data = pack.read(spec.file, spec.sha256)
+    return EmbedderPart(replace(spec, file="embedder.onnx"), data)
+
+
+def over(first: Given, then: Given) -> Given:
+    """What the first says, be it 0 or False, and for the rest what the other says."""
+    said: dict[str, Any] = {key: value for key, value in asdict(first).items() if value is not None}
+    return replace(then, **said)
 
 
 def check_name(name: str) -> str:
     """The name, where it can be a folder's everywhere. Raises PackError where it cannot."""
-    if not NAME.fullmatch(name) or name == "default":
+    if not NAME.fullmatch(name) or name in RESERVED:
         raise PackError(
-            f"expected a name of letters, digits, dots and dashes, not 'default', got {name!r}"
+            "expected a name of letters, digits, dots, dashes and underscores, not "
+            f"{' or '.join(map(repr, RESERVED))}, got {name!r}"
         )
     return name
 
@@ -190,6 +227,18 @@ def _preprocess(
     if not all(value > 0 for value in std):
         raise PackError(f"{network.source}: expected a std above zero, got {list(std)}")
     return Preprocess(color, mean, std)
+
+
+def _reading(notes: DetectorMetadata | None) -> Given:
+    """How a file notes that its answers are read."""
+    if notes is None:
+        return NOTHING
+    return Given(
+        decoder=notes.decoder,
+        anchors=notes.anchors,
+        squashed_landmarks=notes.squashed_landmarks,
+        padding=notes.padding,
+    )
 
 
 def _size(network: Network, notes: Metadata | None, given: Given) -> tuple[int, int]:

@@ -18,14 +18,13 @@ from visavis.pack.manifest import (
     read_pack,
 )
 from visavis.pack.network import read_network
-from visavis.pack.signatures import LAST_DIMENSIONS, decoder_of, fits_picture
+from visavis.pack.signatures import check_answers, check_network
 from visavis.runtime import Device, Model, Outputs, Preprocess, load_model
 
 NOT_STATED = "not stated"  # what a field says that whoever built the pack left out
 EXACT = Device(precision="float32")
 LEAST_COSINE = 0.9999  # of an embedding to the same one in another batch
-WHOLE = 128  # every stride there is goes into this
-PICTURES = ((WHOLE, 2 * WHOLE), (2 * WHOLE, WHOLE))  # height and width
+PICTURES = ((128, 256), (256, 128))  # height and width: every stride there is goes into these
 BOXES_ALONE = (6, 10)  # outputs of SCRFDs that give no landmarks
 
 
@@ -45,7 +44,7 @@ def check_embedder(data: bytes, preprocess: Preprocess, size: tuple[int, int], s
     another embedding in another company.
     """
     pictures = np.random.default_rng(0).integers(0, 256, (3, *size, 3), np.uint8)
-    model = _loaded(data, preprocess, source)
+    model = loaded(data, preprocess, source)
     alone = _ran(model, pictures[:1], source, "expected a network for this size")
     dim = _dim(alone, 1, source)
     together = _ran(model, pictures, source, "expected a dynamic batch: export it with one")
@@ -63,36 +62,20 @@ def check_embedder(data: bytes, preprocess: Preprocess, size: tuple[int, int], s
     return dim
 
 
-def check_detector(
-    data: bytes, preprocess: Preprocess, decoder: str | None, source: str
-) -> tuple[str, bool]:
-    """Run a detector on pictures of two sizes, or of the one that it takes; its decoder, and
-    whether it gives landmarks.
+def check_detector(model: Model, spec: DetectorSpec, source: str) -> bool:
+    """Run a detector on pictures of two sizes, or of the one that it takes; whether it gives
+    landmarks.
 
-    `decoder` is the one that is declared; None to recognise it. Raises PackError where none fits,
-    the declared one does not, or the answers are not as many as the picture calls for.
+    Raises PackError where it is not what the manifest says, refuses the pictures, or answers not as
+    they call for.
     """
-    model = _loaded(data, preprocess, source)
-    fitting = decoder_of(model.shapes)
-    known = sorted(set(LAST_DIMENSIONS.values()))
-    if decoder is not None and decoder not in known:
-        raise PackError(f"{source}: unknown decoder {decoder!r}; known: {', '.join(known)}")
-    if fitting is None or decoder not in (None, fitting):
-        shapes = ", ".join(str(shape) for shape in model.shapes[:12])
-        raise PackError(
-            f"{source}: expected outputs of {decoder or ' or '.join(known)}, got {shapes}"
-        )
+    check_network(spec, model.shapes, model.size, source)
+    expected = "expected a batch of one" if model.size else "expected a dynamic height and width"
     for height, width in [model.size] if model.size else PICTURES:
         picture = np.zeros((1, height, width, 3), np.uint8)
-        outputs = _ran(model, picture, source, "expected a dynamic height and width")
-        sizes = [output.size for output in outputs]
-        if not (height % WHOLE or width % WHOLE or fits_picture(sizes, height, width)):
-            shapes = ", ".join(str(output.shape) for output in outputs)
-            raise PackError(
-                f"{source}: a picture of {height}x{width} calls for other answers than {shapes}: "
-                "was it exported for one size?"
-            )
-    return fitting, len(model.shapes) not in BOXES_ALONE
+        outputs = _ran(model, picture, source, expected)
+        check_answers([output.shape for output in outputs], height, width, source)
+    return len(model.shapes) not in BOXES_ALONE
 
 
 def verify_pack(folder: Path) -> list[Finding]:
@@ -119,7 +102,8 @@ def verify_pack(folder: Path) -> list[Finding]:
     return findings
 
 
-def _loaded(data: bytes, preprocess: Preprocess, source: str) -> Model:
+def loaded(data: bytes, preprocess: Preprocess, source: str) -> Model:
+    """A network, exactly as it computes. Raises PackError for what is none."""
     try:
         return load_model(data, preprocess, EXACT)
     except VisavisError as error:
@@ -151,8 +135,8 @@ def _detector(pack: Pack, spec: DetectorSpec) -> Iterator[Finding]:
     yield Finding("ok", spec.file, f"sha256 {spec.sha256[:16]}...")
     source = str(pack.folder / spec.file)
     network = read_network(data, source)
-    decoder, landmarks = check_detector(network.data, spec.preprocess, spec.decoder, source)
-    yield Finding("ok", spec.file, f"its outputs fit {decoder}")
+    landmarks = check_detector(loaded(network.data, spec.preprocess, source), spec, source)
+    yield Finding("ok", spec.file, f"its outputs fit {spec.decoder}")
     if not landmarks:
         yield Finding("error", spec.file, "it gives no landmarks, so that no face can be aligned")
 

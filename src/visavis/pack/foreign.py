@@ -1,7 +1,8 @@
 """Models of other projects to a pack: an InsightFace folder or zip, or one ONNX file.
 
-Which file does what, and how it wants its pixels, InsightFace decides by its own rules: they are
-written down in docs/insightface.md. What our own files say of themselves goes before them.
+What gives a decoder's answers is a detector, fed as that family's are, as published. For the rest
+InsightFace decides by its own rules which file does what, and how it wants its pixels: they are
+written down in docs/insightface.md. What our own files say of themselves goes before both.
 """
 
 import json
@@ -10,24 +11,28 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path, PurePosixPath
-from typing import Any
 
 from onnx import ModelProto
 
 from visavis.document import parse
 from visavis.errors import PackError
+from visavis.pack import load_pack
 from visavis.pack.build import (
     NOTHING,
     DetectorPart,
     EmbedderPart,
     Given,
     build_pack,
+    detector_of,
     detector_part,
+    embedder_of,
     embedder_part,
+    over,
 )
 from visavis.pack.manifest import Origin, Pack
-from visavis.pack.metadata import Metadata, read_metadata
+from visavis.pack.metadata import read_detector_metadata, read_metadata
 from visavis.pack.network import Network, names_normalisation, read_network
+from visavis.pack.signatures import decoder_of
 from visavis.pack.unzip import unzip
 from visavis.runtime import Preprocess
 
@@ -35,6 +40,13 @@ from visavis.runtime import Preprocess
 DETECTOR = Preprocess("rgb", (127.5,) * 3, (128.0,) * 3)
 RECOGNISER = Preprocess("rgb", (127.5,) * 3, (127.5,) * 3)
 IN_GRAPH = Preprocess("rgb")
+# How a decoder's networks are fed by those who publish them.
+PUBLISHED = {
+    "retinaface": Preprocess("bgr", mean=(104.0, 117.0, 123.0)),
+    "scrfd": DETECTOR,
+    "yolov5face": Preprocess("rgb", std=(255.0,) * 3),
+    "yunet": Preprocess("bgr"),
+}
 # The terms of everything in InsightFace's model zoo, and the data by the start of a file's name.
 ORIGIN = "origin."  # of the keys under which our own files note where they come from
 UNKNOWN = Origin("", "", "")
@@ -65,26 +77,39 @@ def import_pack(
     *,
     name: str,
     given: Given = NOTHING,
-    detector: DetectorPart | None = None,
+    detector: DetectorPart | Given = NOTHING,
 ) -> Imported:
-    """Make a pack of an InsightFace folder or zip, or of one embedder as an ONNX file.
+    """Make a pack of an InsightFace folder or zip, or of one ONNX file: an embedder with the
+    default pack's detector, or a detector with the default pack's embedder.
 
-    `detector` is used where the source has none, and in place of the one that it has. `given` goes
-    before InsightFace's rules, and before the model zoo's terms. Raises PackError for files that
-    are none, or that its rules give no part to; DownloadError for a zip that is not safe to open.
+    `detector` is one to use in place of the source's, or what is said of the source's; `given` is
+    said of the embedder. Both go before the rules, and before the model zoo's terms. Raises
+    PackError for files that are none, that the rules give no part to, and for what is said of
+    none; DownloadError for a zip that is not safe to open.
     """
     if source.suffix == ".onnx" and source.is_file():
-        lone = embedder_part(source, given)
-        found = _Found(lone, None, [f"{source.name}: the embedder, {lone.spec.model}"])
+        found = _lone(read_network(source), given, detector)
     else:
         with _folder(source) as files:
-            found = _sorted_out(_networks(source, files), given, detector is None)
-    chosen = detector or found.detector
+            found = _sorted_out(_networks(source, files), given, detector)
+    chosen = found.detector
     if found.embedder is None or chosen is None:
-        missing = "detector: name another with --detector" if found.embedder else "embedder"
-        raise PackError(f"{source}: expected an {missing}; found {'; '.join(found.notes)}")
+        missing = "a detector: name another with --detector" if found.embedder else "an embedder"
+        raise PackError(f"{source}: expected {missing}; found {'; '.join(found.notes)}")
     pack = build_pack(folder, name=name, embedder=found.embedder, detector=chosen)
     return Imported(pack, tuple(found.notes))
+
+
+def foreign_detector(source: Path | Network, given: Given = NOTHING) -> DetectorPart:
+    """A detector as its family is published, where neither it nor the caller says otherwise.
+
+    Raises PackError as `detector_part` does.
+    """
+    network = read_network(source) if isinstance(source, Path) else source
+    notes = read_detector_metadata(network)
+    said = over(given, _noted(network) or NOTHING)
+    fed = PUBLISHED.get(said.decoder or decoder_of(network.shapes) or "", DETECTOR)
+    return detector_part(network, said if notes else over(said, _fed(fed, NOTHING)))
 
 
 def task_of(network: Network) -> str | None:
@@ -121,28 +146,37 @@ def note_origin(model: ModelProto, origin: Origin) -> None:
         model.metadata_props.add(key=ORIGIN + key, value=value)
 
 
-def _terms(network: Network, notes: Metadata | None = None) -> Given:
-    """What the file notes of its origin; else the terms of InsightFace's model zoo."""
+def _noted(network: Network) -> Given | None:
+    """What the file itself notes of its origin."""
     props = {prop.key: prop.value for prop in network.model.metadata_props}
     noted = {key: props[ORIGIN + key] for key in asdict(UNKNOWN) if ORIGIN + key in props}
-    if set(noted) == set(asdict(UNKNOWN)):
-        origin = parse(Origin, json.dumps(noted).encode(), f"{network.source}: origin", PackError)
-        return Given(**asdict(origin))
-    if notes:
-        return Given(source=notes.source, licence=notes.licence)
+    if set(noted) != set(asdict(UNKNOWN)):
+        return None
+    origin = parse(Origin, json.dumps(noted).encode(), f"{network.source}: origin", PackError)
+    return Given(**asdict(origin))
+
+
+def _zoo(network: Network) -> Given:
+    """The terms of InsightFace's model zoo."""
     file = PurePosixPath(network.source)
     data = next((data for start, data in TRAINED_ON.items() if file.stem.startswith(start)), None)
     return replace(ZOO, source=f"InsightFace {file.name}", training_data=data)
 
 
-def _recogniser(network: Network, given: Given) -> Given:
-    """What the file says of itself, and else InsightFace's rules; what is given goes first."""
+def _recogniser(network: Network, given: Given) -> EmbedderPart:
+    """As the file says itself, and else by InsightFace's rules; what is given goes first."""
     notes = read_metadata(network)
     stem = PurePosixPath(network.source).stem.removeprefix("rec_")
-    said = replace(_terms(network, notes), name=notes.family if notes else stem)
-    first: dict[str, Any] = {k: v for k, v in asdict(given).items() if v is not None}
+    terms = Given(source=notes.source, licence=notes.licence) if notes else _zoo(network)
+    said = replace(_noted(network) or terms, name=notes.family if notes else stem)
     fed = notes.preprocess if notes else recogniser_pixels(network.model)
-    return replace(_fed(fed, said), **first)
+    return embedder_part(network, over(given, _fed(fed, said)))
+
+
+def _detection(network: Network, given: Given) -> DetectorPart:
+    """A detector of a folder: an SCRFD that says nothing else is of InsightFace's model zoo."""
+    zoo = decoder_of(network.shapes) == "scrfd" and not network.metadata and not _noted(network)
+    return foreign_detector(network, over(given, _zoo(network)) if zoo else given)
 
 
 def _fed(preprocess: Preprocess, given: Given) -> Given:
@@ -155,16 +189,47 @@ def _reason(task: str | None) -> str:
     return f"a network for {task}" if task else "InsightFace's rules give it no part"
 
 
-def _sorted_out(networks: Iterator[Network], given: Given, wants_detector: bool) -> _Found:
+def _lone(network: Network, given: Given, detector: DetectorPart | Given) -> _Found:
+    """One file, and the default pack's model for the part that it does not have."""
+    file = PurePosixPath(network.source).name
+    known = decoder_of(network.shapes)
+    if isinstance(detector, Given):
+        if known or detector.decoder:
+            return _lone_detector(file, network, given, detector)
+        if detector != NOTHING:
+            raise PackError(f"{file}: an embedder: --detector-... is said of a detector's file")
+        detector = detector_of(load_pack())
+    elif known:
+        raise PackError(f"{file}: expected an embedder beside --detector, got another detector")
+    embedder = embedder_part(network, given)
+    return _Found(embedder, detector, [f"{file}: the embedder, {embedder.spec.model}"])
+
+
+def _lone_detector(file: str, network: Network, given: Given, said: Given) -> _Found:
+    if given != NOTHING:
+        raise PackError(f"{file}: a detector: say it as --detector-..., --licence is an embedder's")
+    detector, embedder = foreign_detector(network, said), embedder_of(load_pack())
+    notes = [
+        f"{file}: the detector, {detector.spec.decoder}",
+        f"the default pack's: the embedder, {embedder.spec.model}",
+    ]
+    return _Found(embedder, detector, notes)
+
+
+def _sorted_out(
+    networks: Iterator[Network], given: Given, detector: DetectorPart | Given
+) -> _Found:
     """The first network for each part, as InsightFace takes them."""
-    found = _Found(None, None, [])
+    said = detector if isinstance(detector, Given) else NOTHING
+    found = _Found(None, None if isinstance(detector, Given) else detector, [])
     for network in networks:
-        file, task = PurePosixPath(network.source).name, task_of(network)
+        file = PurePosixPath(network.source).name
+        task = "detection" if decoder_of(network.shapes) else task_of(network)
         if task == "recognition" and found.embedder is None:
-            found.embedder = embedder_part(network, _recogniser(network, given))
+            found.embedder = _recogniser(network, given)
             found.notes.append(f"{file}: the embedder, {found.embedder.spec.model}")
-        elif task == "detection" and found.detector is None and wants_detector:
-            found.detector = detector_part(network, _fed(DETECTOR, _terms(network)))
+        elif task == "detection" and found.detector is None:
+            found.detector = _detection(network, said)
             found.notes.append(f"{file}: the detector, {found.detector.spec.decoder}")
         else:
             found.notes.append(f"{file}: left aside: {_reason(task)}")

@@ -20,8 +20,10 @@ MANIFEST = "pack.json"
 MOST_NUMBERS = 65_536  # in an embedding
 CROP = (112, 112)  # height and width of an aligned crop, in pixels
 MOST_PIXELS = 4096  # a side
+EACH = 3  # anchors that a YOLOv5-face has on every cell
 
 Commercial = Literal["yes", "no", "unknown"]  # may it be used so?
+Anchors = tuple[tuple[tuple[float, float], ...], ...]  # of each stride: width, height in pixels
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,9 +49,8 @@ class DetectorSpec:
     min_score: float = 0.5
     max_overlap: float = 0.4  # intersection over union above which two boxes are one face
     padding: int | None = None  # 0..255, around the picture; None: as the decoder's networks know
-    # Of a YOLOv5-face network with raw outputs: width and height in pixels, by stride; None: the
-    # published ones.
-    anchors: tuple[tuple[tuple[float, float], ...], ...] | None = None
+    # Of a YOLOv5-face network with raw outputs, by rising stride; None: the published ones.
+    anchors: Anchors | None = None
     squashed_landmarks: bool = False  # and of April or May 2021
 
 
@@ -133,7 +134,29 @@ def read_pack(folder: Path) -> Pack:
     if not all(1 <= side <= MOST_PIXELS for side in embedder.size):
         sides = list(embedder.size)
         raise PackError(f"{path}: embedder.size: expected 1 to {MOST_PIXELS} a side, got {sides}")
+    check_numbers(embedder, str(path))
+    check_numbers(manifest.detector, str(path))
     return Pack(folder, manifest)
+
+
+def check_numbers(spec: DetectorSpec | EmbedderSpec, source: str) -> None:
+    """Raises PackError for a number with which no network can be fed, or its answers read."""
+    std = spec.preprocess.std
+    checks: list[tuple[str, object, str, bool]] = [
+        ("preprocess.std", std, "numbers above zero", min(std) > 0)
+    ]
+    if isinstance(spec, DetectorSpec):
+        padding, levels = spec.padding, spec.anchors or ()
+        checks += [
+            ("min_score", spec.min_score, "0..1", 0 <= spec.min_score <= 1),
+            ("max_overlap", spec.max_overlap, "0..1", 0 <= spec.max_overlap <= 1),
+            ("padding", padding, "0..255", padding is None or 0 <= padding <= 255),
+            ("anchors", levels, f"{EACH} pairs above zero a stride", all(map(_is_level, levels))),
+        ]
+    for name, got, expected, fits in checks:
+        if not fits:
+            model = "detector" if isinstance(spec, DetectorSpec) else "embedder"
+            raise PackError(f"{source}: {model}.{name}: expected {expected}, got {got}")
 
 
 def write_manifest(folder: Path, manifest: Manifest) -> None:
@@ -154,6 +177,10 @@ def keep_calibration(pack: Pack, document: bytes) -> Path:
     if before not in (None, name):
         (pack.folder / str(before)).unlink(missing_ok=True)
     return pack.folder / name
+
+
+def _is_level(pairs: tuple[tuple[float, float], ...]) -> bool:
+    return len(pairs) == EACH and all(side > 0 for pair in pairs for side in pair)
 
 
 def _refuse_newer(path: Path, data: bytes) -> None:

@@ -11,6 +11,7 @@ from onnx import ModelProto
 
 from visavis.document import parse
 from visavis.errors import ModelError
+from visavis.pack.manifest import Anchors
 from visavis.pack.network import PREFIX, Network
 from visavis.runtime import Preprocess
 
@@ -56,11 +57,19 @@ class DetectorMetadata:
     source: str
     source_sha256: str
     version: str
+    # What a manifest calls so; None: as there.
+    anchors: Anchors | None = None
+    squashed_landmarks: bool | None = None
+    padding: int | None = None
 
 
 Notes = TypeVar("Notes", Metadata, DetectorMetadata)
 
-JSON = ("mean", "std", "height", "width", "dim", "parity")  # the others are plain text
+# The others are plain text.
+JSON = (
+    *("mean", "std", "height", "width", "dim", "parity"),
+    *("anchors", "squashed_landmarks", "padding"),
+)
 
 
 def read_metadata(network: Network) -> Metadata | None:
@@ -84,7 +93,8 @@ def write_metadata(model: ModelProto, metadata: Metadata | DetectorMetadata) -> 
         model.metadata_props.add(key=key, value=value)
     for name, value in asdict(metadata).items():
         text = json.dumps(value) if name in JSON else value
-        model.metadata_props.add(key=PREFIX + name, value=text)
+        if value is not None:
+            model.metadata_props.add(key=PREFIX + name, value=text)
 
 
 def _read(kind: type[Notes], network: Network) -> Notes | None:

@@ -47,6 +47,14 @@ class Network:
         return [_port(value) for value in self.model.graph.output]
 
     @property
+    def shapes(self) -> list[tuple[int | None, ...]]:
+        """Of its outputs, as far as the file says."""
+        return [
+            tuple(dim if isinstance(dim, int) and dim else None for dim in port.dims)
+            for port in self.outputs
+        ]
+
+    @property
     def metadata(self) -> dict[str, str]:
         """What `visavis convert` noted in the file, keys without their prefix."""
         return {

@@ -1,7 +1,6 @@
 """Models and packs from elsewhere: pull by name or URL, push to a URL. Only ever on demand."""
 
 import hashlib
-import re
 from collections.abc import Iterator
 from dataclasses import asdict
 from datetime import UTC, datetime
@@ -10,7 +9,8 @@ from typing import Any
 
 from visavis.errors import DownloadError, PackError
 from visavis.files import is_plain
-from visavis.pack import DEFAULT_PACK, load_pack, packs_folder
+from visavis.pack import SOURCES_FOLDER, load_pack, packs_folder
+from visavis.pack.build import check_name
 from visavis.pack.catalogue import SOURCES, Source
 from visavis.pack.download import Patience
 from visavis.pack.fetch import Watch, fetch_source, is_whole
@@ -19,8 +19,6 @@ from visavis.pack.manifest import MANIFEST, Pack, read_pack
 from visavis.pack.pins import Pin, changed_words, keep_pin, read_pins
 from visavis.pack.stores import Store, open_store
 
-SOURCES_FOLDER = "sources"  # below packs_folder()
-NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 MOST_MANIFEST = 1 << 20  # bytes
 
 __all__ = ["SOURCES", "Source", "pull", "push"]
@@ -142,9 +140,12 @@ def _is_here(folder: Path, manifest: bytes) -> bool:
 
 
 def _name(store: Store) -> str:
-    if not NAME.fullmatch(store.name) or store.name in (DEFAULT_PACK, SOURCES_FOLDER):
-        raise PackError(f"{store.url}: {store.name!r} cannot be the name of a pack: --to a folder")
-    return store.name
+    try:
+        return check_name(store.name)
+    except PackError as error:
+        raise PackError(
+            f"{store.url}: {store.name!r} cannot be the name of a pack: --to a folder"
+        ) from error
 
 
 def _pin(store: Store, manifest: bytes) -> Pin:
