@@ -4,6 +4,9 @@ BIN := $(VENV)/bin
 PHOTOS := build/photos
 NAMES := obama.jpg obama2.jpg obama3.jpg obama_partial_face.jpg biden.jpg
 FUZZ_RUNS ?= 100000
+# What it finds goes into the first folder.
+FUZZ = mkdir -p build/corpus/$(1) && \
+  $(BIN)/python tests/fuzz_$(1).py -runs=$(2) build/corpus/$(1) tests/corpus/$(1)
 TFLITE := litert-torch litert-converter ai-edge-litert ai-edge-quantizer torchao
 
 .PHONY: try test test-all prove check photos peers clean
@@ -19,13 +22,13 @@ test: build/test-ready photos check  ## everything quick, from nothing but Pytho
 
 test-all: build/all-ready photos check  ## extras, peers and the slow tests too
 	$(BIN)/pytest
-	$(BIN)/python tests/fuzz_image.py -runs=$(FUZZ_RUNS) tests/corpus/image
-	$(BIN)/python tests/fuzz_manifest.py -runs=$(FUZZ_RUNS) tests/corpus/manifest
+	$(call FUZZ,image,$(FUZZ_RUNS))
+	$(call FUZZ,manifest,$(FUZZ_RUNS))
 
 prove: build/all-ready photos  ## full counts, by hand: hours; figures go to docs/experiments.md
 	VISAVIS_SHARE=1 $(BIN)/pytest
-	$(BIN)/python tests/fuzz_image.py -runs=2000000 tests/corpus/image
-	$(BIN)/python tests/fuzz_manifest.py -runs=2000000 tests/corpus/manifest
+	$(call FUZZ,image,2000000)
+	$(call FUZZ,manifest,2000000)
 
 peers: build/all-ready  ## what the benchmarks race against
 

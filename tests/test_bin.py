@@ -257,6 +257,7 @@ def test_one_text_encoded_many_times_takes_no_more_than_the_file(bin_file):
     assert time.perf_counter() - started < 5
 
 
+@pytest.mark.slow
 def test_memory_is_held_for_far_too_many_opcodes(bin_file):
     with pytest.raises(ValueError, match="over 5000000 opcodes"):
         check_opcodes(b"]" * (MOST_OPCODES + 1))

@@ -215,6 +215,7 @@ def test_metadata_that_does_not_fit_is_refused(change, said, tmp_path):
         embedder_part(file)
 
 
+@pytest.mark.slow
 @pytest.mark.pack
 def test_the_default_models_built_again_are_the_same_model(tmp_path, pack):
     embedder = pack.folder / pack.manifest.embedder.file

@@ -110,6 +110,7 @@ def test_a_stall_or_a_busy_server_is_waited_out(switches, hub, target):
     assert hub.served() == len(DATA)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("switches", "message", "requests"),
     [

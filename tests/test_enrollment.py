@@ -108,6 +108,7 @@ def test_a_photo_closer_to_its_own_person_is_taken_though_another_is_alike(made,
     assert outcomes(enroll(made, gallery, [bert[0], *more])) == ["accepted", "accepted"]
 
 
+@pytest.mark.slow
 def test_a_large_gallery_asks_for_more_likeness_before_it_refuses(made, gallery, tmp_path):
     points = (*made.calibration.points, OperatingPoint(0.9, 4e-6, 5e-6, 0.5))
     strict = replace(made, calibration=replace(made.calibration, points=points))

@@ -105,6 +105,7 @@ def test_what_is_required_is_shown_at_the_packs_own_threshold(run, listed, peopl
     assert (code, json.loads(out)["require"]["answer"]) == (0, "yes")
 
 
+@pytest.mark.slow
 def test_a_calibrated_pack_is_judged_at_its_own_threshold(run, listed):
     _, out, _ = run("evaluate", "--images", listed, "--require", "fmr=1e-3,fnmr=1e-2", "--json")
     threshold = load_calibration(load_pack()).at(1e-3).threshold
@@ -202,6 +203,7 @@ def test_nothing_to_evaluate_is_an_error(run):
     assert (code, "--images" in err) == (2, True)
 
 
+@pytest.mark.slow
 def test_a_calibration_goes_into_a_pack(run, people, tmp_path):
     pack = tmp_path / "mine"
     shutil.copytree(load_pack().folder, pack)
@@ -218,6 +220,7 @@ def test_a_calibration_goes_into_a_pack(run, people, tmp_path):
     assert code == 0, err
 
 
+@pytest.mark.slow
 def test_the_default_pack_keeps_its_own(run, people, tmp_path):
     code, _, err = run("calibrate", "--images", people)
     assert (code, "--out" in err) == (2, True)

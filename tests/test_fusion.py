@@ -45,6 +45,7 @@ def test_two_models_as_good_as_each_other_are_seldom_told_apart():
     assert told <= 3
 
 
+@pytest.mark.slow
 def test_together_two_noisy_models_are_better_than_either():
     (a, same), (b, _) = made(4000, 0.3, 3), made(4000, 0.3, 4)
     pairs = pairs_of(same, folds=10)

@@ -216,6 +216,7 @@ def test_the_benchmark_refuses_a_device_that_is_no_gpu(run, install):
     assert run("--device", "cpu")[::2] == (2, "gpu.py: expected device cuda:N, got cpu\n")
 
 
+@pytest.mark.slow
 @pytest.mark.pack
 def test_the_benchmarks_networks_are_the_packs_and_a_large_one(gpu, pack, monkeypatch, tmp_path):
     monkeypatch.setattr(gpu, "DATA", tmp_path)

@@ -225,6 +225,7 @@ def test_an_embedders_name_leads_nowhere(tmp_path):
     assert written.files == ("det_yunet.onnx", "rec_evil.onnx")
 
 
+@pytest.mark.slow
 @pytest.mark.pack
 def test_what_is_written_comes_back_with_its_terms(tmp_path, pack):
     written = write_insightface(pack, "mine", root=tmp_path, photo=None)

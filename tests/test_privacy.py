@@ -167,6 +167,7 @@ def test_verify_in_onnxruntime_sends_nothing(traced, portraits):
     assert_private(traced(*MAIN, "verify", *photos, "--runtime", "onnxruntime"), 1)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "words",
     [["--help"], ["pack", "list"], ["pack", "info"], ["doctor"], ["doctor", "--json"]],
@@ -176,6 +177,7 @@ def test_a_command_sends_nothing(traced, words):
     assert_private(traced(*MAIN, *words))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "code",
     [
