@@ -16,11 +16,12 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from functools import cache
+from functools import cache, partial
 from pathlib import Path, PurePosixPath
 
 import numpy as np
 import torch
+from alternating import race
 
 from visavis.align import align
 from visavis.convert.checkpoints import Checkpoint, load_checkpoint
@@ -42,7 +43,7 @@ from visavis.types import Crops
 
 DATA = Path(os.environ.get("VISAVIS_DATA", "../shared"))
 EXACT, BF16, AUTO = Device(precision="float32"), Device(precision="bfloat16"), Device()
-ROUNDS, REST = 60, 0.05  # of a race; seconds between its sides
+ROUNDS = 60  # of a race
 
 
 def main() -> None:
@@ -100,7 +101,7 @@ def speed() -> None:
         for preset in PRESETS:
             data = to_int8(form.onnx, calibration(), form.preprocess, preset=preset)
             sides[f"int8 {preset}"] = like(form, data), AUTO
-        race(name, sides)
+        print_race(name, sides)
 
 
 def tflite() -> None:
@@ -166,7 +167,7 @@ def sizes(form: Form, data: bytes, kind: str = "int8") -> str:
     )
 
 
-def race(name: str, sides: dict[str, tuple[Form, Device]]) -> None:
+def print_race(name: str, sides: dict[str, tuple[Form, Device]]) -> None:
     """Milliseconds a call, one crop and eight; ratios to bf16, pair by pair."""
     models = {
         side: load_model(form.onnx, form.preprocess, device)
@@ -174,17 +175,11 @@ def race(name: str, sides: dict[str, tuple[Form, Device]]) -> None:
     }
     for batch in (1, 8):
         crops = np.random.default_rng(0).integers(0, 256, (batch, 112, 112, 3), np.uint8)
-        times: dict[str, list[float]] = {side: [] for side in models}
-        for _ in range(ROUNDS + 3):
-            for side, model in models.items():
-                time.sleep(REST)
-                model(crops)
-                started = time.perf_counter()
-                model(crops)
-                times[side].append(1000 * (time.perf_counter() - started))
+        calls = [partial(model, crops) for model in models.values()]
+        times = dict(zip(models, race(*calls, rounds=ROUNDS), strict=True))
         for side, taken in times.items():
-            ratios = [a / b for a, b in zip(times["bf16"][3:], taken[3:], strict=True)]
-            middle, least = statistics.median(taken[3:]), min(taken[3:])
+            ratios = [a / b for a, b in zip(times["bf16"], taken, strict=True)]
+            middle, least = statistics.median(taken), min(taken)
             print(
                 f"  {name}, batch {batch}, {side:<17} median {middle:6.2f} ms, least "
                 f"{least:6.2f} ms, x{statistics.median(ratios):.2f}",

@@ -15,7 +15,6 @@ import os
 import shutil
 import statistics
 import tempfile
-import time
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -27,6 +26,7 @@ os.environ["ORT_DISABLE_TELEMETRY"] = "1"  # before insightface loads onnxruntim
 import cv2
 import insightface
 import numpy as np
+from alternating import race
 
 from visavis.batch import in_order
 from visavis.convert.detectors import convert_detector
@@ -47,7 +47,7 @@ CHECKPOINTS = {
 }
 DEFAULT, PEER = "YuNet (default pack)", "SCRFD-500M"
 MODEL = "scrfd_500m_kps.onnx"
-ROUNDS, REST = 25, 0.05  # of a race, and seconds between the sides
+ROUNDS = 25  # of a race
 LEAST, OVERLAP = 0.5, 0.4
 CLOSE = 0.08  # of the distance between the eyes: landmarks that agree
 HARM = "tilt,mask,dark"
@@ -141,7 +141,9 @@ def print_times(detectors: dict[str, Weights], one: Path, folder: str) -> None:
             for label, path in (("1280x886", six_faces()), ("250x250", one)):
                 bgr = cv2.imread(str(path))
                 rgb = np.ascontiguousarray(bgr[..., ::-1])
-                theirs, ours = race(lambda: peer.det_model.detect(bgr), lambda: detect(rgb))
+                theirs, ours = race(
+                    lambda: peer.det_model.detect(bgr), lambda: detect(rgb), rounds=ROUNDS
+                )
                 faces = len(detect(rgb)), len(peer.det_model.detect(bgr)[0])
                 ratio = statistics.median(a / b for a, b in zip(theirs, ours, strict=True))
                 best = min(theirs), min(ours)
@@ -151,25 +153,6 @@ def print_times(detectors: dict[str, Weights], one: Path, folder: str) -> None:
                     f"| {ratio:.1f} | {best[1]:.1f} | {best[0]:.1f} | {best[0] / best[1]:.1f} |",
                     flush=True,
                 )
-
-
-def race(
-    theirs: Callable[[], object], ours: Callable[[], object]
-) -> tuple[list[float], list[float]]:
-    """Milliseconds of both in alternating runs."""
-    times = []
-    for _ in range(ROUNDS + 3):
-        pair = []
-        for side in (theirs, ours):
-            # ONNX Runtime's threads go on spinning after a call: let them rest, warm up, then time.
-            time.sleep(REST)
-            side()
-            started = time.perf_counter()
-            side()
-            pair.append(1000 * (time.perf_counter() - started))
-        times.append(pair)
-    peer, mine = zip(*times[3:], strict=True)
-    return [*peer], [*mine]
 
 
 def middle_face(faces: list[Face], image: Image) -> Face | None:

@@ -24,6 +24,7 @@ os.environ["ORT_DISABLE_TELEMETRY"] = "1"  # before insightface loads onnxruntim
 import cv2
 import insightface
 import numpy as np
+from alternating import race
 from iresnet import random_iresnet50
 from onnx import load, save
 
@@ -47,7 +48,6 @@ DATA = Path(os.environ.get("VISAVIS_DATA", "../shared"))
 SCRFD = Preprocess("rgb", (127.5,) * 3, (128.0,) * 3)
 ARCFACE = Preprocess("rgb", (127.5,) * 3, (127.5,) * 3)
 ROUNDS = 15
-REST = 0.05  # seconds between the sides
 
 
 def main() -> None:
@@ -174,19 +174,9 @@ def race_embedders(
 
 def report(name: str, theirs: Callable[[], object], ours: Callable[[], object]) -> None:
     """One line: medians of alternating runs, and their ratio pair by pair."""
-    times: list[tuple[float, float]] = []
-    for _ in range(ROUNDS + 3):
-        pair = []
-        for side in (theirs, ours):
-            # ONNX Runtime's threads go on spinning after a call: let them rest, warm up, then time.
-            time.sleep(REST)
-            side()
-            started = time.perf_counter()
-            side()
-            pair.append(1000 * (time.perf_counter() - started))
-        times.append((pair[0], pair[1]))
-    peer, mine = (statistics.median(column) for column in zip(*times[3:], strict=True))
-    ratio = statistics.median(a / b for a, b in times[3:])
+    times = race(theirs, ours, rounds=ROUNDS)
+    peer, mine = (statistics.median(column) for column in times)
+    ratio = statistics.median(a / b for a, b in zip(*times, strict=True))
     print(f"{name:<48}peer {peer:8.1f}  ours {mine:8.1f}  x{ratio:.1f}", flush=True)
 
 
