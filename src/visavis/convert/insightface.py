@@ -26,7 +26,8 @@ from visavis.convert.peer import Proof, least_cosine, prove
 from visavis.convert.scrfd import detector
 from visavis.embed import ModelEmbedder
 from visavis.errors import PackError
-from visavis.pack.build import check_name, plain
+from visavis.pack import check_name
+from visavis.pack.build import plain
 from visavis.pack.foreign import RECOGNISER, note_origin, recogniser_pixels, task_of
 from visavis.pack.landing import refuse_taken, whole_folder
 from visavis.pack.manifest import CROP, EmbedderSpec, Pack

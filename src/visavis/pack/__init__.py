@@ -1,5 +1,6 @@
 """Shipped models: a folder with a manifest, ONNX files and a calibration."""
 
+import re
 from pathlib import Path
 
 import platformdirs
@@ -10,8 +11,18 @@ from visavis.pack.manifest import MANIFEST, Pack, read_pack
 
 DEFAULT_PACK = "default"
 SOURCES_FOLDER = "sources"  # below packs_folder(): models that are no packs
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
+RESERVED = (DEFAULT_PACK, SOURCES_FOLDER)  # what has its own place among the installed packs
 
-__all__ = ["DEFAULT_PACK", "SOURCES_FOLDER", "Pack", "load_pack", "pack_names", "packs_folder"]
+__all__ = [
+    "DEFAULT_PACK",
+    "SOURCES_FOLDER",
+    "Pack",
+    "check_name",
+    "load_pack",
+    "pack_names",
+    "packs_folder",
+]
 
 
 def load_pack(name_or_path: str | Path = DEFAULT_PACK) -> Pack:
@@ -42,3 +53,13 @@ def pack_names() -> list[str]:
 def packs_folder() -> Path:
     """Where installed packs lie: one folder each, in the user's data folder."""
     return Path(platformdirs.user_data_dir("visavis")) / "packs"
+
+
+def check_name(name: str) -> str:
+    """The name, where it can be a folder's everywhere. Raises PackError where it cannot."""
+    if not NAME.fullmatch(name) or name in RESERVED:
+        raise PackError(
+            "expected a name of letters, digits, dots, dashes and underscores, not "
+            f"{' or '.join(map(repr, RESERVED))}, got {name!r}"
+        )
+    return name

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from visavis.errors import PackError
-from visavis.pack import DEFAULT_PACK, SOURCES_FOLDER
+from visavis.pack import check_name
 from visavis.pack.check import (
     NOT_STATED,
     check_calibration,
@@ -32,15 +32,16 @@ from visavis.pack.manifest import (
     read_pack,
     write_manifest,
 )
-from visavis.pack.metadata import DetectorMetadata, Metadata, read_detector_metadata, read_metadata
+from visavis.pack.metadata import (
+    DetectorMetadata,
+    Metadata,
+    Numbers,
+    read_detector_metadata,
+    read_metadata,
+)
 from visavis.pack.network import Network, read_file, read_network
 from visavis.pack.signatures import KNOWN, decoder_of
 from visavis.runtime import Color, Preprocess
-
-Three = tuple[float, float, float]
-
-NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
-RESERVED = (DEFAULT_PACK, SOURCES_FOLDER)  # what has its own place among the installed packs
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,8 +50,8 @@ class Given:
 
     name: str | None = None  # of an embedder: the first part of the model's identity
     color: Color | None = None
-    mean: Three | None = None  # on values 0..255, in the order of `color`
-    std: Three | None = None
+    mean: Numbers | None = None  # on values 0..255, in the order of `color`
+    std: Numbers | None = None
     size: tuple[int, int] | None = None  # height and width, of an embedder
     decoder: str | None = None  # of a detector, as what follows; None: the one its outputs fit
     anchors: Anchors | None = None  # as a manifest says these three
@@ -198,16 +199,6 @@ def over(first: Given, then: Given) -> Given:
     """What the first says, be it 0 or False, and for the rest what the other says."""
     said: dict[str, Any] = {key: value for key, value in asdict(first).items() if value is not None}
     return replace(then, **said)
-
-
-def check_name(name: str) -> str:
-    """The name, where it can be a folder's everywhere. Raises PackError where it cannot."""
-    if not NAME.fullmatch(name) or name in RESERVED:
-        raise PackError(
-            "expected a name of letters, digits, dots, dashes and underscores, not "
-            f"{' or '.join(map(repr, RESERVED))}, got {name!r}"
-        )
-    return name
 
 
 def _preprocess(

@@ -5,7 +5,7 @@ docs/convert.md lists the keys. Knows nothing of how the file was made.
 
 import json
 from dataclasses import asdict, dataclass, field
-from typing import Any, Literal, TypeVar
+from typing import Any, TypeVar
 
 from onnx import ModelProto
 
@@ -13,7 +13,7 @@ from visavis.document import parse
 from visavis.errors import ModelError
 from visavis.pack.manifest import Anchors
 from visavis.pack.network import PREFIX, Network
-from visavis.runtime import Preprocess
+from visavis.runtime import Color, Preprocess
 
 Numbers = tuple[float, float, float]
 
@@ -23,7 +23,7 @@ class Metadata:
     """An embedder's file: what it takes, what it gives, where it comes from, how it was proved."""
 
     family: str
-    color: Literal["rgb", "bgr"]
+    color: Color
     mean: Numbers  # in the order of `color`, on 0..255
     std: Numbers
     height: int
@@ -49,7 +49,7 @@ class DetectorMetadata:
 
     family: str
     decoder: str  # a key of visavis.detect.DECODERS
-    color: Literal["rgb", "bgr"]
+    color: Color
     mean: Numbers
     std: Numbers
     licence: str
@@ -65,11 +65,7 @@ class DetectorMetadata:
 
 Notes = TypeVar("Notes", Metadata, DetectorMetadata)
 
-# The others are plain text.
-JSON = (
-    *("mean", "std", "height", "width", "dim", "parity"),
-    *("anchors", "squashed_landmarks", "padding"),
-)
+JSON = "mean std height width dim parity anchors squashed_landmarks padding".split()  # not text
 
 
 def read_metadata(network: Network) -> Metadata | None:

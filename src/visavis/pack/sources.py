@@ -9,8 +9,7 @@ from typing import Any
 
 from visavis.errors import DownloadError, PackError
 from visavis.files import is_plain
-from visavis.pack import SOURCES_FOLDER, load_pack, packs_folder
-from visavis.pack.build import check_name
+from visavis.pack import SOURCES_FOLDER, check_name, load_pack, packs_folder
 from visavis.pack.catalogue import SOURCES, Source
 from visavis.pack.download import Patience
 from visavis.pack.fetch import Watch, fetch_source, is_whole
