@@ -24,7 +24,7 @@ def show(converted: Converted, out: Path, *, json: bool) -> None:
         return
     form, metadata = converted.form, converted.metadata
     family = f"{metadata.family}, licence: {metadata.licence}" if metadata else UNKNOWN
-    print(f"{out}  {_megabytes(form.onnx)}, {_form(converted)}")
+    print(f"{out}  {_megabytes(len(form.onnx))}, {_form(converted)}")
     print(f"family   {family}")
     print(f"pixels   {form.width}x{form.height} {_pixels(form.preprocess)}")
     print(f"gives    {form.dim} numbers")
@@ -32,7 +32,7 @@ def show(converted: Converted, out: Path, *, json: bool) -> None:
         print(f"parity   {runtime}: 1 - cosine at most {cosine:.1e}, a number {difference:.1e}")
     if converted.closeness:
         close = converted.closeness
-        before = _megabytes(converted.origin.onnx)
+        before = _megabytes(len(converted.origin.onnx))
         print(f"float32  {before}, cosine to it {close.mean:.5f}, at worst {close.worst:.5f}")
     if converted.judgement:
         _print_judgement(converted.judgement)
@@ -47,7 +47,7 @@ def show_detector(report: "DetectorReport", *, json: bool) -> None:
     if json:
         options.print_json({**asdict(report), "out": str(report.out)})
         return
-    print(f"{report.out}  {report.bytes / 1e6:.1f} MB, float32")
+    print(f"{report.out}  {_megabytes(report.bytes)}, float32")
     print(f"family   {report.family}, licence: {report.licence}")
     print(f"pixels   {_pixels(report.preprocess)}; any size")
     print(f"decoder  {report.decoder}")
@@ -66,7 +66,7 @@ def _print_judgement(judgement: "Judgement") -> None:
 def _print_tflite(path: Path, data: bytes, proof: "TfliteProof") -> None:
     close, ends = proof.closeness, (proof.input, proof.output)
     shapes = " to ".join(f"{list(end.shape)} {end.type}" for end in ends)
-    print(f"{path}  {_megabytes(data)}, {proof.layout} {shapes}")
+    print(f"{path}  {_megabytes(len(data))}, {proof.layout} {shapes}")
     print(f"parity   cosine to PyTorch {close.mean:.7f}, at worst {close.worst:.7f}")
 
 
@@ -121,8 +121,8 @@ def _worst(gaps: "list[Gap]") -> dict[str, tuple[float, float]]:
     return found
 
 
-def _megabytes(data: bytes) -> str:
-    return f"{len(data) / 1e6:.1f} MB"
+def _megabytes(count: int) -> str:
+    return f"{count / 1e6:.1f} MB"
 
 
 def _pixels(preprocess: "Preprocess") -> str:
