@@ -9,6 +9,7 @@ from visavis.detect.scan import Decoder, Found, ScanDetector, search
 from visavis.detect.scrfd import decode_scrfd
 from visavis.detect.yolov5face import decode_yolov5face
 from visavis.detect.yunet import decode_yunet
+from visavis.errors import PackError
 from visavis.pack.manifest import DetectorSpec, Pack
 from visavis.pack.signatures import check_network
 from visavis.runtime import Device, load_model
@@ -55,11 +56,12 @@ def load_detector(
     """
     spec = pack.manifest.detector
     source = str(pack.folder / spec.file)
+    decode = _decoder(spec, str(pack.folder))
     model = load_model(pack.read(spec.file, spec.sha256), spec.preprocess, detector_device(device))
     check_network(spec, model.shapes, model.size, source)
     return ScanDetector(
         model,
-        _decoder(spec),
+        decode,
         spec.min_score if min_score is None else min_score,
         spec.max_overlap,
         tiled,
@@ -69,10 +71,16 @@ def load_detector(
     )
 
 
-def _decoder(spec: DetectorSpec) -> Decoder:
+def _decoder(spec: DetectorSpec, source: str) -> Decoder:
     """The decoder that is declared, told what is declared with it."""
+    try:
+        decode = DECODERS[spec.decoder]
+    except KeyError:
+        raise PackError(
+            f"{source}: unknown decoder {spec.decoder!r}; known: {', '.join(DECODERS)}"
+        ) from None
     if spec.anchors is None and not spec.squashed_landmarks:
-        return DECODERS[spec.decoder]
+        return decode
     return partial(decode_yolov5face, anchors=spec.anchors, squashed=spec.squashed_landmarks)
 
 
