@@ -15,12 +15,12 @@ import numpy as np
 
 from visavis.dataset import Pairs, People, find_people, open_tree, read_pairs
 from visavis.dataset.pairs import Listed, pairs_of
-from visavis.decide import load_calibration
 from visavis.detect import load_detector
 from visavis.embed import load_embedder
 from visavis.evaluate.degrade import DegradedResult, degradations, degraded
 from visavis.evaluate.protocols import Source
 from visavis.pack import load_pack
+from visavis.pack.calibration import load_calibration
 
 FOLDS = 2
 EACH = 300  # same pairs, and different pairs, of the photos

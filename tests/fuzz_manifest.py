@@ -22,8 +22,8 @@ def one_input(data: bytes) -> None:
 def as_pack(folder: Path) -> None:
     """Read the manifest; no file that it names is there, and none elsewhere may be read."""
     # Imported late, so that atheris can instrument what is imported.
-    from visavis.decide import load_calibration
     from visavis.errors import CalibrationError, PackError
+    from visavis.pack.calibration import load_calibration
     from visavis.pack.manifest import read_pack
 
     try:

@@ -13,7 +13,7 @@ from made_networks import DIM, METADATA, elsewhere, noted, recogniser, scaler
 from malformed import HTML
 
 from visavis.embed import load_embedder
-from visavis.errors import PackError, VisavisError
+from visavis.errors import CalibrationError, PackError, VisavisError
 from visavis.pack import load_pack
 from visavis.pack.build import Given, build_pack, detector_of, detector_part, embedder_part
 from visavis.pack.check import verify_pack
@@ -235,7 +235,7 @@ def test_the_default_models_built_again_are_the_same_model(tmp_path, pack):
 
 def test_a_calibration_of_another_model_is_refused(file, tmp_path, pack):
     other = pack.folder / pack.manifest.calibration
-    with pytest.raises(PackError, match=r"calibration of mine@.*, got one of sface@f6d49dd6"):
+    with pytest.raises(CalibrationError, match=r"calibration of mine@.*, got one of sface@f6d49dd6"):
         made(tmp_path / "pack", file, calibration=other)
     assert not (tmp_path / "pack").exists()
 

@@ -11,10 +11,11 @@ import numpy as np
 import pytest
 from PIL import Image as Pillow
 
-from visavis.decide import POLICIES, load_calibration, read_calibration
+from visavis.decide import POLICIES, read_calibration
 from visavis.evaluate.run import load_run
 from visavis.gallery import Gallery, Sample
 from visavis.pack import load_pack
+from visavis.pack.calibration import load_calibration
 from visavis.pack.manifest import write_manifest
 
 PEOPLE, PHOTOS = 24, 4

@@ -6,8 +6,8 @@ import pytest
 from source import functions, imported, trees
 
 LAYERS = """
-errors types batch files document image dataset draw runtime pack detect align embed quality
-compare decide gallery recognizer enrollment cluster evaluate networks convert table doctor cli
+errors types batch files document image dataset draw compare decide runtime pack detect align
+embed quality gallery recognizer enrollment cluster evaluate networks convert table doctor cli
 """.split()
 
 # Modules that load others only when a function of theirs runs, each with its reason.

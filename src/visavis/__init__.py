@@ -22,7 +22,6 @@ if TYPE_CHECKING:
         OperatingPoint,
         Policy,
         decide,
-        load_calibration,
         read_calibration,
     )
     from visavis.detect import load_detector
@@ -33,6 +32,7 @@ if TYPE_CHECKING:
     from visavis.gallery import Gallery, Person
     from visavis.image import Limits, read_image
     from visavis.pack import load_pack
+    from visavis.pack.calibration import load_calibration
     from visavis.quality import Quality, assess
     from visavis.recognizer import Identification, PhotoFaces, Recognizer, Verification
     from visavis.runtime import Device
@@ -49,7 +49,6 @@ _MODULES = {
         "OperatingPoint",
         "Policy",
         "decide",
-        "load_calibration",
         "read_calibration",
     ),
     "detect": ("load_detector",),
@@ -60,6 +59,7 @@ _MODULES = {
     "gallery": ("Gallery", "Person"),
     "image": ("Limits", "read_image"),
     "pack": ("load_pack",),
+    "pack.calibration": ("load_calibration",),
     "quality": ("Quality", "assess"),
     "recognizer": ("Identification", "PhotoFaces", "Recognizer", "Verification"),
     "runtime": ("Device",),

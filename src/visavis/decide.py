@@ -8,7 +8,6 @@ from typing import Literal
 
 from visavis.document import parse
 from visavis.errors import CalibrationError
-from visavis.pack.manifest import Pack
 
 # False match rates by name: of so many pairs of strangers one may pass.
 POLICIES = {"convenience": 1e-3, "standard": 1e-4, "strict": 1e-5}
@@ -139,26 +138,6 @@ def decide(similarity: float, policy: Policy, *, comparisons: int = 1) -> Decisi
     elif similarity >= policy.review.threshold:
         outcome = "review"
     return Decision(outcome, similarity, policy, comparisons)
-
-
-def load_calibration(pack: Pack) -> Calibration:
-    """The pack's calibration. Raises CalibrationError where it has none that fits."""
-    manifest = pack.manifest
-    if manifest.calibration is None or manifest.calibration_sha256 is None:
-        raise CalibrationError(
-            f"pack {manifest.name} has no calibration, so no threshold has an error rate: "
-            "make one with visavis calibrate"
-        )
-    source = f"{pack.folder / manifest.calibration}"
-    calibration = parse_calibration(
-        pack.read(manifest.calibration, manifest.calibration_sha256), source
-    )
-    if calibration.model != manifest.embedder.model:
-        raise CalibrationError(
-            f"{source}: made for {calibration.model}, "
-            f"the pack's embedder is {manifest.embedder.model}"
-        )
-    return calibration
 
 
 def read_calibration(path: Path) -> Calibration:

@@ -14,7 +14,6 @@ from visavis.decide import (
     Decision,
     Policy,
     decide,
-    load_calibration,
     parse_calibration,
     policy_rate,
 )
@@ -30,6 +29,7 @@ from visavis.errors import (
 from visavis.gallery import Gallery, Person, exact
 from visavis.image import Photo, Source, check_image, open_photo
 from visavis.pack import DEFAULT_PACK, load_pack
+from visavis.pack.calibration import load_calibration
 from visavis.quality import REASONS, Quality, assess
 from visavis.runtime import Device
 from visavis.types import Crops, Detector, Embedder, Face, Image

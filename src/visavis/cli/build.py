@@ -76,12 +76,9 @@ def build(
     What `visavis convert` wrote says itself how it wants its pixels; for other files say it:
     --color, --mean, --std.
     """
-    from visavis.decide import read_calibration
     from visavis.pack import packs_folder
     from visavis.pack.build import Given, build_pack, detector_part, embedder_part
 
-    if calibration is not None:
-        read_calibration(calibration)
     given = Given(
         name=embedder_name,
         color=color,

@@ -163,10 +163,10 @@ def _refuse_default(pack: "Pack", out: Path | None) -> None:
 def _write(calibration: "Calibration", pack: "Pack", out: Path | None) -> Path:
     from visavis.document import to_bytes
     from visavis.files import write_whole
-    from visavis.pack.manifest import keep_calibration
+    from visavis.pack.calibration import keep_calibration
 
     if out is None:
-        return keep_calibration(pack, to_bytes(calibration))
+        return keep_calibration(pack, calibration)
     write_whole(out, to_bytes(calibration))
     return out
 

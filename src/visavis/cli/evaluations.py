@@ -117,11 +117,11 @@ class Further:
 
 def load(name: str, device: "Device", *, flip: bool, detector: bool) -> Model:
     """A pack's models, its detector where it is wanted, and what a report says of them."""
-    from visavis.decide import load_calibration
     from visavis.detect import load_detector
     from visavis.embed import load_embedder
     from visavis.evaluate.measure import Subject
     from visavis.pack import load_pack
+    from visavis.pack.calibration import load_calibration
 
     pack = load_pack(name)
     manifest = pack.manifest

@@ -13,7 +13,6 @@ from visavis.cli.remote import pull, push
 
 if TYPE_CHECKING:
     from visavis.pack import Pack
-    from visavis.pack.check import Finding
     from visavis.pack.manifest import Origin
 
 pack = typer.Typer(help="Models: what is installed, where it comes from.", no_args_is_help=True)
@@ -93,7 +92,7 @@ def verify(name: options.PackArgument = "default", json: options.Json = False) -
 
     given = name != "default" and Path(name).is_dir()
     folder = Path(name) if given else load_pack(name).folder
-    findings = [*verify_pack(folder), *_calibration_findings(folder)]
+    findings = verify_pack(folder)
     failed = any(finding.level == "error" for finding in findings)
     if json:
         options.print_json({"folder": str(folder), "findings": [asdict(f) for f in findings]})
@@ -104,24 +103,6 @@ def verify(name: options.PackArgument = "default", json: options.Json = False) -
         raise typer.Exit(1)
 
 
-def _calibration_findings(folder: Path) -> "list[Finding]":
-    """What only those who read calibrations can say of a pack's."""
-    from visavis.decide import load_calibration
-    from visavis.errors import CalibrationError, PackError
-    from visavis.pack.check import Finding
-    from visavis.pack.manifest import read_pack
-
-    try:
-        pack = read_pack(folder)
-        if pack.manifest.calibration is not None:
-            load_calibration(pack)
-    except CalibrationError as error:
-        return [Finding("error", "calibration", str(error))]
-    except PackError:  # has been said
-        pass
-    return []
-
-
 def _commercial(*origins: "Origin") -> str:
     """What holds of all: the least that is allowed."""
     return min((origin.commercial for origin in origins), key=["no", "unknown", "yes"].index)
@@ -129,8 +110,8 @@ def _commercial(*origins: "Origin") -> str:
 
 def _rates(found: "Pack") -> dict[str, str]:
     from visavis.cli import words
-    from visavis.decide import load_calibration
     from visavis.errors import CalibrationError
+    from visavis.pack.calibration import load_calibration
 
     try:
         return words.policies_words(load_calibration(found))

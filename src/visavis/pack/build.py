@@ -11,9 +11,9 @@ from typing import Any
 
 from visavis.errors import PackError
 from visavis.pack import check_name
+from visavis.pack.calibration import check_calibration
 from visavis.pack.check import (
     NOT_STATED,
-    check_calibration,
     check_detector,
     check_embedder,
     loaded,
@@ -93,8 +93,9 @@ def build_pack(
 ) -> Pack:
     """Write a pack that was not there: whole or not at all.
 
-    Raises PackError where the folder is there already, the name cannot be a pack's, or the
-    calibration is of another model; OutputError where the folder cannot be written.
+    Raises PackError where the folder is there already or the name cannot be a pack's,
+    CalibrationError for a calibration that is damaged or of another model, OutputError where the
+    folder cannot be written.
     """
     check_name(name)
     refuse_taken(folder)

@@ -1,6 +1,5 @@
 """Networks run once to see that they are what a manifest says, and a whole pack gone through."""
 
-import json
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,6 +8,7 @@ from typing import Literal
 import numpy as np
 
 from visavis.errors import PackError, VisavisError
+from visavis.pack.calibration import load_calibration
 from visavis.pack.manifest import (
     MANIFEST,
     DetectorSpec,
@@ -157,27 +157,12 @@ def _embedder(pack: Pack, spec: EmbedderSpec) -> Iterator[Finding]:
 
 def _calibration(pack: Pack) -> Iterator[Finding]:
     manifest = pack.manifest
-    if manifest.calibration is None or manifest.calibration_sha256 is None:
+    if manifest.calibration is None:
         text = "there is none, so that no threshold has an error rate: run visavis calibrate"
         yield Finding("warning", "calibration", text)
         return
-    data = pack.read(manifest.calibration, manifest.calibration_sha256)
-    check_calibration(data, manifest.embedder, str(pack.folder / manifest.calibration))
+    load_calibration(pack)
     yield Finding("ok", manifest.calibration, f"made for {manifest.embedder.model}")
-
-
-def check_calibration(data: bytes, embedder: EmbedderSpec, source: str) -> None:
-    """Raises PackError for a calibration of another model."""
-    try:
-        document = json.loads(data)
-    except (ValueError, RecursionError) as error:
-        raise PackError(f"{source}: cannot be read as JSON: {error}") from error
-    model = document.get("model") if isinstance(document, dict) else None
-    if model != embedder.model:
-        raise PackError(
-            f"{source}: expected a calibration of {embedder.model}, got one of {model}: "
-            "run visavis calibrate with this pack"
-        )
 
 
 def _origin(subject: str, origin: Origin) -> Iterator[Finding]:

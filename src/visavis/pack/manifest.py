@@ -6,7 +6,7 @@ Knows nothing of what the models do, and trusts no file it has not hashed.
 
 import hashlib
 import json
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Literal
 
@@ -162,21 +162,6 @@ def check_numbers(spec: DetectorSpec | EmbedderSpec, source: str) -> None:
 def write_manifest(folder: Path, manifest: Manifest) -> None:
     """Write pack.json into a folder that holds the files it names."""
     write_whole(folder / MANIFEST, to_bytes(manifest))
-
-
-def keep_calibration(pack: Pack, document: bytes) -> Path:
-    """Write a calibration into a pack, in place of an earlier one; its file.
-
-    Raises OutputError where the folder cannot be written.
-    """
-    sha256 = hashlib.sha256(document).hexdigest()
-    name = f"calibration-{sha256[:8]}.json"
-    write_whole(pack.folder / name, document)
-    before = pack.manifest.calibration
-    write_manifest(pack.folder, replace(pack.manifest, calibration=name, calibration_sha256=sha256))
-    if before not in (None, name):
-        (pack.folder / str(before)).unlink(missing_ok=True)
-    return pack.folder / name
 
 
 def _is_level(pairs: tuple[tuple[float, float], ...]) -> bool:

@@ -1,0 +1,53 @@
+"""A pack's calibration: read, held against its embedder, written."""
+
+import hashlib
+from dataclasses import replace
+from pathlib import Path
+
+from visavis.decide import Calibration, parse_calibration
+from visavis.document import to_bytes
+from visavis.errors import CalibrationError
+from visavis.files import write_whole
+from visavis.pack.manifest import EmbedderSpec, Pack, write_manifest
+
+
+def load_calibration(pack: Pack) -> Calibration:
+    """The pack's calibration. Raises CalibrationError where it has none that fits."""
+    manifest = pack.manifest
+    if manifest.calibration is None or manifest.calibration_sha256 is None:
+        raise CalibrationError(
+            f"pack {manifest.name} has no calibration, so no threshold has an error rate: "
+            "make one with visavis calibrate"
+        )
+    data = pack.read(manifest.calibration, manifest.calibration_sha256)
+    return check_calibration(data, manifest.embedder, str(pack.folder / manifest.calibration))
+
+
+def check_calibration(data: bytes, embedder: EmbedderSpec, source: str) -> Calibration:
+    """A calibration file's bytes as this embedder's calibration; `source` is what errors call it.
+
+    Raises CalibrationError naming the wrong field, or the model that it was made for.
+    """
+    calibration = parse_calibration(data, source)
+    if calibration.model != embedder.model:
+        raise CalibrationError(
+            f"{source}: expected a calibration of {embedder.model}, got one of "
+            f"{calibration.model}: run visavis calibrate with this pack"
+        )
+    return calibration
+
+
+def keep_calibration(pack: Pack, calibration: Calibration) -> Path:
+    """Write a calibration into a pack, in place of an earlier one; its file.
+
+    Raises OutputError where the folder cannot be written.
+    """
+    document = to_bytes(calibration)
+    sha256 = hashlib.sha256(document).hexdigest()
+    name = f"calibration-{sha256[:8]}.json"
+    write_whole(pack.folder / name, document)
+    before = pack.manifest.calibration
+    write_manifest(pack.folder, replace(pack.manifest, calibration=name, calibration_sha256=sha256))
+    if before not in (None, name):
+        (pack.folder / str(before)).unlink(missing_ok=True)
+    return pack.folder / name
