@@ -23,19 +23,19 @@ import numpy as np
 import torch
 from alternating import race
 
-from visavis.align import align
-from visavis.convert.checkpoints import Checkpoint, load_checkpoint
+from visavis.alignment import align
+from visavis.checkpoints.checkpoint import Checkpoint, load_checkpoint
+from visavis.checkpoints.families import FAMILIES
 from visavis.convert.export import to_onnx
-from visavis.convert.families import FAMILIES
 from visavis.convert.judge import Form, words
 from visavis.convert.parity import prove
 from visavis.convert.quantize import PRESETS, closeness, to_float16, to_int8
 from visavis.convert.tflite import prove_tflite, tflite_int8, to_tflite
 from visavis.dataset import Pairs, Tree, open_pairs
 from visavis.detect import load_detector
-from visavis.evaluate.fusion import gains
 from visavis.evaluate.protocols import Source, embed_pairs, similarities, verification
 from visavis.image import read_image
+from visavis.metrics.fusion import gains
 from visavis.networks.iresnet import IResNet
 from visavis.pack import load_pack
 from visavis.runtime import Device, load_model

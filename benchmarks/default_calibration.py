@@ -16,7 +16,8 @@ from visavis.dataset import People, Tree, apply_exclusions, find_people, open_tr
 from visavis.dataset.tree import tree_sha256
 from visavis.document import to_bytes
 from visavis.embed import load_embedder
-from visavis.evaluate import ErrorCurve, Source, calibrate, embed_tree, error_curve
+from visavis.evaluate.protocols import Source, embed_tree
+from visavis.metrics.calibrate import ErrorCurve, calibrate, error_curve
 from visavis.pack import load_pack
 from visavis.runtime import Device
 

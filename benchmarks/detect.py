@@ -30,9 +30,8 @@ from alternating import race
 
 from visavis.batch import in_order
 from visavis.convert.detectors import convert_detector
-from visavis.detect import DECODERS, FRAMES
-from visavis.detect.boxes import Frame
-from visavis.detect.scan import ScanDetector
+from visavis.decode.boxes import Frame
+from visavis.detect import DECODERS, FRAMES, ScanDetector
 from visavis.evaluate.degrade import CLEAN, Degradation, degradations
 from visavis.image import read_image
 from visavis.pack import load_pack

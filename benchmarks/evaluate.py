@@ -20,8 +20,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from visavis.dataset.ijb import read_ijb
-from visavis.evaluate import Embedded, all_similarities, evaluate, evaluate_search, search_gallery
+from visavis.evaluate.all_pairs import all_similarities
+from visavis.evaluate.protocols import Embedded
 from visavis.evaluate.templates import pair_similarities, pool
+from visavis.metrics.identification import evaluate_search, search_gallery
+from visavis.metrics.verification import evaluate
 from visavis.types import Embeddings
 
 DIM = 512

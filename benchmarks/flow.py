@@ -28,7 +28,7 @@ from alternating import race
 from iresnet import random_iresnet50
 from onnx import load, save
 
-from visavis.align import align
+from visavis.alignment import align
 from visavis.batch import in_order
 from visavis.detect import load_detector
 from visavis.embed import ModelEmbedder, load_embedder

@@ -16,7 +16,8 @@ from pathlib import Path
 import numpy as np
 from sqlalchemy import insert
 
-from visavis.gallery import Gallery, Sample, exact, schema
+from visavis.gallery import Gallery, Sample, exact
+from visavis.gallery import sqlite as schema
 
 DIM = 512
 MODEL = "made@0"

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from visavis.decide import Calibration, OperatingPoint
+from visavis.decision import Calibration, OperatingPoint
 from visavis.gallery import Gallery
 from visavis.pack import Pack, load_pack
 from visavis.recognizer import Recognizer

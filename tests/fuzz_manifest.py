@@ -44,7 +44,7 @@ def as_pack(folder: Path) -> None:
 
 def as_calibration(path: Path) -> None:
     """Read the calibration and ask it for every policy."""
-    from visavis.decide import POLICIES, decide, read_calibration
+    from visavis.decision import POLICIES, decide, read_calibration
     from visavis.errors import CalibrationError
 
     try:

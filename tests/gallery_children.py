@@ -14,7 +14,8 @@ from pathlib import Path
 
 import numpy as np
 
-from visavis.gallery import Gallery, Sample, schema
+from visavis.gallery import Gallery, Sample
+from visavis.gallery import sqlite as schema
 
 MODEL, DIM = "made@0", 64
 PEOPLE, PHOTOS = 4, 6  # of the crowd

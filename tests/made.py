@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from visavis.align import ARCFACE_112
+from visavis.alignment import ARCFACE_112
 from visavis.types import Face
 
 ANNA, BERT, CARL = 60, 110, 160  # brightness; Anna and Bert at a right angle, Anna and Carl opposed

@@ -9,9 +9,8 @@ from pathlib import Path
 import numpy as np
 from onnx import TensorProto, helper, numpy_helper
 
-from visavis.detect import DECODERS, FRAMES, load_detector
-from visavis.detect.boxes import Frame
-from visavis.detect.scan import ScanDetector
+from visavis.decode.boxes import Frame
+from visavis.detect import DECODERS, FRAMES, ScanDetector, load_detector
 from visavis.pack import load_pack
 from visavis.runtime import Device, Preprocess, load_model
 

@@ -7,8 +7,8 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
-from visavis.convert.checkpoints import Checkpoint
-from visavis.convert.families import FAMILIES
+from visavis.checkpoints.checkpoint import Checkpoint
+from visavis.checkpoints.families import FAMILIES
 from visavis.runtime import Preprocess
 from visavis.types import Crops
 

@@ -5,10 +5,10 @@ from itertools import combinations
 
 import numpy as np
 
-from visavis.decide import Calibration, OperatingPoint
-from visavis.evaluate.findings import worst_pairs
+from visavis.decision import Calibration, OperatingPoint
 from visavis.evaluate.run import About, Run
-from visavis.evaluate.verification import FAILED, evaluate
+from visavis.metrics.verification import FAILED, evaluate
+from visavis.metrics.verification import worst_pairs
 
 POINTS = tuple(
     OperatingPoint(threshold, rate / 2, rate, missed)

@@ -5,7 +5,7 @@ import pytest
 
 from visavis.dataset import Pairs
 from visavis.errors import CalibrationError, DatasetError
-from visavis.evaluate.acceptance import (
+from visavis.metrics.acceptance import (
     Required,
     accept,
     accept_curve,
@@ -14,8 +14,8 @@ from visavis.evaluate.acceptance import (
     parse_required,
     people_of,
 )
-from visavis.evaluate.bootstrap import Rate
-from visavis.evaluate.calibrate import ErrorCurve
+from visavis.metrics.bootstrap import Rate
+from visavis.metrics.calibrate import ErrorCurve
 
 
 def pairs_of(same, folds=2, labels=None):

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from visavis.align import ARCFACE_112, align, similarity_transform
+from visavis.alignment import ARCFACE_112, align, similarity_transform
 from visavis.errors import ImageError, LandmarkError
 from visavis.types import Face
 

@@ -5,7 +5,8 @@ import json
 import numpy as np
 import pytest
 
-from visavis.gallery import Gallery, Sample, schema
+from visavis.gallery import Gallery, Sample
+from visavis.gallery import sqlite as schema
 
 AXES = np.eye(4, dtype=np.float32)
 

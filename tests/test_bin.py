@@ -19,8 +19,8 @@ from PIL import Image as Pillow
 
 from visavis.cli.dataset import _aligner
 from visavis.dataset import bin_bytes, open_tree, read_bin, read_pairs
-from visavis.dataset.opcodes import MOST_OPCODES, check_opcodes
-from visavis.dataset.packing import as_it_is, pack_pairs, survey
+from visavis.dataset.bin import as_it_is, pack_pairs, survey
+from visavis.dataset.pickles import MOST_OPCODES, check_opcodes
 from visavis.errors import DatasetError, ImageError, NoFaceError
 
 JPEG = b"\xff\xd8\xff\n\x00'one'\x80"  # with what texts and lines might stumble over

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from visavis.errors import DatasetError
-from visavis.evaluate.bootstrap import draw_people, pair_weights, rate, weighted_means, wilson
+from visavis.metrics.bootstrap import draw_people, pair_weights, rate, weighted_means, wilson
 
 
 @pytest.mark.parametrize(

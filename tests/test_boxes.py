@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from visavis.detect.boxes import Candidates, Frame, joined, letterbox, nms, sigmoid, tiles
+from visavis.decode.boxes import Candidates, Frame, joined, letterbox, nms, sigmoid, tiles
 
 LEFT = [0, 0, 10, 10]
 RIGHT = [20, 0, 30, 10]

@@ -18,7 +18,7 @@ from visavis.pack import load_pack
 from visavis.pack.build import Given, build_pack, detector_of, detector_part, embedder_part
 from visavis.pack.check import verify_pack
 from visavis.pack.manifest import read_pack
-from visavis.pack.network import read_network
+from visavis.pack.onnx import read_network
 
 HALVES = Given(color="rgb", mean=(127.5,) * 3, std=(127.5,) * 3)
 BGR = Given(color="bgr", mean=(0.0,) * 3, std=(1.0,) * 3)
@@ -235,7 +235,7 @@ def test_the_default_models_built_again_are_the_same_model(tmp_path, pack):
 
 def test_a_calibration_of_another_model_is_refused(file, tmp_path, pack):
     other = pack.folder / pack.manifest.calibration
-    with pytest.raises(CalibrationError, match=r"calibration of mine@.*, got one of sface@f6d49dd6"):
+    with pytest.raises(CalibrationError, match=r"of mine@.*, got one of sface@f6d49dd6"):
         made(tmp_path / "pack", file, calibration=other)
     assert not (tmp_path / "pack").exists()
 
@@ -252,7 +252,7 @@ def test_a_pack_is_whole_or_not_there(file, tmp_path, monkeypatch):
     def full(*_):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("visavis.pack.landing.os.rename", full)
+    monkeypatch.setattr("visavis.files.os.rename", full)
     with pytest.raises(VisavisError, match="No space left"):
         made(tmp_path / "packs" / "mine", file)
     assert list((tmp_path / "packs").iterdir()) == []

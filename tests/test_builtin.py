@@ -13,8 +13,9 @@ from onnx import helper, numpy_helper
 from onnx.reference import ReferenceEvaluator
 
 from visavis.errors import PackError
-from visavis.pack import builtin, mend
-from visavis.pack.builtin import MENDED_SHA256, SFACE, YUNET, default_pack
+from visavis.pack import default as builtin
+from visavis.pack import dequantise as mend
+from visavis.pack.default import MENDED_SHA256, SFACE, YUNET, default_pack
 from visavis.pack.manifest import read_pack
 from visavis.runtime import Device, load_model
 

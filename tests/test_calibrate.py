@@ -6,8 +6,7 @@ import pytest
 from visavis.dataset import People
 from visavis.embed import unit
 from visavis.errors import CalibrationError
-from visavis.evaluate import calibrate, error_curve
-from visavis.evaluate.calibrate import LEAST_ERRORS
+from visavis.metrics.calibrate import LEAST_ERRORS, calibrate, error_curve
 
 
 def people_of(counts, one_person=()):

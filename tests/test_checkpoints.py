@@ -19,8 +19,8 @@ from conftest import ROOT  # noqa: E402
 from made_weights import made_tensor, zeros  # noqa: E402
 from safetensors.torch import save_file  # noqa: E402
 
-from visavis.convert.checkpoints import load_checkpoint, save_checkpoint  # noqa: E402
-from visavis.convert.families import FAMILIES, detect_family  # noqa: E402
+from visavis.checkpoints.checkpoint import load_checkpoint, save_checkpoint  # noqa: E402
+from visavis.checkpoints.families import FAMILIES, detect_family  # noqa: E402
 from visavis.errors import CheckpointError  # noqa: E402
 from visavis.networks import ir, iresnet, mobile, mobilefacenet, vit  # noqa: E402
 from visavis.runtime import Preprocess  # noqa: E402

@@ -10,14 +10,14 @@ pytest.importorskip("onnxscript", reason="pip install '.[convert]'")
 import typer  # noqa: E402
 from made_embedders import Different, Small, made_checkpoint, write_crops, write_people  # noqa: E402
 
+from visavis.checkpoints import checkpoint as checkpoints  # noqa: E402
+from visavis.checkpoints.checkpoint import save_checkpoint  # noqa: E402
+from visavis.checkpoints.families import FAMILIES  # noqa: E402
 from visavis.cli import app, conversions  # noqa: E402
-from visavis.convert import checkpoints  # noqa: E402
-from visavis.convert.checkpoints import save_checkpoint  # noqa: E402
-from visavis.convert.families import FAMILIES  # noqa: E402
 from visavis.networks.mobile import Foamliu  # noqa: E402
 from visavis.pack.build import detector_part  # noqa: E402
 from visavis.pack.metadata import read_metadata  # noqa: E402
-from visavis.pack.network import read_network  # noqa: E402
+from visavis.pack.onnx import read_network  # noqa: E402
 
 FOAMLIU = FAMILIES["mobilefacenet_foamliu"]
 

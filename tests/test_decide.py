@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from visavis.decide import (
+from visavis.decision import (
     POLICIES,
     Decision,
     OperatingPoint,

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from made import ONE, AngleEmbedder, detect, photo
 
-from visavis.align import ARCFACE_112
+from visavis.alignment import ARCFACE_112
 from visavis.dataset import open_tree
 from visavis.dataset.pairs import Listed, pairs_of
 from visavis.errors import DatasetError
@@ -24,7 +24,7 @@ from visavis.evaluate.degrade import (
     tilt,
 )
 from visavis.evaluate.protocols import Source, embed_pairs
-from visavis.evaluate.verification import FAILED
+from visavis.metrics.verification import FAILED
 
 POINTS = ARCFACE_112.astype(np.float32)
 ALL = degradations("all")

@@ -7,10 +7,9 @@ import cv2
 import numpy as np
 import pytest
 
-from visavis.cli import words
-from visavis.detect import DECODERS, load_detector
-from visavis.detect.boxes import Candidates, Frame
-from visavis.detect.scan import MOST_CANDIDATES, ScanDetector
+from visavis.answers import words
+from visavis.decode.boxes import Candidates, Frame
+from visavis.detect import DECODERS, MOST_CANDIDATES, ScanDetector, load_detector
 from visavis.draw import write_image
 from visavis.errors import ImageError, ModelError, PackError
 from visavis.image import read_image

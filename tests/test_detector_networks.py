@@ -14,6 +14,7 @@ from conftest import share  # noqa: E402
 from made_detectors import CHECKPOINTS, EXACT, five_detectors, network  # noqa: E402
 from made_weights import made_tensor, read_fixture  # noqa: E402
 
+from visavis.checkpoints.weights import read_weights  # noqa: E402
 from visavis.convert import parity  # noqa: E402
 from visavis.convert.detectors import (  # noqa: E402
     FAMILIES,
@@ -23,9 +24,8 @@ from visavis.convert.detectors import (  # noqa: E402
     is_detector,
     load_detector_checkpoint,
 )
-from visavis.convert.weights import read_weights  # noqa: E402
+from visavis.decode.yolov5face import ANCHORS  # noqa: E402
 from visavis.detect import DECODERS  # noqa: E402
-from visavis.detect.yolov5face import ANCHORS  # noqa: E402
 from visavis.errors import CheckpointError, ModelError  # noqa: E402
 from visavis.image import read_image  # noqa: E402
 from visavis.networks.resnet import ResNet50  # noqa: E402
@@ -33,7 +33,7 @@ from visavis.networks.retinaface import RetinaFace  # noqa: E402
 from visavis.networks.yolov5face import YoloV5Face  # noqa: E402
 from visavis.networks.yunet import YuNet  # noqa: E402
 from visavis.pack.metadata import read_detector_metadata  # noqa: E402
-from visavis.pack.network import read_network  # noqa: E402
+from visavis.pack.onnx import read_network  # noqa: E402
 from visavis.pack.signatures import decoder_of, fits_picture  # noqa: E402
 from visavis.runtime import Preprocess, load_model  # noqa: E402
 

@@ -11,13 +11,13 @@ from made_networks import recogniser
 from made_yolo import FLAVOURS, FULL, HEADS_4D, HEADS_5D, ROW, yolo
 from PIL import Image
 
+from visavis.decode.yolov5face import ANCHORS
 from visavis.detect import load_detector
-from visavis.detect.yolov5face import ANCHORS
 from visavis.errors import PackError, VisavisError
+from visavis.insightface.read import PUBLISHED, foreign_detector
 from visavis.pack import load_pack
 from visavis.pack.build import Given, detector_part
 from visavis.pack.check import verify_pack
-from visavis.pack.foreign import PUBLISHED, foreign_detector
 from visavis.runtime import Preprocess
 
 P5, P6 = 3, 4  # strides

@@ -19,9 +19,9 @@ from hub_server import COMMIT, Hub, wait_until
 
 import visavis
 from visavis.errors import DownloadError, OutputError
-from visavis.pack import web
-from visavis.pack.download import Patience, download
-from visavis.pack.lock import held
+from visavis.files import held
+from visavis.hub import web
+from visavis.hub.download import Patience, download
 
 DATA = bytes(range(256)) * 1000  # 256,000 bytes
 OTHER = DATA[:-1] + b"x"  # of the same size
@@ -470,7 +470,7 @@ def test_a_full_disk_is_seen_before_it_is_full(hub, target, monkeypatch):
 CHILD = """
 import sys
 from pathlib import Path
-from visavis.pack.download import Patience, download
+from visavis.hub.download import Patience, download
 urls, target, sha256 = sys.argv[1].split(), Path(sys.argv[2]), sys.argv[3]
 download(urls, target, sha256=sha256 or None, patience=Patience(timeout=30))
 """

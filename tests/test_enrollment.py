@@ -9,7 +9,7 @@ import pytest
 from made import ANNA, BERT, CARL, CUT, NONE, SMALL, TURNED, TWO, AngleEmbedder, detect, photo
 from PIL import Image
 
-from visavis.decide import OperatingPoint
+from visavis.decision import OperatingPoint
 from visavis.enrollment import Candidate, enroll, from_folder, from_roster, re_embed
 from visavis.errors import DatasetError, GalleryError
 from visavis.gallery import Gallery

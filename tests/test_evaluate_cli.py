@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image as Pillow
 
-from visavis.decide import POLICIES, read_calibration
+from visavis.decision import POLICIES, read_calibration
 from visavis.evaluate.run import load_run
 from visavis.gallery import Gallery, Sample
 from visavis.pack import load_pack

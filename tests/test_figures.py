@@ -13,8 +13,9 @@ from source import SOURCE
 pytest.importorskip("matplotlib", reason="figures need an extra: pip install '.[plots]'")
 pytest.importorskip("sklearn", reason="figures need an extra: pip install '.[plots]'")
 
-from visavis.evaluate import figures, findings
-from visavis.evaluate.verification import FAILED
+from visavis.metrics.verification import FAILED
+from visavis.report import figures
+from visavis.report import numbers as findings
 
 RUN = made_run(failed=(5,))
 OTHER = made_run("other", seed=1, spread=0.4)
@@ -193,7 +194,7 @@ def test_many_runs_draw():
 
 
 def test_nothing_global_is_touched():
-    tree = ast.parse((SOURCE / "evaluate" / "figures.py").read_text(encoding="utf-8"))
+    tree = ast.parse((SOURCE / "report" / "figures.py").read_text(encoding="utf-8"))
     names = [
         alias.name
         for node in ast.walk(tree)

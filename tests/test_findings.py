@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 from made_runs import CALIBRATION, NAMES, bare_run, made_run
 
-from visavis.decide import OperatingPoint
-from visavis.evaluate import findings, protocols
-from visavis.evaluate.verification import FAILED
+from visavis.decision import OperatingPoint
+from visavis.evaluate import protocols
+from visavis.metrics.verification import FAILED, worst_pairs
+from visavis.report import numbers as findings
 
 NAN = np.nan
 
@@ -104,13 +105,13 @@ def test_a_pair_is_as_good_as_its_worse_face():
 
 def test_worst_pairs():
     similarity, same = pairs_of([0.9, 0.2, FAILED, 0.3], [0.1, 0.8, 0.8, FAILED, 0.5])
-    different, mated = findings.worst_pairs(similarity, same, most=3)
+    different, mated = worst_pairs(similarity, same, most=3)
     assert different.tolist() == [5, 6, 8]
     assert mated.tolist() == [1, 3, 0]  # there is nothing to see where no face was found
 
 
 def test_worst_pairs_of_none():
-    different, mated = findings.worst_pairs(*pairs_of([FAILED], []))
+    different, mated = worst_pairs(*pairs_of([FAILED], []))
     assert (len(different), len(mated)) == (0, 0)
 
 

@@ -5,8 +5,8 @@ import pytest
 from test_acceptance import pairs_of
 
 from visavis.errors import DatasetError
-from visavis.evaluate.fusion import fuse, gains
-from visavis.evaluate.verification import FAILED
+from visavis.metrics.fusion import fuse, gains
+from visavis.metrics.verification import FAILED
 
 
 def made(count, noise, seed):

@@ -12,7 +12,9 @@ from gallery_children import MODEL, photo, query
 from sqlalchemy import event
 
 from visavis.errors import GalleryError
-from visavis.gallery import Gallery, Sample, erasure, schema, store
+from visavis.gallery import Gallery, Sample, erasure
+from visavis.gallery import gallery as store
+from visavis.gallery import sqlite as schema
 
 JOURNALS = ["rollback", "wal"]  # the second is what SQLite 3.51.3 and newer use
 WORDS = [b"Ann Unmistakable", b"external-4711", b"consent of 2 May", b"passport-of-ann"]

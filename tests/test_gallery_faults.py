@@ -18,7 +18,8 @@ from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 from gallery_children import DIM, MODEL, PEOPLE, PHOTOS, photo, query
 
 from visavis.errors import GalleryError, VisavisError
-from visavis.gallery import Gallery, schema
+from visavis.gallery import Gallery
+from visavis.gallery import sqlite as schema
 from visavis.gallery.transfer import backup, restore
 from visavis.gallery.vault import Vault
 

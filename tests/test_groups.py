@@ -7,9 +7,9 @@ import pytest
 
 from visavis.dataset.pairs import Listed, Pairs, pairs_of
 from visavis.errors import DatasetError
-from visavis.evaluate.bootstrap import rate, wilson
-from visavis.evaluate.groups import Groups, group_rates, read_groups
-from visavis.evaluate.verification import FAILED
+from visavis.metrics.bootstrap import rate, wilson
+from visavis.metrics.cohorts import Groups, group_rates, read_groups
+from visavis.metrics.verification import FAILED
 
 PICTURES = ("t/Ann/Ann_1.jpg", "t/Ann/Ann_2.jpg", "t/Bob/Bob_1.jpg", "t/Bob/x.jpg", "u/Cy/x.jpg")
 

@@ -4,11 +4,19 @@ import numpy as np
 import pytest
 
 from visavis.errors import DatasetError
-from visavis.evaluate import all_similarities, evaluate_search, everyone, search_gallery
-from visavis.evaluate import identification as module
-from visavis.evaluate.bootstrap import wilson
-from visavis.evaluate.identification import NEVER, Search, cmc, dir_curve
-from visavis.evaluate.verification import FAILED
+from visavis.evaluate import all_pairs as everyone
+from visavis.evaluate.all_pairs import all_similarities
+from visavis.metrics import identification as module
+from visavis.metrics.bootstrap import wilson
+from visavis.metrics.identification import (
+    NEVER,
+    Search,
+    cmc,
+    dir_curve,
+    evaluate_search,
+    search_gallery,
+)
+from visavis.metrics.verification import FAILED
 
 
 def probe(*similarities):

@@ -10,15 +10,15 @@ import pytest
 from made_networks import DIM, METADATA, elsewhere, noted, recogniser, scaler
 from malformed import HTML
 
-from visavis.convert.scrfd import detector
 from visavis.detect import load_detector
 from visavis.embed import load_embedder
 from visavis.errors import PackError, VisavisError
+from visavis.insightface.as_scrfd import detector
+from visavis.insightface.read import import_pack, task_of
 from visavis.pack import load_pack
 from visavis.pack.build import Given, detector_of
 from visavis.pack.check import verify_pack
-from visavis.pack.foreign import import_pack, task_of
-from visavis.pack.network import read_network
+from visavis.pack.onnx import read_network
 from visavis.runtime import Preprocess
 
 HALVES = Preprocess("rgb", (127.5,) * 3, (127.5,) * 3)

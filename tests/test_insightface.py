@@ -15,20 +15,20 @@ import pytest
 from made_networks import DIM, METADATA, noted, recogniser, scaler
 from malformed import HTML
 
-from visavis.align import align
-from visavis.convert.insightface import as_recogniser, write_insightface
-from visavis.convert.peer import prove
-from visavis.convert.scrfd import FED, detector
-from visavis.detect.boxes import letterbox
-from visavis.detect.scrfd import decode_scrfd
-from visavis.detect.yunet import decode_yunet
+from visavis.alignment import align
+from visavis.decode.boxes import letterbox
+from visavis.decode.scrfd import decode_scrfd
+from visavis.decode.yunet import decode_yunet
 from visavis.embed import ModelEmbedder, load_embedder
 from visavis.errors import PackError
 from visavis.image import read_image
+from visavis.insightface.as_scrfd import FED, detector
+from visavis.insightface.proof import prove
+from visavis.insightface.read import import_pack, recogniser_pixels
+from visavis.insightface.write import as_recogniser, write_insightface
 from visavis.pack import load_pack
 from visavis.pack.build import Given, build_pack, detector_of, detector_part, embedder_part
-from visavis.pack.foreign import import_pack, recogniser_pixels
-from visavis.pack.network import read_network
+from visavis.pack.onnx import read_network
 from visavis.runtime import Device, Preprocess, load_model
 from visavis.types import Face
 
@@ -155,12 +155,12 @@ def test_a_weight_that_two_read_is_folded_for_one_of_them(tmp_path):
 
 def test_what_is_written_is_proved_on_made_crops(tmp_path, monkeypatch):
     pack = made(tmp_path, recogniser(), WAYS["ImageNet"][0])
-    monkeypatch.setattr("visavis.convert.insightface.normal_steps", lambda preprocess: [])
+    monkeypatch.setattr("visavis.insightface.write.normal_steps", lambda preprocess: [])
     with pytest.raises(PackError, match="cannot be said exactly"):
         write_insightface(pack, "mine", root=tmp_path / "root", photo=None)
     pack = made(tmp_path / "2", recogniser(), WAYS["by 128"][0])
-    monkeypatch.setattr("visavis.convert.insightface.fold", lambda *_: None)
-    monkeypatch.setattr("visavis.convert.insightface.LEAST_COSINE", 1 - 1e-7)
+    monkeypatch.setattr("visavis.insightface.write.fold", lambda *_: None)
+    monkeypatch.setattr("visavis.insightface.write.LEAST_COSINE", 1 - 1e-7)
     with pytest.raises(PackError, match="cannot be said exactly"):
         write_insightface(pack, "mine", root=tmp_path / "root", photo=None)
     assert not (tmp_path / "root").exists()
@@ -369,7 +369,7 @@ def test_the_proof_is_told_by_command(peer, portraits, tmp_path, run):
 @pytest.mark.pack
 def test_insightface_loads_a_converted_checkpoint(peer, portraits, data, tmp_path):
     pytest.importorskip("torch", reason="pip install '.[convert]'")
-    checkpoints = importlib.import_module("visavis.convert.checkpoints")
+    checkpoints = importlib.import_module("visavis.checkpoints.checkpoint")
     export = importlib.import_module("visavis.convert.export")
     for name in ("mobilefacenet_foamliu.pt", "mobilefacenet_xiaoccer_068.ckpt"):
         checkpoint = checkpoints.load_checkpoint(data / "models" / name)

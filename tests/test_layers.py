@@ -6,8 +6,9 @@ import pytest
 from source import functions, imported, trees
 
 LAYERS = """
-errors types batch files document image dataset draw compare decide runtime pack detect align
-embed quality gallery recognizer enrollment cluster evaluate networks convert table doctor cli
+errors types extras files document batch image draw compare decision alignment dataset runtime
+decode pack hub detect quality embed metrics evaluate report gallery recognizer enrollment cluster
+embeddings networks checkpoints convert insightface answers doctor cli
 """.split()
 
 # Modules that load others only when a function of theirs runs, each with its reason.
@@ -15,30 +16,30 @@ LATE = {
     "__init__.py": "importing visavis loads nothing",
     "runtime/openvino.py": "openvino is slow to load, and onnxruntime may be what is used",
     "runtime/onnxruntime.py": "onnxruntime is an extra",
-    "pack/builtin.py": "onnx is needed at the first use only",
-    "table.py": "pyarrow is an extra",
-    "evaluate/report.py": "figures need matplotlib, which is an extra",
+    "pack/default.py": "onnx is needed at the first use only",
+    "embeddings.py": "pyarrow is an extra",
+    "report/report.py": "figures need matplotlib, which is an extra",
     "dataset/wider.py": "scipy is an extra",
-    "pack/stores.py": "fsspec and its stores are an extra",
-    "convert/peer.py": "insightface is there for the proof alone",
+    "hub/stores.py": "fsspec and its stores are an extra",
+    "insightface/proof.py": "insightface is there for the proof alone",
     "convert/quantize.py": "nncf takes seconds to load, and must first be told to report nothing",
     "convert/tflite.py": "litert-torch is an extra of its own",
 }
 ROOMS = {
     "openvino": "runtime/openvino.py",
     "onnxruntime": "runtime/onnxruntime.py",
-    "matplotlib": "evaluate/figures.py",
-    "sklearn": "evaluate/figures.py",
-    "fsspec": "pack/stores.py",
-    "gcsfs": "pack/stores.py",
-    "s3fs": "pack/stores.py",
+    "matplotlib": "report/figures.py",
+    "sklearn": "report/figures.py",
+    "fsspec": "hub/stores.py",
+    "gcsfs": "hub/stores.py",
+    "s3fs": "hub/stores.py",
 }
 FOLDERS = {  # of extras and slow ones: these may be imported anywhere in them
-    "onnx": {"pack", "convert"},
-    "insightface": {"convert"},
-    "torch": {"networks", "convert"},
-    "safetensors": {"convert"},
-    "yaml": {"convert"},
+    "onnx": {"pack", "convert", "insightface"},
+    "insightface": {"insightface"},
+    "torch": {"networks", "checkpoints", "convert"},
+    "safetensors": {"checkpoints", "convert"},
+    "yaml": {"checkpoints"},
     "onnxscript": {"convert"},
     "nncf": {"convert"},
     "litert_torch": {"convert"},

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from visavis.errors import DatasetError
-from visavis.evaluate.likelihood import cllr, reliability
+from visavis.metrics.likelihood import cllr, reliability
 
 FOUR = np.array([True, True, False, False])
 

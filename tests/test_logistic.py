@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from visavis.evaluate.logistic import fit, log_loss
+from visavis.metrics.logistic import fit, log_loss
 
 
 def grid(mean):

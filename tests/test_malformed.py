@@ -26,12 +26,12 @@ from malformed import (
 from test_image import black_png
 from test_quality import seen
 
-from visavis.align import align
+from visavis.alignment import align
 from visavis.cli.options import print_json
 from visavis.compare import similarity
-from visavis.decide import decide
-from visavis.detect.boxes import Candidates
-from visavis.detect.scan import ScanDetector
+from visavis.decision import decide
+from visavis.decode.boxes import Candidates
+from visavis.detect import ScanDetector
 from visavis.draw import draw_faces
 from visavis.embed import unit
 from visavis.errors import (

@@ -9,8 +9,8 @@ torch = pytest.importorskip(
 
 from made_weights import Fixture, made_pixels, made_weights, read_fixture  # noqa: E402
 
-from visavis.convert.checkpoints import load_checkpoint  # noqa: E402
-from visavis.convert.families import FAMILIES  # noqa: E402
+from visavis.checkpoints.checkpoint import load_checkpoint  # noqa: E402
+from visavis.checkpoints.families import FAMILIES  # noqa: E402
 from visavis.networks import ir, iresnet, mobile, mobilefacenet, vit  # noqa: E402
 
 # Fixture: its family, and the network without a checkpoint.

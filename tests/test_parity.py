@@ -14,7 +14,7 @@ from visavis.convert.export import to_onnx  # noqa: E402
 from visavis.convert.parity import BATCHES, LIMIT, cosine_gaps, prove, stamped  # noqa: E402
 from visavis.errors import DatasetError, ImageError, ModelError  # noqa: E402
 from visavis.pack.metadata import read_metadata  # noqa: E402
-from visavis.pack.network import read_network  # noqa: E402
+from visavis.pack.onnx import read_network  # noqa: E402
 from visavis.runtime import Preprocess, available_runtimes  # noqa: E402
 
 

@@ -13,10 +13,10 @@ from test_pack import FILES, MANIFEST, made, rewritten
 
 from visavis.cli import remote
 from visavis.errors import DownloadError, PackError
+from visavis.hub.pins import pins_file, read_pins
+from visavis.hub.sources import pull, push
+from visavis.hub.stores import open_store
 from visavis.pack import load_pack, pack_names, packs_folder
-from visavis.pack.pins import pins_file, read_pins
-from visavis.pack.sources import pull, push
-from visavis.pack.stores import open_store
 
 fsspec = pytest.importorskip("fsspec", reason="pip install '.[hub]'")
 
@@ -252,7 +252,7 @@ def test_a_missing_extra_is_named(missing, mine):
     code = (
         f"import sys; sys.modules[{missing!r}] = None\n"
         "from visavis.errors import DownloadError\n"
-        "from visavis.pack.sources import push\n"
+        "from visavis.hub.sources import push\n"
         f"try: push({str(mine)!r}, {url!r})\n"
         "except DownloadError as error: print(error)\n"
     )

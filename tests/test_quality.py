@@ -6,7 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from visavis.align import ARCFACE_112
+from visavis.alignment import ARCFACE_112
 from visavis.quality import FLOOR, HEAD, REASONS, assess, pose
 from visavis.types import Face
 

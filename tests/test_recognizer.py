@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image as Pillow
 
-from visavis.align import ARCFACE_112
+from visavis.alignment import ARCFACE_112
 from visavis.compare import similarity
 from visavis.errors import (
     AmbiguousFaceError,

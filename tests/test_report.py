@@ -13,9 +13,9 @@ import pytest
 from made_runs import bare_run, changed, made_run
 
 from visavis.errors import DatasetError, OutputError
-from visavis.evaluate import page
-from visavis.evaluate.report import write_projector, write_report
 from visavis.evaluate.run import Run, load_run, save_run
+from visavis.report import page
+from visavis.report.report import write_projector, write_report
 
 SCRIPT = '<script>alert("x")</script>'
 
@@ -193,10 +193,10 @@ def test_a_folder_that_cannot_be_made_is_said(plots, tmp_path):
 def test_a_missing_package_is_said(monkeypatch, tmp_path):
     import sys
 
-    import visavis.evaluate
+    import visavis.report
 
-    monkeypatch.delattr(visavis.evaluate, "figures", raising=False)
-    monkeypatch.delitem(sys.modules, "visavis.evaluate.figures", raising=False)
+    monkeypatch.delattr(visavis.report, "figures", raising=False)
+    monkeypatch.delitem(sys.modules, "visavis.report.figures", raising=False)
     monkeypatch.setitem(sys.modules, "matplotlib", None)
     monkeypatch.setitem(sys.modules, "matplotlib.axes", None)
     with pytest.raises(OutputError, match=r'report needs matplotlib.*: pip install "\.\[plots\]"'):

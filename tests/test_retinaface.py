@@ -5,8 +5,8 @@ from itertools import permutations
 import numpy as np
 import pytest
 
-from visavis.detect.retinaface import PRIORS, decode_retinaface
-from visavis.detect.scan import ScanDetector
+from visavis.decode.retinaface import PRIORS, decode_retinaface
+from visavis.detect import ScanDetector
 from visavis.errors import ModelError
 
 HEIGHT, WIDTH = 96, 160  # not square, so that rows and columns cannot be taken for each other

@@ -7,10 +7,10 @@ import cv2
 import numpy as np
 import pytest
 
-from visavis.cli import pictures, words
-from visavis.detect.boxes import letterbox, nms
-from visavis.detect.scan import ScanDetector
-from visavis.detect.scrfd import LAYOUTS, decode_scrfd
+from visavis.answers import pictures, words
+from visavis.decode.boxes import letterbox, nms
+from visavis.decode.scrfd import LAYOUTS, decode_scrfd
+from visavis.detect import ScanDetector
 from visavis.errors import LandmarkError
 from visavis.image import read_image
 from visavis.recognizer import find_faces

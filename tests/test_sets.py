@@ -7,7 +7,7 @@ import pytest
 from test_cfp import cfp  # noqa: F401  a fixture
 
 from visavis.dataset import open_pairs, open_tree
-from visavis.dataset.sets import read_flagged
+from visavis.dataset.verification import read_flagged
 from visavis.errors import DatasetError
 
 NAMES = ("Ann/Ann_0001.jpg", "Ann/Ann_0002.jpg", "Bob/Bob_0001.jpg", "Bob/Bob_0002.jpg")

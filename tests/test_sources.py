@@ -18,13 +18,14 @@ from hub_server import COMMIT, Hub, wait_until
 
 from visavis.cli import remote
 from visavis.errors import DownloadError, OutputError, PackError
-from visavis.pack import catalogue, pack_names, packs_folder
-from visavis.pack.catalogue import SOURCES, File, Source
-from visavis.pack.download import Patience
-from visavis.pack.fetch import read_record
-from visavis.pack.pins import pins_file, read_pins
-from visavis.pack.sources import pull
-from visavis.pack.unzip import unzip
+from visavis.hub import catalogue
+from visavis.hub.catalogue import SOURCES, File, Source
+from visavis.hub.download import Patience
+from visavis.hub.fetch import read_record
+from visavis.hub.pins import pins_file, read_pins
+from visavis.hub.sources import pull
+from visavis.hub.unzip import unzip
+from visavis.pack import pack_names, packs_folder
 
 WEIGHTS = bytes(range(256)) * 1000
 YAML = b"color_space: RGB\n"
@@ -210,8 +211,8 @@ def test_a_release_that_moved_is_found_under_its_other_tag(hub):
 
 CHILD = """
 import dataclasses, sys
-from visavis.pack.catalogue import SOURCES, File
-from visavis.pack.sources import pull
+from visavis.hub.catalogue import SOURCES, File
+from visavis.hub.sources import pull
 SOURCES["net"] = dataclasses.replace(SOURCES["adaface-ir50-ms1mv2"], files=(
     File("model.safetensors", "minchul/net", "model.safetensors"),
     File("model.yaml", "minchul/net", "pretrained_model/model.yaml")))
@@ -492,7 +493,7 @@ def test_on_a_terminal_there_is_a_bar_for_each_file(hub, monkeypatch, capsys):
 
 
 def test_the_catalogue_needs_no_extra():
-    code = "import visavis.pack.sources, sys; print(*sys.modules)"
+    code = "import visavis.hub.sources, sys; print(*sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert set(done.stdout.split()) & {"fsspec", "s3fs", "gcsfs", "huggingface_hub"} == set()
     assert catalogue.SOURCES is SOURCES

@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 from PIL import Image as Pillow
 
-from visavis import table
-from visavis.align import ARCFACE_112
+from visavis import embeddings as table
+from visavis.alignment import ARCFACE_112
+from visavis.embeddings import Row, check_writable, embed_photo, write_table
 from visavis.errors import ImageError, NoFaceError, OutputError
-from visavis.table import Row, check_writable, embed_photo, write_table
 from visavis.types import Face
 
 WHOLE = Face(np.float32([0, 0, 112, 112]), ARCFACE_112.astype(np.float32), 0.75)

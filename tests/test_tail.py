@@ -5,8 +5,8 @@ from statistics import NormalDist
 import numpy as np
 import pytest
 
-from visavis.evaluate import tail
-from visavis.evaluate.tail import MOST, highest
+from visavis.metrics import tail
+from visavis.metrics.tail import MOST, highest
 
 
 def extrapolate(similarity, weights, total, thresholds):

@@ -7,12 +7,13 @@ import pytest
 from PIL import Image as Pillow
 from test_ijb import LISTS, POINT, POINTS, SCORES, write_ijb
 
-from visavis.align import ARCFACE_112
+from visavis.alignment import ARCFACE_112
 from visavis.dataset.ijb import TemplatePairs, read_ijb
 from visavis.errors import DatasetError, EmbeddingError, ImageError, LandmarkError
-from visavis.evaluate import Embedded, evaluate_ijb, templates
-from visavis.evaluate.templates import embed_ijb, ijb_result, pair_similarities, pool
-from visavis.evaluate.verification import FAILED, evaluate
+from visavis.evaluate import templates
+from visavis.evaluate.protocols import Embedded
+from visavis.evaluate.templates import embed_ijb, evaluate_ijb, ijb_result, pair_similarities, pool
+from visavis.metrics.verification import FAILED, evaluate
 
 RED, GREEN, BLUE = (200, 10, 10), (10, 200, 10), (10, 10, 200)
 COLORS = [RED, GREEN, RED, RED, GREEN, BLUE]  # of the pictures: 22 is a stranger

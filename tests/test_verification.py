@@ -9,11 +9,13 @@ import pytest
 from visavis.dataset import open_tree, read_pairs
 from visavis.embed import load_embedder, unit
 from visavis.errors import DatasetError, DeviceError
-from visavis.evaluate import Embedded, Source, embed_tree, evaluate, verification
-from visavis.evaluate.verification import (
+from visavis.evaluate.protocols import Embedded, Source, embed_tree
+from visavis.metrics import verification
+from visavis.metrics.verification import (
     FAILED,
     area_under_roc,
     equal_error_rate,
+    evaluate,
     fold_accuracies,
     loosest_threshold,
     right_answers,

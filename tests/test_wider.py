@@ -8,7 +8,7 @@ from PIL import Image as Pillow
 
 from visavis.dataset.wider import LEVELS, TRUTH, read_wider
 from visavis.errors import DatasetError, ImageError
-from visavis.evaluate import evaluate_wider
+from visavis.evaluate.wider import evaluate_wider
 from visavis.types import Face
 
 # Events, their files, and of each its faces (left, top, width, height) and by level their numbers.

@@ -7,10 +7,9 @@ import numpy as np
 import pytest
 from made_detectors import network, remade
 
-from visavis.detect import load_detector
-from visavis.detect.boxes import Frame
-from visavis.detect.scan import ScanDetector
-from visavis.detect.yolov5face import ANCHORS, decode_yolov5face
+from visavis.decode.boxes import Frame
+from visavis.decode.yolov5face import ANCHORS, decode_yolov5face
+from visavis.detect import ScanDetector, load_detector
 from visavis.draw import write_image
 from visavis.errors import ModelError
 from visavis.runtime import Device

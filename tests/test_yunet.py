@@ -4,8 +4,8 @@ import cv2
 import numpy as np
 import pytest
 
-from visavis.detect.boxes import letterbox, nms
-from visavis.detect.yunet import STRIDES, decode_yunet
+from visavis.decode.boxes import letterbox, nms
+from visavis.decode.yunet import STRIDES, decode_yunet
 from visavis.image import read_image
 from visavis.runtime import Device, load_model
 

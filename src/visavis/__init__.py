@@ -8,15 +8,13 @@
 Importing this loads nothing: each name loads its module when it is first used.
 """
 
-import sys
 from importlib import import_module
-from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from visavis.align import align
+    from visavis.alignment import align
     from visavis.compare import similarity
-    from visavis.decide import (
+    from visavis.decision import (
         Calibration,
         Decision,
         OperatingPoint,
@@ -41,9 +39,9 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _MODULES = {
-    "align": ("align",),
+    "alignment": ("align",),
     "compare": ("similarity",),
-    "decide": (
+    "decision": (
         "Calibration",
         "Decision",
         "OperatingPoint",
@@ -112,18 +110,6 @@ def __getattr__(name: str) -> Any:
     value = getattr(import_module(f"visavis.{_HOME[name]}"), name)
     globals()[name] = value
     return value
-
-
-class _Package(ModuleType):
-    """`visavis.align` is the function, though a module of that name is loaded too."""
-
-    def __setattr__(self, name: str, value: object) -> None:
-        if isinstance(value, ModuleType) and _HOME.get(name) == name:
-            value = getattr(value, name)
-        super().__setattr__(name, value)
-
-
-sys.modules[__name__].__class__ = _Package
 
 
 def __dir__() -> list[str]:

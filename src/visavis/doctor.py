@@ -14,12 +14,12 @@ from typing import Literal
 import numpy as np
 from PIL import Image as Pillow
 
-from visavis.align import ARCFACE_112, align
+from visavis.alignment import ARCFACE_112, align
 from visavis.compare import similarity
 from visavis.detect import detector_device, load_detector
 from visavis.embed import load_embedder
 from visavis.errors import DeviceError, VisavisError
-from visavis.gallery.schema import journal_mode
+from visavis.gallery.sqlite import journal_mode
 from visavis.image import read_image
 from visavis.pack import load_pack
 from visavis.pack.manifest import DetectorSpec, EmbedderSpec

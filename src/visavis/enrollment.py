@@ -12,7 +12,7 @@ from PIL import Image as Pillow
 
 from visavis.batch import in_order
 from visavis.dataset import find_photos
-from visavis.decide import POLICIES
+from visavis.decision import POLICIES
 from visavis.errors import (
     AmbiguousFaceError,
     DatasetError,
@@ -23,7 +23,7 @@ from visavis.errors import (
     VisavisError,
 )
 from visavis.gallery import Gallery, Person, Sample
-from visavis.gallery.person import clean_name
+from visavis.gallery.people import clean_name
 from visavis.image import open_photo, read_image
 from visavis.quality import REASONS, Quality
 from visavis.recognizer import PhotoFaces, Recognizer, find_faces

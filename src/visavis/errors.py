@@ -1,5 +1,4 @@
-"""Every error visavis raises on purpose. A message says what was expected, what came, and how to
-mend it.
+"""Every error visavis raises on purpose: what was expected, what came, how to mend it, and a code.
 
 VisavisError
 ├── ImageError           bytes or an array that is no usable picture
@@ -21,74 +20,128 @@ VisavisError
 └── OutputError          a result that cannot be written where it was asked for
 """
 
+from typing import Self
+
 
 class VisavisError(Exception):
-    """The root: `except VisavisError` catches whatever visavis raises on purpose."""
+    """The root: `except VisavisError` catches whatever visavis raises on purpose.
+
+    `what` says what was expected and what came, `mend` what to do about it. `option` names the
+    parameter that mends it, for whoever offers it under a name of their own. `code` is the same for
+    all errors of a class, and is never changed.
+    """
+
+    code = "error"
+
+    def __init__(self, what: str, *, mend: str = "", option: str = "") -> None:
+        super().__init__(what)
+        self.what, self.mend, self.option = what, mend, option
+
+    def __str__(self) -> str:
+        return f"{self.what}: {self.mend}" if self.mend else self.what
+
+    def at(self, where: str) -> Self:
+        """The same error, which says first where it was met."""
+        return type(self)(f"{where}: {self.what}", mend=self.mend, option=self.option)
 
 
 class ImageError(VisavisError):
     """Bytes or an array that is no usable picture."""
 
+    code = "image"
+
 
 class NoFaceError(VisavisError):
     """A photo in which no face was found."""
+
+    code = "no_face"
 
 
 class AmbiguousFaceError(VisavisError):
     """A photo with several faces of about one size, and no word which one is meant."""
 
+    code = "ambiguous_face"
+
 
 class LandmarkError(VisavisError):
     """Five points from which no crop can be cut: not finite, in one spot, or on one line."""
+
+    code = "landmarks"
 
 
 class EmbeddingError(VisavisError):
     """An embedding that is not finite, not unit, or not of the expected shape."""
 
+    code = "embedding"
+
 
 class PackError(VisavisError):
     """A pack that is missing, damaged, or made for a newer visavis."""
+
+    code = "pack"
 
 
 class DownloadError(VisavisError):
     """A file that cannot be had from where it is, or is not the one it should be."""
 
+    code = "download"
+
 
 class ModelError(VisavisError):
     """A network that cannot be loaded, or that answers with NaN."""
+
+    code = "model"
 
 
 class DeviceError(VisavisError):
     """A device, runtime or precision that is not to be had here."""
 
+    code = "device"
+
 
 class MismatchError(VisavisError):
     """Two things made by different models, which cannot be compared."""
+
+    code = "mismatch"
 
 
 class CalibrationError(VisavisError):
     """An error rate that the calibration's data cannot support."""
 
+    code = "calibration"
+
 
 class GalleryError(VisavisError):
     """A gallery that is missing, damaged, full, locked, or of a newer version."""
+
+    code = "gallery"
 
 
 class GalleryKeyError(VisavisError):
     """A gallery's key that is missing, or another's."""
 
+    code = "gallery_key"
+
 
 class PersonError(VisavisError):
     """Nobody, or several people, of that name; or a name that cannot be."""
+
+    code = "person"
 
 
 class DatasetError(VisavisError):
     """A data set that is missing a file, or a list that cannot be read."""
 
+    code = "dataset"
+
 
 class CheckpointError(VisavisError):
     """A checkpoint that cannot be read, or whose keys do not fit any network, or several."""
 
+    code = "checkpoint"
+
 
 class OutputError(VisavisError):
     """A result that cannot be written where it was asked for."""
+
+    code = "output"

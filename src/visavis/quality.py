@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from visavis.align import ARCFACE_112
+from visavis.alignment import ARCFACE_112
 from visavis.errors import LandmarkError
 from visavis.types import Face, Image
 

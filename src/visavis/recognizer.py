@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from visavis.align import SIZE, align
+from visavis.alignment import SIZE, align
 from visavis.compare import similarity
-from visavis.decide import (
+from visavis.decision import (
     Calibration,
     Decision,
     Policy,

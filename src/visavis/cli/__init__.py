@@ -9,6 +9,7 @@ import warnings
 
 import typer
 
+from visavis.cli import options
 from visavis.cli.calibrate import calibrate
 from visavis.cli.convert import convert
 from visavis.cli.dataset import dataset
@@ -59,7 +60,7 @@ def main() -> None:
             print("visavis: interrupted", file=sys.stderr)
         raise
     except VisavisError as error:
-        print(f"visavis: {' '.join(str(error).split())}", file=sys.stderr)
+        print(f"visavis: {options.line(error)}", file=sys.stderr)
         sys.exit(2)
     except BrokenPipeError:  # the reader of our output has gone: nobody is left to tell
         sys.stderr.close()

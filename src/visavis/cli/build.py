@@ -150,9 +150,9 @@ def import_models(
     A lone detector gets the default pack's embedder. Detectors are fed as their family is
     published, unless their file or --detector-color and the others say otherwise.
     """
+    from visavis.insightface.read import foreign_detector, import_pack
     from visavis.pack import packs_folder
     from visavis.pack.build import Given
-    from visavis.pack.foreign import foreign_detector, import_pack
 
     given = Given(
         color=color,

@@ -8,7 +8,7 @@ import typer
 
 if TYPE_CHECKING:
     from visavis.dataset import People
-    from visavis.decide import Calibration
+    from visavis.decision import Calibration
     from visavis.gallery import Gallery
     from visavis.pack import Pack
     from visavis.types import Embeddings
@@ -137,8 +137,8 @@ def _people_of(gallery: "Gallery", pack: "Pack") -> Measured:
 def _calibration(
     measured: Measured, pack: "Pack", name: str, *, extrapolate: bool
 ) -> "Calibration":
-    from visavis.evaluate import calibrate as calibration_of
-    from visavis.evaluate import error_curve
+    from visavis.metrics.calibrate import calibrate as calibration_of
+    from visavis.metrics.calibrate import error_curve
 
     return calibration_of(
         error_curve(measured.embeddings, measured.people, beyond=extrapolate),
@@ -182,7 +182,7 @@ def _keep(gallery: "Gallery", pack: "Pack", calibration: "Calibration | None") -
 def _print(
     calibration: "Calibration", measured: Measured, written: Path | None, *, json: bool
 ) -> None:
-    from visavis.cli import words
+    from visavis.answers import words
 
     found = words.policies_words(calibration)
     if json:

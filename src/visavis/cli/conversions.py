@@ -10,15 +10,15 @@ import typer
 from visavis.cli import options
 
 if TYPE_CHECKING:
-    from visavis.convert.checkpoints import Checkpoint
+    from visavis.checkpoints.checkpoint import Checkpoint
+    from visavis.checkpoints.weights import Weights
     from visavis.convert.detectors import DetectorReport
     from visavis.convert.judge import Form, Judgement
     from visavis.convert.parity import Gap
     from visavis.convert.quantize import Closeness
     from visavis.convert.tflite import TfliteProof
-    from visavis.convert.weights import Weights
     from visavis.pack.metadata import Metadata
-    from visavis.pack.network import Network
+    from visavis.pack.onnx import Network
     from visavis.runtime import Preprocess
     from visavis.types import Crops
 
@@ -129,7 +129,7 @@ class Converted:
 
     def _replace(self, onnx: bytes) -> None:
         from visavis.pack.metadata import read_metadata
-        from visavis.pack.network import read_network
+        from visavis.pack.onnx import read_network
 
         self.form = replace(self.form, onnx=onnx)
         self.metadata = read_metadata(read_network(onnx))
@@ -163,7 +163,7 @@ def read(path: Path) -> "Path | Weights":
     """A file's weights, read once for all who look at them; a folder and an ONNX file have readers
     of their own.
     """
-    from visavis.convert.weights import read_weights
+    from visavis.checkpoints.weights import read_weights
 
     return path if path.suffix.lower() == ".onnx" or path.is_dir() else read_weights(path)
 
@@ -221,13 +221,13 @@ def _given(context: typer.Context, name: str) -> bool:
 def _traced(
     source: "Path | Weights", given: Given, opset: int | None, norm_output: bool
 ) -> Converted:
-    from visavis.convert.checkpoints import load_checkpoint
+    from visavis.checkpoints.checkpoint import load_checkpoint
     from visavis.convert.crops import read_crops
     from visavis.convert.export import OPSET, to_onnx
     from visavis.convert.judge import Form
     from visavis.convert.parity import prove, stamped
     from visavis.pack.metadata import read_metadata
-    from visavis.pack.network import read_network
+    from visavis.pack.onnx import read_network
 
     checkpoint = load_checkpoint(source, family=given.family)
     checkpoint = replace(checkpoint, preprocess=given.preprocess(checkpoint.preprocess))
@@ -248,7 +248,7 @@ def _as_it_is(path: Path, given: Given) -> Converted:
     from visavis.convert.quantize import embeddings
     from visavis.errors import ModelError
     from visavis.pack.metadata import read_metadata
-    from visavis.pack.network import read_network
+    from visavis.pack.onnx import read_network
 
     network = read_network(path)
     metadata = read_metadata(network)

@@ -33,7 +33,7 @@ def make(
 ) -> None:
     """Pack a pairs list. Crops keep their bytes; with --align they become PNG, without loss."""
     from visavis.dataset import open_pairs
-    from visavis.dataset.packing import as_it_is, pack_pairs
+    from visavis.dataset.bin import as_it_is, pack_pairs
     from visavis.detect import load_detector
     from visavis.files import write_whole
     from visavis.pack import load_pack
@@ -65,7 +65,7 @@ def inspect(
     from hashlib import sha256
 
     from visavis.dataset import read_bin
-    from visavis.dataset.packing import survey
+    from visavis.dataset.bin import survey
 
     tree, pairs = read_bin(file, skip_bad=True)
     names = options.progress(pairs.names, total=len(pairs.names), label="decoding")
@@ -90,7 +90,7 @@ def _aligner(detect: "Detector") -> Callable[[bytes], bytes]:
     """An encoded picture to its largest face's crop, as PNG."""
     import cv2
 
-    from visavis.align import align
+    from visavis.alignment import align
     from visavis.errors import NoFaceError
     from visavis.image import read_image
 

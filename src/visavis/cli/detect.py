@@ -36,8 +36,8 @@ def detect(
     json: options.Json = False,
 ) -> None:
     """Find the faces in photos: boxes, five points, quality."""
-    from visavis.cli import words
-    from visavis.cli.pictures import faces_picture
+    from visavis.answers import words
+    from visavis.answers.pictures import faces_picture
     from visavis.dataset import find_photos
     from visavis.detect import load_detector
     from visavis.draw import write_image

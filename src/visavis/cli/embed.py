@@ -30,8 +30,8 @@ def embed(
     from visavis.dataset import find_photos
     from visavis.detect import load_detector
     from visavis.embed import load_embedder
+    from visavis.embeddings import Row, check_writable, embed_photo, write_table
     from visavis.pack import load_pack
-    from visavis.table import Row, check_writable, embed_photo, write_table
 
     check_writable(out)
     where = options.device_of(device, precision, runtime).for_many()

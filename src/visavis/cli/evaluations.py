@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from visavis.dataset import Pairs, People, Tree
-    from visavis.decide import Calibration
-    from visavis.evaluate.acceptance import Acceptance, Required
+    from visavis.decision import Calibration
     from visavis.evaluate.degrade import DegradedResult
-    from visavis.evaluate.groups import LabelRates
     from visavis.evaluate.measure import Subject
     from visavis.evaluate.protocols import Source
     from visavis.evaluate.run import Run
+    from visavis.metrics.acceptance import Acceptance, Required
+    from visavis.metrics.cohorts import LabelRates
     from visavis.runtime import Device
     from visavis.types import Detector
 
@@ -78,7 +78,7 @@ class Data:
     def listed(self) -> tuple["Tree", "Pairs"]:
         """The pictures, and the list of pairs or one drawn from the people."""
         from visavis.dataset.sample import sample_pairs
-        from visavis.dataset.sets import open_pairs
+        from visavis.dataset.verification import open_pairs
 
         if self.sample:
             tree = self.tree()
@@ -101,7 +101,7 @@ class Further:
 
     def required(self) -> "Required | None":
         """The error rates that must not be exceeded."""
-        from visavis.evaluate.acceptance import parse_required
+        from visavis.metrics.acceptance import parse_required
 
         return parse_required(self.require) if self.require else None
 
@@ -174,10 +174,10 @@ def on_pairs(models: Sequence[Model], data: Data, further: Further, *, json: boo
 def on_all_pairs(models: Sequence[Model], data: Data, further: Further, *, json: bool) -> bool:
     """Measure every pair of a folder of people; whether what is required is shown."""
     from visavis.errors import DatasetError
-    from visavis.evaluate.acceptance import accept_curve
-    from visavis.evaluate.calibrate import error_curve
-    from visavis.evaluate.everyone import evaluate_everyone
+    from visavis.evaluate.all_pairs import evaluate_everyone
     from visavis.evaluate.protocols import embed_people
+    from visavis.metrics.acceptance import accept_curve
+    from visavis.metrics.calibrate import error_curve
 
     if any((further.weights, further.degrade, further.groups, further.scores, further.out)):
         raise DatasetError(
@@ -227,7 +227,7 @@ def on_wider(
     """WIDER FACE: average precision of each pack's detector, down to its least certain boxes."""
     from visavis.dataset.wider import read_wider
     from visavis.detect import load_detector
-    from visavis.evaluate.detection import detect_all, wider_result
+    from visavis.evaluate.wider import detect_all, wider_result
     from visavis.pack import load_pack
 
     wider = read_wider(folder)
@@ -261,8 +261,8 @@ def _together(
 ) -> "tuple[results.Fused, list[results.Compared]]":
     """All packs weighed together, and each set beside the best single one."""
     from visavis.errors import MismatchError
-    from visavis.evaluate.fusion import fuse, gains
-    from visavis.evaluate.verification import evaluate
+    from visavis.metrics.fusion import fuse, gains
+    from visavis.metrics.verification import evaluate
 
     first = runs[0]
     if any(len(run.same) != len(first.same) for run in runs):
@@ -281,7 +281,7 @@ def _together(
 
 
 def _accepted(run: "Run", required: "Required") -> "Acceptance":
-    from visavis.evaluate.acceptance import accept
+    from visavis.metrics.acceptance import accept
 
     threshold = _calibrated(run.about.calibration, required)
     return accept(run.pairs, run.similarity, required, threshold=threshold)
@@ -307,7 +307,7 @@ def _degraded(model: Model, tree: "Tree", run: "Run", names: str) -> "list[Degra
 
 def _groups(run: "Run", tree: "Tree", path: Path) -> "list[LabelRates]":
     from visavis.errors import CalibrationError
-    from visavis.evaluate.groups import group_rates, read_groups
+    from visavis.metrics.cohorts import group_rates, read_groups
 
     if run.about.calibration is None:
         raise CalibrationError(f"pack {run.about.name} has no calibration: groups need a threshold")

@@ -28,8 +28,8 @@ def identify(
     json: options.Json = False,
 ) -> None:
     """Who is in these photos? Every face: match, review or no match, with the runner-up."""
-    from visavis.cli import words
-    from visavis.cli.pictures import identified_picture
+    from visavis.answers import words
+    from visavis.answers.pictures import identified_picture
     from visavis.dataset import find_photos
     from visavis.draw import write_image
     from visavis.recognizer import Recognizer

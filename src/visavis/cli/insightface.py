@@ -30,8 +30,8 @@ def insightface(
     json: options.Json = False,
 ) -> None:
     """Write a pack as a folder that the insightface package loads as it is, and prove it there."""
-    from visavis.convert.insightface import write_insightface
     from visavis.errors import PackError
+    from visavis.insightface.write import write_insightface
     from visavis.pack import load_pack
 
     if (photo is None) != no_proof:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, NewType, TypeVar
 import typer
 
 if TYPE_CHECKING:
+    from visavis.errors import VisavisError
     from visavis.gallery import Gallery
     from visavis.runtime import Device
 
@@ -155,9 +156,9 @@ class Failures:
     def __init__(self) -> None:
         self.items: list[dict[str, str]] = []
 
-    def add(self, path: Path, error: Exception) -> None:
+    def add(self, path: Path, error: "VisavisError") -> None:
         """Note one item and say so on stderr."""
-        reason = " ".join(str(error).split())
+        reason = line(error)
         self.items.append({"path": str(path), "error": reason})
         print(f"visavis: {reason}", file=sys.stderr)
 
@@ -165,6 +166,12 @@ class Failures:
         """Exit 2 where the one item failed, 3 where some of a batch did."""
         if self.items:
             raise typer.Exit(2 if items == 1 else 3)
+
+
+def line(error: "VisavisError") -> str:
+    """What is wrong and how to mend it, in one line; the option that does so, by its name here."""
+    option = f" (--{error.option.replace('_', '-')})" if error.option else ""
+    return " ".join(f"{error}{option}".split())
 
 
 def device_of(name: str, precision: Precision, runtime: Runtime) -> "Device":

@@ -109,7 +109,7 @@ def _commercial(*origins: "Origin") -> str:
 
 
 def _rates(found: "Pack") -> dict[str, str]:
-    from visavis.cli import words
+    from visavis.answers import words
     from visavis.errors import CalibrationError
     from visavis.pack.calibration import load_calibration
 

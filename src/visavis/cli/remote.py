@@ -12,8 +12,8 @@ import typer
 from visavis.cli import options
 
 if TYPE_CHECKING:
-    from visavis.pack.catalogue import Source
-    from visavis.pack.fetch import Record
+    from visavis.hub.catalogue import Source
+    from visavis.hub.fetch import Record
 
 Wanted = Annotated[
     str, typer.Argument(help="A model's name (docs/models.md), or a pack's folder or URL.")
@@ -29,7 +29,7 @@ Replace = Annotated[
 
 def pull(name: Wanted, to: To = None, replace: Replace = False, json: options.Json = False) -> None:
     """Fetch a published model by name, or a pack by its URL; says first what its owners allow."""
-    from visavis.pack import sources
+    from visavis.hub import sources
 
     _quieten()
     source = sources.SOURCES.get(name)
@@ -50,7 +50,7 @@ def push(
     pack: options.PackArgument, url: Url, replace: Replace = False, json: options.Json = False
 ) -> None:
     """Copy a pack to a folder or URL, and read it back to be sure."""
-    from visavis.pack import sources
+    from visavis.hub import sources
 
     _quieten()
     where = sources.push(pack, url, replace=replace)
@@ -83,7 +83,7 @@ def _terms(name: str, source: "Source") -> str:
 def _fetched(folder: Path, source: "Source") -> dict[str, Any]:
     from dataclasses import asdict
 
-    from visavis.pack.fetch import read_record
+    from visavis.hub.fetch import read_record
 
     record = read_record(folder)
     return asdict(record) | {

@@ -18,9 +18,9 @@ def report(
     json: options.Json = False,
 ) -> None:
     """Compare results on one page: a table, then figures."""
-    from visavis.evaluate.page import metrics
-    from visavis.evaluate.report import write_projector, write_report
     from visavis.evaluate.run import load_run
+    from visavis.report.page import metrics
+    from visavis.report.report import write_projector, write_report
 
     runs = [load_run(path) for path in results]
     written = write_report(runs, out)

@@ -8,15 +8,15 @@ from visavis.cli import options
 
 if TYPE_CHECKING:
     from visavis.dataset import People
-    from visavis.evaluate.acceptance import Acceptance
-    from visavis.evaluate.bootstrap import Rate
     from visavis.evaluate.degrade import DegradedResult
-    from visavis.evaluate.detection import DetectionResult
-    from visavis.evaluate.fusion import Gain
-    from visavis.evaluate.groups import Cell, LabelRates
     from visavis.evaluate.run import Run
     from visavis.evaluate.templates import IjbResult
-    from visavis.evaluate.verification import Result
+    from visavis.evaluate.wider import DetectionResult
+    from visavis.metrics.acceptance import Acceptance
+    from visavis.metrics.bootstrap import Rate
+    from visavis.metrics.cohorts import Cell, LabelRates
+    from visavis.metrics.fusion import Gain
+    from visavis.metrics.verification import Result
 
 
 @dataclass(frozen=True, slots=True)

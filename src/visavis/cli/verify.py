@@ -32,7 +32,7 @@ def verify(
     json: options.Json = False,
 ) -> None:
     """Are these two photos of one person? Exit code 0 for a match, 1 otherwise."""
-    from visavis.cli import words
+    from visavis.answers import words
     from visavis.recognizer import Recognizer
 
     if (b is None) == (not person):
@@ -53,7 +53,7 @@ def verify(
     face_a, face_b = _faces(face, photos)
     found = recognizer.compare(*photos, policy=policy, face_a=face_a, face_b=face_b)
     if draw:
-        from visavis.cli.pictures import verdict_picture
+        from visavis.answers.pictures import verdict_picture
         from visavis.draw import write_image
 
         write_image(draw, verdict_picture(found))

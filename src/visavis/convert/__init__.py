@@ -1,1 +1,5 @@
-"""Checkpoints to networks, and networks to files that others run."""
+"""Networks to files that others run, proved to answer as the original does. Needs PyTorch."""
+
+from visavis.extras import need
+
+need("torch", "onnxscript", "safetensors", "yaml")

@@ -5,9 +5,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from visavis.align import SIZE
+from visavis.alignment import SIZE, read_crop
 from visavis.dataset import open_tree
-from visavis.dataset.crops import read_crop
 from visavis.dataset.tree import is_picture
 from visavis.embed import middle
 from visavis.errors import DatasetError, ImageError

@@ -10,13 +10,13 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
+from visavis.checkpoints.families import Shapes, width_of
+from visavis.checkpoints.loading import listed, load_weights
+from visavis.checkpoints.weights import Weights, read_weights
+from visavis.checkpoints.wrapping import shapes_of
 from visavis.convert.crops import pixels
 from visavis.convert.export import traced
-from visavis.convert.families import Shapes, width_of
-from visavis.convert.loading import listed, load_weights
 from visavis.convert.parity import prove_numbers
-from visavis.convert.weights import Weights, read_weights
-from visavis.convert.wrapping import shapes_of
 from visavis.errors import CheckpointError
 from visavis.files import write_whole
 from visavis.networks.resnet import ResNet50

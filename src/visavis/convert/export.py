@@ -16,10 +16,10 @@ from onnx import ModelProto, helper
 from torch import Tensor, nn
 from torch.onnx import OnnxExporterError
 
-from visavis.convert.checkpoints import Checkpoint
+from visavis.checkpoints.checkpoint import Checkpoint
 from visavis.convert.crops import made_crops, pixels
 from visavis.errors import ModelError
-from visavis.pack.mend import tensors_sha256
+from visavis.pack.dequantise import tensors_sha256
 from visavis.pack.metadata import Metadata, write_metadata
 
 OPSET = 18  # the lowest the exporter writes itself: what reads old files reads it, too

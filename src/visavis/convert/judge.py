@@ -8,8 +8,8 @@ from numpy.typing import NDArray
 from visavis.dataset import Pairs
 from visavis.embed import ModelEmbedder
 from visavis.errors import DatasetError, ModelError
-from visavis.evaluate.fusion import Gain, gains
 from visavis.evaluate.protocols import Source, Watch, embed_pairs, similarities, verification
+from visavis.metrics.fusion import Gain, gains
 from visavis.runtime import Device, Preprocess, load_model
 from visavis.types import Embedder
 

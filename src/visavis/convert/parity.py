@@ -7,11 +7,11 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from visavis.convert.checkpoints import Checkpoint
+from visavis.checkpoints.checkpoint import Checkpoint
 from visavis.convert.crops import made_crops, pixels
 from visavis.errors import ModelError
 from visavis.pack.metadata import read_metadata, write_metadata
-from visavis.pack.network import read_network
+from visavis.pack.onnx import read_network
 from visavis.runtime import (
     Device,
     Model,

@@ -17,9 +17,9 @@ from visavis.convert.crops import pixels
 from visavis.convert.export import keep_names_apart
 from visavis.convert.parity import cosine_gaps
 from visavis.errors import DeviceError, ModelError
-from visavis.pack.mend import tensors_sha256
+from visavis.pack.dequantise import tensors_sha256
 from visavis.pack.metadata import read_metadata, write_metadata
-from visavis.pack.network import read_network
+from visavis.pack.onnx import read_network
 from visavis.runtime import Device, Preprocess, load_model
 from visavis.types import Crops
 

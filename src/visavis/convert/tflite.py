@@ -19,7 +19,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from visavis.convert.checkpoints import Checkpoint
+from visavis.checkpoints.checkpoint import Checkpoint
 from visavis.convert.crops import made_crops, pixels
 from visavis.convert.parity import LIMIT, answers, cosine_gaps
 from visavis.convert.quantize import LEAST_COSINE, Closeness

@@ -6,8 +6,8 @@ from visavis.dataset.ijb import Ijb, read_ijb
 from visavis.dataset.pairs import Pairs, read_pairs
 from visavis.dataset.people import People, apply_exclusions, find_people, without
 from visavis.dataset.sample import sample_pairs
-from visavis.dataset.sets import open_pairs
 from visavis.dataset.tree import Tree, find_photos, open_tree
+from visavis.dataset.verification import open_pairs
 from visavis.dataset.wider import Wider, read_wider
 
 __all__ = [

@@ -14,7 +14,7 @@ import cv2
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from visavis.align import ARCFACE_112, similarity_transform
+from visavis.alignment import ARCFACE_112, similarity_transform
 from visavis.dataset import Pairs
 from visavis.errors import DatasetError
 from visavis.evaluate.protocols import (
@@ -27,7 +27,7 @@ from visavis.evaluate.protocols import (
     similarities,
     verification,
 )
-from visavis.evaluate.verification import Result
+from visavis.metrics.verification import Result
 from visavis.types import Embedder, Image
 
 Landmarks = NDArray[np.float32]  # (5, 2) x, y in pixels, as Face.landmarks

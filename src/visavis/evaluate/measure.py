@@ -10,10 +10,9 @@ from pathlib import PurePosixPath
 import numpy as np
 from numpy.typing import NDArray
 
-from visavis.align import SIZE
+from visavis.alignment import SIZE
 from visavis.dataset import Pairs
-from visavis.decide import Calibration
-from visavis.evaluate.findings import worst_pairs
+from visavis.decision import Calibration
 from visavis.evaluate.protocols import (
     Source,
     Watch,
@@ -22,7 +21,7 @@ from visavis.evaluate.protocols import (
     verification,
 )
 from visavis.evaluate.run import About, Run
-from visavis.evaluate.verification import FAILED
+from visavis.metrics.verification import FAILED, worst_pairs
 from visavis.types import Crops, Embedder, Embeddings
 
 SHOWN = 12  # worst false matches, and as many worst false non-matches, that a report shows

@@ -8,13 +8,12 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from visavis.align import ARCFACE_112, SIZE, align
+from visavis.alignment import ARCFACE_112, SIZE, align, read_crop
 from visavis.compare import UNIT_TOLERANCE
 from visavis.dataset import Pairs, People, Tree
-from visavis.dataset.crops import read_crop
 from visavis.errors import DatasetError, EmbeddingError, ImageError, LandmarkError
-from visavis.evaluate.verification import FAILED, Floats, Result, Rows, evaluate
 from visavis.image import read_image
+from visavis.metrics.verification import FAILED, Floats, Result, Rows, evaluate
 from visavis.quality import assess
 from visavis.types import Crops, Detector, Embedder, Embeddings, Face, Image
 

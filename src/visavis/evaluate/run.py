@@ -12,14 +12,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from visavis.align import SIZE
+from visavis.alignment import SIZE
 from visavis.dataset import Pairs
-from visavis.decide import Calibration
+from visavis.decision import Calibration
 from visavis.document import parse
 from visavis.errors import DatasetError
 from visavis.evaluate.protocols import MEASURES
-from visavis.evaluate.verification import FAILED, Result
 from visavis.files import write_whole
+from visavis.metrics.verification import FAILED, Result
 from visavis.types import Crops, Embeddings
 
 FORMAT = 1

@@ -7,12 +7,12 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from visavis.align import align
+from visavis.alignment import align
 from visavis.dataset.ijb import Ijb, TemplatePairs, TemplatePeople, read_ijb
-from visavis.evaluate.identification import IdentificationResult, evaluate_search, search_gallery
 from visavis.evaluate.protocols import Embedded, Watch, embed_crops
-from visavis.evaluate.verification import FAILED, Result, evaluate
 from visavis.image import read_image
+from visavis.metrics.identification import IdentificationResult, evaluate_search, search_gallery
+from visavis.metrics.verification import FAILED, Result, evaluate
 from visavis.types import Crops, Embedder, Face
 
 IMAGES = 8192  # pooled at a time, or one template's if that has more

@@ -5,10 +5,10 @@ from pathlib import Path
 
 import platformdirs
 
+from visavis.gallery.gallery import Gallery
 from visavis.gallery.index import Index, Templates, exact
-from visavis.gallery.person import Person, Sample
-from visavis.gallery.rows import Quarantined
-from visavis.gallery.store import Gallery
+from visavis.gallery.people import Person, Sample
+from visavis.gallery.templates import Quarantined
 
 __all__ = [
     "Gallery",

@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 
 from sqlalchemy import Connection, insert, select
 
-from visavis.gallery import schema
+from visavis.gallery import sqlite as schema
 from visavis.gallery.vault import Vault
 
 HEAD = "audit_head"  # the setting that holds the sealed last entry

@@ -13,7 +13,7 @@ from pathlib import Path
 from sqlalchemy import Connection, Engine, select
 
 from visavis.errors import GalleryError
-from visavis.gallery import schema
+from visavis.gallery import sqlite as schema
 
 log = logging.getLogger(__name__)
 

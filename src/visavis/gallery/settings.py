@@ -6,7 +6,8 @@ from pathlib import Path
 from sqlalchemy import Connection, Engine, insert, select
 
 from visavis.errors import GalleryKeyError
-from visavis.gallery import audit, schema
+from visavis.gallery import audit
+from visavis.gallery import sqlite as schema
 from visavis.gallery.vault import Vault, load_key, make_key
 
 ID, KEY_CHECK, CONSENT, KEPT = "gallery_id", "key_check", "require_consent", "kept "

@@ -13,9 +13,9 @@ import numpy as np
 
 from visavis.errors import DatasetError, GalleryError, OutputError
 from visavis.files import write_whole
-from visavis.gallery import schema
-from visavis.gallery.person import Person, Sample
-from visavis.gallery.store import FILE, Gallery
+from visavis.gallery import sqlite as schema
+from visavis.gallery.gallery import FILE, Gallery
+from visavis.gallery.people import Person, Sample
 
 
 def export_person(gallery: Gallery, person: Person, folder: Path) -> Path:

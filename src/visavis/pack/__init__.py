@@ -6,7 +6,7 @@ from pathlib import Path
 import platformdirs
 
 from visavis.errors import PackError
-from visavis.pack.builtin import default_pack
+from visavis.pack.default import default_pack
 from visavis.pack.manifest import MANIFEST, Pack, read_pack
 
 DEFAULT_PACK = "default"

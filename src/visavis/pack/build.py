@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from visavis.errors import PackError
+from visavis.files import refuse_taken, whole_folder
 from visavis.pack import check_name
 from visavis.pack.calibration import check_calibration
 from visavis.pack.check import (
@@ -18,7 +19,6 @@ from visavis.pack.check import (
     check_embedder,
     loaded,
 )
-from visavis.pack.landing import refuse_taken, whole_folder
 from visavis.pack.manifest import (
     CROP,
     FORMAT,
@@ -39,7 +39,7 @@ from visavis.pack.metadata import (
     read_detector_metadata,
     read_metadata,
 )
-from visavis.pack.network import Network, read_file, read_network
+from visavis.pack.onnx import Network, read_file, read_network
 from visavis.pack.signatures import KNOWN, decoder_of
 from visavis.runtime import Color, Preprocess
 

@@ -4,7 +4,7 @@ import hashlib
 from dataclasses import replace
 from pathlib import Path
 
-from visavis.decide import Calibration, parse_calibration
+from visavis.decision import Calibration, parse_calibration
 from visavis.document import to_bytes
 from visavis.errors import CalibrationError
 from visavis.files import write_whole

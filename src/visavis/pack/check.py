@@ -17,7 +17,7 @@ from visavis.pack.manifest import (
     Pack,
     read_pack,
 )
-from visavis.pack.network import read_network
+from visavis.pack.onnx import read_network
 from visavis.pack.signatures import check_answers, check_network
 from visavis.runtime import Device, Model, Outputs, Preprocess, load_model
 

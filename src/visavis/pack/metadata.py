@@ -12,7 +12,7 @@ from onnx import ModelProto
 from visavis.document import parse
 from visavis.errors import ModelError
 from visavis.pack.manifest import Anchors
-from visavis.pack.network import PREFIX, Network
+from visavis.pack.onnx import PREFIX, Network
 from visavis.runtime import Color, Preprocess
 
 Numbers = tuple[float, float, float]

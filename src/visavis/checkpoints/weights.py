@@ -1,0 +1,159 @@
+"""A file of weights, of whichever format, to tensors by name. Trusts no file, and runs nothing in
+one. Knows nothing of networks.
+"""
+
+import hashlib
+import io
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from zipfile import ZIP_STORED, BadZipFile, ZipFile
+
+import torch
+from safetensors import SafetensorError, safe_open
+from torch import Tensor
+
+from visavis.checkpoints.unpickle import DAMAGE, Stub, module_tensors, read_pickled
+from visavis.errors import CheckpointError
+
+CONTAINERS = ("state_dict", "net_state_dict", "state_dict_backbone", "model")
+HEAD_BYTES = 512
+WEB_PAGES = (b"<!doctype", b"<html", b"<head", b"<?xml")
+
+
+@dataclass(frozen=True, slots=True)
+class Weights:
+    """What a file holds."""
+
+    path: Path  # the file's
+    tensors: dict[str, Tensor]
+    container: str  # the entry they lay in: one of CONTAINERS, or "" where they lay bare
+    metadata: dict[str, str]  # of a safetensors file
+    sha256: str
+
+
+def read_weights(path: Path) -> Weights:
+    """The tensors of a torch.save file, new or legacy, or of a safetensors file, on the CPU.
+
+    Raises CheckpointError, saying what the file is instead where that can be told.
+    """
+    try:
+        size = path.stat().st_size
+        with path.open("rb") as file:
+            head = file.read(HEAD_BYTES)
+            file.seek(0)
+            sha256 = hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise CheckpointError(f"{path}: cannot be read: {error.strerror or error}") from error
+    metadata: dict[str, str] = {}
+    try:
+        if head[8:9] == b"{":
+            content, metadata = _safetensors(path)
+        else:
+            _check_head(path, head)
+            content = _pickled(path, zipped=head.startswith(b"PK\x03\x04"))
+    except (*DAMAGE, BadZipFile, SafetensorError) as error:
+        raise CheckpointError(
+            f"{path}: damaged, or cut short, or no checkpoint: {_first_line(error)}"
+        ) from error
+    if isinstance(content, Tensor):
+        raise CheckpointError(f"{path}: one tensor alone, as of a margin head: not a backbone")
+    tensors, container = _contained(content)
+    _check_tensors(path, tensors, size)
+    return Weights(path, tensors, container, metadata, sha256)
+
+
+def _check_head(path: Path, head: bytes) -> None:
+    """Say what a file is that no one can load, by its first bytes."""
+    start = head.lstrip().lower()
+    known = {
+        "empty": not head,
+        "a web page, saved in place of the file: download it again": start.startswith(WEB_PAGES),
+        "a pointer of Git LFS, not the file: run git lfs pull": start.startswith(b"version https"),
+        "a Keras file, which is not read: use the PyTorch checkpoint it was ported from: AdaFace's "
+        "adaface_ir101_webface{4m,12m}.ckpt, MagFace's .pth, or arcface_torch's "
+        "glint360k_cosface_r{18,34,50,100}_fp16_0.1": head.startswith(b"\x89HDF"),
+    }
+    for what, found in known.items():
+        if found:
+            raise CheckpointError(f"{path}: {what}")
+    if not head.startswith((b"PK\x03\x04", b"\x80")):
+        raise CheckpointError(
+            f"{path}: no checkpoint: expected a file of torch.save or safetensors, or a CVLface "
+            f"folder; it begins with {head[:8]!r}"
+        )
+
+
+def _safetensors(path: Path) -> tuple[object, dict[str, str]]:
+    with safe_open(path, framework="pt") as file:
+        return {name: file.get_tensor(name) for name in file.keys()}, dict(file.metadata() or {})
+
+
+def _pickled(path: Path, *, zipped: bool) -> object:
+    if zipped:
+        _check_zip(path)
+        return read_pickled(str(path), mapped=True)
+    # As bytes: torch would take some files for its oldest format, a tar, and unpack them.
+    return read_pickled(io.BytesIO(path.read_bytes()), mapped=False)
+
+
+def _check_zip(path: Path) -> None:
+    with ZipFile(path) as archive:
+        entries = archive.infolist()
+    names = {PurePosixPath(entry.filename).name for entry in entries}
+    for entry in entries:
+        place = PurePosixPath(entry.filename.replace("\\", "/"))
+        if ".." in place.parts or place.is_absolute():
+            raise CheckpointError(f"{path}: its entry {entry.filename!r} leads out of the archive")
+        if entry.compress_type != ZIP_STORED:
+            raise CheckpointError(
+                f"{path}: its entry {entry.filename!r} is compressed, as torch.save never does: "
+                f"where it is an archive with a checkpoint inside, unpack it"
+            )
+    if "constants.pkl" in names:
+        raise CheckpointError(
+            f"{path}: a TorchScript archive, which holds a program: save its state_dict() instead"
+        )
+    if "data.pkl" not in names:
+        raise CheckpointError(f"{path}: a zip archive without data.pkl: not a file of torch.save")
+
+
+def _contained(content: object) -> tuple[dict[str, Tensor], str]:
+    """The state dict in what was read, and which entry of it that was."""
+    container = ""
+    if isinstance(content, Mapping):
+        for name in CONTAINERS:
+            if isinstance(content.get(name), Mapping | Stub):
+                container, content = name, content[name]
+                break
+    if isinstance(content, Stub):
+        return module_tensors(content), container
+    if not isinstance(content, Mapping):
+        return {}, container
+    tensors = {
+        name: value
+        for name, value in content.items()
+        if isinstance(name, str) and isinstance(value, Tensor)
+    }
+    return tensors, container
+
+
+def _check_tensors(path: Path, tensors: Mapping[str, Tensor], size: int) -> None:
+    if not tensors:
+        raise CheckpointError(
+            f"{path}: holds no tensors by name: expected a state dict, bare or under "
+            f"{', '.join(CONTAINERS)}"
+        )
+    for name, tensor in tensors.items():
+        if tensor.layout is not torch.strided or tensor.is_quantized or tensor.is_complex():
+            raise CheckpointError(f"{path}: {name} is no plain tensor but {tensor.layout}")
+        if tensor.device.type != "cpu":
+            raise CheckpointError(f"{path}: {name} has a shape and no values")
+    # One number may be named a million times over: as weights, none is.
+    if sum(tensor.numel() * tensor.element_size() for tensor in tensors.values()) > size:
+        raise CheckpointError(f"{path}: its tensors are larger than the file")
+
+
+def _first_line(error: BaseException) -> str:
+    lines = str(error).strip().splitlines()
+    return f"{type(error).__name__}: {lines[0]}" if lines else type(error).__name__

@@ -1,0 +1,111 @@
+"""How training code wraps a backbone's keys: taken off, and read for what it says of the family."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from visavis.checkpoints.families import FAMILIES, Family, Shapes, detect_family
+from visavis.checkpoints.loading import listed
+from visavis.errors import CheckpointError
+
+# Longest first; "" is a backbone saved alone. `features.` is none: it names layers.
+PREFIXES = (
+    "features.module.", "module.features.", "backbone.module.", "model.model.", "model.net.",
+    "backbone.", "module.", "model.", "net.", "",
+)  # fmt: skip
+HEADS = ("head.", "header.", "parallel_fc.")  # of training: one row for each person
+HEADS_BESIDE = (*HEADS, "fc.", "module.fc.", "module.head.")  # where the backbone has a prefix
+
+
+@dataclass(frozen=True, slots=True)
+class Unwrapped:
+    """A backbone's tensors by its own keys."""
+
+    state: dict[str, Tensor]
+    container: str = ""  # the entry of the file in which they lay
+    prefix: str = ""
+    left_out: tuple[str, ...] = ()  # keys of a margin head
+
+    @property
+    def shapes(self) -> Shapes:
+        """Of the tensors, by key."""
+        return shapes_of(self.state)
+
+
+def unwrap(tensors: Mapping[str, Tensor], container: str = "") -> Unwrapped:
+    """Take off the first prefix under which some family's keys appear, and the margin head.
+
+    What is under no prefix and of no head stays, and is then one key too many. Raises
+    CheckpointError for a network that is known and not supported.
+    """
+    for prefix in PREFIXES:
+        under = [key for key in tensors if key.startswith(prefix)]
+        heads = {key for key in under if not prefix and key.startswith(HEADS)}
+        state = {key.removeprefix(prefix): tensors[key] for key in under if key not in heads}
+        if not detect_family(shapes_of(state)):
+            continue
+        beside = tensors.keys() - set(under)
+        heads |= {key for key in beside if key.startswith(HEADS_BESIDE)}
+        strays = {key: tensors[key] for key in sorted(beside - heads)}
+        if strays.keys() & state.keys():
+            continue  # one key with the prefix and without: which is meant?
+        kept, left_out = state | strays, tuple(sorted(heads))
+        return Unwrapped(kept, container, prefix, left_out)
+    return Unwrapped(dict(tensors), container)
+
+
+def choose_family(unwrapped: Unwrapped, *, cvlface: bool = False) -> Family:
+    """The one family of these keys in this wrapping; `cvlface` where the folder is one of CVLface.
+
+    Raises CheckpointError where there is none, or several, with what they differ in.
+    """
+    candidates = detect_family(unwrapped.shapes)
+    if not candidates:
+        raise CheckpointError(_unknown(unwrapped.state))
+    if len(candidates) > 1:
+        said = [name for name in candidates if name in _said(unwrapped, cvlface=cvlface)]
+        candidates = said if len(said) == 1 else candidates
+    if len(candidates) > 1:
+        rows = "; ".join(_row(FAMILIES[name]) for name in candidates)
+        raise CheckpointError(
+            f"its keys are those of {len(candidates)} families, and a wrong one would answer "
+            f"nearly right: say which it is with family=...: {rows}"
+        )
+    return FAMILIES[candidates[0]]
+
+
+def shapes_of(state: Mapping[str, Tensor]) -> Shapes:
+    """Of the tensors, by key."""
+    return {key: tuple(tensor.shape) for key, tensor in state.items()}
+
+
+def _said(unwrapped: Unwrapped, *, cvlface: bool) -> set[str]:
+    """The families whose training code wraps so, and no other's does."""
+    prefix, head = unwrapped.prefix, set(unwrapped.left_out)
+    if cvlface or prefix in ("net.", "model.net."):
+        return {name for name in FAMILIES if name.startswith("cvlface")}
+    if prefix in ("features.module.", "module.features."):
+        return {"magface"}
+    if prefix == "model." and head & {"head.kernel", "head.t"}:
+        return {"adaface"}
+    if prefix == "backbone." and any(key.startswith("header.") for key in head):
+        return {"face_embeddings"}
+    return {"arcface_torch"} if unwrapped.container == "state_dict_backbone" else set()
+
+
+def _row(family: Family) -> str:
+    wants = family.preprocess
+    pixels = f"{wants.color.upper()} (x - {wants.mean[0]:g}) / {wants.std[0]:g}"
+    return f"{family.name} ({pixels}, {family.network})"
+
+
+def _unknown(state: Mapping[str, Tensor]) -> str:
+    if {key.rsplit(".", 1)[-1] for key in state} <= {"weight", "kernel", "weight_mom"} and (
+        len(state) <= 2
+    ):
+        return (
+            f"a margin head alone ({listed(state)}), one row for each person of the training data: "
+            "not a backbone"
+        )
+    return f"its keys are those of no known backbone: {listed(state)}"

@@ -1,0 +1,131 @@
+"""Pickles of a .bin, walked before they are read, and what stands in for NumPy while they are."""
+
+from dataclasses import dataclass
+from pickletools import opcodes
+
+MOST_OPCODES = 5_000_000  # a picture takes 2 of them as bytes, 25 as an array: ten times CFP
+# An opcode's argument: none, so many bytes, so many lines, or bytes that a number counts.
+BARE = frozenset(b"(.012]aelt)NRb\x81\x85\x86\x87\x88\x89\x93\x94")
+FIXED = {"\x80": 1, "\x95": 8, "K": 1, "M": 2, "J": 4, "q": 1, "r": 4, "h": 1, "j": 4}
+LINES = {"I": 1, "L": 1, "S": 1, "V": 1, "p": 1, "g": 1, "c": 2}
+COUNTED = {
+    "U": 1, "T": 4, "C": 1, "B": 4, "\x8e": 8, "\x96": 8, "\x8c": 1, "X": 4, "\x8d": 8, "\x8a": 1,
+}  # fmt: skip
+NAMES = {opcode.code: opcode.name for opcode in opcodes}
+PUTS, FRAME, STOP = frozenset(b"pqr"), 0x95, ord(".")
+
+
+def check_opcodes(data: bytes) -> None:
+    """Raise ValueError, IndexError or EOFError for a pickle that is no list of pictures."""
+    at, frame_end, count, code = 0, 0, 0, 0
+    while code != STOP:
+        code, start, count = data[at], at, count + 1  # IndexError where the file is cut short
+        if count > MOST_OPCODES:
+            raise ValueError(f"over {MOST_OPCODES} opcodes")
+        at = _next(data, start)
+        if start < frame_end and (at > frame_end or code == FRAME):
+            raise ValueError(f"byte {start} lies in two frames")
+        if code == FRAME:
+            frame_end = _inside(data, at + int.from_bytes(data[start + 1 : at], "little"))
+        elif code in PUTS:
+            _check_place(data[start:at], count)
+
+
+def _next(data: bytes, at: int) -> int:
+    """Where the opcode after this one starts."""
+    code = data[at]
+    if code in BARE:
+        return at + 1
+    name = chr(code)
+    if name in FIXED:
+        return _inside(data, at + 1 + FIXED[name])
+    if name in COUNTED:
+        start = at + 1 + COUNTED[name]
+        return _inside(data, start + int.from_bytes(data[at + 1 : start], "little"))
+    if name not in LINES:
+        known = NAMES.get(name, f"{code:#04x}")
+        raise ValueError(f"opcode {known} at byte {at} has no place in a list of pictures")
+    for _ in range(LINES[name]):
+        at = data.index(b"\n", at + 1)
+    return at + 1
+
+
+def _inside(data: bytes, end: int) -> int:
+    if end > len(data):
+        raise EOFError("it is cut short")
+    return end
+
+
+def _check_place(put: bytes, count: int) -> None:
+    """The unpickler's memo is as long as its highest place: it may not run ahead."""
+    place = int(put[1:]) if put[:1] == b"p" else int.from_bytes(put[1:], "little")
+    if not 0 <= place <= count:
+        raise ValueError(f"memo place {place} after {count} opcodes")
+
+
+KINDS = {"u1": "uint8", "b1": "bool"}
+SHAPE = "expected an array of one axis, with as many bytes as it says"
+NDARRAY = object()  # numpy.ndarray, which is only ever an argument
+
+
+@dataclass(slots=True)
+class Kind:
+    """numpy.dtype of uint8 or bool."""
+
+    name: str
+
+    def __setstate__(self, state: object) -> None:
+        """Byte order and fields: one byte has neither."""
+
+
+@dataclass(slots=True)
+class Row:
+    """An array of one axis, or of one column as OpenCV wrote before 4.5: its kind and bytes."""
+
+    kind: str = ""
+    data: bytes | bytearray = b""
+
+    def __setstate__(self, state: object) -> None:
+        """What numpy's arrays are built from: version, shape, dtype, order, bytes."""
+        if not isinstance(state, tuple) or len(state) != 5:
+            raise ValueError(SHAPE)
+        _, shape, kind, _, data = state
+        self.kind, self.data = _checked(kind, shape, data)
+
+
+def dtype(name: object, *_: object) -> Kind:
+    """numpy.dtype. Raises ValueError for any but uint8 and bool."""
+    text = name.decode("latin1") if isinstance(name, bytes) else name
+    if not isinstance(text, str) or text.removeprefix("|") not in KINDS:
+        shown = repr(text[:40]) if isinstance(text, str) else type(text).__name__
+        raise ValueError(f"expected arrays of uint8 or bool, got dtype {shown}")
+    return Kind(KINDS[text.removeprefix("|")])
+
+
+def reconstruct(*_: object) -> Row:
+    """numpy's _reconstruct: an array that is filled later."""
+    return Row()
+
+
+def frombuffer(data: object, kind: object, shape: object, *_: object) -> Row:
+    """numpy's _frombuffer."""
+    return Row(*_checked(kind, shape, data))
+
+
+def scalar(kind: object, data: object) -> bool:
+    """numpy's scalar: a bool alone."""
+    name, value = _checked(kind, (1,), data)
+    if name != "bool":
+        raise ValueError(f"expected single values to be bool, got {name}")
+    return value != b"\0"
+
+
+def _checked(kind: object, shape: object, data: object) -> tuple[str, bytes | bytearray]:
+    if (
+        not isinstance(kind, Kind)
+        or not isinstance(shape, tuple)
+        or not isinstance(data, bytes | bytearray)
+        or shape not in ((len(data),), (len(data), 1))
+    ):
+        raise ValueError(SHAPE)
+    return kind.name, data

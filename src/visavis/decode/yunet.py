@@ -1,0 +1,45 @@
+"""YuNet's twelve outputs to candidates. One anchor-free cell per stride; no half-cell offset
+anywhere.
+
+Wu, Peng, Yu: YuNet: A Tiny Millisecond-level Face Detector, 2023.
+"""
+
+import numpy as np
+
+from visavis.decode.boxes import Candidates, joined
+from visavis.runtime import Outputs
+
+STRIDES = (8, 16, 32)
+
+
+def decode_yunet(outputs: Outputs, height: int, width: int, *, min_score: float) -> Candidates:
+    """Candidates of one picture of `height` x `width` network pixels.
+
+    outputs, each for strides 8, 16, 32 with C = (height / stride) * (width / stride) cells, row by
+    row: class scores and objectness (1, C, 1) in 0..1, boxes (1, C, 4), landmarks (1, C, 10).
+    """
+    levels = [outputs[level :: len(STRIDES)] for level in range(len(STRIDES))]
+    return joined(
+        [
+            _level(arrays, stride, height // stride, width // stride, min_score)
+            for arrays, stride in zip(levels, STRIDES, strict=True)
+        ]
+    )
+
+
+def _level(arrays: Outputs, stride: int, lines: int, columns: int, min_score: float) -> Candidates:
+    if {array.shape[1] for array in arrays} != {lines * columns}:
+        raise ValueError("not so many answers as there are cells")
+    class_scores, objectness, boxes, landmarks = arrays
+    scores = np.sqrt(np.clip(class_scores[0, :, 0], 0, 1) * np.clip(objectness[0, :, 0], 0, 1))
+    rows = np.flatnonzero(scores >= min_score)
+    cells = np.stack([rows % columns, rows // columns], axis=1).astype(np.float32)  # (K, 2)
+    box = boxes[0, rows]  # (K, 4) centre in strides from the cell, log of the size in strides
+    points = landmarks[0, rows].reshape(-1, 5, 2)  # (K, 5, 2)
+    centers = (cells + box[:, :2]) * stride
+    halves = np.exp(box[:, 2:]) * stride / 2
+    return Candidates(
+        np.concatenate([centers - halves, centers + halves], axis=1),
+        (cells[:, None] + points) * stride,
+        scores[rows],
+    )

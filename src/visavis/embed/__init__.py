@@ -1,0 +1,5 @@
+"""Crops to unit embeddings. Knows nothing of faces, people or thresholds."""
+
+from visavis.embed.model import ModelEmbedder, load_embedder, middle, unit
+
+__all__ = ["ModelEmbedder", "load_embedder", "middle", "unit"]

@@ -1,0 +1,35 @@
+"""What the extras bring, and the error where one is missing. Loads none of them."""
+
+from dataclasses import dataclass
+from importlib.util import find_spec
+
+from visavis.errors import DeviceError
+
+
+@dataclass(frozen=True, slots=True)
+class Extra:
+    """Packages that the base install leaves out."""
+
+    name: str  # as in pip install '.[name]'
+    module: str  # that it brings, and that tells whether it is installed
+    purpose: str
+
+
+EXTRAS = (
+    Extra("ort", "onnxruntime", "ONNX Runtime on a CPU"),
+    Extra("parquet", "pyarrow", "embeddings as .parquet"),
+    Extra("plots", "matplotlib", "visavis report, and WIDER FACE's ground truth"),
+    Extra("convert", "torch", "checkpoints to ONNX, and int8"),
+    Extra("tflite", "litert_torch", "checkpoints to TFLite"),
+    Extra("hub", "fsspec", "packs in object stores"),
+)
+
+
+def need(*modules: str, extras: str = "convert,ort") -> None:
+    """Raise DeviceError naming the extras where one of these modules is not installed."""
+    missing = [name for name in modules if find_spec(name) is None]
+    if missing:
+        raise DeviceError(
+            f"this needs packages that are not installed, {', '.join(missing)}",
+            mend=f"pip install '.[{extras}]'",
+        )

@@ -1,0 +1,58 @@
+"""pins.json: what was found at the first download, and is expected at every later one."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import platformdirs
+
+from visavis.document import parse, to_bytes
+from visavis.errors import PackError
+from visavis.files import held, write_whole
+
+
+@dataclass(frozen=True, slots=True)
+class Pin:
+    """One file, as it was when it was first trusted."""
+
+    size: int
+    sha256: str
+    url: str  # redacted
+    date: str  # of the first download
+    commit: str | None = None  # of the hub's repository
+
+
+@dataclass(frozen=True, slots=True)
+class _Pins:
+    pins: dict[str, Pin] = field(default_factory=dict)
+
+
+def pins_file() -> Path:
+    """Where pins are kept: in the user's data folder."""
+    return Path(platformdirs.user_data_dir("visavis")) / "pins.json"
+
+
+def read_pins() -> dict[str, Pin]:
+    """Every pin by its key, `NAME/FILE` or a pack's URL. Raises PackError for a damaged file."""
+    path = pins_file()
+    try:
+        return parse(_Pins, path.read_bytes(), str(path), PackError).pins
+    except FileNotFoundError:
+        return {}
+    except OSError as error:
+        raise PackError(f"{path}: cannot be read: {error.strerror or error}") from error
+
+
+def keep_pin(key: str, pin: Pin) -> None:
+    """Add a pin, or put it in an earlier one's place. Raises OutputError or PackError."""
+    path = pins_file()
+    with held(path.with_name("pins.lock")):
+        pins = read_pins() | {key: pin}
+        write_whole(path, to_bytes(_Pins(dict(sorted(pins.items())))))
+
+
+def changed_words(key: str, pin: Pin) -> str:
+    """What to do about a file that is not as it was pinned."""
+    return (
+        f"it was pinned on {pin.date} ({pin.size} bytes, sha256 {pin.sha256}) as {key} "
+        f"in {pins_file()}; if the change is meant: --replace"
+    )

