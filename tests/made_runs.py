@@ -7,8 +7,7 @@ import numpy as np
 
 from visavis.decision import Calibration, OperatingPoint
 from visavis.evaluate.run import About, Run
-from visavis.metrics.verification import FAILED, evaluate
-from visavis.metrics.verification import worst_pairs
+from visavis.metrics.verification import FAILED, evaluate, worst_pairs
 
 POINTS = tuple(
     OperatingPoint(threshold, rate / 2, rate, missed)

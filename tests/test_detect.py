@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 import pytest
 
-from visavis.answers import words
+from visavis.answers import documents, words
 from visavis.decode.boxes import Candidates, Frame
 from visavis.detect import DECODERS, MOST_CANDIDATES, ScanDetector, load_detector
 from visavis.draw import write_image
@@ -182,7 +182,7 @@ def test_sizes_are_those_of_the_photo_and_truncation_reaches_the_photos_faces(tm
     assert photo.image.shape[:2] == (1000, 800)
     assert photo.truncated
     np.testing.assert_allclose(photo.faces[0].box, [0, 200, 80, 400], atol=8)
-    assert words.faces_json(photo, [None])["truncated"]
+    assert documents.faces_json(photo, [None])["truncated"]
     assert words.faces_words(photo, [None])[0].endswith("1 face, and more that are left out")
     assert not find_faces(spotter(min_size=65), path, max_side=1000).truncated
 

@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 import pytest
 
-from visavis.answers import pictures, words
+from visavis.answers import documents, pictures, words
 from visavis.decode.boxes import letterbox, nms
 from visavis.decode.scrfd import LAYOUTS, decode_scrfd
 from visavis.detect import ScanDetector
@@ -125,7 +125,7 @@ def test_a_face_without_landmarks_is_shown_and_not_aligned(count):
     photo = find_faces(detect, half)
     (face,) = photo.faces
     assert not face.has_landmarks
-    (shown,) = words.faces_json(photo, [None])["faces"]
+    (shown,) = documents.faces_json(photo, [None])["faces"]
     assert shown == {"box": [16, 8, 48, 40], "landmarks": None, "score": 1, "quality": None}
     assert words.faces_words(photo, [None])[1].split() == "1 32x32 at 16,8 · score 1.00".split()
     assert pictures.faces_picture(photo)[8, 20:45].any()  # the box's upper edge

@@ -10,6 +10,8 @@ from visavis.errors import VisavisError
 Item = TypeVar("Item")
 Answer = TypeVar("Answer")
 
+Progress = Callable[[Iterable[str]], Iterable[str]]  # names through, progress shown
+
 AHEAD = 4  # items taken beyond those in work, so that no worker waits for the one who reads
 
 

@@ -6,12 +6,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from visavis.cli import options
+from visavis.cli.spread import spread
 
 if TYPE_CHECKING:
     from visavis.quality import Quality
     from visavis.recognizer import PhotoFaces
 
 
+@spread
 def detect(
     images: options.Photos,
     draw: Annotated[
@@ -30,13 +32,12 @@ def detect(
         bool, typer.Option("--tiled", help="Also search at full resolution, for tiny faces; slow.")
     ] = False,
     pack: options.PackName = "default",
-    device: options.DeviceName = "auto",
-    precision: options.PrecisionName = options.Precision.auto,
-    runtime: options.RuntimeName = options.Runtime.auto,
+    *,
+    where: options.Where,
     json: options.Json = False,
 ) -> None:
     """Find the faces in photos: boxes, five points, quality."""
-    from visavis.answers import words
+    from visavis.answers import documents, words
     from visavis.answers.pictures import faces_picture
     from visavis.dataset import find_photos
     from visavis.detect import load_detector
@@ -44,10 +45,9 @@ def detect(
     from visavis.pack import load_pack
     from visavis.recognizer import MAX_SIDE, find_faces
 
-    where = options.device_of(device, precision, runtime).for_many()
     detector = load_detector(
         load_pack(pack),
-        device=where,
+        device=where.for_many(),
         min_score=min_score,
         max_faces=max_faces,
         min_size=min_size,
@@ -65,7 +65,7 @@ def detect(
 
     for _, answer in options.each(work, paths, failures, label="detecting"):
         if json:
-            found.append(words.faces_json(*answer))
+            found.append(documents.faces_json(*answer))
         else:
             print("\n".join(words.faces_words(*answer)))
     if json:

@@ -28,7 +28,7 @@ def identify(
     json: options.Json = False,
 ) -> None:
     """Who is in these photos? Every face: match, review or no match, with the runner-up."""
-    from visavis.answers import words
+    from visavis.answers import documents, words
     from visavis.answers.pictures import identified_picture
     from visavis.dataset import find_photos
     from visavis.draw import write_image
@@ -55,7 +55,7 @@ def identify(
     for path, faces in options.each(work, paths, failures, label="identifying"):
         noting = noting and _note_seen(people, faces)
         if json:
-            entry = [words.identification_json(face) for face in faces]
+            entry = [documents.identification_json(face) for face in faces]
             found.append({"path": str(path), "faces": entry})
         else:
             print("\n".join(words.identification_words(str(path), faces)))

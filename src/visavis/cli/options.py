@@ -5,6 +5,7 @@ import os
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, NewType, TypeVar
@@ -148,6 +149,25 @@ PrecisionName = Annotated[
 RuntimeName = Annotated[
     Runtime, typer.Option("--runtime", help="auto: OpenVINO on a CPU, ONNX Runtime on CUDA.")
 ]
+
+
+@dataclass(frozen=True, slots=True)
+class Where:
+    """Where models run, and in what: three options of every verb that uses models."""
+
+    device: DeviceName = "auto"
+    precision: PrecisionName = Precision.auto
+    runtime: RuntimeName = Runtime.auto
+
+    def for_one(self) -> "Device":
+        """As the library wants them, for one photo at a time."""
+        from visavis.runtime import Device
+
+        return Device(self.device, runtime=self.runtime.value, precision=self.precision.value)
+
+    def for_many(self) -> "Device":
+        """As the library wants them, for many photos side by side."""
+        return self.for_one().for_many()
 
 
 class Failures:

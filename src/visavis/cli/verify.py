@@ -32,7 +32,7 @@ def verify(
     json: options.Json = False,
 ) -> None:
     """Are these two photos of one person? Exit code 0 for a match, 1 otherwise."""
-    from visavis.answers import words
+    from visavis.answers import documents, words
     from visavis.recognizer import Recognizer
 
     if (b is None) == (not person):
@@ -46,7 +46,7 @@ def verify(
         one = recognizer.verify_person(a, known, known.find(person), policy=policy, face=_one(face))
         _finish(
             one.decision.outcome,
-            words.identification_json(one) if json else None,
+            documents.identification_json(one) if json else None,
             words.identification_words(str(a), [one]),
         )
     photos = (recognizer.faces(a), recognizer.faces(b))
@@ -59,7 +59,7 @@ def verify(
         write_image(draw, verdict_picture(found))
     _finish(
         found.decision.outcome,
-        words.verification_json(found) if json else None,
+        documents.verification_json(found) if json else None,
         words.verification_words(found, str(draw) if draw else None),
     )
 
