@@ -123,7 +123,9 @@ def test_a_bad_line_is_named(folder, text, message):
 
 def test_two_pictures_of_one_number_are_an_error(folder):
     (folder / "set/Bob/Bob_0001.jpg").touch()
-    with pytest.raises(DatasetError, match=r"line 2: 2 pictures Bob/Bob_0001 in .*\.png; keep one"):
+    with pytest.raises(
+        DatasetError, match=r"line 2: 2 pictures Bob/Bob_0001 in .*\.png\): keep one"
+    ):
         read_pairs("1 1\nBob 1 Ann 1\n", open_tree(folder))
 
 

@@ -67,12 +67,12 @@ def ranges(hub) -> list[str | None]:
 
 def test_a_file_is_fetched_whole(hub, target):
     page, seen = hub.add("/m", DATA, commit=COMMIT), []
-    receipt = get(hub, target, page, progress=lambda done, total: seen.append((done, total)))
+    receipt = get(hub, target, page, progress=lambda *received: seen.append(received))
     assert target.read_bytes() == DATA
     assert left(target) == ["model.onnx"]
     assert (receipt.url, receipt.size) == (hub.url + "/m", len(DATA))
     assert (receipt.sha256, receipt.commit) == (page.sha256, COMMIT)
-    assert seen[-1] == (len(DATA), len(DATA))
+    assert seen[-1] == ("model.onnx", len(DATA), len(DATA))
     assert seen == sorted(seen)
 
 
@@ -173,11 +173,15 @@ def test_a_part_that_does_not_fit_is_begun_again(hub, target):
     assert target.read_bytes() == DATA[:1000]
 
 
+def pinned(what: str) -> DownloadError:
+    return DownloadError(f"{what}; pinned on Monday")
+
+
 def test_the_wrong_file_is_removed_and_both_hashes_shown(hub, target):
     page = hub.add("/m", OTHER)
     wanted = hub.add("/right", DATA).sha256
     with pytest.raises(DownloadError) as caught:
-        get(hub, target, page, size=len(DATA), sha256=wanted, reason="pinned on Monday")
+        get(hub, target, page, size=len(DATA), sha256=wanted, mismatch=pinned)
     assert f"wanted {len(DATA)} bytes and sha256 {wanted}, found" in str(caught.value)
     assert page.sha256 in str(caught.value)
     assert str(caught.value).endswith("; pinned on Monday")
@@ -216,9 +220,9 @@ def test_what_the_hub_announces_is_enough_to_refuse(hub, target):
         ({"headers": {"Content-Encoding": "gzip"}}, "expected the plain file, got a packed one"),
         ({"status": 302}, "a redirect to nowhere"),
         ({"location": "/m"}, "more than 10 redirects, the last to http"),
-        ({"location": "file:///etc/passwd"}, "a redirect to what is no web address"),
-        ({"location": "http://[::bad"}, "a redirect to what is no web address"),
-        ({"location": "ftp://host/m"}, "a redirect to what is no web address"),
+        ({"location": "file:///etc/passwd"}, "a redirect to something that is not a web address"),
+        ({"location": "http://[::bad"}, "a redirect to something that is not a web address"),
+        ({"location": "ftp://host/m"}, "a redirect to something that is not a web address"),
     ],
 )
 def test_a_refusal_is_in_words_at_the_first_try(switches, message, hub, target):
@@ -484,7 +488,7 @@ def test_a_disk_that_fills_up_keeps_what_is_there(hub, target):
         text=True,
         check=False,
     )
-    assert f"cannot write: {os.strerror(errno.EFBIG)}; what is here is kept" in done.stderr
+    assert f"cannot write: {os.strerror(errno.EFBIG)}; the bytes that came are kept" in done.stderr
     assert left(target) == ["model.onnx.part", "model.onnx.part.json"]
     get(hub, target, hub.pages["/m"])
     assert target.read_bytes() == DATA
@@ -509,7 +513,7 @@ def test_a_killed_process_is_gone_on_from(known, hub, target):
 
 def test_two_at_once_do_not_meet(hub, target):
     with held(target.with_name("model.onnx.lock")):
-        with pytest.raises(DownloadError, match="another process is at it: wait"):
+        with pytest.raises(DownloadError, match="another process is writing this: wait"):
             get(hub, target, hub.add("/m", DATA))
     assert hub.asked == []
     get(hub, target, hub.pages["/m"])

@@ -11,10 +11,12 @@ from importlib.util import find_spec
 import pytest
 from test_pack import FILES, MANIFEST, made, rewritten
 
-from visavis.cli import remote
+from visavis.cli.pull import pull as pull_command
+from visavis.cli.push import push as push_command
 from visavis.errors import DownloadError, PackError
 from visavis.hub.pins import pins_file, read_pins
-from visavis.hub.sources import pull, push
+from visavis.hub.pull import pull
+from visavis.hub.push import push
 from visavis.hub.stores import open_store
 from visavis.pack import load_pack, pack_names, packs_folder
 
@@ -106,12 +108,13 @@ def test_another_pack_is_not_overwritten_unless_said(mine, url, tmp_path):
     push(mine, url)
     push(mine, url)  # the same: nothing to lose
     other = made(tmp_path / "other", OTHER)
-    with pytest.raises(PackError, match="another pack is there: choose another URL, or --replace"):
+    with pytest.raises(PackError, match=r"another pack is there: choose another URL, or replace"):
         push(other, url)
     pull(url)
     push(other, url, replace=True)
-    with pytest.raises((PackError, DownloadError), match="--replace"):
+    with pytest.raises((PackError, DownloadError), match=r"replace it$") as caught:
         pull(url)
+    assert caught.value.option == "replace"
     assert load_pack("office").manifest == MANIFEST
     pull(url, replace=True)
     assert load_pack("office").manifest == OTHER
@@ -209,8 +212,9 @@ def test_a_manifest_writes_nowhere_else(name, mine, tmp_path):
 @pytest.mark.parametrize("last", ["default", "sources", ".hidden", "a b", "-x"])
 def test_a_name_that_no_pack_can_have(last, mine, tmp_path):
     folder = made(tmp_path / last)
-    with pytest.raises(PackError, match="cannot be the name of a pack: --to a folder"):
+    with pytest.raises(PackError, match="cannot be the name of a pack: choose a folder") as caught:
         pull(str(folder))
+    assert caught.value.option == "to"
     assert pull(str(folder), to=tmp_path / "fine") == tmp_path / "fine"
 
 
@@ -237,7 +241,7 @@ def test_other_kinds_of_address_are_refused(url, mine):
 @pytest.mark.parametrize("url", ["s3://bucket/office", "gs://bucket/office"])
 def test_offline_nothing_elsewhere_is_asked_for(url, mine, tmp_path, monkeypatch):
     monkeypatch.setattr(socket, "getaddrinfo", None)
-    with pytest.raises(DownloadError, match="is elsewhere, and was to be had offline"):
+    with pytest.raises(DownloadError, match="is elsewhere, and offline nothing is fetched"):
         pull(url, offline=True)
     monkeypatch.setenv("VISAVIS_OFFLINE", "1")
     for verb in (lambda: pull(url), lambda: push(mine, url)):
@@ -252,7 +256,7 @@ def test_a_missing_extra_is_named(missing, mine):
     code = (
         f"import sys; sys.modules[{missing!r}] = None\n"
         "from visavis.errors import DownloadError\n"
-        "from visavis.hub.sources import push\n"
+        "from visavis.hub.push import push\n"
         f"try: push({str(mine)!r}, {url!r})\n"
         "except DownloadError as error: print(error)\n"
     )
@@ -262,16 +266,16 @@ def test_a_missing_extra_is_named(missing, mine):
 
 def test_the_verbs_say_what_lies_where(mine, tmp_path, capsys):
     store = tmp_path / "store" / "office"
-    remote.push(str(mine), str(store))
+    push_command(str(mine), str(store))
     assert capsys.readouterr().out == (
         f"there    {store}, read back and the same\nnext     visavis pack pull {store}\n"
     )
-    remote.pull(str(store))
+    pull_command(str(store))
     out = capsys.readouterr().out
     assert "embedder: made here · CC0-1.0 · commercial use: yes\n" in out
     assert f"here     {packs_folder() / 'office'}\nnext     visavis pack info office\n" in out
-    remote.pull(str(store), to=tmp_path / "to", json=True)
+    pull_command(str(store), to=tmp_path / "to", json=True)
     document = json.loads(capsys.readouterr().out)
     assert document["folder"] == str(tmp_path / "to")
-    remote.push("office", str(store), json=True)
+    push_command("office", str(store), json=True)
     assert json.loads(capsys.readouterr().out)["url"] == str(store)

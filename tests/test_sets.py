@@ -68,12 +68,13 @@ def test_xqlfw_as_it_is_distributed(faces, tmp_path):
 
 
 def test_several_lists_or_none_are_an_error(faces):
-    with pytest.raises(DatasetError, match=r"faces: expected one pairs.txt .*found none: use --pa"):
+    with pytest.raises(DatasetError, match=r"faces: expected one pairs.txt .*found none: name the"):
         open_pairs(faces)
     for name in ("pairs.txt", "more_pairs.txt"):
         (faces / name).write_text(LFW)
-    with pytest.raises(DatasetError, match=r"found more_pairs\.txt, pairs\.txt: use --pairs"):
+    with pytest.raises(DatasetError, match=r"found more_pairs\.txt, pairs\.txt: name") as caught:
         open_pairs(faces)
+    assert caught.value.option == "pairs"
     assert shown(open_pairs(faces, pairs=faces / "pairs.txt")[1]) == BOTH
 
 
@@ -150,7 +151,10 @@ def test_ten_flags_are_ten_folds(faces):
         ("0001 Ann_0002 1\n", "line 1: no picture 0001"),
         ("Ann_0001 Ann_0001 1\n", "line 1: the pair .* is that of itself"),
         ("Ann_0001 Bob_0001 1\n\nBob_0001 Ann_0001.jpg 0\n", "line 3: the pair .* that of line 1"),
-        ("Cy Ann_0001 0\n", r"line 1: 2 pictures Cy in .*: Ann/Cy\.jpg, Bob/Cy\.jpg; write more"),
+        (
+            "Cy Ann_0001 0\n",
+            r"line 1: 2 pictures Cy in .* \(Ann/Cy\.jpg, Bob/Cy\.jpg\): write",
+        ),
     ],
 )
 def test_a_bad_line_is_named(faces, text, message):

@@ -16,14 +16,13 @@ import pytest
 from conftest import ROOT
 from hub_server import COMMIT, Hub, wait_until
 
-from visavis.cli import remote
+from visavis.cli import pull as command
 from visavis.errors import DownloadError, OutputError, PackError
 from visavis.hub import catalogue
-from visavis.hub.catalogue import SOURCES, File, Source
+from visavis.hub.catalogue import CATALOGUE, File, Published
 from visavis.hub.download import Patience
-from visavis.hub.fetch import read_record
 from visavis.hub.pins import pins_file, read_pins
-from visavis.hub.sources import pull
+from visavis.hub.pull import pull, read_record
 from visavis.hub.unzip import unzip
 from visavis.pack import pack_names, packs_folder
 
@@ -43,14 +42,14 @@ def zipped(files: dict[str, bytes]) -> bytes:
 
 ZIP = zipped({"buffalo_l/det.onnx": DETECTOR, "buffalo_l/rec.onnx": EMBEDDER})
 ON_HUB = dataclasses.replace(
-    SOURCES["adaface-ir50-ms1mv2"],
+    CATALOGUE["adaface-ir50-ms1mv2"],
     files=(
         File("model.safetensors", "minchul/net", "model.safetensors"),
         File("model.yaml", "minchul/net", "pretrained_model/model.yaml"),
     ),
 )
 IN_ZIP = dataclasses.replace(
-    SOURCES["buffalo_l"],
+    CATALOGUE["buffalo_l"],
     files=(
         File(
             "net.zip",
@@ -68,8 +67,8 @@ def hub(monkeypatch, tmp_path):
     for name in ("http_proxy", "HTTP_PROXY", "HF_TOKEN", "VISAVIS_OFFLINE", "HF_HUB_OFFLINE"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
-    monkeypatch.setitem(SOURCES, "net", ON_HUB)
-    monkeypatch.setitem(SOURCES, "zip", IN_ZIP)
+    monkeypatch.setitem(CATALOGUE, "net", ON_HUB)
+    monkeypatch.setitem(CATALOGUE, "zip", IN_ZIP)
     with Hub() as server:
         monkeypatch.setenv("HF_ENDPOINT", server.url + "/")
         monkeypatch.setenv("VISAVIS_MIRROR", server.url)
@@ -128,8 +127,12 @@ def test_what_is_here_is_not_asked_for_again(hub):
 def test_what_was_altered_here_is_not_taken_for_whole(damage, hub):
     folder = pull("net", patience=QUICK)
     damage(folder / "model.safetensors")
-    with pytest.raises(PackError, match="is there, and is not net as it was fetched: --replace"):
+    with pytest.raises(PackError, match="is there, and is not net as it was fetched: ") as caught:
         pull("net", patience=QUICK)
+    assert (caught.value.mend, caught.value.option) == (
+        "choose another folder, or replace it",
+        "replace",
+    )
     pull("net", replace=True, patience=QUICK)
     assert (folder / "model.safetensors").read_bytes() == WEIGHTS
 
@@ -144,8 +147,7 @@ def test_a_later_difference_is_an_error_that_shows_both(hub, tmp_path):
         hashlib.sha256(WEIGHTS).hexdigest(),
         hashlib.sha256(changed).hexdigest(),
         "it was pinned on",
-        str(pins_file()),
-        "--replace",
+        f"{pins_file()}: if the change is meant, replace it",
     ):
         assert text in str(caught.value)
     assert not (tmp_path / "again").exists()
@@ -211,9 +213,9 @@ def test_a_release_that_moved_is_found_under_its_other_tag(hub):
 
 CHILD = """
 import dataclasses, sys
-from visavis.hub.catalogue import SOURCES, File
-from visavis.hub.sources import pull
-SOURCES["net"] = dataclasses.replace(SOURCES["adaface-ir50-ms1mv2"], files=(
+from visavis.hub.catalogue import CATALOGUE, File
+from visavis.hub.pull import pull
+CATALOGUE["net"] = dataclasses.replace(CATALOGUE["adaface-ir50-ms1mv2"], files=(
     File("model.safetensors", "minchul/net", "model.safetensors"),
     File("model.yaml", "minchul/net", "pretrained_model/model.yaml")))
 pull("net")
@@ -252,7 +254,7 @@ def test_a_zip_that_is_refused_leaves_nothing(hub, monkeypatch):
     file = dataclasses.replace(
         IN_ZIP.files[0], size=len(bad), sha256=hashlib.sha256(bad).hexdigest()
     )
-    monkeypatch.setitem(SOURCES, "zip", dataclasses.replace(IN_ZIP, files=(file,)))
+    monkeypatch.setitem(CATALOGUE, "zip", dataclasses.replace(IN_ZIP, files=(file,)))
     hub.add("/o/r/releases/download/v1/net.zip", bad)
     with pytest.raises(DownloadError, match="a name that leads out of the folder"):
         pull("zip", patience=QUICK)
@@ -268,7 +270,7 @@ def test_an_unknown_name_lists_the_known_ones(hub):
 
 @pytest.mark.parametrize("name", ["net", "zip"])
 def test_offline_nothing_is_asked_for(name, hub, monkeypatch):
-    with pytest.raises(DownloadError, match="is not here, and was to be had offline"):
+    with pytest.raises(DownloadError, match="is not here, and offline nothing is fetched"):
         pull(name, offline=True)
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     with pytest.raises(DownloadError, match="not asked for: HF_HUB_OFFLINE is set"):
@@ -386,7 +388,7 @@ def test_a_zip_with_half_its_bytes_never_escapes(tmp_path):
 
 
 def test_every_model_says_all_that_is_needed():
-    for name, source in SOURCES.items():
+    for name, source in CATALOGUE.items():
         assert re.fullmatch("[a-z0-9_-]+", name)
         assert all((source.about, source.licence, source.training_data, source.citation))
         assert source.preprocessing
@@ -419,10 +421,10 @@ def test_where_a_model_is_asked_for(variable, value, name, url, monkeypatch):
         monkeypatch.delenv(other, raising=False)
     if variable:
         monkeypatch.setenv(variable, value)
-    assert SOURCES[name].files[0].urls()[0] == url
+    assert CATALOGUE[name].files[0].urls()[0] == url
 
 
-def rows(name: str, source: Source) -> str:
+def rows(name: str, source: Published) -> str:
     size = sum(file.size or 0 for file in source.files) / 1e6
     return (
         f"| `{name}` | {source.about} | {source.licence} | {source.training_data} | "
@@ -433,8 +435,8 @@ def rows(name: str, source: Source) -> str:
 def test_the_table_in_the_documentation_is_the_catalogue():
     page = (ROOT / "docs" / "models.md").read_text(encoding="utf-8")
     table = re.search(r"<!-- models -->\n(.*?)\n<!-- end -->", page, re.DOTALL)[1].splitlines()[2:]
-    assert table == [rows(name, source) for name, source in SOURCES.items()]
-    for name, source in SOURCES.items():
+    assert table == [rows(name, source) for name, source in CATALOGUE.items()]
+    for name, source in CATALOGUE.items():
         section = page.split(f"### {name}\n")[1].split("\n### ")[0].replace("\n", " ")
         assert source.citation in section
         assert source.preprocessing in section
@@ -450,7 +452,7 @@ def pulling(capsys):
     """Run `pull` as its command does: (stdout, stderr)."""
 
     def call(name, **options):
-        remote.pull(name, **options)
+        command.pull(name, **options)
         return capsys.readouterr()
 
     return call
@@ -459,7 +461,7 @@ def pulling(capsys):
 def test_the_terms_are_said_before_anything_is_fetched(hub, pulling, capsys):
     hub.pages.clear()
     with pytest.raises(DownloadError):
-        remote.pull("net")
+        command.pull("net")
     out = capsys.readouterr().out
     for text in (ON_HUB.licence, ON_HUB.training_data, "commercial use  no", ON_HUB.citation):
         assert text in out
@@ -485,15 +487,15 @@ def test_json_is_one_document_and_the_terms_go_to_stderr(hub, pulling):
 
 def test_on_a_terminal_there_is_a_bar_for_each_file(hub, monkeypatch, capsys):
     monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
-    with remote._bars() as watch:
-        watch("model.onnx", 500_000, 1_000_000)
-        watch("model.onnx", 1_000_000, None)
-    remote.pull("net")
+    with command._bars() as show:
+        show("model.onnx", 500_000, 1_000_000)
+        show("model.onnx", 1_000_000, None)
+    command.pull("net")
     assert "here     " in capsys.readouterr().out
 
 
 def test_the_catalogue_needs_no_extra():
-    code = "import visavis.hub.sources, sys; print(*sys.modules)"
+    code = "import visavis.hub.pull, visavis.hub.push, sys; print(*sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert set(done.stdout.split()) & {"fsspec", "s3fs", "gcsfs", "huggingface_hub"} == set()
-    assert catalogue.SOURCES is SOURCES
+    assert catalogue.CATALOGUE is CATALOGUE

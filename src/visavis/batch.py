@@ -1,4 +1,4 @@
-"""Many items at once, answers in the order asked. Knows nothing of faces."""
+"""Many items at once, their answers in the order of the items. Knows nothing of faces."""
 
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
@@ -7,23 +7,24 @@ from typing import TypeVar
 
 from visavis.errors import VisavisError
 
-Item = TypeVar("Item")
-Answer = TypeVar("Answer")
+_Item = TypeVar("_Item")
+_Answer = TypeVar("_Answer")
 
-Progress = Callable[[Iterable[str]], Iterable[str]]  # names through, progress shown
+# Passes names through, and shows how many have passed.
+Progress = Callable[[Iterable[str]], Iterable[str]]
 
-AHEAD = 4  # items taken beyond those in work, so that no worker waits for the one who reads
+AHEAD = 4  # items begun beyond one a worker, so that no worker waits for the reader
 
 
 def in_order(
-    work: Callable[[Item], Answer], items: Iterable[Item], *, workers: int
-) -> Iterator[tuple[Item, Answer | VisavisError]]:
+    work: Callable[[_Item], _Answer], items: Iterable[_Item], *, workers: int
+) -> Iterator[tuple[_Item, _Answer | VisavisError]]:
     """Each item with its answer, in the order of the items, `workers` at a time in threads.
 
-    An item that fails with a VisavisError has that for an answer, and the rest goes on; any other
-    exception is raised here. When the reader stops, what has not begun is not begun.
+    The answer of an item that fails with a VisavisError is that error, and the rest goes on; any
+    other exception is raised here. When the reader stops, no further item is begun.
     """
-    waiting: deque[tuple[Item, Future[Answer]]] = deque()
+    waiting: deque[tuple[_Item, Future[_Answer]]] = deque()
     with ThreadPoolExecutor(workers, thread_name_prefix="visavis") as pool:
         try:
             for new in items:
@@ -41,7 +42,7 @@ def in_order(
                 future.cancel()
 
 
-def _answer(future: Future[Answer]) -> Answer | VisavisError:
+def _answer(future: Future[_Answer]) -> _Answer | VisavisError:
     try:
         return future.result()
     except VisavisError as error:

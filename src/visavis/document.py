@@ -1,4 +1,4 @@
-"""JSON documents to frozen dataclasses and back. What a document may hold, its dataclass says."""
+"""JSON documents to frozen dataclasses and back. The dataclass says what a document may hold."""
 
 import json
 from dataclasses import asdict
@@ -13,17 +13,17 @@ T = TypeVar("T")
 
 
 def parse(kind: type[T], data: bytes, source: str, error: type[VisavisError]) -> T:
-    """The document as a `kind`: no unknown field, no missing one, no NaN. Raises `error` naming the
-    field.
+    """The document as a `kind`: no unknown field, no missing one, no NaN.
+
+    Raises `error`, which names `source` and the field.
     """
     try:
         return cast(T, _adapter(cast(Any, kind)).validate_json(data))
     except ValidationError as fault:
         first = fault.errors()[0]
         field = ".".join(map(str, first["loc"])) or "the document"
-        got = (
-            "" if first["type"] in ("missing", "json_invalid") else f", got {first['input']!r:.80}"
-        )
+        without_input = first["type"] in ("missing", "json_invalid")
+        got = "" if without_input else f", got {first['input']!r:.80}"
         raise error(f"{source}: {field}: {first['msg']}{got}") from fault
 
 

@@ -1,20 +1,20 @@
 """Every error visavis raises on purpose: what was expected, what came, how to mend it, and a code.
 
 VisavisError
-├── ImageError           bytes or an array that is no usable picture
+├── ImageError           bytes or an array that is not a usable picture
 ├── NoFaceError          a photo in which no face was found
-├── AmbiguousFaceError   a photo with several faces of about one size: which one is meant?
+├── AmbiguousFaceError   a photo with several faces of about one size, and none was chosen
 ├── LandmarkError        five points from which no crop can be cut
 ├── EmbeddingError       an embedding that is not finite, not unit, or not of the expected shape
 ├── PackError            a pack that is missing, damaged, or made for a newer visavis
-├── DownloadError        a file that cannot be had from where it is, or is not the one it should be
+├── DownloadError        a file that cannot be fetched, or differs from the expected one
 ├── ModelError           a network that cannot be loaded, or that answers with NaN
-├── DeviceError          a device, runtime or precision that is not to be had here
+├── DeviceError          a device, runtime or precision that this machine does not have
 ├── MismatchError        two things made by different models, which cannot be compared
 ├── CalibrationError     an error rate that the calibration's data cannot support
 ├── GalleryError         a gallery that is missing, damaged, full, locked, or of a newer version
-├── GalleryKeyError      a gallery's key that is missing, or another's
-├── PersonError          nobody, or several, of that name; or a name that cannot be
+├── GalleryKeyError      a gallery's key that is missing, or is another gallery's
+├── PersonError          a name that nobody or several people have, or that nobody may have
 ├── DatasetError         a data set that is missing a file, or a list that cannot be read
 ├── CheckpointError      a checkpoint that cannot be read, or whose keys do not fit
 └── OutputError          a result that cannot be written where it was asked for
@@ -27,8 +27,8 @@ class VisavisError(Exception):
     """The root: `except VisavisError` catches whatever visavis raises on purpose.
 
     `what` says what was expected and what came, `mend` what to do about it. `option` names the
-    parameter that mends it, for whoever offers it under a name of their own. `code` is the same for
-    all errors of a class, and is never changed.
+    parameter that mends it: the command line shows it as its own option. `code` is the same for all
+    errors of a class, and never changes.
     """
 
     code = "error"
@@ -41,12 +41,12 @@ class VisavisError(Exception):
         return f"{self.what}: {self.mend}" if self.mend else self.what
 
     def at(self, where: str) -> Self:
-        """The same error, which says first where it was met."""
+        """The same error with its place in front: `raise error.at(where) from error`."""
         return type(self)(f"{where}: {self.what}", mend=self.mend, option=self.option)
 
 
 class ImageError(VisavisError):
-    """Bytes or an array that is no usable picture."""
+    """Bytes or an array that is not a usable picture."""
 
     code = "image"
 
@@ -58,7 +58,7 @@ class NoFaceError(VisavisError):
 
 
 class AmbiguousFaceError(VisavisError):
-    """A photo with several faces of about one size, and no word which one is meant."""
+    """A photo with several faces of about one size, and none was chosen."""
 
     code = "ambiguous_face"
 
@@ -82,7 +82,7 @@ class PackError(VisavisError):
 
 
 class DownloadError(VisavisError):
-    """A file that cannot be had from where it is, or is not the one it should be."""
+    """A file that cannot be fetched, or differs from the expected one."""
 
     code = "download"
 
@@ -94,7 +94,7 @@ class ModelError(VisavisError):
 
 
 class DeviceError(VisavisError):
-    """A device, runtime or precision that is not to be had here."""
+    """A device, runtime or precision that this machine does not have."""
 
     code = "device"
 
@@ -118,13 +118,13 @@ class GalleryError(VisavisError):
 
 
 class GalleryKeyError(VisavisError):
-    """A gallery's key that is missing, or another's."""
+    """A gallery's key that is missing, or is another gallery's."""
 
     code = "gallery_key"
 
 
 class PersonError(VisavisError):
-    """Nobody, or several people, of that name; or a name that cannot be."""
+    """A name that nobody or several people have, or that nobody may have."""
 
     code = "person"
 

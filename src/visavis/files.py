@@ -1,4 +1,7 @@
-"""Files and folders that are whole or not there at all, one writer at a time, and safe names."""
+"""Files and folders that are whole or not there at all, and locks that let one process write.
+
+Knows nothing of what the files hold.
+"""
 
 import os
 import shutil
@@ -8,96 +11,108 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from tempfile import NamedTemporaryFile, TemporaryDirectory
 
-from visavis.errors import DownloadError, OutputError, PackError
+from visavis.errors import OutputError, VisavisError
+
+if sys.platform == "win32":
+    import msvcrt
+else:
+    import fcntl
+
+WORK = ".partial"  # behind the name of the folder that is being made
+WHOLE = "whole"  # in the work folder: what takes the final place
+OLD = "old"  # in the work folder: what had the final place
+
+
+def is_plain(name: str) -> bool:
+    """Whether a name from elsewhere is a file's own name, and leads to no other folder."""
+    return Path(name).name == name and name not in ("", "..") and "\0" not in name
+
+
+def is_taken(folder: Path) -> bool:
+    """Whether something has that name already: an empty folder does not count."""
+    return folder.exists() and not (folder.is_dir() and not any(folder.iterdir()))
+
+
+def refuse_taken(folder: Path, error: type[VisavisError] = OutputError) -> None:
+    """Raise `error` where something has that name already, even an empty folder."""
+    if folder.exists() or folder.is_symlink():
+        raise error(f"{folder}: is there already", mend="delete it first, or choose another name")
 
 
 @contextmanager
-def writing(path: Path) -> Iterator[None]:
-    """What the system refuses within the block, as an OutputError that names `path`."""
+def output_errors(path: Path) -> Iterator[None]:
+    """Raise what the system refuses within the block as an OutputError that names `path`."""
     try:
         yield
     except OSError as error:
         raise OutputError(f"{path}: cannot write: {error.strerror or error}") from error
 
 
-def is_plain(name: str) -> bool:
-    """Whether a name that somebody else chose is a file's own, and leads to no other folder."""
-    return Path(name).name == name and name not in ("", "..") and "\0" not in name
-
-
 def write_whole(path: Path, *parts: bytes) -> None:
-    """Write a file, or leave what was there: never half of one, whoever reads or writes it now.
+    """Write a file, or leave the earlier one: nobody ever reads half of it.
 
     Raises OutputError where it cannot be written.
     """
     staging: Path | None = None
     try:
-        with writing(path):
+        with output_errors(path):
             with NamedTemporaryFile(dir=path.absolute().parent, delete=False) as file:
                 staging = Path(file.name)
                 file.writelines(parts)
-            staging.chmod(0o644)  # a temporary file is its owner's alone
+            # A temporary file may be read by its owner alone.
+            staging.chmod(0o644)
             os.replace(staging, path)
     finally:
         if staging is not None:
-            staging.unlink(missing_ok=True)  # there still where writing failed or was interrupted
-
-
-WORK = ".partial"  # after the name of the folder that is to be
-WHOLE = "whole"
+            # It is still there where writing failed or was interrupted.
+            staging.unlink(missing_ok=True)
 
 
 @contextmanager
 def whole_folder(final: Path) -> Iterator[Path]:
-    """A folder to fill, which takes the place `final` once the block has ended well, and else is
-    gone. Of several at once the first has it.
+    """A new folder to fill: it gets the name `final` when the block ends, and is removed if the
+    block fails. When several processes race, the first one wins.
 
-    Raises OutputError where it cannot be written, or that place is taken by then.
+    Raises OutputError where it cannot be written, or something has that name by then.
     """
-    with writing(final):
+    with output_errors(final):
         final.parent.mkdir(parents=True, exist_ok=True)
         with TemporaryDirectory(
             dir=final.parent, prefix=".making-", ignore_cleanup_errors=True
         ) as work:
-            whole = Path(work) / final.name  # its own name: what fails in the block says it
+            # It has the final folder's own name, so that errors in the block show it.
+            whole = Path(work) / final.name
             whole.mkdir()
             yield whole
             os.rename(whole, final)
 
 
 @contextmanager
-def landing(final: Path, *, resume: bool = False) -> Iterator[Path]:
-    """As `whole_folder`, but an earlier `final` goes then, and one process at a time is at it.
+def replacing_folder(
+    final: Path, error: type[VisavisError] = OutputError, *, resume: bool = False
+) -> Iterator[Path]:
+    """As `whole_folder`, but it replaces an earlier `final`, and other processes are kept out.
 
-    What an earlier call left is there again where `resume`, else it is removed. Raises OutputError
-    where it cannot be written, DownloadError where another process is at it.
+    With `resume` the folder still holds what an interrupted call left in it, else it is empty.
+    Raises OutputError where it cannot be written, `error` where another process is writing it.
     """
     work = final.with_name(final.name + WORK)
-    with held(final.with_name(final.name + ".lock")):
+    with held(final.with_name(final.name + ".lock"), error):
         try:
-            with writing(final):
+            with output_errors(final):
                 if not resume:
                     shutil.rmtree(work, ignore_errors=True)
                 (work / WHOLE).mkdir(parents=True, exist_ok=True)
                 yield work / WHOLE
-                _rename(work / WHOLE, final, work / "old")
+                _put_in_place(work, final)
                 shutil.rmtree(work, ignore_errors=True)
         finally:
             _tidy(work, resume)
 
 
-def is_taken(folder: Path) -> bool:
-    """Whether there is something of that name: an empty folder is nothing."""
-    return folder.exists() and not (folder.is_dir() and not any(folder.iterdir()))
-
-
-def refuse_taken(folder: Path) -> None:
-    """Raises PackError where there is something of that name, be it an empty folder."""
-    if folder.exists() or folder.is_symlink():
-        raise PackError(f"{folder}: is there already: delete it first, or choose another name")
-
-
-def _rename(whole: Path, final: Path, old: Path) -> None:
+def _put_in_place(work: Path, final: Path) -> None:
+    """Rename the whole folder to `final`. An earlier `final` comes back where that fails."""
+    whole, old = work / WHOLE, work / OLD
     shutil.rmtree(old, ignore_errors=True)
     taken = is_taken(final)
     if taken:
@@ -111,7 +126,7 @@ def _rename(whole: Path, final: Path, old: Path) -> None:
 
 
 def _tidy(work: Path, resume: bool) -> None:
-    """Leave what a later call can go on from, and no empty folder."""
+    """Leave what a later call can resume from, and no empty folder."""
     if not resume:
         shutil.rmtree(work, ignore_errors=True)
     for folder in (work / WHOLE, work):
@@ -120,52 +135,51 @@ def _tidy(work: Path, resume: bool) -> None:
 
 
 @contextmanager
-def held(path: Path) -> Iterator[None]:
-    """Hold a lock file, made for it and removed after.
+def held(path: Path, error: type[VisavisError] = OutputError) -> Iterator[None]:
+    """Hold a lock file, which is made for this block and removed after it.
 
-    Raises DownloadError where another process holds it, OutputError where it cannot be made.
+    Raises `error` where another process holds it, OutputError where it cannot be made.
     """
-    file = _held(path)
+    file = _take(path, error)
     try:
         yield
     finally:
-        with suppress(OSError):  # on Windows an open file cannot be removed
+        # On Windows an open file cannot be removed.
+        with suppress(OSError):
             path.unlink()
         os.close(file)
 
 
-def _held(path: Path) -> int:
+def _take(path: Path, error: type[VisavisError]) -> int:
     while True:
-        with writing(path):
+        with output_errors(path):
             path.parent.mkdir(parents=True, exist_ok=True)
             file = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
         try:
             _lock(file)
-        except OSError as error:
+        except OSError as fault:
             os.close(file)
-            raise DownloadError(
-                f"{path}: another process is at it: wait until it has ended"
-            ) from error
+            raise error(
+                f"{path}: another process is writing this",
+                mend="wait until it has ended, then try again",
+            ) from fault
         if _is_at(file, path):
             return file
-        os.close(file)  # its last holder has removed it: a lock on it keeps nobody out
+        # Its last holder has removed it meanwhile: a lock on it would keep nobody out.
+        os.close(file)
 
 
 def _is_at(file: int, path: Path) -> bool:
+    """Whether an open file is still the one of that name."""
     try:
         return os.path.samestat(os.fstat(file), path.stat())
     except FileNotFoundError:
         return False
 
 
-if sys.platform == "win32":
-    import msvcrt
-
-    def _lock(file: int) -> None:
+def _lock(file: int) -> None:
+    """Raises OSError where another process has locked it."""
+    if sys.platform == "win32":
         msvcrt.locking(file, msvcrt.LK_NBLCK, 1)
-
-else:
-    import fcntl
-
-    def _lock(file: int) -> None:
+    else:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -1,15 +1,16 @@
 """visavis dataset bin make | inspect"""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from visavis.cli import options
+from visavis.cli.spread import spread
 
 if TYPE_CHECKING:
-    from visavis.dataset import Pairs
+    from visavis.batch import Progress
     from visavis.types import Detector
 
 dataset = typer.Typer(help="Data sets: pack them, look into them.", no_args_is_help=True)
@@ -18,6 +19,7 @@ dataset.add_typer(bins, name="bin")
 
 
 @bins.command()
+@spread
 def make(
     out: Annotated[Path, typer.Argument(help="The .bin to write.")],
     images: Annotated[Path, typer.Option(help="A folder or zip of pictures, or a .bin.")],
@@ -26,34 +28,32 @@ def make(
     align: options.Align = False,
     skip_bad: options.SkipBad = False,
     pack: options.PackName = "default",
-    device: options.DeviceName = "auto",
-    precision: options.PrecisionName = options.Precision.auto,
-    runtime: options.RuntimeName = options.Runtime.auto,
+    *,
+    where: options.Where,
     json: options.Json = False,
 ) -> None:
     """Pack a pairs list. Crops keep their bytes; with --align they become PNG, without loss."""
-    from visavis.dataset import open_pairs
-    from visavis.dataset.bin import as_it_is, pack_pairs
+    from visavis.answers import datasets
+    from visavis.dataset.bin import as_it_is
+    from visavis.dataset.verification import make_bin
     from visavis.detect import load_detector
-    from visavis.files import write_whole
     from visavis.pack import load_pack
 
-    tree, listed = open_pairs(images, pairs=pairs, protocol=protocol, skip_bad=skip_bad)
-    where = options.device_of(device, precision, runtime)
-    crop = _aligner(load_detector(load_pack(pack), device=where)) if align else as_it_is
-    data, packed = pack_pairs(
-        tree,
-        listed,
+    crop = _aligner(load_detector(load_pack(pack), device=where.for_one())) if align else as_it_is
+    packed = make_bin(
+        out,
+        images,
         crop,
+        pairs=pairs,
+        protocol=protocol,
         skip_bad=skip_bad,
-        watch=options.watch(len(listed.names), "packing"),
+        progress=_bar("packing"),
     )
-    write_whole(out, data)
-    counted = {**_counts(packed), "skipped": packed.skipped, "bytes": len(data)}
+    made = out, packed, out.stat().st_size
     if json:
-        options.print_json({"out": str(out), **counted})
-        return
-    print(f"{out}: {_words(packed)}, {packed.skipped} skipped, {len(data) / 1e6:.1f} MB")
+        options.print_json(datasets.made_json(*made))
+    else:
+        print("\n".join(datasets.made_words(*made)))
 
 
 @bins.command()
@@ -62,28 +62,26 @@ def inspect(
     json: options.Json = False,
 ) -> None:
     """What a .bin holds. Exits 1 where a picture in it cannot be decoded."""
-    from hashlib import sha256
+    from visavis.answers import datasets
+    from visavis.dataset.bin import inspect_bin
 
-    from visavis.dataset import read_bin
-    from visavis.dataset.bin import survey
-
-    tree, pairs = read_bin(file, skip_bad=True)
-    names = options.progress(pairs.names, total=len(pairs.names), label="decoding")
-    kinds, bad = survey(tree, names)
-    digest = sha256(file.read_bytes()).hexdigest()
+    contents = inspect_bin(file, progress=_bar("decoding"))
     if json:
-        counted = {**_counts(pairs), "skipped": pairs.skipped, "sha256": digest}
-        options.print_json({"file": str(file), **counted, "pictures": kinds, "undecodable": bad})
+        options.print_json(datasets.contents_json(file, contents))
     else:
-        print(f"{file}: {_words(pairs)}")
-        for kind, count in kinds.items():
-            print(f"{count:>9,} {kind}")
-        if bad:
-            name, reason = next(iter(bad.items()))
-            print(f"{len(bad):>9,} cannot be decoded, first {name}: {reason}")
-        print(f"sha256 {digest}")
-    if bad:
+        print("\n".join(datasets.contents_words(file, contents)))
+    if contents.undecodable:
         raise typer.Exit(1)
+
+
+def _bar(label: str) -> "Progress":
+    """A bar over names that the library goes through."""
+
+    def show(names: Iterable[str]) -> Iterable[str]:
+        listed = list(names)
+        return options.progress(listed, total=len(listed), label=label)
+
+    return show
 
 
 def _aligner(detect: "Detector") -> Callable[[bytes], bytes]:
@@ -102,21 +100,3 @@ def _aligner(detect: "Detector") -> Callable[[bytes], bytes]:
         return bytes(cv2.imencode(".png", cv2.cvtColor(crops[0], cv2.COLOR_RGB2BGR))[1])
 
     return crop
-
-
-def _counts(pairs: "Pairs") -> dict[str, int]:
-    same = int(pairs.same.sum())
-    return {
-        "pairs": len(pairs.same),
-        "same": same,
-        "different": len(pairs.same) - same,
-        "folds": int(pairs.fold.max()) + 1,
-    }
-
-
-def _words(pairs: "Pairs") -> str:
-    counts = _counts(pairs)
-    return (
-        f"{counts['pairs']:,} pairs, {counts['same']:,} same and {counts['different']:,} "
-        f"different, {counts['folds']} folds"
-    )

@@ -1,4 +1,4 @@
-"""visavis pack list | info | verify; the others are in build.py, insightface.py and remote.py"""
+"""visavis pack list | info | verify. The other verbs have files of their own."""
 
 from dataclasses import asdict
 from pathlib import Path
@@ -9,7 +9,8 @@ import typer
 from visavis.cli import options
 from visavis.cli.build import build, import_models
 from visavis.cli.insightface import insightface
-from visavis.cli.remote import pull, push
+from visavis.cli.pull import pull
+from visavis.cli.push import push
 
 if TYPE_CHECKING:
     from visavis.pack import Pack

@@ -1,4 +1,7 @@
-"""Pictures by the folder or the zip, and the lists that say which belong together."""
+"""Pictures by the folder or the zip, and the lists that say which show one person.
+
+Knows the formats that data sets come in. Knows nothing of models, and measures nothing.
+"""
 
 from visavis.dataset.bin import bin_bytes, read_bin
 from visavis.dataset.cfp import read_cfp

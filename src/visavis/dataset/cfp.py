@@ -1,7 +1,7 @@
-"""CFP's own folder: celebrities in frontal and profile view, Sengupta et al. 2016.
+"""CFP in its own folder: celebrities in frontal and profile view, Sengupta et al. 2016.
 
 Protocol/Pair_list_F.txt and _P.txt number the pictures; Protocol/Split/{FF,FP}/{01..10}/ holds
-same.txt and diff.txt, lines of two numbers: of FP the second is of the profile list.
+same.txt and diff.txt, lines of two numbers. In FP the second number is one of the profile list.
 """
 
 import posixpath
@@ -16,7 +16,7 @@ from visavis.dataset.pairs import Pairs
 from visavis.dataset.tree import Tree
 from visavis.errors import DatasetError
 
-LISTS = {"FF": ("F", "F"), "FP": ("F", "P")}  # the lists a pair's two numbers are of
+LISTS = {"FF": ("F", "F"), "FP": ("F", "P")}  # which list each number of a pair belongs to
 FOLDS = tuple(f"{fold:02d}" for fold in range(1, 11))
 NUMBER = re.compile(r"[0-9]{1,9}")
 KINDS = {"same.txt": True, "diff.txt": False}
@@ -24,7 +24,7 @@ KINDS = {"same.txt": True, "diff.txt": False}
 
 @dataclass(frozen=True, slots=True)
 class _Line:
-    """A line of a split, and where it stands."""
+    """A line of a split, and its place."""
 
     text: str
     where: str
@@ -37,8 +37,8 @@ def read_cfp(tree: Tree, protocol: str, *, skip_bad: bool = False) -> Pairs:
 
     `lines` are the pairs' numbers over all splits, from 1: errors raised here name file and line.
     FF lists some pairs both ways round; these are two pairs, as in the published figures.
-    Raises DatasetError for a line that cannot be read, a picture that is missing, a pair that stood
-    before; `skip_bad` counts and leaves out such lines.
+    Raises DatasetError for a line that cannot be read, a picture that is missing, and a pair that
+    came before; `skip_bad` counts and leaves out such lines.
     """
     if protocol not in LISTS:
         raise DatasetError(f"expected a protocol of CFP, {' or '.join(LISTS)}, got {protocol!r}")
@@ -51,8 +51,8 @@ def read_cfp(tree: Tree, protocol: str, *, skip_bad: bool = False) -> Pairs:
         try:
             pair = _pair(line, [lists[kind] for kind in LISTS[protocol]])
             if pair in before or pair[0] == pair[1]:
-                stood = before.get(pair, "a picture with itself")
-                raise DatasetError(f"{line.where}: the pair {line.text} is that of {stood}")
+                earlier = before.get(pair, "a picture with itself")
+                raise DatasetError(f"{line.where}: the pair {line.text} is that of {earlier}")
         except DatasetError:
             if not skip_bad:
                 raise
@@ -84,7 +84,7 @@ def _pairs(
 
 
 class _Numbered:
-    """A list of pictures by number; a bad line counts when a pair needs it."""
+    """A list of pictures by number. A missing picture is an error only when a pair needs it."""
 
     def __init__(self, tree: Tree, name: str) -> None:
         self.name = name
@@ -100,27 +100,27 @@ class _Numbered:
             self._lines[int(number)] = line, path[0]
 
     def picture(self, number: int, where: str) -> str:
-        """The name in the tree of the picture of this number."""
+        """The name in the tree of the picture with this number."""
         if number not in self._lines:
             raise DatasetError(
                 f"{where}: no picture {number} in {self.name}, which has {len(self._lines)}"
             )
         line, path = self._lines[number]
-        found = posixpath.normpath(posixpath.join(posixpath.dirname(self.name), path))
-        if found not in self._present:
+        name = posixpath.normpath(posixpath.join(posixpath.dirname(self.name), path))
+        if name not in self._present:
             raise DatasetError(
-                f"{where}: no picture {found} in {self._tree.source} ({self.name}, line {line})"
+                f"{where}: no picture {name} in {self._tree.source} ({self.name}, line {line})"
             )
-        return found
+        return name
 
 
 def _root(tree: Tree) -> str:
-    """The folder with the lists, with a slash at its end."""
+    """The folder of the lists, with a slash at its end."""
     end = "Protocol/Pair_list_F.txt"
-    found = [name for name in tree.names() if f"/{name}".endswith(f"/{end}")]
-    if len(found) != 1:
-        raise DatasetError(f"{tree.source}: expected CFP's {end} once, found {len(found)}")
-    return found[0].removesuffix("Pair_list_F.txt")
+    lists = [name for name in tree.names() if f"/{name}".endswith(f"/{end}")]
+    if len(lists) != 1:
+        raise DatasetError(f"{tree.source}: expected CFP's {end} once, found {len(lists)}")
+    return lists[0].removesuffix("Pair_list_F.txt")
 
 
 def _split(tree: Tree, folder: str) -> Iterator[_Line]:

@@ -1,4 +1,7 @@
-"""IJB-B and IJB-C as InsightFace hands them out: meta/ lists and loose_crop/ pictures."""
+"""IJB-B and IJB-C as InsightFace publishes them: lists in meta/, pictures in loose_crop/.
+
+Knows nothing of how templates are made or compared.
+"""
 
 import csv
 import os
@@ -15,9 +18,9 @@ from numpy.typing import NDArray
 from visavis.dataset.tree import Tree, open_tree
 from visavis.errors import DatasetError
 
-Rows = NDArray[np.intp]
+_Rows = NDArray[np.intp]
 
-# Of each set its two galleries; a set is told by its meta/<stem>_face_tid_mid.txt.
+# The two galleries of each set, by the stem of its lists: meta/<stem>_face_tid_mid.txt.
 GALLERIES = {"ijbb": ("S1", "S2"), "ijbc": ("G1", "G2")}
 MEMBERS, POINTS, PAIRS = "face_tid_mid.txt", "name_5pts_score.txt", "template_pair_label.txt"
 
@@ -26,45 +29,45 @@ MEMBERS, POINTS, PAIRS = "face_tid_mid.txt", "name_5pts_score.txt", "template_pa
 class TemplatePairs:
     """Pairs of templates and whether they are of one person."""
 
-    left: Rows  # (P,) rows of `templates`
-    right: Rows  # (P,)
+    left: _Rows  # (P,) rows of `templates`
+    right: _Rows  # (P,)
     same: NDArray[np.bool_]  # (P,)
 
 
 @dataclass(frozen=True, eq=False, slots=True)
 class TemplatePeople:
-    """Templates of a gallery, or of the probes, each once, and whom they show."""
+    """The templates of a gallery or of the probes, each once, and whom they show."""
 
-    templates: Rows  # (K,) rows of `templates`
-    people: Rows  # (K,) subject ids
+    templates: _Rows  # (K,) rows of `templates`
+    people: _Rows  # (K,) subject ids
 
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Ijb:
-    """The lists of one set. N pictures make T templates."""
+    """The lists of one set: N pictures make T templates."""
 
     tree: Tree  # the pictures
     names: tuple[str, ...]  # (N,)
-    lines: Rows  # (N,) in `points`, from 1
+    lines: _Rows  # (N,) in `points`, from 1
     points: str  # the list of pictures, for messages
     landmarks: NDArray[np.float32]  # (N, 5, 2) pixels
     scores: NDArray[np.float32]  # (N,) the detector's
-    template: Rows  # (N,) rows of `templates`
-    media: Rows  # (N,) ids: a photo, or all frames of one video
-    templates: Rows  # (T,) ids, sorted
+    template: _Rows  # (N,) rows of `templates`
+    media: _Rows  # (N,) ids: a photo, or all frames of one video
+    templates: _Rows  # (T,) ids, sorted
     pairs: TemplatePairs
-    galleries: dict[str, TemplatePeople]  # by their name; none: the set has no 1:N lists
+    galleries: dict[str, TemplatePeople]  # by name; empty where the set has no 1:N lists
     probes: TemplatePeople | None
     skipped: int = 0  # lines left out because they were bad
 
     def where(self, row: int) -> str:
-        """The line of a picture, and the picture."""
+        """A picture and the line that lists it, for messages."""
         return f"{self.points}, line {self.lines[row]}: {self.names[row]}"
 
 
 @dataclass(slots=True)
 class _Bad:
-    """Bad lines: an error, or counted."""
+    """What happens to a bad line: it is an error, or it is counted."""
 
     skip: bool
     count: int = 0
@@ -93,15 +96,16 @@ def read_ijb(folder: Path, *, skip_bad: bool = False) -> Ijb:
     """Read the lists of a folder with meta/ and loose_crop/, IJB-B's or IJB-C's.
 
     The 1:N lists may be missing, all of them. Raises DatasetError for another missing file, and
-    with file and line for a line that cannot be read, a picture that is missing or listed twice, a
-    template that no picture is of; `skip_bad` counts and leaves out such lines.
+    with file and line for a line that cannot be read, a picture that is missing or listed twice,
+    and a template without a picture; `skip_bad` counts and leaves out such lines.
     """
     meta, bad = folder / "meta", _Bad(skip_bad)
     stem = _stem(meta)
     if not (folder / "loose_crop").is_dir():
         raise DatasetError(f"{folder}: expected a folder loose_crop with the pictures")
     tree = open_tree(folder / "loose_crop")
-    files = frozenset(os.listdir(folder / "loose_crop"))  # tree.names() is slow for half a million
+    # tree.names() would be slow for half a million files.
+    files = frozenset(os.listdir(folder / "loose_crop"))
     paths = meta / f"{stem}_{MEMBERS}", meta / f"{stem}_{POINTS}"
     members = _members(paths[0], bad)
     templates = np.unique([member.template for member in members.values()])
@@ -130,15 +134,15 @@ def read_ijb(folder: Path, *, skip_bad: bool = False) -> Ijb:
 
 
 def _stem(meta: Path) -> str:
-    found = [stem for stem in GALLERIES if (meta / f"{stem}_{MEMBERS}").is_file()]
-    if len(found) != 1:
+    stems = [stem for stem in GALLERIES if (meta / f"{stem}_{MEMBERS}").is_file()]
+    if len(stems) != 1:
         wanted = " or ".join(f"{stem}_{MEMBERS}" for stem in GALLERIES)
-        raise DatasetError(f"{meta}: expected {wanted}, found {len(found)} of them")
-    return found[0]
+        raise DatasetError(f"{meta}: expected {wanted}, found {len(stems)} of them")
+    return stems[0]
 
 
 def _lines(path: Path, columns: int, bad: _Bad) -> Iterator[tuple[int, list[str]]]:
-    """Numbered lines of so many words."""
+    """The lines of so many words, each with its number."""
     try:
         with path.open(encoding="utf-8") as file:
             for number, line in enumerate(file, start=1):
@@ -152,7 +156,7 @@ def _lines(path: Path, columns: int, bad: _Bad) -> Iterator[tuple[int, list[str]
 
 
 def _members(path: Path, bad: _Bad) -> dict[str, _Member]:
-    """Of each picture its template and media: name, template, media."""
+    """The template and media of each picture, from lines of name, template and media."""
     members: dict[str, _Member] = {}
     for number, (name, template, media) in _lines(path, 3, bad):
         if not (_is_id(template) and _is_id(media)):
@@ -167,26 +171,26 @@ def _members(path: Path, bad: _Bad) -> dict[str, _Member]:
 def _pictures(
     paths: tuple[Path, Path], members: dict[str, _Member], files: frozenset[str], bad: _Bad
 ) -> list[_Picture]:
-    """The pictures of the second list, each of which the first, the members', must know."""
-    found: dict[str, _Picture] = {}
+    """The pictures of the second list; each must be in the first, which `members` was read from."""
+    pictures: dict[str, _Picture] = {}
     listed = set()
     for number, (name, *words) in _lines(paths[1], 12, bad):
         listed.add(name)
         numbers = _numbers(words)
         if numbers is None:
             bad(paths[1], number, f"expected 10 coordinates and a score, got {' '.join(words)!r}")
-        elif name in found:
-            bad(paths[1], number, f"{name} stands in line {found[name].line}, too")
+        elif name in pictures:
+            bad(paths[1], number, f"{name} stands in line {pictures[name].line}, too")
         elif name not in members:
             bad(paths[1], number, f"{name} is in no template of {paths[0].name}")
         elif name not in files:
             bad(paths[1], number, f"no picture {name} in loose_crop")
         else:
-            found[name] = _Picture(name, number, numbers)
+            pictures[name] = _Picture(name, number, numbers)
     for name, member in members.items():
         if name not in listed:
             bad(paths[0], member.line, f"no line of {name} in {paths[1].name}")
-    return list(found.values())
+    return list(pictures.values())
 
 
 def _numbers(words: list[str]) -> list[float] | None:
@@ -197,25 +201,27 @@ def _numbers(words: list[str]) -> list[float] | None:
     return numbers if all(map(isfinite, numbers)) and numbers[-1] >= 0 else None
 
 
-def _pairs(path: Path, templates: Rows, bad: _Bad) -> TemplatePairs:
-    """Lines of two templates, 1 where they are of one person."""
+def _pairs(path: Path, templates: _Rows, bad: _Bad) -> TemplatePairs:
+    """The pairs, from lines of two templates and 1 where they show one person, else 0."""
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("error")  # numpy only warns of an empty list, or of 1.0
+            # NumPy only warns of an empty list, or of 1.0.
+            warnings.simplefilter("error")
             table = np.loadtxt(path, np.int64, comments=None, ndmin=2)
     except OSError as error:
         raise DatasetError(f"{path}: {error.strerror or error}") from error
     except (ValueError, Warning):
         table = np.empty((0, 0), np.int64)
     pairs = _as_pairs(table, templates)
-    if pairs is None:  # slow, but knows the line
+    if pairs is None:
+        # This is slow, but knows the line.
         pairs = _as_pairs(_pairs_by_line(path, templates, bad), templates)
     if pairs is None or not len(pairs.same):
         raise DatasetError(f"{path}: expected pairs, found none that can be used")
     return pairs
 
 
-def _as_pairs(table: NDArray[np.int64], templates: Rows) -> TemplatePairs | None:
+def _as_pairs(table: NDArray[np.int64], templates: _Rows) -> TemplatePairs | None:
     if table.shape[1] != 3 or not np.isin(table[:, 2], (0, 1)).all():
         return None
     left, right = (np.searchsorted(templates, table[:, column]) for column in (0, 1))
@@ -226,7 +232,7 @@ def _as_pairs(table: NDArray[np.int64], templates: Rows) -> TemplatePairs | None
     return TemplatePairs(left, right, table[:, 2] == 1)
 
 
-def _pairs_by_line(path: Path, templates: Rows, bad: _Bad) -> NDArray[np.int64]:
+def _pairs_by_line(path: Path, templates: _Rows, bad: _Bad) -> NDArray[np.int64]:
     known = frozenset(templates.tolist())
     kept = array("q")
     for number, words in _lines(path, 3, bad):
@@ -240,7 +246,7 @@ def _pairs_by_line(path: Path, templates: Rows, bad: _Bad) -> NDArray[np.int64]:
 
 
 def _searches(
-    meta: Path, stem: str, templates: Rows, bad: _Bad
+    meta: Path, stem: str, templates: _Rows, bad: _Bad
 ) -> tuple[dict[str, TemplatePeople], TemplatePeople | None]:
     paths = {name: meta / f"{stem}_1N_gallery_{name}.csv" for name in GALLERIES[stem]}
     probes = meta / f"{stem}_1N_probe_mixed.csv"
@@ -251,8 +257,8 @@ def _searches(
     return galleries, _people(probes, templates, known, bad)
 
 
-def _people(path: Path, templates: Rows, known: frozenset[int], bad: _Bad) -> TemplatePeople:
-    """A CSV with a row a picture; of its columns TEMPLATE_ID and SUBJECT_ID, the first two."""
+def _people(path: Path, templates: _Rows, known: frozenset[int], bad: _Bad) -> TemplatePeople:
+    """Read a CSV with a row for each picture; TEMPLATE_ID and SUBJECT_ID are its first columns."""
     people: dict[int, int] = {}
     for line, words in _csv(path):
         template, person, *_ = (*words, "", "")

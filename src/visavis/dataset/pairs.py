@@ -1,4 +1,4 @@
-"""LFW's pairs.txt, and every list made like it (XQLFW's): which two pictures are of one person."""
+"""LFW's pairs.txt, and lists made like it (XQLFW's): which two pictures show one person."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
@@ -13,7 +13,7 @@ from visavis.errors import DatasetError
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Pairs:
-    """Pairs of pictures of a tree, each in a fold, each with the line it was read from."""
+    """Pairs of a tree's pictures, each with its fold and the line it was read from."""
 
     names: tuple[str, ...]  # each picture once
     left: NDArray[np.intp]  # (P,) rows of `names`
@@ -22,11 +22,11 @@ class Pairs:
     fold: NDArray[np.intp]  # (P,) 0, 1, ...
     lines: NDArray[np.intp]  # (P,) in `source`, from 1
     source: str  # the list, for messages
-    labels: NDArray[np.intp] | None = None  # (N,) whom each picture shows; None: not said
+    labels: NDArray[np.intp] | None = None  # (N,) whom each picture shows, if that is known
     skipped: int = 0  # pairs left out because they were bad
 
     def where(self, row: int) -> str:
-        """The line that first names a picture, and the picture."""
+        """A picture and the line that first names it, for messages."""
         uses = self.lines[(self.left == row) | (self.right == row)]
         line = f"{self.source}, line {uses.min()}: " if len(uses) else ""
         return f"{line}{self.names[row]}"
@@ -46,7 +46,7 @@ class Pairs:
 
 @dataclass(frozen=True, slots=True)
 class Listed:
-    """One line's pair, whom the pictures show, and the line."""
+    """The pair of one line, whom its pictures show, and the line's number."""
 
     left: str
     right: str
@@ -59,12 +59,12 @@ class Listed:
 def read_pairs(
     text: str, tree: Tree, source: str = "pairs.txt", *, skip_bad: bool = False
 ) -> Pairs:
-    """Read pairs and find their pictures: <person>/<person>_0001.jpg, at any depth of the tree.
+    """Read pairs and find their pictures, <person>/<person>_0001.jpg at any depth of the tree.
 
     The first line is "folds<TAB>pairs of each kind in a fold" (or the number of same pairs alone,
     for one fold); "person i j" is a same pair, "person i person j" a different one.
-    Raises DatasetError with the line of a picture that is missing or of two, of a line that cannot
-    be read, and of a pair that stood before; `skip_bad` counts and leaves out such lines.
+    Raises DatasetError with the line of a picture that is missing or there twice, of a line that
+    cannot be read, and of a pair that came before; `skip_bad` counts and leaves out such lines.
     """
     lines = text.splitlines()
     folds = _folds(lines[0] if lines else "", source)
@@ -74,7 +74,7 @@ def read_pairs(
         raise DatasetError(
             f"{source}: expected {folds} folds of equal size, got {len(numbered)} pairs"
         )
-    found: list[Listed] = []
+    listed: list[Listed] = []
     for place, (number, line) in enumerate(numbered):
         try:
             (a, i), (b, j) = _pair(line, f"{source}, line {number}")
@@ -87,13 +87,15 @@ def read_pairs(
                 raise
             continue
         fold = place * folds // len(numbered)
-        found.append(Listed(left, right, (a, b), fold, number, same=a == b))
-    pairs = pairs_of(found, source, skip_bad=skip_bad)
+        listed.append(Listed(left, right, (a, b), fold, number, same=a == b))
+    pairs = pairs_of(listed, source, skip_bad=skip_bad)
     return replace(pairs, skipped=len(numbered) - len(pairs.same))
 
 
 def pairs_of(listed: Iterable[Listed], source: str, *, skip_bad: bool = False) -> Pairs:
-    """Pairs from their lines. Raises DatasetError for a pair that stood before, or with itself."""
+    """Pairs from their lines. Raises DatasetError for a pair that came before, and for a picture
+    with itself.
+    """
     rows: dict[str, int] = {}
     people: dict[str, int] = {}
     labels: list[int] = []
@@ -109,9 +111,9 @@ def pairs_of(listed: Iterable[Listed], source: str, *, skip_bad: bool = False) -
         if pair in before or pair[0] == pair[1]:
             if skip_bad:
                 continue
-            stood = f"line {before[pair]}" if pair in before else "itself"
+            earlier = f"line {before[pair]}" if pair in before else "itself"
             raise DatasetError(
-                f"{source}, line {one.line}: the pair {one.left} {one.right} is that of {stood}"
+                f"{source}, line {one.line}: the pair {one.left} {one.right} is that of {earlier}"
             )
         before[pair] = one.line
         kept.append((left, right, one.same, one.fold, one.line))
@@ -132,10 +134,10 @@ def pairs_of(listed: Iterable[Listed], source: str, *, skip_bad: bool = False) -
 
 def by_person(names: Iterable[str]) -> dict[tuple[str, str], list[str]]:
     """(folder, file stem) to names, for every picture that lies in a folder."""
-    found: dict[tuple[str, str], list[str]] = {}
+    pictures: dict[tuple[str, str], list[str]] = {}
     for path in map(PurePosixPath, filter(is_picture, names)):
-        found.setdefault((path.parent.name, path.stem), []).append(str(path))
-    return found
+        pictures.setdefault((path.parent.name, path.stem), []).append(str(path))
+    return pictures
 
 
 def _folds(header: str, source: str) -> int:
@@ -167,12 +169,12 @@ def _find(
     pictures: dict[tuple[str, str], list[str]], person: str, index: str, where: str, tree: Tree
 ) -> str:
     stem = f"{person}_{int(index):04d}"
-    found = pictures.get((person, stem), [])
-    if len(found) == 1:
-        return found[0]
-    if not found:
+    names = pictures.get((person, stem), [])
+    if len(names) == 1:
+        return names[0]
+    if not names:
         raise DatasetError(f"{where}: no picture {person}/{stem} in {tree.source}")
     raise DatasetError(
-        f"{where}: {len(found)} pictures {person}/{stem} in {tree.source}: {', '.join(found)}; "
-        "keep one"
+        f"{where}: {len(names)} pictures {person}/{stem} in {tree.source} ({', '.join(names)})",
+        mend="keep one",
     )

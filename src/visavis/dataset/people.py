@@ -1,4 +1,4 @@
-"""Identity folders: every folder of pictures is one person."""
+"""Identity folders: every folder of pictures is one person. Reads names, and no picture."""
 
 import csv
 from collections.abc import Collection
@@ -14,15 +14,15 @@ from visavis.errors import DatasetError
 
 @dataclass(frozen=True, eq=False, slots=True)
 class People:
-    """Pictures and whom they show; label errors that are known."""
+    """Pictures and whom they show, and which names are one person's."""
 
     pictures: tuple[str, ...]  # names in the tree
     labels: NDArray[np.intp]  # (N,) rows of `names`
     names: tuple[str, ...]  # folder names, sorted
-    one_person: tuple[tuple[int, int], ...] = ()  # labels that are two names of one person
+    one_person: tuple[tuple[int, int], ...] = ()  # two labels of one person
 
     def keep(self, kept: NDArray[np.bool_]) -> "People":
-        """The same with some of the (N,) pictures; people without one are left out."""
+        """Some of the (N,) pictures; people who have none left are left out."""
         old, labels = np.unique(self.labels[kept], return_inverse=True)
         place = {int(label): row for row, label in enumerate(old)}
         return People(
@@ -33,7 +33,7 @@ class People:
         )
 
     def aliases(self) -> NDArray[np.intp]:
-        """For each label one that stands for everybody it is one person with."""
+        """For each label, one label that all labels of the same person share."""
         alias = np.arange(len(self.names))
         for a, b in self.one_person:
             alias[alias == alias[b]] = alias[a]
@@ -41,9 +41,7 @@ class People:
 
 
 def find_people(tree: Tree) -> People:
-    """A person for every folder that holds pictures. Raises DatasetError where there are fewer than
-    two.
-    """
+    """A person for every folder that holds pictures. Raises DatasetError for fewer than two."""
     pictures = [name for name in tree.names() if is_picture(name)]
     folders = [PurePosixPath(name).parent.name for name in pictures]
     names = sorted(set(folders) - {""})
@@ -59,7 +57,7 @@ def find_people(tree: Tree) -> People:
 
 
 def without(people: People, excluded: Collection[str]) -> People:
-    """The same without some pictures, by file stem, or some people, by name."""
+    """People without some pictures, named by file stem, or without some people, by name."""
     keep = [
         PurePosixPath(picture).stem not in excluded and people.names[label] not in excluded
         for picture, label in zip(people.pictures, people.labels, strict=True)
@@ -70,9 +68,9 @@ def without(people: People, excluded: Collection[str]) -> People:
 def apply_exclusions(people: People, path: Path) -> People:
     """Apply a CSV of known label errors: a, b, reason.
 
-    A row with `b` says that folders a and b show one person; a row without says that picture a (a
-    file stem) does not show whom its folder names. Raises DatasetError with the line of a name that
-    does not occur.
+    A row with `b` means that folders a and b show one person; a row without, that picture a (a
+    file stem) does not show the person its folder names. Raises DatasetError with the line of a
+    name that does not occur.
     """
     rows = {name: row for row, name in enumerate(people.names)}
     stems = {PurePosixPath(picture).stem for picture in people.pictures}

@@ -1,10 +1,13 @@
-"""Pickles of a .bin, walked before they are read, and what stands in for NumPy while they are."""
+"""What makes a .bin's pickle safe to read: a walk over its opcodes, and stand-ins for NumPy.
+
+Knows nothing of pictures or pairs.
+"""
 
 from dataclasses import dataclass
 from pickletools import opcodes
 
 MOST_OPCODES = 5_000_000  # a picture takes 2 of them as bytes, 25 as an array: ten times CFP
-# An opcode's argument: none, so many bytes, so many lines, or bytes that a number counts.
+# The argument of an opcode: none, some bytes, some lines, or a number and as many bytes.
 BARE = frozenset(b"(.012]aelt)NRb\x81\x85\x86\x87\x88\x89\x93\x94")
 FIXED = {"\x80": 1, "\x95": 8, "K": 1, "M": 2, "J": 4, "q": 1, "r": 4, "h": 1, "j": 4}
 LINES = {"I": 1, "L": 1, "S": 1, "V": 1, "p": 1, "g": 1, "c": 2}
@@ -13,13 +16,17 @@ COUNTED = {
 }  # fmt: skip
 NAMES = {opcode.code: opcode.name for opcode in opcodes}
 PUTS, FRAME, STOP = frozenset(b"pqr"), 0x95, ord(".")
+KINDS = {"u1": "uint8", "b1": "bool"}
+SHAPE = "expected an array of one axis, with as many bytes as its shape declares"
+NDARRAY = object()  # stands in for numpy.ndarray, which is only ever an argument
 
 
 def check_opcodes(data: bytes) -> None:
-    """Raise ValueError, IndexError or EOFError for a pickle that is no list of pictures."""
+    """Raise ValueError, IndexError or EOFError for a pickle that cannot be a list of pictures."""
     at, frame_end, count, code = 0, 0, 0, 0
     while code != STOP:
-        code, start, count = data[at], at, count + 1  # IndexError where the file is cut short
+        # Raises IndexError where the file is cut short.
+        code, start, count = data[at], at, count + 1
         if count > MOST_OPCODES:
             raise ValueError(f"over {MOST_OPCODES} opcodes")
         at = _next(data, start)
@@ -57,63 +64,60 @@ def _inside(data: bytes, end: int) -> int:
 
 
 def _check_place(put: bytes, count: int) -> None:
-    """The unpickler's memo is as long as its highest place: it may not run ahead."""
+    """The unpickler's memo is as long as its highest place, which may not run ahead."""
     place = int(put[1:]) if put[:1] == b"p" else int.from_bytes(put[1:], "little")
     if not 0 <= place <= count:
         raise ValueError(f"memo place {place} after {count} opcodes")
 
 
-KINDS = {"u1": "uint8", "b1": "bool"}
-SHAPE = "expected an array of one axis, with as many bytes as it says"
-NDARRAY = object()  # numpy.ndarray, which is only ever an argument
-
-
 @dataclass(slots=True)
-class Kind:
-    """numpy.dtype of uint8 or bool."""
+class ByteType:
+    """Stands in for numpy.dtype: uint8 or bool."""
 
     name: str
 
     def __setstate__(self, state: object) -> None:
-        """Byte order and fields: one byte has neither."""
+        """Ignore byte order and fields, which one byte does not have."""
 
 
 @dataclass(slots=True)
-class Row:
-    """An array of one axis, or of one column as OpenCV wrote before 4.5: its kind and bytes."""
+class ByteArray:
+    """Stands in for numpy.ndarray: the type and bytes of an array of one axis, or of one column, as
+    OpenCV wrote before 4.5.
+    """
 
     kind: str = ""
     data: bytes | bytearray = b""
 
     def __setstate__(self, state: object) -> None:
-        """What numpy's arrays are built from: version, shape, dtype, order, bytes."""
+        """Take what NumPy builds an array from: version, shape, dtype, order, bytes."""
         if not isinstance(state, tuple) or len(state) != 5:
             raise ValueError(SHAPE)
         _, shape, kind, _, data = state
         self.kind, self.data = _checked(kind, shape, data)
 
 
-def dtype(name: object, *_: object) -> Kind:
-    """numpy.dtype. Raises ValueError for any but uint8 and bool."""
+def dtype(name: object, *_: object) -> ByteType:
+    """Stands in for numpy.dtype(). Raises ValueError for any type but uint8 and bool."""
     text = name.decode("latin1") if isinstance(name, bytes) else name
     if not isinstance(text, str) or text.removeprefix("|") not in KINDS:
         shown = repr(text[:40]) if isinstance(text, str) else type(text).__name__
         raise ValueError(f"expected arrays of uint8 or bool, got dtype {shown}")
-    return Kind(KINDS[text.removeprefix("|")])
+    return ByteType(KINDS[text.removeprefix("|")])
 
 
-def reconstruct(*_: object) -> Row:
-    """numpy's _reconstruct: an array that is filled later."""
-    return Row()
+def reconstruct(*_: object) -> ByteArray:
+    """Stands in for NumPy's _reconstruct: an array that is filled later."""
+    return ByteArray()
 
 
-def frombuffer(data: object, kind: object, shape: object, *_: object) -> Row:
-    """numpy's _frombuffer."""
-    return Row(*_checked(kind, shape, data))
+def frombuffer(data: object, kind: object, shape: object, *_: object) -> ByteArray:
+    """Stands in for NumPy's _frombuffer."""
+    return ByteArray(*_checked(kind, shape, data))
 
 
 def scalar(kind: object, data: object) -> bool:
-    """numpy's scalar: a bool alone."""
+    """Stands in for NumPy's scalar: a single bool."""
     name, value = _checked(kind, (1,), data)
     if name != "bool":
         raise ValueError(f"expected single values to be bool, got {name}")
@@ -122,7 +126,7 @@ def scalar(kind: object, data: object) -> bool:
 
 def _checked(kind: object, shape: object, data: object) -> tuple[str, bytes | bytearray]:
     if (
-        not isinstance(kind, Kind)
+        not isinstance(kind, ByteType)
         or not isinstance(shape, tuple)
         or not isinstance(data, bytes | bytearray)
         or shape not in ((len(data),), (len(data), 1))

@@ -1,4 +1,7 @@
-"""Pairs drawn from people's folders, as LFW's were: a verification protocol for any data set."""
+"""Pairs drawn from people's folders, as LFW's were: a verification protocol for any data set.
+
+Knows only whom each picture shows, and reads no picture.
+"""
 
 from collections.abc import Iterator, Sequence
 from itertools import combinations, product
@@ -11,19 +14,19 @@ from visavis.dataset.pairs import Pairs
 from visavis.dataset.people import People
 from visavis.errors import DatasetError
 
-TRIES = 50  # draws for each pair, before all that are left are listed
+TRIES = 50  # draws for each pair; after that the remaining pairs are listed
 
-Rows = NDArray[np.intp]
-Person = list[Rows]  # pictures by the label they came with: mostly there is one
-Drawn = Iterator[tuple[int, int]]
+_Rows = NDArray[np.intp]
+_Person = list[_Rows]  # rows of pictures, an array for each label; most people have one label
+_Drawn = Iterator[tuple[int, int]]
 
 
 def sample_pairs(people: People, *, folds: int = 10, pairs: int = 300, seed: int = 0) -> Pairs:
     """Draw `pairs` same and as many different pairs for each fold, each person in one fold only.
 
     Same pairs are spread evenly over people, different ones over pairs of people; no pair comes
-    twice, and one seed draws the same again. Two labels of one person (`people.one_person`) make
-    pairs of neither kind. Raises DatasetError where there are too few people or pictures.
+    twice, and the same seed draws the same pairs. Two labels of one person (`people.one_person`)
+    make pairs of neither kind. Raises DatasetError where there are too few people or pictures.
     """
     if folds < 1 or pairs < 1:
         raise DatasetError(f"expected at least 1 fold and 1 pair, got {folds} and {pairs}")
@@ -51,40 +54,40 @@ def sample_pairs(people: People, *, folds: int = 10, pairs: int = 300, seed: int
     )
 
 
-def _persons(people: People, person_of: Rows) -> list[Person]:
+def _persons(people: People, person_of: _Rows) -> list[_Person]:
     order = np.argsort(people.labels, kind="stable")
     labels, starts = np.unique(people.labels[order], return_index=True)
-    persons: dict[int, Person] = {}
+    persons: dict[int, _Person] = {}
     for label, rows in zip(labels, np.split(order, starts[1:]), strict=True):
         persons.setdefault(int(person_of[label]), []).append(rows)
     return list(persons.values())
 
 
-def _deal(persons: list[Person], folds: int, random: np.random.Generator) -> list[list[Person]]:
-    """Those with most pictures first, so that each fold gets its share of them."""
+def _deal(persons: list[_Person], folds: int, random: np.random.Generator) -> list[list[_Person]]:
+    """Deal people to folds, those with most pictures first, so that each fold gets its share."""
     if len(persons) < 2 * folds:
         raise DatasetError(
-            f"expected at least {2 * folds} people for {folds} folds, got {len(persons)}: choose "
-            f"at most {len(persons) // 2} folds"
+            f"expected at least {2 * folds} people for {folds} folds, got {len(persons)}",
+            mend=f"choose at most {len(persons) // 2} folds",
         )
     shuffled = [persons[place] for place in random.permutation(len(persons))]
     shuffled.sort(key=_size, reverse=True)
     return [shuffled[fold::folds] for fold in range(folds)]
 
 
-def _check(dealt: list[list[Person]], pairs: int) -> None:
+def _check(dealt: list[list[_Person]], pairs: int) -> None:
     same = min(int(_same_counts(members).sum()) for members in dealt)
     sizes = [np.array([_size(person) for person in members]) for members in dealt]
     different = min(int(size.sum() ** 2 - (size**2).sum()) // 2 for size in sizes)
     if min(same, different) < pairs:
         raise DatasetError(
             f"expected {pairs} same and {pairs} different pairs in each of {len(dealt)} folds, got "
-            f"a fold of {same} and one of {different}: choose at most {min(same, different)} "
-            "pairs, or fewer folds"
+            f"a fold of {same} and one of {different}",
+            mend=f"choose at most {min(same, different)} pairs, or fewer folds",
         )
 
 
-def _same(members: list[Person], pairs: int, random: np.random.Generator) -> Drawn:
+def _same(members: list[_Person], pairs: int, random: np.random.Generator) -> _Drawn:
     labels = [rows for person in members for rows in person]
     counts = _same_counts(members)
     for rows, count, share in zip(labels, counts, _shares(counts, pairs, random), strict=True):
@@ -93,7 +96,7 @@ def _same(members: list[Person], pairs: int, random: np.random.Generator) -> Dra
             yield int(rows[int(place) - high * (high - 1) // 2]), int(rows[high])
 
 
-def _different(members: list[Person], pairs: int, random: np.random.Generator) -> Drawn:
+def _different(members: list[_Person], pairs: int, random: np.random.Generator) -> _Drawn:
     pictures = [np.concatenate(person) for person in members]
     drawn: dict[tuple[int, int], tuple[int, int]] = {}
     for _ in range(TRIES * pairs):
@@ -109,29 +112,29 @@ def _different(members: list[Person], pairs: int, random: np.random.Generator) -
         yield from (rest[place] for place in random.choice(len(rest), missing, replace=False))
 
 
-def _all_different(pictures: Sequence[Rows]) -> Drawn:
+def _all_different(pictures: Sequence[_Rows]) -> _Drawn:
     for ours, theirs in combinations(pictures, 2):
         for left, right in product(ours.tolist(), theirs.tolist()):
             yield min(left, right), max(left, right)
 
 
-def _shares(most: Rows, total: int, random: np.random.Generator) -> Rows:
-    """`total` dealt out evenly, to each no more than its most."""
+def _shares(most: _Rows, total: int, random: np.random.Generator) -> _Rows:
+    """`total` dealt out evenly, to each no more than its `most`."""
     shares = np.zeros_like(most)
     while left := total - int(shares.sum()):
-        open_ = np.flatnonzero(shares < most)
-        if len(open_) > left:
-            shares[random.choice(open_, left, replace=False)] += 1
+        below = np.flatnonzero(shares < most)
+        if len(below) > left:
+            shares[random.choice(below, left, replace=False)] += 1
         else:
-            shares[open_] = np.minimum(most[open_], shares[open_] + left // len(open_))
+            shares[below] = np.minimum(most[below], shares[below] + left // len(below))
     return shares
 
 
-def _same_counts(members: list[Person]) -> Rows:
+def _same_counts(members: list[_Person]) -> _Rows:
     """Pairs of pictures of one label, for each label."""
     sizes = [len(rows) for person in members for rows in person]
     return np.array([size * (size - 1) // 2 for size in sizes], np.intp)
 
 
-def _size(person: Person) -> int:
+def _size(person: _Person) -> int:
     return sum(len(rows) for rows in person)

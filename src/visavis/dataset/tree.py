@@ -1,4 +1,4 @@
-"""A folder or a zip as names and bytes: what reads data sets need not know which."""
+"""A folder or a zip as names and bytes, so that a reader of data sets need not know which it is."""
 
 import hashlib
 import os
@@ -18,7 +18,7 @@ class Tree(Protocol):
 
     @property
     def source(self) -> str:
-        """Where it is, for messages."""
+        """Its place, for messages."""
 
     def names(self) -> list[str]:
         """Every file, sorted."""
@@ -30,17 +30,17 @@ class Tree(Protocol):
 def open_tree(path: Path) -> Tree:
     """A folder or a zip. Raises DatasetError for anything else."""
     if path.is_dir():
-        return Folder(path)
+        return FolderTree(path)
     if not path.exists():
         raise DatasetError(f"{path}: no such folder or zip")
     try:
-        return Zip(path)
+        return ZipTree(path)
     except (zipfile.BadZipFile, OSError) as error:
         raise DatasetError(f"{path}: expected a folder or a zip: {error}") from error
 
 
-class Folder:
-    """A folder's files, links to folders not followed."""
+class FolderTree:
+    """A folder's files; links to folders are not followed."""
 
     def __init__(self, path: Path) -> None:
         self.source = str(path)
@@ -58,7 +58,7 @@ class Folder:
             raise DatasetError(f"{self._path / name}: {error.strerror or error}") from error
 
 
-class Zip:
+class ZipTree:
     """A zip's files, read in place: nothing is unpacked."""
 
     def __init__(self, path: Path) -> None:
@@ -78,13 +78,13 @@ class Zip:
 
 
 def is_picture(name: str) -> bool:
-    """Whether a file found in a folder is taken for a picture: by its suffix, and not hidden."""
+    """Whether a file's name is a picture's: by its suffix, and not hidden."""
     return name.lower().endswith(SUFFIXES) and not Path(name).name.startswith(".")
 
 
 def find_photos(sources: Iterable[str | Path]) -> list[Path]:
-    """Files as they are given, folders as the pictures in them, patterns as what they match; each
-    in order.
+    """The photos of several sources, in order: a file as it is, a folder's pictures, the files that
+    match a pattern.
 
     Raises DatasetError for a folder without pictures and a pattern that matches nothing.
     """
@@ -92,20 +92,21 @@ def find_photos(sources: Iterable[str | Path]) -> list[Path]:
     for source in sources:
         path = Path(source)
         if path.is_dir():
-            found = sorted(file for file in _files(path) if is_picture(file.name))
+            files = sorted(file for file in _files(path) if is_picture(file.name))
         elif path.exists() or not any(sign in str(source) for sign in "*?["):
-            found = [path]  # a missing file is reported when it is read, like any bad picture
+            # A missing file is an error when it is read, like any bad picture.
+            files = [path]
         else:
             matches = (Path(match) for match in sorted(glob(str(source), recursive=True)))
-            found = [match for match in matches if match.is_file()]
-        if not found:
+            files = [match for match in matches if match.is_file()]
+        if not files:
             raise DatasetError(f"{source}: no pictures here ({', '.join(SUFFIXES)})")
-        photos.extend(found)
+        photos.extend(files)
     return photos
 
 
 def tree_sha256(tree: Tree, names: Iterable[str]) -> str:
-    """A hash of some files' names and bytes, in the order given."""
+    """A hash of some files' names and bytes, in the order of `names`."""
     digest = hashlib.sha256()
     for name in names:
         digest.update(f"{name} {hashlib.sha256(tree.read(name)).hexdigest()}\n".encode())

@@ -1,4 +1,7 @@
-"""WIDER FACE's validation set: its official ground truth (.mat) and pictures."""
+"""WIDER FACE's validation set: its official ground truth (.mat) and pictures.
+
+Knows nothing of detectors, and measures nothing.
+"""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -13,14 +16,14 @@ from visavis.dataset.tree import Tree, open_tree
 from visavis.errors import DatasetError
 
 LEVELS = ("easy", "medium", "hard")
-# Where the official archives put the ground truth, below the folder they are unpacked in.
+# Where the official archives put the ground truth, below the folder they are unpacked into.
 TRUTH = (".", "ground_truth", "eval_tools/ground_truth", "wider_face_split")
 PICTURES = "WIDER_val/images"
 
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Wider:
-    """N pictures, their faces, and which faces each level counts: it ignores the others."""
+    """N pictures, their K faces each, and which faces each level counts; it ignores the others."""
 
     tree: Tree  # the pictures
     names: tuple[str, ...]  # (N,) <event>/<file>.jpg
@@ -50,8 +53,8 @@ def _truth(folder: Path) -> Path:
         if (folder / place / "wider_easy_val.mat").is_file():
             return folder / place
     raise DatasetError(
-        f"{folder}: expected wider_easy_val.mat here or in {', '.join(TRUTH[1:])}: it is in the "
-        "evaluation tools of the data set's site"
+        f"{folder}: expected wider_easy_val.mat here or in {', '.join(TRUTH[1:])}",
+        mend="it is in the evaluation tools of the data set's site",
     )
 
 
@@ -60,24 +63,24 @@ def _load(path: Path, names: tuple[str, ...]) -> dict[str, Any]:
         from scipy.io import loadmat  # type: ignore[import-untyped,import-not-found,unused-ignore]
     except ImportError:
         raise DatasetError(
-            f"{path}: reading it needs a package that is missing: pip install '.[plots]'"
+            f"{path}: reading it needs a package that is missing", mend="pip install '.[plots]'"
         ) from None
     try:
-        found = loadmat(path, variable_names=names)
+        variables = loadmat(path, variable_names=names)
     except (OSError, ValueError, TypeError, NotImplementedError) as error:
         raise DatasetError(f"{path}: expected MATLAB's format: {error}") from error
-    if missing := set(names) - set(found):
+    if missing := set(names) - set(variables):
         raise DatasetError(f"{path}: expected {', '.join(names)}; no {', '.join(sorted(missing))}")
-    return {name: found[name] for name in names}
+    return {name: variables[name] for name in names}
 
 
 def _faces(path: Path) -> tuple[tuple[str, ...], tuple[NDArray[np.float64], ...]]:
     """Names and boxes of the pictures."""
-    found = _load(path, ("event_list", "file_list", "face_bbx_list"))
-    events = [_word(event) for event in _cells(found["event_list"])]
-    files = [[_word(file) for file in _cells(cell)] for cell in _cells(found["file_list"])]
+    truth = _load(path, ("event_list", "file_list", "face_bbx_list"))
+    events = [_word(event) for event in _cells(truth["event_list"])]
+    files = [[_word(file) for file in _cells(cell)] for cell in _cells(truth["file_list"])]
     try:
-        boxes = [[_corners(cell) for cell in _cells(one)] for one in _cells(found["face_bbx_list"])]
+        boxes = [[_corners(cell) for cell in _cells(one)] for one in _cells(truth["face_bbx_list"])]
     except (ValueError, TypeError) as error:
         raise DatasetError(f"{path}: expected boxes of four numbers: {error}") from error
     if len(events) != len(files) or [len(one) for one in files] != [len(one) for one in boxes]:
@@ -92,10 +95,10 @@ def _faces(path: Path) -> tuple[tuple[str, ...], tuple[NDArray[np.float64], ...]
 def _counted(
     path: Path, names: tuple[str, ...], boxes: tuple[NDArray[np.float64], ...]
 ) -> tuple[NDArray[np.bool_], ...]:
-    """From lists of faces by their number, from 1."""
-    found = _cells(_load(path, ("gt_list",))["gt_list"])
+    """Which faces a level counts: the file lists them by their number, from 1."""
+    events = _cells(_load(path, ("gt_list",))["gt_list"])
     try:
-        lists = [np.asarray(cell, np.intp).ravel() for event in found for cell in _cells(event)]
+        lists = [np.asarray(cell, np.intp).ravel() for event in events for cell in _cells(event)]
     except (ValueError, TypeError) as error:
         raise DatasetError(f"{path}: expected lists of faces by number: {error}") from error
     if len(lists) != len(names):
@@ -112,18 +115,18 @@ def _counted(
 
 
 def _corners(cell: Any) -> NDArray[np.float64]:
-    """MATLAB's left, top, width, height."""
+    """(K, 4) left, top, right, bottom, from MATLAB's left, top, width, height."""
     boxes = np.asarray(cell, np.float64).reshape(-1, 4)
     return np.concatenate([boxes[:, :2], boxes[:, :2] + boxes[:, 2:]], axis=1)
 
 
 def _cells(array: Any) -> Iterator[Any]:
-    """A MATLAB cell array's cells, however many columns it was written in."""
+    """The cells of a MATLAB cell array, whatever its shape."""
     return iter(np.asarray(array).ravel())
 
 
 def _word(cell: Any) -> str:
-    """A string, in as many cells as it lies."""
+    """A string, in however many cells it is wrapped."""
     while isinstance(cell, np.ndarray) and cell.size:
         cell = cell.ravel()[0]
     return str(cell)

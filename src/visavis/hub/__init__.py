@@ -1,3 +1,4 @@
-"""How packs and models travel: downloads, object stores, pins. Runs no network, and fetches nothing
-that was not asked for.
+"""How packs and other people's models travel: from the web, to and from stores.
+
+Knows addresses, hashes and pins. Runs no model, and fetches nothing that was not asked for.
 """

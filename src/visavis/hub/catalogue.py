@@ -1,6 +1,6 @@
 """Models that others publish, as data: what each is, what may be done with it, where it lies.
 
-Nothing here is downloaded unless `visavis pack pull NAME` is asked to.
+Fetches nothing: `visavis pack pull NAME` does, when it is asked to.
 """
 
 import os
@@ -21,22 +21,22 @@ class File:
     name: str
     repository: str = ""  # on the hub
     path: str = ""  # in that repository
-    releases: tuple[str, ...] = ()  # paths below RELEASES; tried in turn
+    releases: tuple[str, ...] = ()  # paths below RELEASES, tried in turn
     size: int | None = None
     sha256: str | None = None
 
     def urls(self, revision: str = "main") -> list[str]:
-        """Where to ask, in turn: the hub first."""
+        """Addresses to ask in turn, the hub's first."""
         base = os.environ.get("VISAVIS_MIRROR", "").rstrip("/") or RELEASES
-        on_hub = [f"{hub()}/{self.repository}/resolve/{revision}/{self.path}"] * bool(
-            self.repository
-        )
-        return on_hub + [f"{base}/{path}" for path in self.releases]
+        released = [f"{base}/{path}" for path in self.releases]
+        if not self.repository:
+            return released
+        return [f"{hub()}/{self.repository}/resolve/{revision}/{self.path}", *released]
 
 
 @dataclass(frozen=True, slots=True)
-class Source:
-    """A model somewhere else, and what its owners say of it."""
+class Published:
+    """A model that others publish, and what its owners say of it."""
 
     about: str
     kind: Literal["hub", "release"]
@@ -46,7 +46,8 @@ class Source:
     commercial: Commercial
     citation: str
     preprocessing: str
-    use: str  # the next command; {folder} is where the files lie
+    use: str  # the next verb, or why there is none; {folder} is where the files lie
+    options: tuple[tuple[str, str], ...] = ()  # of that verb, by parameter
     archive: bool = False  # the one file is a zip, to be unpacked
 
 
@@ -64,9 +65,9 @@ SILENT = (
 )
 
 
-def _adaface(about: str, repository: str, training_data: str) -> Source:
+def _adaface(about: str, repository: str, training_data: str) -> Published:
     repository = f"minchul/{repository}"
-    return Source(
+    return Published(
         about=f"{about}, embedder, 512 numbers, by its author",
         kind="hub",
         files=(
@@ -78,12 +79,13 @@ def _adaface(about: str, repository: str, training_data: str) -> Source:
         commercial="no",
         citation=ADAFACE,
         preprocessing="RGB (x - 127.5) / 127.5, 112x112 crops",
-        use="visavis convert {folder} --family cvlface_ir --out adaface.onnx",
+        use="visavis convert {folder}",
+        options=(("family", "cvlface_ir"), ("out", "adaface.onnx")),
     )
 
 
-def _insightface(name: str, about: str, training_data: str, size: int, sha256: str) -> Source:
-    return Source(
+def _insightface(name: str, about: str, training_data: str, size: int, sha256: str) -> Published:
+    return Published(
         about=f"{about}, InsightFace's pack",
         kind="release",
         files=(
@@ -105,7 +107,7 @@ def _insightface(name: str, about: str, training_data: str, size: int, sha256: s
 
 
 # docs/models.md says where the sizes and hashes come from.
-SOURCES: dict[str, Source] = {
+CATALOGUE: dict[str, Published] = {
     "adaface-ir50-ms1mv2": _adaface(
         "AdaFace IR-50", "cvlface_adaface_ir50_ms1mv2", "MS1MV2: MS-Celeb-1M, cleaned; withdrawn"
     ),
@@ -136,7 +138,7 @@ SOURCES: dict[str, Source] = {
         360662982,
         "8e182f14fc6e80b3bfa375b33eb6cff7ee05d8ef7633e738d1c89021dcf0c5c5",
     ),
-    "yunet": Source(
+    "yunet": Published(
         about="YuNet 2023mar, detector, OpenCV Zoo",
         kind="hub",
         files=(
@@ -156,7 +158,7 @@ SOURCES: dict[str, Source] = {
         preprocessing="BGR 0..255, sides multiples of 32",
         use="nothing to do: the default pack has it",
     ),
-    "sface": Source(
+    "sface": Published(
         about="SFace 2021dec, embedder, 128 numbers, OpenCV Zoo",
         kind="hub",
         files=(
@@ -176,7 +178,7 @@ SOURCES: dict[str, Source] = {
         preprocessing="RGB 0..255, 112x112 crops",
         use="nothing to do: the default pack has it",
     ),
-    "minifasnet": Source(
+    "minifasnet": Published(
         about="MiniFASNet V2 and V1SE, liveness, Silent-Face-Anti-Spoofing as ONNX",
         kind="release",
         files=(

@@ -1,4 +1,4 @@
-"""pins.json: what was found at the first download, and is expected at every later one."""
+"""pins.json: what each file was at its first download, and must be at every later one."""
 
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -6,13 +6,13 @@ from pathlib import Path
 import platformdirs
 
 from visavis.document import parse, to_bytes
-from visavis.errors import PackError
+from visavis.errors import DownloadError, PackError
 from visavis.files import held, write_whole
 
 
 @dataclass(frozen=True, slots=True)
 class Pin:
-    """One file, as it was when it was first trusted."""
+    """One file as it was when it was first trusted."""
 
     size: int
     sha256: str
@@ -43,16 +43,18 @@ def read_pins() -> dict[str, Pin]:
 
 
 def keep_pin(key: str, pin: Pin) -> None:
-    """Add a pin, or put it in an earlier one's place. Raises OutputError or PackError."""
+    """Add a pin, or replace an earlier one. Raises OutputError, or PackError for a damaged file."""
     path = pins_file()
-    with held(path.with_name("pins.lock")):
+    with held(path.with_name("pins.lock"), DownloadError):
         pins = read_pins() | {key: pin}
         write_whole(path, to_bytes(_Pins(dict(sorted(pins.items())))))
 
 
-def changed_words(key: str, pin: Pin) -> str:
-    """What to do about a file that is not as it was pinned."""
-    return (
-        f"it was pinned on {pin.date} ({pin.size} bytes, sha256 {pin.sha256}) as {key} "
-        f"in {pins_file()}; if the change is meant: --replace"
+def pin_error(what: str, *, key: str, pin: Pin) -> DownloadError:
+    """The error for a file that differs from its pin."""
+    return DownloadError(
+        f"{what}; it was pinned on {pin.date} ({pin.size} bytes, sha256 {pin.sha256}) as {key} "
+        f"in {pins_file()}",
+        mend="if the change is meant, replace it",
+        option="replace",
     )

@@ -1,4 +1,4 @@
-"""Folders elsewhere, by fsspec: on this machine, in S3, in Google Cloud Storage, in memory.
+"""Folders by their address, through fsspec: on disk, in S3, in Google Cloud Storage, in memory.
 
 fsspec, s3fs and gcsfs are the extra `hub`, and are imported nowhere else.
 """
@@ -14,15 +14,16 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from visavis.errors import DownloadError
-from visavis.files import writing
+from visavis.files import output_errors
 from visavis.hub.web import redacted, refuse_offline, scrubbed
 
 BLOCK = 1 << 20
 LARGEST = 8 << 30  # bytes of one file
+SMALL = 1 << 20  # bytes of a file that is read at once, as pack.json is
 LOCAL = ("", "file", "local", "memory")
 PROTOCOLS = (*LOCAL, "s3", "s3a", "gs", "gcs")
 NEEDS = {"s3": "s3fs", "s3a": "s3fs", "gs": "gcsfs", "gcs": "gcsfs"}
-# What these libraries raise beside OSError; looked up among what is loaded, to load nothing.
+# What these libraries raise besides OSError. Only loaded modules are asked, so none gets loaded.
 FAULTS = (
     ("botocore.exceptions", "BotoCoreError"),
     ("botocore.exceptions", "ClientError"),
@@ -30,9 +31,8 @@ FAULTS = (
     ("gcsfs.retry", "HttpError"),
     ("google.auth.exceptions", "GoogleAuthError"),
 )
-S3 = {  # a server that is gone is told of in seconds
-    "config_kwargs": {"connect_timeout": 5, "read_timeout": 60, "retries": {"max_attempts": 2}}
-}
+# A server that is gone is an error after seconds.
+S3 = {"config_kwargs": {"connect_timeout": 5, "read_timeout": 60, "retries": {"max_attempts": 2}}}
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,9 +49,9 @@ class Store:
         """The folder's own name."""
         return self.root.rstrip("/").rsplit("/", maxsplit=1)[-1]
 
-    def read(self, name: str, most: int) -> bytes | None:
-        """A small file, or None where there is none. Raises DownloadError where it is larger."""
-        with self._told(name):
+    def read(self, name: str, most: int = SMALL) -> bytes | None:
+        """A small file, or None where there is none. Raises DownloadError for a larger one."""
+        with self._errors(name):
             try:
                 if not self.files.exists(f"{self.root}/{name}"):
                     return None
@@ -64,7 +64,7 @@ class Store:
         return data
 
     def sha256(self, name: str, target: Path | None = None) -> str:
-        """Read a file through, into `target` if that is given; its SHA-256.
+        """Read a file, into `target` if there is one; returns its SHA-256.
 
         Raises DownloadError where it cannot be read, OutputError where it cannot be written.
         """
@@ -75,28 +75,37 @@ class Store:
                 size += len(block)
                 if size > LARGEST:
                     raise DownloadError(f"{self.url}/{name}: more than {LARGEST} bytes")
-                with writing(Path(out.name)):
+                with output_errors(Path(out.name)):
                     out.write(block)
         return digest.hexdigest()
 
+    def check(self, name: str, expected: str, target: Path | None = None) -> None:
+        """Read a file, into `target` if there is one. Raises DownloadError for another SHA-256."""
+        sha256 = self.sha256(name, target)
+        if sha256 != expected:
+            raise DownloadError(
+                f"{self.url}/{name}: not the file that was wanted: wanted sha256 {expected}, "
+                f"found {sha256}"
+            )
+
     def write(self, name: str, data: bytes) -> None:
-        """Write a file. Raises DownloadError where the store will not have it."""
-        with self._told(name):
+        """Write a file. Raises DownloadError where the store refuses it."""
+        with self._errors(name):
             self.files.pipe_file(f"{self.root}/{name}", data)
 
     def remove(self, name: str) -> None:
-        """Remove a file that is there."""
-        with self._told(name):
+        """Remove a file, which must exist. Raises DownloadError."""
+        with self._errors(name):
             self.files.rm_file(f"{self.root}/{name}")
 
     def _blocks(self, name: str) -> Iterator[bytes]:
-        with self._told(name), self.files.open(f"{self.root}/{name}", "rb") as file:
+        with self._errors(name), self.files.open(f"{self.root}/{name}", "rb") as file:
             while block := file.read(BLOCK):
                 yield block
 
     @contextmanager
-    def _told(self, name: str) -> Iterator[None]:
-        """What goes wrong in a store, as one error that names the file and no secret."""
+    def _errors(self, name: str) -> Iterator[None]:
+        """Raise what fails in the block as a DownloadError that names the file and no secret."""
         try:
             yield
         except _faults() as error:
@@ -108,7 +117,7 @@ def open_store(url: str | Path, *, offline: bool = False) -> Store:
     """The folder at a URL of fsspec (file://, memory://, s3://, gs://), or a folder's path.
 
     Credentials are those of the environment. Raises DownloadError for another kind of URL, in
-    offline mode for what is not on this machine, and where the extra `hub` is not installed.
+    offline mode for another machine's, and where the extra `hub` is not installed.
     """
     text = str(url)
     protocol = urlsplit(text).scheme if "://" in text else ""
@@ -119,14 +128,16 @@ def open_store(url: str | Path, *, offline: bool = False) -> Store:
         )
     remote = protocol not in LOCAL
     if remote and offline:
-        raise DownloadError(f"{redacted(text)}: is elsewhere, and was to be had offline")
+        raise DownloadError(f"{redacted(text)}: is elsewhere, and offline nothing is fetched")
     if remote:
         refuse_offline(text)
     try:
         files, root = _file_system(text, protocol)
     except ImportError as error:
         package = error.name or NEEDS.get(protocol, "fsspec")
-        raise DownloadError(f"{redacted(text)}: needs {package}: pip install '.[hub]'") from error
+        raise DownloadError(
+            f"{redacted(text)}: needs {package}", mend="pip install '.[hub]'"
+        ) from error
     except _faults() as error:
         raise DownloadError(f"{redacted(text)}: cannot be opened: {scrubbed(error)}") from error
     return Store(files, root.rstrip("/"), redacted(text).rstrip("/"), remote)
@@ -147,15 +158,16 @@ def _file_system(url: str, protocol: str) -> tuple[Any, str]:
 
 
 def _emulated(url: str, options: dict[str, Any]) -> tuple[Any, str]:
-    """Google Cloud Storage by its plain class: the other asks over gRPC what kind of bucket it is,
-    a minute long, which no emulator answers.
+    """Google Cloud Storage by its plain class. The other one asks over gRPC what kind of bucket it
+    is; no emulator answers, and that takes a minute.
     """
-    os.environ.setdefault("GCSFS_EXPERIMENTAL_ZB_HNS_SUPPORT", "false")  # read at import
+    # gcsfs reads this when it is imported.
+    os.environ.setdefault("GCSFS_EXPERIMENTAL_ZB_HNS_SUPPORT", "false")
     from gcsfs.core import GCSFileSystem
 
     return GCSFileSystem(token="anon", **options), str(GCSFileSystem._strip_protocol(url))
 
 
 def _faults() -> tuple[type[Exception], ...]:
-    found = (getattr(sys.modules.get(module), name, None) for module, name in FAULTS)
-    return (OSError, ValueError, *(fault for fault in found if fault is not None))
+    faults = (getattr(sys.modules.get(module), name, None) for module, name in FAULTS)
+    return (OSError, ValueError, *(fault for fault in faults if fault is not None))

@@ -1,4 +1,7 @@
-"""A zip from a stranger, unpacked: plain files below one folder, of a bounded size, no more."""
+"""Unpack a zip that may be hostile: only plain files, below one folder, of a bounded size.
+
+Knows nothing of what the files hold.
+"""
 
 import stat
 import zipfile
@@ -14,10 +17,10 @@ PACKED = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 
 
 def unzip(archive: Path, folder: Path, *, most_bytes: int = MOST_BYTES) -> list[str]:
-    """Unpack into a folder that is made for it; the names of the files, below it.
+    """Unpack into a new folder; returns the names of the files below it.
 
-    A folder that all of them share is left out. Raises DownloadError for what is no zip, is
-    damaged, or holds anything but plain files with names of their own; OutputError where they
+    A top folder that all files share is left out. Raises DownloadError for a file that is no zip,
+    is damaged, or holds anything but plain files with different names; OutputError where they
     cannot be written.
     """
     try:
@@ -34,7 +37,7 @@ def unzip(archive: Path, folder: Path, *, most_bytes: int = MOST_BYTES) -> list[
 
 
 def _members(archive: Path, opened: zipfile.ZipFile, most_bytes: int) -> dict[str, zipfile.ZipInfo]:
-    """The files by the names they will have. Raises DownloadError for one that may not be."""
+    """The files by the names they will have. Raises DownloadError for one that is not allowed."""
     files = [info for info in opened.infolist() if not info.is_dir()]
     size = sum(info.file_size for info in files)
     if not 1 <= len(files) <= MOST_FILES or size > most_bytes:
@@ -55,7 +58,7 @@ def _members(archive: Path, opened: zipfile.ZipFile, most_bytes: int) -> dict[st
 
 
 def _fault(info: zipfile.ZipInfo) -> str | None:
-    """What is wrong with a member, if anything is."""
+    """What is wrong with a member, or None."""
     name = info.orig_filename
     parts = name.split("/")
     kind = stat.S_IFMT(info.external_attr >> 16)
@@ -73,7 +76,7 @@ def _fault(info: zipfile.ZipInfo) -> str | None:
 
 
 def _unpack(opened: zipfile.ZipFile, member: zipfile.ZipInfo, path: Path) -> None:
-    """Write one file. zipfile stops at the size that was checked, and then checks the sum."""
+    """Write one file. zipfile stops at the size that was checked, and checks the CRC then."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with opened.open(member) as source, path.open("xb") as target:
         while block := source.read(BLOCK):

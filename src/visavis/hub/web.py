@@ -1,4 +1,4 @@
-"""One request to a web server: where redirects may lead, and what an answer means.
+"""One request to a web server: where redirects may lead, and what a status means.
 
 Knows nothing of models or files. Sends no name but its own.
 """
@@ -23,12 +23,12 @@ OFFLINE = ("VISAVIS_OFFLINE", "HF_HUB_OFFLINE")
 YES = ("1", "on", "yes", "true")
 HOPS = 10  # redirects that are followed
 BLOCK = 1 << 18  # bytes read at once
-HEAD = 64  # bytes that are enough to tell a web page from a model
-LEAST = 1 << 14  # bytes in a try, or in the time of one, below which it has brought nothing
+HEAD = 64  # bytes: enough to tell a web page from a model
+LEAST = 1 << 14  # bytes: a try that brings fewer, or fewer in its timeout, has failed
 LONGEST_PAUSE = 30.0  # seconds, whatever a server asks for
 REDIRECTS = (301, 302, 303, 307, 308)
 BUSY = (408, 425, 429, 500, 502, 503, 504)
-BODY = (200, 206, 416)  # what the caller has to tell apart
+BODY = (200, 206, 416)  # the caller tells these apart
 HUB_HEADERS = ("X-Repo-Commit", "X-Linked-ETag")
 HUB_SAYS = {
     "RepoNotFound": "no such repository, or it is private",
@@ -48,8 +48,8 @@ class Broken(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
-    """A response, its body unread: 200, 206, or 416."""
+class Reply:
+    """A response of status 200, 206 or 416, its body unread."""
 
     response: HTTPResponse
     commit: str | None  # the hub's name of the version
@@ -67,10 +67,12 @@ def offline() -> str | None:
 
 
 def refuse_offline(url: str) -> None:
-    """Raise DownloadError in offline mode, before anything is looked up."""
+    """Raise DownloadError in offline mode, before any name is looked up."""
     variable = offline()
     if variable:
-        raise DownloadError(f"{redacted(url)}: not asked for: {variable} is set, unset it first")
+        raise DownloadError(
+            f"{redacted(url)}: not asked for: {variable} is set", mend="unset it first"
+        )
 
 
 def redacted(url: str) -> str:
@@ -85,14 +87,14 @@ def redacted(url: str) -> str:
 
 
 def scrubbed(text: object) -> str:
-    """Another's message on one line, every URL in it redacted."""
+    """Somebody else's message on one line, every URL in it redacted."""
     return re.sub(r"\w+://\S+", lambda url: redacted(url[0]), " ".join(str(text).split()))
 
 
-def ask(url: str, headers: Mapping[str, str], *, timeout: float) -> Answer:
-    """GET a URL, redirects followed. $HF_TOKEN goes to the hub itself and nowhere else.
+def ask(url: str, headers: Mapping[str, str], *, timeout: float) -> Reply:
+    """GET a URL and follow redirects. $HF_TOKEN is sent to the hub itself and to no other host.
 
-    Raises DownloadError where it is refused, Broken where another try may help.
+    Raises DownloadError where the server refuses, Broken where another try may help.
     """
     refuse_offline(url)
     _refuse_address(url)
@@ -106,7 +108,7 @@ def ask(url: str, headers: Mapping[str, str], *, timeout: float) -> Answer:
                 name: response.headers[name] for name in HUB_HEADERS if name in response.headers
             }
         if response.status not in REDIRECTS:
-            return _answer(url, response, heard)
+            return _reply(url, response, heard)
         with response:
             url = next_hop(url, response.headers.get("Location"))
         at_home = at_home and _origin(url) == _origin(first)
@@ -116,7 +118,7 @@ def ask(url: str, headers: Mapping[str, str], *, timeout: float) -> Answer:
 
 
 def blocks(response: HTTPResponse, timeout: float) -> Iterator[bytes]:
-    """The body as it comes, its first HEAD bytes together.
+    """The body as it comes; the first block has at least HEAD bytes, if there are so many.
 
     Raises Broken where it stalls, trickles, or ends before its length.
     """
@@ -150,7 +152,7 @@ def _paced(response: HTTPResponse, timeout: float) -> Iterator[bytes]:
 
 
 def next_hop(url: str, location: str | None) -> str:
-    """Where a redirect leads. Raises DownloadError where it may not."""
+    """Where a redirect leads. Raises DownloadError where it may not lead."""
     here = redacted(url)
     if not location:
         raise DownloadError(f"{here}: a redirect to nowhere")
@@ -160,7 +162,7 @@ def next_hop(url: str, location: str | None) -> str:
     except ValueError:
         scheme, host = "", None
     if scheme not in ("http", "https") or not host:
-        raise DownloadError(f"{here}: a redirect to what is no web address")
+        raise DownloadError(f"{here}: a redirect to something that is not a web address")
     if scheme == "http" and url.startswith("https:"):
         raise DownloadError(
             f"{here}: redirected from https to http ({redacted(target)}), where anyone may alter it"
@@ -180,7 +182,7 @@ def _refuse_address(url: str) -> None:
 
 
 def _opener() -> OpenerDirector:
-    """As urllib has it, proxies of the environment too, but following and raising nothing."""
+    """As urllib's own, with the proxies of the environment, but it follows and raises nothing."""
     opener = OpenerDirector()
     opener.addheaders = [("User-Agent", USER_AGENT)]
     for handler in (
@@ -210,13 +212,13 @@ def _open(
     return response
 
 
-def _answer(url: str, response: HTTPResponse, heard: Mapping[str, str]) -> Answer:
-    """The answer, or the error that its status is."""
+def _reply(url: str, response: HTTPResponse, heard: Mapping[str, str]) -> Reply:
+    """The reply. Raises the error that its status means."""
     if response.status in BODY:
         linked = heard.get("X-Linked-ETag", "").strip('"').lower()
         sha256 = linked if re.fullmatch("[0-9a-f]{64}", linked) else None
         commit = heard.get("X-Repo-Commit", "")
-        return Answer(response, commit if re.fullmatch("[0-9a-f]{40}", commit) else None, sha256)
+        return Reply(response, commit if re.fullmatch("[0-9a-f]{40}", commit) else None, sha256)
     with response:
         if response.status in BUSY:
             pause = response.headers.get("Retry-After", "")
@@ -226,18 +228,16 @@ def _answer(url: str, response: HTTPResponse, heard: Mapping[str, str]) -> Answe
 
 
 def _refusal(url: str, response: HTTPResponse) -> DownloadError:
-    """What a status means, in words: of a server's own words only the hub's codes are taken."""
+    """What a status means, in words. Of a server's own words only the hub's codes are used."""
     here = redacted(url)
     page = here.split("/resolve/")[0]
     why = HUB_SAYS.get(response.headers.get("X-Error-Code", ""))
     status = f"HTTP {response.status}" + (f", {why}" if why else "")
     if response.status in (401, 403):
-        return DownloadError(
-            f"{here}: refused ({status}): sign in or accept the terms at {page}; for the hub, set "
-            "HF_TOKEN"
-        )
+        mend = f"sign in or accept the terms at {page}; for the hub, set HF_TOKEN"
+        return DownloadError(f"{here}: refused ({status})", mend=mend)
     if response.status in (404, 410):
-        return DownloadError(f"{here}: not there ({status}): look at {page}")
+        return DownloadError(f"{here}: not there ({status})", mend=f"look at {page}")
     return DownloadError(f"{here}: expected a file, got {status}")
 
 
@@ -252,7 +252,7 @@ def _origin(url: str) -> tuple[str, str]:
 
 
 def _authorization(url: str) -> dict[str, str]:
-    """The user's token, where this is the hub and nobody on the way can read it."""
+    """The user's token, where this is the hub and nobody between can read it."""
     token, parts = os.environ.get("HF_TOKEN", "").strip(), urlsplit(url)
     private = parts.scheme == "https" or parts.hostname in ("localhost", "127.0.0.1", "::1")
     if token and private and _origin(url) == _origin(hub()):

@@ -70,7 +70,7 @@ def write_insightface(
     or comes out different, OutputError where the folder cannot be written.
     """
     folder = root.expanduser() / "models" / check_name(name)
-    refuse_taken(folder)
+    refuse_taken(folder, PackError)
     notes: list[str] = []
     found = _detector(pack, detector_from, notes)
     recogniser, cosine = _recogniser(pack, notes)

@@ -98,7 +98,7 @@ def build_pack(
     folder cannot be written.
     """
     check_name(name)
-    refuse_taken(folder)
+    refuse_taken(folder, PackError)
     document = None if calibration is None else read_file(calibration)
     if document is not None:
         check_calibration(document, embedder.spec, str(calibration))

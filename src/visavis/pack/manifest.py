@@ -6,9 +6,10 @@ Knows nothing of what the models do, and trusts no file it has not hashed.
 
 import hashlib
 import json
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from visavis.document import parse, to_bytes
 from visavis.errors import PackError
@@ -116,6 +117,17 @@ class Pack:
             )
         return data
 
+    def files(self) -> dict[str, str]:
+        """The files that the manifest names, and the SHA-256 of each. Raises PackError for a name
+        that leads elsewhere.
+        """
+        files = dict(_named_files(asdict(self.manifest)))
+        for name in files:
+            if not is_plain(name) or name == MANIFEST or set(name) & set("\\:"):
+                path = self.folder / MANIFEST
+                raise PackError(f"{path}: expected a plain file name, got {name!r}")
+        return files
+
 
 def read_pack(folder: Path) -> Pack:
     """Read and check a pack's manifest. Raises PackError naming the field that is wrong."""
@@ -162,6 +174,18 @@ def check_numbers(spec: DetectorSpec | EmbedderSpec, source: str) -> None:
 def write_manifest(folder: Path, manifest: Manifest) -> None:
     """Write pack.json into a folder that holds the files it names."""
     write_whole(folder / MANIFEST, to_bytes(manifest))
+
+
+def _named_files(document: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    """Every `file` with its `sha256`, and every `x` with its `x_sha256`, at any depth."""
+    for key, value in document.items():
+        inner = value if isinstance(value, list | tuple) else [value]
+        for one in inner:
+            if isinstance(one, dict):
+                yield from _named_files(one)
+        file = document.get("file" if key == "sha256" else key.removesuffix("_sha256"))
+        if key.endswith("sha256") and isinstance(file, str) and isinstance(value, str):
+            yield file, value
 
 
 def _is_level(pairs: tuple[tuple[float, float], ...]) -> bool:

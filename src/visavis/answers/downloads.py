@@ -1,0 +1,71 @@
+"""Models and packs from elsewhere, as plain data and as words. Fetches nothing."""
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from visavis.hub.catalogue import Published
+from visavis.hub.pull import Download, Record
+from visavis.pack.manifest import Manifest
+
+# Why a file's hash was believed.
+TRUSTED = {
+    "table": "as this visavis expects",
+    "pin": "as it was pinned",
+    "first use": "not known before: trusted now, and pinned for every later time",
+}
+
+
+def terms_words(name: str, published: Published) -> list[str]:
+    """What a user should know before a model is fetched."""
+    size = sum(file.size or 0 for file in published.files) / 1e6
+    rows = {
+        name: published.about,
+        "licence": published.licence,
+        "trained on": published.training_data,
+        "commercial use": published.commercial,
+        "cite": published.citation,
+        "size": f"{size:.1f} MB" if size else "not known before it is asked for",
+    }
+    return [f"{key:<16}{value}" for key, value in rows.items()]
+
+
+def model_json(folder: Path, record: Record, next_command: str) -> dict[str, Any]:
+    """A pulled model: its source.json, where it lies, and what to do next."""
+    return asdict(record) | {
+        "folder": str(folder),
+        "next": next_command,
+        "notes": [_download_words(download) for download in record.downloads],
+    }
+
+
+def _download_words(download: Download) -> str:
+    """Where a file came from, and why it was believed."""
+    return (
+        f"{download.file}: {download.url}\n"
+        f"         {download.size} bytes, sha256 {download.sha256}: {TRUSTED[download.trusted]}"
+    )
+
+
+def pack_json(folder: Path, manifest: Manifest, next_command: str) -> dict[str, Any]:
+    """A pulled pack: what it is, where it lies, and what to do next."""
+    origins = {"detector": manifest.detector.origin, "embedder": manifest.embedder.origin}
+    return {
+        "name": manifest.name,
+        "embedder": manifest.embedder.model,
+        "folder": str(folder),
+        "next": next_command,
+        "notes": [
+            f"{part}: {origin.source} · {origin.licence} · commercial use: {origin.commercial}"
+            for part, origin in origins.items()
+        ],
+    }
+
+
+def pulled_words(document: dict[str, Any]) -> list[str]:
+    """What `model_json` or `pack_json` holds, for people."""
+    return [
+        *document["notes"],
+        f"here     {document['folder']}",
+        f"next     {document['next']}",
+    ]
