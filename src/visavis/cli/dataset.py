@@ -34,20 +34,11 @@ def make(
 ) -> None:
     """Pack a pairs list. Crops keep their bytes; with --align they become PNG, without loss."""
     from visavis.answers import datasets
-    from visavis.dataset.bin import as_it_is
     from visavis.dataset.verification import make_bin
-    from visavis.detect import load_detector
-    from visavis.pack import load_pack
 
-    crop = _aligner(load_detector(load_pack(pack), device=where.for_one())) if align else as_it_is
+    crop, progress = _crop(align, pack, where), _bar("packing")
     packed = make_bin(
-        out,
-        images,
-        crop,
-        pairs=pairs,
-        protocol=protocol,
-        skip_bad=skip_bad,
-        progress=_bar("packing"),
+        out, images, crop, pairs=pairs, protocol=protocol, skip_bad=skip_bad, progress=progress
     )
     made = out, packed, out.stat().st_size
     if json:
@@ -74,8 +65,19 @@ def inspect(
         raise typer.Exit(1)
 
 
+def _crop(align: bool, pack: str, where: options.Where) -> Callable[[bytes], bytes]:
+    """A crop as it is, or an aligner with the pack's detector."""
+    from visavis.dataset.bin import as_it_is
+    from visavis.detect import load_detector
+    from visavis.pack import load_pack
+
+    if not align:
+        return as_it_is
+    return _aligner(load_detector(load_pack(pack), device=where.for_one()))
+
+
 def _bar(label: str) -> "Progress":
-    """A bar over names that the library goes through."""
+    """A bar over the names that a library function goes through."""
 
     def show(names: Iterable[str]) -> Iterable[str]:
         listed = list(names)

@@ -5,7 +5,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, TextIO
 
 import typer
 
@@ -26,22 +26,27 @@ Replace = Annotated[bool, typer.Option("--replace", help="Replace what is there 
 
 def pull(name: Wanted, to: To = None, replace: Replace = False, json: options.Json = False) -> None:
     """Fetch a published model by name, or a pack by its URL; says first what its owners allow."""
-    from visavis.answers import downloads
+    from visavis.answers.downloads import pulled_words
     from visavis.hub.catalogue import CATALOGUE
     from visavis.hub.pull import pull
 
     quieten_stores()
     published = CATALOGUE.get(name)
     if published:
-        terms = "\n".join(downloads.terms_words(name, published))
-        print(terms, file=sys.stderr if json else sys.stdout, flush=True)
+        _print_terms(name, published, sys.stderr if json else sys.stdout)
     with _bars() as progress:
         folder = pull(name, to=to, replace=replace, progress=progress)
     document = _model(folder, published) if published else _pack(folder, to)
     if json:
         options.print_json(document)
     else:
-        print("\n".join(downloads.pulled_words(document)))
+        print("\n".join(pulled_words(document)))
+
+
+def _print_terms(name: str, published: "Published", file: TextIO) -> None:
+    from visavis.answers.downloads import terms_words
+
+    print("\n".join(terms_words(name, published)), file=file, flush=True)
 
 
 def quieten_stores() -> None:

@@ -441,6 +441,7 @@ def test_the_table_in_the_documentation_is_the_catalogue():
         assert source.citation in section
         assert source.preprocessing in section
         assert source.use.format(folder="FOLDER") in section
+        assert all(f" --{name} {value}" in section for name, value in source.options)
         for file in source.files:
             assert file.sha256 is None or file.sha256 in section
             assert file.repository in section

@@ -1,0 +1,91 @@
+"""Every verb reads its options, calls the library once, and shows the answer."""
+
+import re
+
+import pytest
+from source import ROOT, body_lines
+from verbs import Verb, shared_by_several, verbs
+
+BODY, OPTIONS = 15, 12  # lines of a body, options of a verb's own
+SHARED = {"pack", "device", "precision", "runtime", "json", "gallery"}
+MODELS = {"pack", "device", "precision", "runtime"}
+
+# Verbs that run no model on a picture; every other one takes the options of MODELS.
+NO_MODEL = {
+    "report": "it reads what evaluate wrote",
+    "convert": "the checkpoint is the model, and is compared in float32 on the CPU",
+    "people merge-groups": "it changes a list",
+    "people split-group": "it changes a list",
+    "people list": "it reads the gallery",
+    "people show": "it reads the gallery",
+    "people rename": "it changes the gallery's people",
+    "people merge": "it changes the gallery's people",
+    "people delete": "it erases",
+    "people export": "it copies what is there",
+    "people export-tensors": "it copies what is there",
+    "people import": "it copies what is there",
+    "people prune": "it erases",
+    "people backup": "it copies what is there",
+    "people restore": "it copies what is there",
+    "people note-consent": "it writes a note",
+    "people consent": "it changes a setting",
+    "dataset bin inspect": "it decodes pictures",
+    "pack list": "it reads manifests",
+    "pack info": "it reads a manifest, and hashes",
+    "pack verify": "it reads files, and hashes",
+    "pack build": "the models are what it is given, and run once to be checked",
+    "pack import": "the models are what it is given, and run once to be checked",
+    "pack insightface": "the insightface package runs them",
+    "pack pull": "it copies files",
+    "pack push": "it copies files",
+}
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+def each_verb(*, without: object = ()) -> pytest.MarkDecorator:
+    kept = [pytest.param(verb, id=verb.name) for verb in verbs() if verb.name not in without]
+    return pytest.mark.parametrize("verb", kept)
+
+
+@each_verb()
+def test_a_verb_reads_calls_and_shows(verb: Verb):
+    assert body_lines(verb.function) <= BODY
+
+
+@each_verb()
+def test_a_verb_has_few_options_of_its_own(verb: Verb):
+    assert len(verb.options() - SHARED - shared_by_several()) <= OPTIONS
+
+
+@each_verb()
+def test_every_verb_answers_in_json(verb: Verb):
+    assert "json" in verb.parameters()
+
+
+@each_verb(without=NO_MODEL)
+def test_a_verb_that_runs_models_says_which_and_where(verb: Verb):
+    assert verb.parameters() >= MODELS
+
+
+def test_the_verbs_that_run_no_model_exist():
+    assert set(NO_MODEL) <= {verb.name for verb in verbs()}
+
+
+@pytest.mark.parametrize(
+    ("sentence", "takers"),
+    [
+        (r"Every verb takes ([^.]*)\.", list(verbs())),
+        (
+            r"[Vv]erbs that run models take ([^.]*)\.",
+            [verb for verb in verbs() if verb.name not in NO_MODEL],
+        ),
+    ],
+)
+def test_what_the_readme_says_of_every_verb_is_true(sentence, takers):
+    promise = re.search(sentence, README.replace("\n", " "))
+    assert promise, f"the README has no sentence like {sentence!r}"
+    names = {name.replace("-", "_") for name in re.findall(r"`--([a-z-]+)`", promise[1])}
+    assert names
+    assert {verb.name: names - verb.parameters() for verb in takers} == {
+        verb.name: set() for verb in takers
+    }

@@ -1,0 +1,109 @@
+"""Every module that defines something is tested: in the file of its name, or where the table says.
+
+A test file tests a module when it imports the module or its room; one of cli/ when it runs verbs.
+"""
+
+import ast
+from pathlib import Path
+
+import pytest
+from source import ROOT, dotted, imported, trees
+
+# Where a module is tested that has no test file of its own name.
+TESTED_IN = {
+    "alignment.py": "test_align.py",
+    "answers/datasets.py": "test_bin.py",
+    "answers/documents.py": "test_detect.py",
+    "answers/downloads.py": "test_pull.py",
+    "answers/pictures.py": "test_scrfd.py",
+    "answers/words.py": "test_detect.py",
+    "checkpoints/checkpoint.py": "test_checkpoints.py",
+    "checkpoints/cvlface.py": "test_checkpoints.py",
+    "checkpoints/families.py": "test_checkpoints.py",
+    "checkpoints/loading.py": "test_checkpoints.py",
+    "checkpoints/unpickle.py": "test_checkpoints.py",
+    "checkpoints/weights.py": "test_detector_networks.py",
+    "checkpoints/wrapping.py": "test_checkpoints.py",
+    "cli/__init__.py": "test_cli.py",
+    "cli/conversions.py": "test_convert_cli.py",
+    "cli/converted.py": "test_convert_cli.py",
+    "cli/dataset.py": "test_bin.py",
+    "cli/detect.py": "test_cli.py",
+    "cli/embed.py": "test_cli.py",
+    "cli/enroll.py": "test_people_cli.py",
+    "cli/evaluations.py": "test_evaluate_cli.py",
+    "cli/groups.py": "test_people_cli.py",
+    "cli/identify.py": "test_people_cli.py",
+    "cli/options.py": "test_progress.py",
+    "cli/results.py": "test_evaluate_cli.py",
+    "cli/spread.py": "test_commands.py",
+    "cli/verify.py": "test_cli.py",
+    "convert/crops.py": "test_parity.py",
+    "convert/detectors.py": "test_detector_networks.py",
+    "convert/judge.py": "test_quantize.py",
+    "dataset/pairs.py": "test_dataset.py",
+    "dataset/people.py": "test_dataset.py",
+    "dataset/pickles.py": "test_bin.py",
+    "dataset/tree.py": "test_dataset.py",
+    "dataset/verification.py": "test_sets.py",
+    "decision.py": "test_decide.py",
+    "embeddings.py": "test_table.py",
+    "evaluate/all_pairs.py": "test_identification.py",
+    "evaluate/run.py": "test_measure.py",
+    "extras.py": "test_doctor.py",
+    "hub/catalogue.py": "test_pull.py",
+    "hub/pins.py": "test_pull.py",
+    "hub/stores.py": "test_push.py",
+    "hub/unzip.py": "test_pull.py",
+    "hub/web.py": "test_download.py",
+    "metrics/cohorts.py": "test_groups.py",
+    "networks/resnet.py": "test_detector_networks.py",
+    "networks/retinaface.py": "test_detector_networks.py",
+    "networks/yolov5face.py": "test_detector_networks.py",
+    "networks/yunet.py": "test_detector_networks.py",
+    "pack/calibration.py": "test_decide.py",
+    "pack/check.py": "test_detector_packs.py",
+    "pack/default.py": "test_builtin.py",
+    "pack/dequantise.py": "test_builtin.py",
+    "pack/metadata.py": "test_export.py",
+    "pack/onnx.py": "test_import_pack.py",
+    "report/numbers.py": "test_findings.py",
+}
+
+
+def defines_something(tree: ast.Module) -> bool:
+    return any(isinstance(node, ast.FunctionDef | ast.ClassDef) for node in tree.body)
+
+
+MODULES = [path for path, tree in trees().items() if defines_something(tree)]
+
+
+def candidates(path: str) -> list[str]:
+    """The names that a module's test file may have."""
+    if path in TESTED_IN:
+        return [TESTED_IN[path]]
+    *rooms, stem = path.removesuffix(".py").split("/")
+    room = rooms[0] if rooms else stem
+    stem = room if stem == "__init__" else stem
+    if room == "cli":
+        return [f"test_{stem}_cli.py", f"test_{stem}.py"]
+    return [f"test_{stem}.py", f"test_{room}_{stem}.py", f"test_{room}.py"]
+
+
+def tests(test: Path, path: str) -> bool:
+    text = test.read_text(encoding="utf-8")
+    names = {name for node in ast.walk(ast.parse(text)) for name in imported(node)}
+    module = dotted(path)
+    runs = path.startswith("cli/") and ("run(" in text or "from verbs import" in text)
+    room = {module.rpartition(".")[0]} - {"visavis"}
+    return runs or bool(names & (room | {module}))
+
+
+@pytest.mark.parametrize("path", MODULES)
+def test_every_module_is_tested(path):
+    files = [ROOT / "tests" / name for name in candidates(path)]
+    assert any(file.is_file() and tests(file, path) for file in files), candidates(path)
+
+
+def test_the_table_is_of_modules_that_are_there():
+    assert set(TESTED_IN) <= set(MODULES)
