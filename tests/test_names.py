@@ -13,7 +13,8 @@ TWICE: dict[str, str] = {
     "load": "checkpoints/unpickle.py: torch.load calls its pickle module by these names",
 }
 ALIAS = re.compile(r"[A-Z]\w*[a-z]\w*")  # Crops, and not T or MOST_BYTES
-OPTION = re.compile(r"(^|[\s(])--[a-z][a-z-]*\b(?!:)")  # a colon makes it a variable of CSS
+# A variable of CSS looks like an option: "--line: #888" and "var(--line)".
+OPTION = re.compile(r"(^|\s|(?<!var)\()--[a-z][a-z-]*\b(?!:)")
 OF_PIP = re.compile(r"pip install( --[a-z-]+)+")  # pip's own options
 
 

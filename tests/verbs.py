@@ -4,21 +4,26 @@ import inspect
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, fields, is_dataclass
 from functools import cache
-from typing import Any, get_args
+from typing import Any
 
+import click
 import typer
 from source import functions, trees
-from typer.models import ArgumentInfo
 
 from visavis.cli import app
 
 
 @dataclass(frozen=True)
 class Verb:
-    """A command as a user types it, and the function behind it."""
+    """A command as a user types it."""
 
     name: str  # "people list"
-    callback: Callable[..., None]
+    command: click.Command
+
+    @property
+    def callback(self) -> Callable[..., None]:
+        """The function as it is written."""
+        return inspect.unwrap(self.command.callback)
 
     @property
     def path(self) -> str:
@@ -32,44 +37,33 @@ class Verb:
         assert len(named) == 1, f"{self.path}: {self.callback.__name__}"
         return named[0]
 
-    def parameters(self) -> set[str]:
-        """Everything it takes, groups spread."""
-        return set(inspect.signature(self.callback).parameters)
-
     def groups(self) -> list[Any]:
         """The groups of options it takes: dataclasses."""
-        signature = inspect.signature(inspect.unwrap(self.callback), eval_str=True)
-        annotations = [parameter.annotation for parameter in signature.parameters.values()]
-        return [kind for kind in annotations if is_dataclass(kind)]
+        parameters = inspect.signature(self.callback, eval_str=True).parameters.values()
+        return [one.annotation for one in parameters if is_dataclass(one.annotation)]
 
-    def options(self) -> set[str]:
-        """What it takes by name, and not by place."""
-        signature = inspect.signature(self.callback, eval_str=True)
-        return {name for name, parameter in signature.parameters.items() if not _placed(parameter)}
+    def arguments(self) -> set[str]:
+        """What it takes by place: NAME, PACK."""
+        return {one.name for one in self.command.params if one.param_type_name == "argument"}
 
-
-def _placed(parameter: inspect.Parameter) -> bool:
-    notes = get_args(parameter.annotation)[1:]
-    if any(isinstance(note, ArgumentInfo) for note in notes):
-        return True
-    return parameter.default is inspect.Parameter.empty and not notes
+    def options(self) -> dict[str, str]:
+        """What it takes by name: parameter to option, pack to --pack."""
+        given = [one for one in self.command.params if one.param_type_name == "option"]
+        return {one.name: next(opt for opt in one.opts if opt[:2] == "--") for one in given}
 
 
 @cache
 def verbs() -> tuple[Verb, ...]:
     """Every verb of the app."""
-    return tuple(_verbs(app, ""))
+    return tuple(_verbs(typer.main.get_command(app), ""))
 
 
-def _verbs(group: typer.Typer, before: str) -> Iterator[Verb]:
-    for command in group.registered_commands:
-        name = command.name or command.callback.__name__.replace("_", "-")
-        yield Verb(before + name, command.callback)
-    for inner in group.registered_groups:
-        # A group whose name is empty, or that runs without a verb, has a callback of its own.
-        if inner.typer_instance.registered_callback:
-            yield Verb(f"{before}{inner.name}", inner.typer_instance.registered_callback.callback)
-        yield from _verbs(inner.typer_instance, f"{before}{inner.name} ")
+def _verbs(command: Any, name: str) -> Iterator[Verb]:
+    inner = getattr(command, "commands", {})
+    if command.callback and (name or not inner):
+        yield Verb(name, command)
+    for word, one in inner.items():
+        yield from _verbs(one, f"{name} {word}".strip())
 
 
 @cache
@@ -78,7 +72,7 @@ def shared_by_several() -> frozenset[str]:
     takers: dict[Any, set[Any]] = {}
     for verb in verbs():
         for group in verb.groups():
-            takers.setdefault(group, set()).add(inspect.unwrap(verb.callback))
+            takers.setdefault(group, set()).add(verb.callback)
     return frozenset(
         field.name for group, users in takers.items() if len(users) > 1 for field in fields(group)
     )
