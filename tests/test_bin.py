@@ -19,8 +19,9 @@ from PIL import Image as Pillow
 
 from visavis.cli.dataset import _aligner
 from visavis.dataset import bin_bytes, open_tree, read_bin, read_pairs
-from visavis.dataset.bin import as_it_is, pack_pairs, survey
+from visavis.dataset.bin import as_it_is, inspect_bin, pack_pairs, survey
 from visavis.dataset.pickles import MOST_OPCODES, check_opcodes
+from visavis.dataset.verification import make_bin
 from visavis.errors import DatasetError, ImageError, NoFaceError
 
 JPEG = b"\xff\xd8\xff\n\x00'one'\x80"  # with what texts and lines might stumble over
@@ -440,3 +441,20 @@ def test_make_aligns_photos(run, portraits, tmp_path):
     code, printed, _ = run("dataset", "bin", "make", out, *words)
     assert (code, printed.startswith(f"{out}: 2 pairs, 1 same")) == (0, True)
     assert run("dataset", "bin", "inspect", out)[1].splitlines()[1] == "        4 PNG 112x112"
+
+
+def test_a_bin_is_made_and_looked_into_without_the_command_line(people, tmp_path):
+    out, seen = tmp_path / "out.bin", []
+
+    def noted(names):
+        for name in names:
+            seen.append(name)
+            yield name
+
+    packed = make_bin(out, people, as_it_is, progress=noted)
+    assert (len(packed.same), packed.skipped) == (2, 0)
+    assert seen == ["Ann/Ann_0001.png", "Ann/Ann_0002.jpg", "Bob/Bob_0001.png"]
+    contents = inspect_bin(out, progress=noted)
+    assert seen[3:] == ["00000.jpg", "00001.jpg", "00002.jpg", "00003.jpg"]
+    assert contents.pictures == {"PNG 112x112": 3, "JPEG 112x112": 1}
+    assert contents.sha256 == sha256(out.read_bytes()).hexdigest()
