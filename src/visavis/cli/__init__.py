@@ -1,5 +1,7 @@
 """The command line: each verb reads, calls one function, prints.
 
+Knows options, terminals and exit codes. Knows no workflow: that is a function of the library.
+
 Exit codes: 0 done (verify: match), 1 a negative answer, 2 an error, 3 a batch in which some items
 failed, 130 interrupted.
 """
