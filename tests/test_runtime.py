@@ -182,8 +182,8 @@ def test_a_device_that_cannot_be_is_refused(options, message):
     ("device", "message"),
     [
         (Device("cuda:0", "openvino"), "OpenVINO has no cuda:0"),
-        (Device("cpu", "onnxruntime", "bfloat16"), "bfloat16 is OpenVINO's alone"),
-        (Device("cuda:0", precision="bfloat16"), "bfloat16 is OpenVINO's alone"),
+        (Device("cpu", "onnxruntime", "bfloat16"), "only OpenVINO computes in bfloat16"),
+        (Device("cuda:0", precision="bfloat16"), "only OpenVINO computes in bfloat16"),
     ],
 )
 def test_what_cannot_go_together_is_refused(device, message):
