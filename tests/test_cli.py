@@ -85,7 +85,7 @@ def group(portraits: Path, path: Path) -> Path:
 def test_face_says_which_one_is_meant(run, portraits, tmp_path):
     both = group(portraits, tmp_path / "both.png")
     code, _, err = run("verify", portraits / "obama.jpg", both)
-    assert (code, "--face N" in err, "both.png" in err) == (2, True, True)
+    assert (code, "(--face)" in err, "both.png" in err) == (2, True, True)
     outcomes = [
         json.loads(run("verify", portraits / "obama.jpg", both, "--face", n, "--json")[1])[
             "outcome"
