@@ -109,20 +109,9 @@ def open_photo(source: Source, *, limits: Limits = LIMITS) -> Photo:
         raise ImageError(
             f"{name}: not a JPEG, PNG, WebP or BMP picture: {_reason(error)}"
         ) from error
-    if width < 1 or height < 1:
-        raise ImageError(f"{name}: expected at least one pixel, got {width}x{height}")
-    if max(width, height) > limits.side or width * height > limits.pixels:
-        raise ImageError(
-            f"{name}: {width}x{height} pixels, the limit is {limits.side} a side "
-            f"and {limits.pixels / 1e6:.0f} megapixels",
-            mend="shrink it first",
-        )
-    if data.startswith(FORMATS[0][0]) and width * height > PIXELS_IN_A_BYTE * len(data):
-        raise ImageError(
-            f"{name}: {width}x{height} pixels do not fit in {len(data)} bytes",
-            mend="check that the file is whole",
-        )
-    return Photo(name, data, *((height, width) if turned else (width, height)))
+    photo = Photo(name, data, *((height, width) if turned else (width, height)))
+    _check_size(photo, limits)
+    return photo
 
 
 def read_image(source: Source, *, max_side: int | None = None, limits: Limits = LIMITS) -> Image:
@@ -162,6 +151,24 @@ def _bytes(source: Source, limits: Limits) -> tuple[str, bytes]:
     if len(data) > limits.bytes:
         raise ImageError(f"{name}: over the limit of {limits.bytes / 1e6:.0f} MB")
     return name, data
+
+
+def _check_size(photo: Photo, limits: Limits) -> None:
+    """Raise ImageError for a picture of no pixel, over a limit, or larger than its bytes can be."""
+    size, pixels = f"{photo.width}x{photo.height}", photo.width * photo.height
+    if min(photo.width, photo.height) < 1:
+        raise ImageError(f"{photo.name}: expected at least one pixel, got {size}")
+    if max(photo.width, photo.height) > limits.side or pixels > limits.pixels:
+        raise ImageError(
+            f"{photo.name}: {size} pixels, the limit is {limits.side} a side "
+            f"and {limits.pixels / 1e6:.0f} megapixels",
+            mend="shrink it first",
+        )
+    if photo.data.startswith(FORMATS[0][0]) and pixels > PIXELS_IN_A_BYTE * len(photo.data):
+        raise ImageError(
+            f"{photo.name}: {size} pixels do not fit in {len(photo.data)} bytes",
+            mend="check that the file is whole",
+        )
 
 
 def _file_bytes(path: Path, limits: Limits) -> bytes:

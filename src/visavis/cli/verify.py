@@ -26,7 +26,7 @@ def face_numbers(text: str) -> FaceNumbers:
     return FaceNumbers(tuple(int(number) for number in numbers))
 
 
-Face = Annotated[
+FaceOption = Annotated[
     FaceNumbers | None,
     typer.Option(
         parser=face_numbers,
@@ -46,7 +46,7 @@ def verify(
     policy: Annotated[
         str, typer.Option(help="convenience, standard, strict, or a false match rate.")
     ] = "standard",
-    face: Face = None,
+    face: FaceOption = None,
     draw: Annotated[Path | None, typer.Option(help="Draw the comparison here, as .png.")] = None,
     gallery: options.GalleryFolder = None,
     pack: options.PackName = "default",
