@@ -98,20 +98,7 @@ def import_onnxruntime() -> Any:
 
 
 def _session(onnx: bytes, provider: Any, device: Device) -> Any:
-    extra = "cuda" if device.on_cuda else "ort"
-    try:
-        onnxruntime = import_onnxruntime()
-    except ImportError:
-        raise DeviceError(
-            f"{device.name} through ONNX Runtime needs a package that is not installed",
-            mend=f"pip install '.[{extra}]'",
-        ) from None
-    if device.on_cuda and "CUDAExecutionProvider" not in onnxruntime.get_available_providers():
-        raise DeviceError(
-            f"{device.name} was asked for, but the installed onnxruntime {onnxruntime.__version__} "
-            "is built for CPUs",
-            mend="pip uninstall onnxruntime, then pip install '.[cuda]'",
-        )
+    onnxruntime = _onnxruntime_for(device)
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = device.threads or cores()
     options.log_severity_level = 3  # errors only
@@ -123,6 +110,24 @@ def _session(onnx: bytes, provider: Any, device: Device) -> Any:
             mend="install the driver, and the CUDA and cuDNN that onnxruntime-gpu was built for",
         )
     return session
+
+
+def _onnxruntime_for(device: Device) -> Any:
+    """The package. Raises DeviceError where it is missing, or is built without the device."""
+    try:
+        onnxruntime = import_onnxruntime()
+    except ImportError:
+        raise DeviceError(
+            f"{device.name} through ONNX Runtime needs a package that is not installed",
+            mend=f"pip install '.[{'cuda' if device.on_cuda else 'ort'}]'",
+        ) from None
+    if device.on_cuda and "CUDAExecutionProvider" not in onnxruntime.get_available_providers():
+        raise DeviceError(
+            f"{device.name} was asked for, but the installed onnxruntime {onnxruntime.__version__} "
+            "is built for CPUs",
+            mend="pip uninstall onnxruntime, then pip install '.[cuda]'",
+        )
+    return onnxruntime
 
 
 def _preprocessed(pictures: Pictures, preprocess: Preprocess) -> NDArray[np.float32]:
