@@ -32,6 +32,7 @@ from visavis.alignment import align
 from visavis.batch import in_order
 from visavis.detect import load_detector
 from visavis.embed import ModelEmbedder, load_embedder
+from visavis.faces import find_faces
 from visavis.pack import Pack, load_pack
 from visavis.pack.manifest import (
     DetectorSpec,
@@ -41,7 +42,6 @@ from visavis.pack.manifest import (
     read_pack,
     write_manifest,
 )
-from visavis.recognizer import find_faces
 from visavis.runtime import Device, Preprocess, cores, load_model
 
 DATA = Path(os.environ.get("VISAVIS_DATA", "../shared"))
@@ -109,7 +109,7 @@ def race_photos(pack: Pack, peer: insightface.app.FaceAnalysis, device: Device) 
 
         def ours_from_file(path: Path = path) -> None:
             photo = find_faces(detect, path)
-            embed(align(photo.image, [face.scaled(*photo.scale) for face in photo.faces]))
+            embed(photo.crops(range(len(photo.faces))))
 
         report(f"{name} [{device.precision}]", lambda: peer.get(bgr), ours)
         decoded = f"{name} decoded [{device.precision}]"
@@ -133,7 +133,7 @@ def race_folder(pack: Pack, peer: insightface.app.FaceAnalysis, device: Device, 
 
         def work(path: Path, detect=detect, embed=embed) -> int:
             photo = find_faces(detect, path)
-            embed(align(photo.image, [face.scaled(*photo.scale) for face in photo.faces]))
+            embed(photo.crops(range(len(photo.faces))))
             return len(photo.faces)
 
         started = time.perf_counter()

@@ -23,8 +23,9 @@ from visavis import Recognizer
 from visavis.batch import in_order
 from visavis.enrollment import Candidate, enroll
 from visavis.errors import VisavisError
+from visavis.faces import PhotoFaces
 from visavis.gallery import Gallery, Templates, exact
-from visavis.recognizer import Identification, PhotoFaces
+from visavis.recognizer import Identification
 from visavis.runtime import Device, cores
 
 Floats = NDArray[np.float64]
@@ -108,7 +109,7 @@ def search(recognizer: Recognizer, gallery: Gallery, paths: list[Path], rate: fl
     def look(path: Path) -> tuple[PhotoFaces, tuple[Identification, ...], NDArray[np.float32]]:
         photo = recognizer.faces(path)
         answers = recognizer.search(photo, gallery, false_positive_rate=rate)
-        return photo, answers, recognizer.embed(photo.crop(0))[0] if answers else np.zeros(0)
+        return photo, answers, recognizer.embed(photo.crops([0]))[0] if answers else np.zeros(0)
 
     probes = []
     for path, found in in_order(look, paths, workers=2 * cores()):

@@ -366,7 +366,7 @@ def test_crops_keep_their_bytes(people):
     ("picture", "message"),
     [
         (2, r"line 2: Bob/Bob_0002\.bmp of .*people: expected a JPEG or PNG crop, got BMP: save"),
-        (3, r"line 2: Bob/Bob_0003\.png of .*: .*, got 200x100: align it first, with --align"),
+        (3, r"line 2: Bob/Bob_0003\.png of .*: .*, got 200x100: align it first, or cut its faces"),
         (4, r"line 2: Bob/Bob_0004\.jpg of .*: picture: not a JPEG"),
     ],
 )

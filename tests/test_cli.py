@@ -11,6 +11,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from visavis.dataset import open_tree, read_bin
+from visavis.evaluate.protocols import Source
+from visavis.image import read_image
 from visavis.pack import Pack
 
 pytestmark = pytest.mark.pack
@@ -85,7 +88,7 @@ def group(portraits: Path, path: Path) -> Path:
 def test_face_says_which_one_is_meant(run, portraits, tmp_path):
     both = group(portraits, tmp_path / "both.png")
     code, _, err = run("verify", portraits / "obama.jpg", both)
-    assert (code, "--face N" in err, "both.png" in err) == (2, True, True)
+    assert (code, "(--face)" in err, "both.png" in err) == (2, True, True)
     outcomes = [
         json.loads(run("verify", portraits / "obama.jpg", both, "--face", n, "--json")[1])[
             "outcome"
@@ -93,6 +96,58 @@ def test_face_says_which_one_is_meant(run, portraits, tmp_path):
         for n in (1, 2)
     ]
     assert sorted(outcomes) == ["match", "no_match"]
+
+
+def test_two_numbers_are_one_for_each_photo(run, portraits, tmp_path):
+    both = group(portraits, tmp_path / "both.png")
+    words = ("verify", both, both, "--json", "--face")
+    document = json.loads(run(*words, "1, 2")[1])
+    assert [face["chosen"] for face in document["faces"]] == [True, False, False, True]
+    assert run(*words, "2,2")[0] == 0
+    code, out, err = run(*words, "1")
+    assert (code, out) == (2, "")
+    assert "both photos show several faces" in err
+
+
+@pytest.mark.parametrize("number", ["x", "1,2,3", "1,", "-1", "1.5"])
+def test_a_face_is_a_number_or_two(run, portraits, number):
+    photo = portraits / "obama.jpg"
+    code, out, err = run("verify", photo, photo, "--face", number)
+    assert (code, out) == (2, "")
+    assert "expected N or N,M" in err
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ([], "expected another photo, or --person"),
+        (["b.jpg", "--person", "Ann"], "expected another photo, or --person"),
+        (["--person", "Ann", "--draw", "a.png"], "--draw needs two photos"),
+    ],
+)
+def test_what_a_photo_is_compared_with_must_be_clear(run, words, message):
+    code, out, err = run("verify", "a.jpg", *words)
+    assert (code, out) == (2, "")
+    assert message in err
+
+
+def test_verify_evaluate_and_dataset_cut_one_crop_of_a_large_photo(
+    run, portraits, recognizer, tmp_path
+):
+    large = Image.new("RGB", (4000, 2500), (90, 120, 150))  # its face is small as it is scanned
+    large.paste(Image.open(portraits / "obama.jpg").resize((600, 750)), (1200, 700))
+    for name in ("Ann/Ann_0001.jpg", "Ann/Ann_0002.jpg", "Bob/Bob_0001.jpg"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        large.save(tmp_path / name, quality=90)
+    (tmp_path / "pairs.txt").write_text("1 1\nAnn 1 2\nAnn 1 Bob 1\n")
+    pairs = ("--images", tmp_path, "--pairs", tmp_path / "pairs.txt", "--align")
+    assert run("dataset", "bin", "make", tmp_path / "one.bin", *pairs)[0] == 0
+    tree, packed = read_bin(tmp_path / "one.bin")
+    photo = tmp_path / "Ann" / "Ann_0001.jpg"
+    verified = recognizer.verify(photo, photo).crops[:1]
+    evaluated, _ = Source(open_tree(tmp_path), recognizer.detect).crop("Ann/Ann_0001.jpg")
+    np.testing.assert_array_equal(evaluated, verified)
+    np.testing.assert_array_equal(read_image(tree.read(packed.names[0])), verified[0])
 
 
 def test_detect_prints_and_draws_every_face(run, portraits, tmp_path):

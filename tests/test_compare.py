@@ -45,10 +45,10 @@ def test_rounding_never_reaches_beyond_one():
 @pytest.mark.parametrize(
     ("bad", "message"),
     [
-        pytest.param(rows(X, [2, 0]), r"row 1 of 2 has length 2;", id="too long"),
-        pytest.param(rows(X, Y, [0, 0]), r"row 2 of 3 has length 0;", id="zero"),
-        pytest.param(rows([np.nan, 0]), r"row 0 of 1 has length nan;", id="NaN"),
-        pytest.param(rows([np.inf, 0]), r"row 0 of 1 has length inf;", id="infinity"),
+        pytest.param(rows(X, [2, 0]), r"row 1 of 2 has length 2: visavis", id="too long"),
+        pytest.param(rows(X, Y, [0, 0]), r"row 2 of 3 has length 0: visavis", id="zero"),
+        pytest.param(rows([np.nan, 0]), r"row 0 of 1 has length nan: visavis", id="NaN"),
+        pytest.param(rows([np.inf, 0]), r"row 0 of 1 has length inf: visavis", id="infinity"),
         pytest.param(rows([1.001, 0]), r"length 1\.001", id="just off"),
         pytest.param(np.float32(X), r"got \(2,\) float32", id="one row without a batch"),
         pytest.param(np.array([X], np.float64), r"got \(1, 2\) float64", id="doubles"),

@@ -7,13 +7,10 @@ import cv2
 import numpy as np
 import pytest
 
-from visavis.answers import documents, words
 from visavis.decode.boxes import Candidates, Frame
 from visavis.detect import DECODERS, MOST_CANDIDATES, ScanDetector, load_detector
-from visavis.draw import write_image
 from visavis.errors import ImageError, ModelError, PackError
 from visavis.image import read_image
-from visavis.recognizer import find_faces
 from visavis.runtime import Device
 
 BLACK = np.zeros((1000, 800, 3), np.uint8)
@@ -149,61 +146,21 @@ def test_faces_of_one_size_come_from_left_to_right():
     assert [face.box[0] for face in detect(BLACK[:384, :384])] == [0, 20, 40]
 
 
-WIDTHS = (40, 30, 20, 10)  # of rectangles, 100 pixels high
-ROW = with_rectangles(BLACK, *((100 * n, 100, 100 * n + w, 200) for n, w in enumerate(WIDTHS)))
-
-
-@pytest.mark.parametrize(
-    ("options", "widths", "truncated"),
-    [
-        ({}, WIDTHS, False),
-        ({"max_faces": 4}, WIDTHS, False),
-        ({"max_faces": 3}, WIDTHS[:3], True),
-        ({"max_faces": 1}, WIDTHS[:1], True),
-        ({"min_size": 15}, WIDTHS[:3], False),
-        ({"min_size": 101}, (), False),
-        ({"min_size": 25, "max_faces": 2}, WIDTHS[:2], False),  # what is too small is no more
-        ({"min_size": 15, "max_faces": 2}, WIDTHS[:2], True),
-    ],
-)
-def test_the_largest_faces_are_kept_and_more_is_said(options, widths, truncated):
-    found = spotter(**options).search(ROW)
-    assert found.truncated == truncated
-    sides = [face.box[2] - face.box[0] for face in found.faces]
-    np.testing.assert_allclose(sides, widths, atol=3)
-    assert [face.score for face in spotter(**options)(ROW)] == [f.score for f in found.faces]
-
-
-def test_sizes_are_those_of_the_photo_and_truncation_reaches_the_photos_faces(tmp_path):
-    path = tmp_path / "photo.png"
-    write_image(path, cv2.resize(ROW, (1600, 2000), interpolation=cv2.INTER_NEAREST))
-    detect = spotter(min_size=45, max_faces=1)  # twice as large in the photo: two are left
-    photo = find_faces(detect, path, max_side=1000)
-    assert photo.image.shape[:2] == (1000, 800)
-    assert photo.truncated
-    np.testing.assert_allclose(photo.faces[0].box, [0, 200, 80, 400], atol=8)
-    assert documents.faces_json(photo, [None])["truncated"]
-    assert words.faces_words(photo, [None])[0].endswith("1 face, and more that are left out")
-    assert not find_faces(spotter(min_size=65), path, max_side=1000).truncated
-
-
-def test_any_other_detectors_faces_are_all():
-    assert not find_faces(lambda image: spotter()(image)[:1], ROW).truncated
-
-
-def test_a_crowd_is_found_whole():
+def test_a_crowd_is_found_whole_and_what_is_too_much_is_logged(caplog):
     image = np.zeros((640, 640, 3), np.uint8)
     corners = [(x, y) for x in range(0, 640, 20) for y in range(0, 640, 20)]
     crowd = np.float32([[x, y, x + 12, y + 12] for x, y in corners])
     found = Candidates(crowd, np.zeros((1024, 5, 2), np.float32), np.ones(1024, np.float32))
     detect = ScanDetector(lambda pictures: [], lambda *sizes, min_score: found, 0.5, 0.3)
-    whole = detect.search(image[:320, :320])
-    assert (len(whole.faces), whole.truncated) == (1024, False)
+    assert len(detect(image[:320, :320])) == 1024
+    assert caplog.messages == []
     many = found[np.tile(np.arange(1024), 20)]
     detect = ScanDetector(lambda pictures: [], lambda *sizes, min_score: many, 0.5, 0.3)
-    most = detect.search(image[:320, :320])
     assert len(many.scores) > MOST_CANDIDATES
-    assert (len(most.faces), most.truncated) == (1024, True)
+    assert len(detect(image[:320, :320])) == 1024
+    assert caplog.messages == [
+        "the detector has 20,480 candidates, only the best 20,000 are merged into faces"
+    ]
 
 
 def test_the_least_score_reaches_the_decoder():
@@ -272,11 +229,6 @@ def test_points_far_away_are_not_taken_for_none():
         ({"min_score": 7}, "0..1, got 7 and"),
         ({"min_score": np.nan}, "0..1, got nan and"),
         ({"max_overlap": -0.1}, "0..1, got .* and -0.1"),
-        ({"max_faces": 0}, "1 face or more, got 0"),
-        ({"max_faces": -1}, "1 face or more, got -1"),
-        ({"min_size": -5}, "0 pixels or more, got -5"),
-        ({"min_size": np.nan}, "0 pixels or more, got nan"),
-        ({"min_size": np.inf}, "0 pixels or more, got inf"),
     ],
 )
 def test_options_that_find_nothing_are_errors(options, said):

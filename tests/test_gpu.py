@@ -194,7 +194,7 @@ def test_the_benchmarks_json_is_one_document(run, install):
     ("options", "said"),
     [
         ({"built_for": (CPU,)}, "built for CPUs: pip uninstall onnxruntime"),
-        ({"starts": (CPU,)}, "is the driver there, and do CUDA and cuDNN fit"),
+        ({"starts": (CPU,)}, "could not start it: install the driver, and the CUDA and cuDNN"),
     ],
 )
 def test_the_benchmark_never_falls_back(run, install, options, said):

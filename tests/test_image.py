@@ -287,7 +287,7 @@ def test_a_pipe_does_not_hang(tmp_path):
         (np.zeros((4, 5), np.uint8), r"\(4, 5\) uint8"),
         (np.zeros((4, 5, 4), np.uint8), r"\(4, 5, 4\) uint8"),
         (np.zeros((0, 5, 3), np.uint8), r"\(0, 5, 3\) uint8"),
-        ([[[0, 0, 0]]], "list; see read_image"),
+        ([[[0, 0, 0]]], "list: read_image makes one"),
     ],
 )
 def test_an_array_that_is_no_picture_is_refused(image, got):

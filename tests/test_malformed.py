@@ -42,9 +42,9 @@ from visavis.errors import (
     MismatchError,
     NoFaceError,
 )
+from visavis.faces import MAX_SIDE
 from visavis.image import Limits, read_image
 from visavis.quality import assess
-from visavis.recognizer import MAX_SIDE
 from visavis.types import Face
 
 LINUX_ALONE = pytest.mark.skipif(

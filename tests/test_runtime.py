@@ -13,6 +13,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from visavis.errors import DeviceError, ModelError
 from visavis.runtime import Device, Preprocess, load_model, openvino
+from visavis.runtime.telemetry import silence
 
 PLAIN = Preprocess()
 ANY = ["N", 3, "H", "W"]
@@ -182,8 +183,8 @@ def test_a_device_that_cannot_be_is_refused(options, message):
     ("device", "message"),
     [
         (Device("cuda:0", "openvino"), "OpenVINO has no cuda:0"),
-        (Device("cpu", "onnxruntime", "bfloat16"), "bfloat16 is OpenVINO's alone"),
-        (Device("cuda:0", precision="bfloat16"), "bfloat16 is OpenVINO's alone"),
+        (Device("cpu", "onnxruntime", "bfloat16"), "only OpenVINO computes in bfloat16"),
+        (Device("cuda:0", precision="bfloat16"), "only OpenVINO computes in bfloat16"),
     ],
 )
 def test_what_cannot_go_together_is_refused(device, message):
@@ -289,3 +290,11 @@ def test_loading_a_network_reports_to_nobody(tmp_path):
     done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True,
                           text=True, check=True)  # fmt: skip
     assert done.stdout.split() == ["True", "None"]
+
+
+def test_vendors_are_told_nothing_before_their_packages_are_loaded(monkeypatch):
+    monkeypatch.delitem(sys.modules, "openvino_telemetry", raising=False)
+    monkeypatch.delenv("ORT_DISABLE_TELEMETRY", raising=False)
+    silence()
+    assert sys.modules["openvino_telemetry"] is None
+    assert os.environ["ORT_DISABLE_TELEMETRY"] == "1"

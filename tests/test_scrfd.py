@@ -12,8 +12,8 @@ from visavis.decode.boxes import letterbox, nms
 from visavis.decode.scrfd import LAYOUTS, decode_scrfd
 from visavis.detect import ScanDetector
 from visavis.errors import LandmarkError
+from visavis.faces import find_faces
 from visavis.image import read_image
-from visavis.recognizer import find_faces
 from visavis.runtime import Device, Preprocess, load_model
 
 HEIGHT, WIDTH = 96, 160  # not square, and no multiple of strides 64 and 128
@@ -130,7 +130,7 @@ def test_a_face_without_landmarks_is_shown_and_not_aligned(count):
     assert words.faces_words(photo, [None])[1].split() == "1 32x32 at 16,8 · score 1.00".split()
     assert pictures.faces_picture(photo)[8, 20:45].any()  # the box's upper edge
     with pytest.raises(LandmarkError):
-        photo.crop(0)
+        photo.crops([0])
 
 
 @pytest.fixture(scope="module")

@@ -27,12 +27,13 @@ if TYPE_CHECKING:
     from visavis.embed import load_embedder
     from visavis.enrollment import Candidate, Enrolled, enroll
     from visavis.errors import VisavisError
+    from visavis.faces import PhotoFaces, find_faces
     from visavis.gallery import Gallery, Person
     from visavis.image import Limits, read_image
     from visavis.pack import load_pack
     from visavis.pack.calibration import load_calibration
     from visavis.quality import Quality, assess
-    from visavis.recognizer import Identification, PhotoFaces, Recognizer, Verification
+    from visavis.recognizer import Identification, Recognizer, Verification
     from visavis.runtime import Device
     from visavis.types import Crops, Detector, Embedder, Embeddings, Face, Image
 
@@ -54,12 +55,13 @@ _MODULES = {
     "embed": ("load_embedder",),
     "enrollment": ("Candidate", "Enrolled", "enroll"),
     "errors": ("VisavisError",),
+    "faces": ("PhotoFaces", "find_faces"),
     "gallery": ("Gallery", "Person"),
     "image": ("Limits", "read_image"),
     "pack": ("load_pack",),
     "pack.calibration": ("load_calibration",),
     "quality": ("Quality", "assess"),
-    "recognizer": ("Identification", "PhotoFaces", "Recognizer", "Verification"),
+    "recognizer": ("Identification", "Recognizer", "Verification"),
     "runtime": ("Device",),
     "types": ("Crops", "Detector", "Embedder", "Embeddings", "Face", "Image"),
 }
@@ -93,6 +95,7 @@ __all__ = [
     "decide",
     "draw_faces",
     "enroll",
+    "find_faces",
     "load_calibration",
     "load_detector",
     "load_embedder",

@@ -7,10 +7,10 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from visavis.errors import ImageError, LandmarkError
-from visavis.image import check_image, read_image
+from visavis.image import Source, check_image, read_image
 from visavis.types import Crops, Face, Image
 
-SIZE = 112  # pixels
+SIZE = 112  # pixels of a crop, high and wide
 # Where eyes, nose and mouth corners lie in a crop, viewer's left first. Deng et al., ArcFace, 2019.
 ARCFACE_112 = np.array(
     [
@@ -21,7 +21,7 @@ ARCFACE_112 = np.array(
         [70.7299, 92.2041],
     ]
 )
-# Of five points the narrower spread over the wider: 0.82 in the template, 0.1 in a full profile.
+# Of five points the narrower spread divided by the wider: 0.82 in the template, 0.1 in a profile.
 LEAST_SPREAD = 0.01
 
 
@@ -38,9 +38,23 @@ def align(image: Image, faces: Sequence[Face]) -> Crops:
     return crops
 
 
+def read_crop(source: Source) -> Image:
+    """Decode a picture that is a crop already: (112, 112, 3).
+
+    Raises ImageError for another size, and for what cannot be decoded.
+    """
+    image = read_image(source)
+    if image.shape != (SIZE, SIZE, 3):
+        raise ImageError(
+            f"expected a {SIZE}x{SIZE} crop, got {image.shape[1]}x{image.shape[0]}",
+            mend="align it first, or cut its faces into files with visavis people cluster",
+            option="align",
+        )
+    return image
+
+
 def similarity_transform(source: ArrayLike, target: ArrayLike) -> NDArray[np.float64]:
-    """The (2, 3) rotation, scale and shift that takes `source` points (K, 2) closest to `target`
-    (K, 2).
+    """The (2, 3) rotation, scale and shift that moves `source` (K, 2) closest to `target` (K, 2).
 
     Least squares, without reflection: Umeyama 1991. In the plane that is a regression of complex
     numbers, target = a * source + b, where a is scale and rotation in one.
@@ -65,17 +79,3 @@ def _check_spread(points: NDArray[np.float64]) -> None:
             f"expected five points spread like a face, got {points.round(2).tolist()}: "
             "they lie in one spot or on one line"
         )
-
-
-SIDE = 112  # pixels of a crop
-
-
-def read_crop(data: bytes) -> Image:
-    """Decode a crop: (112, 112, 3). Raises ImageError for what is none, or cannot be decoded."""
-    image = read_image(data)
-    if image.shape != (SIDE, SIDE, 3):
-        raise ImageError(
-            f"expected a {SIDE}x{SIDE} crop, got {image.shape[1]}x{image.shape[0]}: "
-            "align it first, with --align, or into files with visavis people cluster"
-        )
-    return image

@@ -32,5 +32,6 @@ def _check(rows: Embeddings) -> None:
     if bad.size:
         raise EmbeddingError(
             f"expected rows of length 1; row {bad[0]} of {len(rows)} has length "
-            f"{np.linalg.norm(rows[bad[0]].astype(np.float64)):.4g}; see visavis.embed.unit"
+            f"{np.linalg.norm(rows[bad[0]].astype(np.float64)):.4g}",
+            mend="visavis.embed.unit scales them",
         )

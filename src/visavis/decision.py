@@ -9,12 +9,11 @@ from typing import Literal
 from visavis.document import parse
 from visavis.errors import CalibrationError
 
-# False match rates by name: of so many pairs of strangers one may pass.
+# False match rates by name: the share of pairs of strangers that may pass.
 POLICIES = {"convenience": 1e-3, "standard": 1e-4, "strict": 1e-5}
-LEAST_RATE = 1e-15  # no data set has as many pairs as it takes to show less
-REVIEW_FACTOR = (
-    10  # what is no match, but would be at ten times the rate, is for a person to look at
-)
+LEAST_RATE = 1e-15  # no data set has enough pairs to show a lower one
+# What is no match, but would be one at ten times the rate, is for a person to look at.
+REVIEW_FACTOR = 10
 
 Outcome = Literal["match", "review", "no_match"]
 
@@ -32,7 +31,7 @@ class OperatingPoint:
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """At which points to match, and to ask a person."""
+    """The points from which on a pair is a match, and from which on a person looks at it."""
 
     match: OperatingPoint
     review: OperatingPoint
@@ -54,11 +53,10 @@ class Calibration:
     offset: float
 
     def at(self, rate: float) -> OperatingPoint:
-        """The loosest point whose false match rate, at the upper end of its interval, is at most
-        `rate`.
+        """The loosest point whose false match rate is at most `rate` at its interval's upper end.
 
         Raises CalibrationError, naming the strictest rate supported, where the data cannot show
-        that.
+        `rate`.
         """
         if not 0 < rate < 1:
             raise CalibrationError(f"expected a false match rate between 0 and 1, got {rate}")
@@ -72,8 +70,10 @@ class Calibration:
         )
 
     def policy(self, policy: str | float) -> Policy:
-        """A policy by name (convenience, standard, strict) or by false match rate, as "1e-4" or
-        1e-4. At an extrapolated point nothing is more than a review.
+        """A policy by name (convenience, standard, strict) or by false match rate ("1e-4" or 1e-4).
+
+        At an extrapolated point the answer is a review at most.
+        Raises CalibrationError for an unknown name, or a rate that the data cannot show.
         """
         rate = policy_rate(policy)
         match = self.at(rate)
@@ -81,8 +81,9 @@ class Calibration:
         return Policy(match, review, supported=not match.extrapolated)
 
     def search_policy(self, rate: float) -> Policy:
-        """The policy for a search, `rate` for each comparison; the strictest where that cannot be
-        shown, and then nothing is more than a review.
+        """The policy for a search, with `rate` for each comparison.
+
+        Where the data cannot show that rate it is the strictest point, and a review at most.
         """
         strictest = min(self.points, key=lambda point: point.false_match_rate_upper)
 
@@ -94,8 +95,9 @@ class Calibration:
         return Policy(match or strictest, review or strictest, supported=shown)
 
     def false_match_rate(self, similarity: float) -> float:
-        """The upper bound of the rate at which strangers reach `similarity`: the next looser
-        point's.
+        """The upper bound of the rate at which strangers reach `similarity`.
+
+        It is that of the next looser point; 1 below the loosest.
         """
         place = bisect.bisect_right([point.threshold for point in self.points], similarity)
         return self.points[place - 1].false_match_rate_upper if place else 1.0
@@ -141,8 +143,9 @@ def decide(similarity: float, policy: Policy, *, comparisons: int = 1) -> Decisi
 
 
 def read_calibration(path: Path) -> Calibration:
-    """A calibration file as `visavis calibrate` writes it. Raises CalibrationError naming the wrong
-    field.
+    """A calibration file as `visavis calibrate` writes it.
+
+    Raises CalibrationError naming the wrong field.
     """
     try:
         return parse_calibration(path.read_bytes(), str(path))

@@ -1,8 +1,10 @@
 """One picture through a detection network at several scales or in tiles, merged into faces.
 
-What is the same for every decoder is here; what differs is the decoder.
+What is the same for every decoder is here; what differs is the decoder. Knows no photo, only
+pixels: which faces are wanted, and in whose pixels, is a matter of visavis.faces.
 """
 
+import logging
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -19,32 +21,26 @@ from visavis.pack.signatures import check_network
 from visavis.runtime import Device, Outputs, Pictures, load_model
 from visavis.types import Detector, Face, Image
 
+log = logging.getLogger(__name__)
+
 # Longer side of the picture as the network sees it. At 640 small faces are found; a face that fills
 # the picture is then larger than any the network was trained on, and is found at the small scale.
 SCALES = (640, 224)
-# A picture as small as this is looked at once, enlarged: a face that fills it is found at that
-# size, and YuNet's landmarks follow a tilted face of 100 pixels better when it is enlarged. Where
-# that finds nothing, the smaller scale may: it smooths the noise of the dark.
+# A picture as small as this is scanned once, enlarged: a face that fills it is found at that size,
+# and YuNet's landmarks follow a tilted face of 100 pixels better when it is enlarged. Where that
+# finds nothing, the smaller scale may find a face: it smooths the noise of a dark picture.
 SMALL, ENLARGE = 384, 2.0
 TILE = 640  # pixels
-TILE_OVERLAP = (
-    128  # pixels: a face up to this size lies whole in one tile, larger ones are found at SCALES
-)
-MOST_CANDIDATES = 20_000  # of the best scores: ten and more are one face
-FARTHEST = 1e6  # pixels from the picture's corner: beyond is no face
-
-
-@dataclass(frozen=True, slots=True)
-class Found:
-    """The faces of a picture, and whether that is all of them."""
-
-    faces: tuple[Face, ...]  # largest first; of one size, from left to right, then downwards
-    truncated: bool = False  # there were more faces than are wanted, or than are looked at
+# Pixels: a face up to this size lies whole in one tile, larger ones are found at SCALES.
+TILE_OVERLAP = 128
+# Those of the best scores; ten or more of them belong to one face.
+MOST_CANDIDATES = 20_000
+FARTHEST = 1e6  # pixels from the picture's corner: there is no face beyond
 
 
 @dataclass(frozen=True, slots=True)
 class ScanDetector:
-    """A detector: scales or tiles, one network call each, one merge."""
+    """A detector that scans a picture: at two scales or in tiles, one network call each."""
 
     model: Callable[[Pictures], Outputs]
     decode: Decoder
@@ -52,8 +48,6 @@ class ScanDetector:
     max_overlap: float
     tiled: bool = False
     frame: Frame = field(default=FRAME, kw_only=True)
-    max_faces: int | None = field(default=None, kw_only=True)  # the largest; None: all
-    min_size: float = field(default=0, kw_only=True)  # pixels, of a box's shorter side
 
     def __post_init__(self) -> None:
         if not (0 <= self.min_score <= 1 and 0 <= self.max_overlap <= 1):
@@ -61,44 +55,30 @@ class ScanDetector:
                 "expected a least score and a most overlap of 0..1, got "
                 f"{self.min_score} and {self.max_overlap}"
             )
-        if not 0 <= self.min_size < np.inf:
-            raise ModelError(f"expected a least size of 0 pixels or more, got {self.min_size}")
-        if self.max_faces is not None and self.max_faces < 1:
-            raise ModelError(f"expected to look for 1 face or more, got {self.max_faces}")
 
     def __call__(self, image: Image, /) -> list[Face]:
-        """Faces of an (H, W, 3) uint8 RGB image, largest first; boxes may reach past its border.
+        """Faces of an (H, W, 3) uint8 RGB image, in its pixels, largest first; of one size from
+        left to right, then downwards. Boxes may reach past its border.
 
         Raises ImageError for any other array, ModelError where the network answers with NaN.
         """
-        return [*self.search(image).faces]
-
-    def search(self, image: Image, *, pixel: float = 1.0) -> Found:
-        """The same, and whether there were more. `min_size` is in pixels of a photo of which
-        `pixel` make one of this image.
-        """
-        found = joined(list(self._passes(check_image(image))))
-        best = (-found.scores).argsort(kind="stable")
-        found = found[best[:MOST_CANDIDATES]]
-        found = found[nms(found.boxes, found.scores, max_overlap=self.max_overlap)]
-        sides = (found.boxes[:, 2:] - found.boxes[:, :2]).min(axis=1)
-        found = found[np.flatnonzero(sides * pixel >= self.min_size)]
+        candidates = _best(joined(list(self._passes(check_image(image)))))
+        kept = candidates[nms(candidates.boxes, candidates.scores, max_overlap=self.max_overlap)]
         faces = [
             Face(box, landmarks, float(score))
-            for box, landmarks, score in zip(
-                found.boxes, found.landmarks, found.scores, strict=True
-            )
+            for box, landmarks, score in zip(kept.boxes, kept.landmarks, kept.scores, strict=True)
         ]
-        faces.sort(key=lambda face: (-face.area, *face.box.tolist()))
-        more = self.max_faces is not None and len(faces) > self.max_faces
-        return Found(tuple(faces[: self.max_faces]), more or len(best) > MOST_CANDIDATES)
+        return sorted(faces, key=lambda face: (-face.area, *face.box.tolist()))
 
     def _passes(self, image: Image) -> Iterator[Candidates]:
-        """A network of one size that is larger than the first scale sees all that it can."""
+        """The candidates of each scale and tile, in pixels of the image.
+
+        A network of one size larger than the first scale is given the picture at that size.
+        """
         height, width = image.shape[:2]
         if max(height, width) <= SMALL:
-            found = self._look(image, SMALL, ENLARGE)
-            yield found if len(found.scores) else self._look(image, SCALES[-1])
+            enlarged = self._look(image, SMALL, ENLARGE)
+            yield enlarged if len(enlarged.scores) else self._look(image, SCALES[-1])
             return
         for longest in (max((SCALES[0], *(self.frame.size or ()))), SCALES[1]):
             yield self._look(image, longest)
@@ -115,25 +95,34 @@ class ScanDetector:
             raise ModelError("the detector answered with NaN or infinity; its file is damaged")
         try:
             with np.errstate(over="ignore", invalid="ignore"):  # refused below
-                found = self.decode(outputs, *canvas.shape[:2], min_score=self.min_score)
+                candidates = self.decode(outputs, *canvas.shape[:2], min_score=self.min_score)
         except (LookupError, ValueError) as error:
             shapes = ", ".join(str(values.shape) for values in outputs)
             raise ModelError(f"the detector's answers do not fit together: {shapes}") from error
-        near = np.abs(found.boxes).max(initial=0) < FARTHEST  # false for NaN, too
-        if not near or (np.abs(found.landmarks) >= FARTHEST).any():  # NaN: there are none
+        near = np.abs(candidates.boxes).max(initial=0) < FARTHEST  # false for NaN, too
+        # NaN is no error here: it stands for landmarks that the detector does not find.
+        if not near or (np.abs(candidates.landmarks) >= FARTHEST).any():
             raise ModelError("the detector sees a face far from the picture; its file is damaged")
-        return found.placed(scale)
+        return candidates.placed(scale)
 
 
-def search(detect: Detector, image: Image, *, pixel: float = 1.0) -> Found:
-    """What any detector finds: `ScanDetector.search`, or the faces alone, taken for all."""
-    if isinstance(detect, ScanDetector):
-        return detect.search(image, pixel=pixel)
-    return Found(tuple(detect(image)))
+def _best(candidates: Candidates) -> Candidates:
+    """Those of the best scores, best first; more than MOST_CANDIDATES would take seconds to merge.
+
+    The faces that are lost are the least certain, so a picture of a crowd is no error, but logged.
+    """
+    best = (-candidates.scores).argsort(kind="stable")
+    if len(best) > MOST_CANDIDATES:
+        log.warning(
+            "the detector has %s candidates, only the best %s are merged into faces",
+            f"{len(best):,}",
+            f"{MOST_CANDIDATES:,}",
+        )
+    return candidates[best[:MOST_CANDIDATES]]
 
 
 def detector_device(device: str | Device) -> Device:
-    """Where a detector runs: in float32, unless another precision is asked for by name.
+    """Where a detector runs: in float32, unless the device names another precision.
 
     bfloat16 would move landmarks by half a pixel, and embeddings with them, to save little.
     """
@@ -146,17 +135,14 @@ def load_detector(
     *,
     device: str | Device = "auto",
     min_score: float | None = None,
-    max_faces: int | None = None,
-    min_size: float = 0,
     tiled: bool = False,
 ) -> Detector:
     """The pack's detector, ready to be called with an image.
 
-    `min_score` (0..1) replaces the pack's own. `max_faces` keeps the largest; `min_size` leaves out
-    faces whose box's shorter side has fewer pixels. `tiled` also looks at full resolution, tile by
-    tile: for faces of about 20 pixels in photos of many megapixels, at many times the cost.
-    Raises PackError for a damaged file or an unknown decoder, DeviceError for a device that is not
-    here.
+    `min_score` (0..1) replaces the pack's own. `tiled` also scans the picture at full resolution,
+    tile by tile: for faces of about 20 pixels in photos of many megapixels, at many times the cost.
+    Raises PackError for a damaged file or an unknown decoder, DeviceError for a device that this
+    machine does not have.
     """
     spec = pack.manifest.detector
     source = str(pack.folder / spec.file)
@@ -170,8 +156,6 @@ def load_detector(
         spec.max_overlap,
         tiled,
         frame=_frame(model.size, spec),
-        max_faces=max_faces,
-        min_size=min_size,
     )
 
 

@@ -18,6 +18,8 @@ GREEN, AMBER, RED, BLUE = (46, 160, 67), (230, 150, 20), (215, 58, 73), (66, 135
 GREY = (150, 150, 150)
 WHITE, INK = (255, 255, 255), (24, 26, 30)
 ENCODINGS = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".webp": "WEBP"}
+Tint = tuple[int, int, int]  # red, green and blue, 0..255
+
 MARGIN = 12  # pixels
 SHEET_HEIGHT = 480  # pixels of a photo on a sheet
 
@@ -27,7 +29,7 @@ def draw_faces(
     faces: Sequence[Face],
     labels: Sequence[str],
     *,
-    colors: Sequence[tuple[int, int, int]] | None = None,
+    colors: Sequence[Tint] | None = None,
 ) -> Image:
     """The picture with a box, five points and a label for each face; faces in its pixels.
 
@@ -52,7 +54,7 @@ def draw_verdict(
     photos: Sequence[Image],
     crops: Sequence[Image],
     words: Sequence[str],
-    color: tuple[int, int, int],
+    color: Tint,
 ) -> Image:
     """One sheet: annotated photos side by side, the two crops compared, and the verdict."""
     row = _row([_to_height(photo, SHEET_HEIGHT) for photo in photos])
@@ -72,7 +74,10 @@ def draw_verdict(
 
 
 def write_image(path: Path, image: Image) -> None:
-    """Write a picture, in the format its suffix names. Raises OutputError where it cannot be."""
+    """Write a picture in the format that its suffix names, and make its folder.
+
+    Raises OutputError for another suffix, or where it cannot be written.
+    """
     encoding = ENCODINGS.get(path.suffix.lower())
     if encoding is None:
         raise OutputError(f"{path}: expected a name in {', '.join(ENCODINGS)}")
@@ -86,7 +91,7 @@ def write_image(path: Path, image: Image) -> None:
 
 
 def _corners(face: Face, size: tuple[int, int]) -> list[float]:
-    """The box, right side up and not far beyond the picture: drawing takes time by the pixel."""
+    """The box with its corners in order, cut off far beyond the picture: each pixel takes time."""
     if not np.isfinite(face.box).all():
         raise LandmarkError(f"expected a finite box, got {face.box.tolist()}")
     box = np.sort(face.box.reshape(2, 2), axis=0).clip(-max(size), 2 * max(size))
@@ -98,7 +103,7 @@ def _tag(
     corner: tuple[float, float],
     label: str,
     font: ImageFont.FreeTypeFont | ImageFont.ImageFont,
-    tint: tuple[int, int, int],
+    tint: Tint,
 ) -> None:
     left, top, right, bottom = brush.textbbox((0, 0), label, font=font)
     height = bottom - top + 6

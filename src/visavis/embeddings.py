@@ -12,17 +12,17 @@ from numpy.typing import NDArray
 
 from visavis.alignment import SIZE
 from visavis.errors import ImageError, OutputError
+from visavis.faces import find_faces
 from visavis.files import write_whole
 from visavis.image import read_image
-from visavis.recognizer import find_faces
 from visavis.types import Detector, Embedder, Embeddings
 
 Columns = dict[str, NDArray[Any]]
 
 
 @dataclass(frozen=True, eq=False, slots=True)
-class Row:
-    """A face's embedding, and where it was found."""
+class EmbeddedFace:
+    """A face's embedding, and where the face is: a row of the table."""
 
     path: str
     box: NDArray[np.float32]  # (4,) in pixels of the photo
@@ -32,30 +32,35 @@ class Row:
 
 def embed_photo(
     path: Path, detect: Detector | None, embed: Embedder, *, every: bool = False
-) -> list[Row]:
+) -> list[EmbeddedFace]:
     """The largest face of a photo, or `every` one; without `detect` the photo is a crop already.
 
     Raises NoFaceError, ImageError naming the photo.
     """
     if detect is None:
-        crop = read_image(path)
-        if crop.shape != (SIZE, SIZE, 3):
-            raise ImageError(
-                f"{path}: expected a {SIZE}x{SIZE} crop, got {crop.shape[1]}x{crop.shape[0]}; "
-                "without --aligned it is found and aligned"
-            )
-        return [Row(str(path), np.array([0, 0, SIZE, SIZE], np.float32), 1.0, embed(crop[None]))]
-    photo = find_faces(detect, path)
-    photo.choose(1)  # raises where there is none
-    wanted = range(len(photo.faces) if every else 1)
-    embeddings = embed(np.concatenate([photo.crop(row) for row in wanted]))
+        return [_embed_crop(path, embed)]
+    photo = find_faces(detect, path, max_faces=None if every else 1)
+    photo.choose(1)  # raises where there is no face
+    embeddings = embed(photo.crops(range(len(photo.faces))))
     return [
-        Row(str(path), photo.faces[row].box, photo.faces[row].score, embeddings[row : row + 1])
-        for row in wanted
+        EmbeddedFace(str(path), face.box, face.score, embeddings[row : row + 1])
+        for row, face in enumerate(photo.faces)
     ]
 
 
-def write_table(path: Path, rows: Sequence[Row], embed: Embedder) -> None:
+def _embed_crop(path: Path, embed: Embedder) -> EmbeddedFace:
+    crop = read_image(path)
+    if crop.shape != (SIZE, SIZE, 3):
+        raise ImageError(
+            f"{path}: expected a {SIZE}x{SIZE} crop, got {crop.shape[1]}x{crop.shape[0]}",
+            mend="turn this off for a photo: its faces are found and aligned first",
+            option="aligned",
+        )
+    whole = np.array([0, 0, SIZE, SIZE], np.float32)
+    return EmbeddedFace(str(path), whole, 1.0, embed(crop[None]))
+
+
+def write_table(path: Path, rows: Sequence[EmbeddedFace], embed: Embedder) -> None:
     """Write embeddings with path, box and score each; .npy holds the embeddings alone.
 
     The file is whole or not there at all. Raises OutputError where it cannot be written.
@@ -74,12 +79,12 @@ def write_table(path: Path, rows: Sequence[Row], embed: Embedder) -> None:
 
 
 def check_writable(path: Path) -> None:
-    """Raise OutputError, before any work is done, where no table could be written."""
+    """Raise OutputError where no table could be written, before any work is done."""
     if path.suffix not in WRITERS:
         raise OutputError(f"{path}: expected a name in {', '.join(WRITERS)}")
     if path.suffix == ".parquet" and find_spec("pyarrow") is None:
         raise OutputError(
-            f"{path}: Parquet needs a package that is missing: pip install '.[parquet]'"
+            f"{path}: Parquet needs a package that is missing", mend="pip install '.[parquet]'"
         )
     if not path.absolute().parent.is_dir():
         raise OutputError(f"{path}: no such folder: {path.absolute().parent}")

@@ -22,11 +22,12 @@ from visavis.errors import (
     PersonError,
     VisavisError,
 )
+from visavis.faces import PhotoFaces, find_faces
 from visavis.gallery import Gallery, Person, Sample
 from visavis.gallery.people import clean_name
 from visavis.image import open_photo, read_image
 from visavis.quality import REASONS, Quality
-from visavis.recognizer import PhotoFaces, Recognizer, find_faces
+from visavis.recognizer import Recognizer
 from visavis.types import Crops, Embedder, Embeddings
 
 # Reason codes of a refusal, beside those of visavis.quality.
@@ -127,7 +128,7 @@ def enroll(
             return None
         photo = find_faces(recognizer.detect, encoded)
         face = photo.choose(candidate.face)
-        crop = photo.crop(face)
+        crop = photo.crops([face])
         quality = photo.quality(face, crop[0])
         faults = tuple(code for code in quality.reasons if not _harmless(code, photo, face))
         return _Prepared(sha256, quality, faults, crop, recognizer.embed(crop))

@@ -1,7 +1,7 @@
 """Path, bytes or file object to upright RGB: the only decoder of untrusted bytes.
 
-A format is known by its first bytes, never by its name, and only JPEG, PNG, WebP and BMP are let
-in. The header is read first: a picture over a limit is refused before one pixel is decoded.
+The first bytes say what format it is, never the name; JPEG, PNG, WebP and BMP are read, no other.
+The header is read first: a picture over a limit is refused before one pixel is decoded.
 """
 
 import os
@@ -25,24 +25,24 @@ from visavis.types import Image
 
 Source = str | os.PathLike[str] | bytes | IO[bytes]
 
-# Pillow's plugins themselves, not PIL.Image.open: no other format can be reached, and our limits
-# stand alone.
+# Pillow's plugins themselves, not PIL.Image.open: no other format can be reached, and only our
+# limits apply.
 FORMATS: tuple[tuple[bytes, Callable[[IO[bytes]], ImageFile.ImageFile]], ...] = (
     (b"\xff\xd8\xff", JpegImagePlugin.JpegImageFile),
     (b"\x89PNG\r\n\x1a\n", PngImagePlugin.PngImageFile),
     (b"RIFF", WebPImagePlugin.WebPImageFile),
     (b"BM", BmpImagePlugin.BmpImageFile),
 )
-# What those plugins raise on a damaged file; all of it means "this is no usable picture".
+# What those plugins raise on a damaged file.
 FAULTS = (
     OSError, SyntaxError, ValueError, TypeError, KeyError, IndexError, EOFError, OverflowError,
     struct.error, zlib.error, Pillow.DecompressionBombError,  # WebP has a limit of its own
 )  # fmt: skip
 EXIF_ORIENTATION = 0x0112
 GREY = 128  # what shows through transparent pixels
-# Far beyond any camera or editor: a file of more is made to keep its reader busy.
+# Far more than any camera or editor writes: a file with more is made to keep its reader busy.
 MOST_BLOCKS = 20_000  # chunks of a PNG; segments and filling bytes of a JPEG before its pixels
-MOST_SCANS = 100  # of a progressive JPEG, each a pass over all pixels; usual are 10
+MOST_SCANS = 100  # of a progressive JPEG, each a pass over all pixels; 10 are usual
 PIXELS_IN_A_BYTE = 512  # of a JPEG: Huffman's code takes a bit at least for each block of 8x8
 SEGMENT = re.compile(rb"\xff([\x02-\xcf\xd9-\xfe])")  # markers that a length follows, or the end
 START_OF_SCAN, END = 0xDA, 0xD9
@@ -62,8 +62,8 @@ LIMITS = Limits()
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Photo:
-    """A picture still encoded, its header read and within the limits: decode it small, and later in
-    full.
+    """A picture still encoded; its header is read and within the limits. Decode it small first,
+    and in full if needed.
     """
 
     name: str
@@ -84,7 +84,7 @@ class Photo:
                 pixels = _rgb(picture)
         except FAULTS as error:
             raise ImageError(
-                f"{self.name}: cannot decode: {_reason(error)}; is the file whole?"
+                f"{self.name}: cannot decode: {_reason(error)}", mend="check that the file is whole"
             ) from error
         if pixels.shape[:2] != target[::-1]:
             pixels = cv2.resize(pixels, target, interpolation=cv2.INTER_AREA).astype(
@@ -109,18 +109,9 @@ def open_photo(source: Source, *, limits: Limits = LIMITS) -> Photo:
         raise ImageError(
             f"{name}: not a JPEG, PNG, WebP or BMP picture: {_reason(error)}"
         ) from error
-    if width < 1 or height < 1:
-        raise ImageError(f"{name}: expected at least one pixel, got {width}x{height}")
-    if max(width, height) > limits.side or width * height > limits.pixels:
-        raise ImageError(
-            f"{name}: {width}x{height} pixels, the limit is {limits.side} a side "
-            f"and {limits.pixels / 1e6:.0f} megapixels; shrink it first"
-        )
-    if data.startswith(FORMATS[0][0]) and width * height > PIXELS_IN_A_BYTE * len(data):
-        raise ImageError(
-            f"{name}: {width}x{height} pixels do not fit in {len(data)} bytes: is the file whole?"
-        )
-    return Photo(name, data, *((height, width) if turned else (width, height)))
+    photo = Photo(name, data, *((height, width) if turned else (width, height)))
+    _check_size(photo, limits)
+    return photo
 
 
 def read_image(source: Source, *, max_side: int | None = None, limits: Limits = LIMITS) -> Image:
@@ -134,10 +125,11 @@ def read_image(source: Source, *, max_side: int | None = None, limits: Limits = 
 
 
 def check_image(image: object) -> Image:
-    """The array itself, if it is (H, W, 3) uint8 with at least one pixel; else ImageError."""
+    """The array itself. Raises ImageError unless it is (H, W, 3) uint8 with at least one pixel."""
     if not isinstance(image, np.ndarray):
         raise ImageError(
-            f"expected an (H, W, 3) uint8 RGB array, got {type(image).__name__}; see read_image"
+            f"expected an (H, W, 3) uint8 RGB array, got {type(image).__name__}",
+            mend="read_image makes one of a file",
         )
     if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8 or not image.size:
         raise ImageError(f"expected an (H, W, 3) uint8 RGB array, got {image.shape} {image.dtype}")
@@ -161,9 +153,27 @@ def _bytes(source: Source, limits: Limits) -> tuple[str, bytes]:
     return name, data
 
 
+def _check_size(photo: Photo, limits: Limits) -> None:
+    """Raise ImageError for a picture of no pixel, over a limit, or larger than its bytes can be."""
+    size, pixels = f"{photo.width}x{photo.height}", photo.width * photo.height
+    if min(photo.width, photo.height) < 1:
+        raise ImageError(f"{photo.name}: expected at least one pixel, got {size}")
+    if max(photo.width, photo.height) > limits.side or pixels > limits.pixels:
+        raise ImageError(
+            f"{photo.name}: {size} pixels, the limit is {limits.side} a side "
+            f"and {limits.pixels / 1e6:.0f} megapixels",
+            mend="shrink it first",
+        )
+    if photo.data.startswith(FORMATS[0][0]) and pixels > PIXELS_IN_A_BYTE * len(photo.data):
+        raise ImageError(
+            f"{photo.name}: {size} pixels do not fit in {len(photo.data)} bytes",
+            mend="check that the file is whole",
+        )
+
+
 def _file_bytes(path: Path, limits: Limits) -> bytes:
     try:
-        # Not opened before it is known to be a file: opening a FIFO would wait for ever.
+        # Checked before it is opened: opening a FIFO would wait for ever.
         status = path.stat()
         if not stat.S_ISREG(status.st_mode):
             kind = "a directory" if stat.S_ISDIR(status.st_mode) else "a device, socket or pipe"
@@ -204,8 +214,8 @@ def _check_jpeg(data: bytes) -> None:
 
 
 def _png_exif(data: bytes) -> bytes | None:
-    """A PNG's EXIF block, wherever it stands. Checks the sums of all blocks: Pillow skips the
-    pixels'.
+    """A PNG's EXIF block, wherever it stands. Checks the checksums of all blocks, because Pillow
+    skips those of the pixels.
     """
     start, kind, exif, chunks = 8, b"", None, 0
     while kind != b"IEND":

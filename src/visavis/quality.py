@@ -1,6 +1,4 @@
-"""Is this face good enough to be compared, and if not, why. Measures a face; refuses nothing
-itself.
-"""
+"""Is this face good enough to be compared, and if not, why. Measures a face; refuses none."""
 
 from dataclasses import dataclass
 
@@ -77,12 +75,11 @@ def assess(
     grey = cv2.cvtColor(crop, cv2.COLOR_RGB2GRAY)
     yaw, pitch, roll = pose(face.landmarks)
     inside = _inside(face, width, height)
-    size = float(np.min(face.box[2:] - face.box[:2]))
     sharpness = float(cv2.Laplacian(grey, cv2.CV_64F).var())
     brightness = float(grey.mean())
     checks = {
         "uncertain": face.score < floor.score,
-        "small": size < floor.size,
+        "small": face.side < floor.size,
         "blurred": sharpness < floor.sharpness,
         "dark": brightness < floor.dark,
         "bright": brightness > floor.bright,
@@ -91,7 +88,7 @@ def assess(
     }
     reasons = tuple(code for code, wrong in checks.items() if wrong)
     return Quality(
-        face.score, size, sharpness, brightness, yaw, pitch, roll, inside, reasons=reasons
+        face.score, face.side, sharpness, brightness, yaw, pitch, roll, inside, reasons=reasons
     )
 
 
@@ -102,9 +99,8 @@ def pose(landmarks: NDArray[np.float32]) -> tuple[float, float, float]:
     face like the ArcFace template is (0, 0, 0).
     """
     points = np.asarray(landmarks, np.float64)
-    camera = (
-        FROM_HEAD @ (points - points.mean(axis=0))
-    ).T  # (2, 3): scale times two rows of a rotation
+    # (2, 3): scale times two rows of a rotation
+    camera = (FROM_HEAD @ (points - points.mean(axis=0))).T
     u, _, v = np.linalg.svd(camera, full_matrices=False)
     rows = u @ v  # (2, 3) the nearest two rows of a rotation
     roll = np.arctan2(rows[1, 0], rows[0, 0])

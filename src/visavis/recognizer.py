@@ -1,13 +1,11 @@
-"""The flow as one object: a photo to its faces, two photos to a decision."""
+"""The flow as one object: two photos to a decision, a photo's faces to the people of a gallery."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from visavis.alignment import SIZE, align
 from visavis.compare import similarity
 from visavis.decision import (
     Calibration,
@@ -17,91 +15,19 @@ from visavis.decision import (
     parse_calibration,
     policy_rate,
 )
-from visavis.detect import load_detector, search
+from visavis.detect import load_detector
 from visavis.embed import load_embedder
-from visavis.errors import (
-    AmbiguousFaceError,
-    CalibrationError,
-    MismatchError,
-    NoFaceError,
-    PersonError,
-)
+from visavis.errors import CalibrationError, MismatchError, PersonError
+from visavis.faces import PhotoFaces, find_faces
 from visavis.gallery import Gallery, Person, exact
-from visavis.image import Photo, Source, check_image, open_photo
+from visavis.image import Source
 from visavis.pack import DEFAULT_PACK, load_pack
 from visavis.pack.calibration import load_calibration
-from visavis.quality import REASONS, Quality, assess
+from visavis.quality import REASONS, Quality
 from visavis.runtime import Device
 from visavis.types import Crops, Detector, Embedder, Face, Image
 
-# A larger photo is first read at this size: decoding it is most of the work. The chosen face is cut
-# from the photo in full where it would have too few pixels.
-MAX_SIDE = 1280
-ALIKE_AREA = 0.8  # a second face over this share of the largest one's area could as well be meant
-
 EXTRAPOLATED = "the threshold is extrapolated beyond what the calibration's data measures"
-
-
-@dataclass(frozen=True, eq=False, slots=True)
-class PhotoFaces:
-    """A photo and the faces found in it."""
-
-    name: str
-    image: Image  # as it was searched: at most MAX_SIDE pixels a side, unless given as an array
-    width: int  # pixels of the photo itself
-    height: int
-    faces: tuple[Face, ...]  # in pixels of the photo itself, largest first
-    photo: Photo | None  # the photo still encoded; None for an array
-    truncated: bool = False  # more faces were found than are here
-
-    @property
-    def scale(self) -> tuple[float, float]:
-        """Pixels of `image` in a pixel of the photo, along x and y."""
-        return self.image.shape[1] / self.width, self.image.shape[0] / self.height
-
-    def choose(self, face: int | None = None) -> int:
-        """The row of the face meant: number `face` (from 1) where given, else the only or clearly
-        largest.
-
-        Raises NoFaceError where there is none, AmbiguousFaceError where that is not clear.
-        """
-        if not self.faces:
-            raise NoFaceError(
-                f"{self.name}: no face found; is one to be seen, upright, at least 20 pixels wide?"
-            )
-        if face is not None:
-            if not 1 <= face <= len(self.faces):
-                raise NoFaceError(f"{self.name}: no face {face}, there are {len(self.faces)}")
-            return face - 1
-        if self.truncated and len(self.faces) == 1:
-            raise AmbiguousFaceError(
-                f"{self.name}: more than the one face that was looked for, maybe of about its "
-                "size: look for two (max_faces), or say which with --face N"
-            )
-        if len(self.faces) > 1 and self.faces[1].area > ALIKE_AREA * self.faces[0].area:
-            raise AmbiguousFaceError(
-                f"{self.name}: {len(self.faces)} faces, the largest two of about one size "
-                f"({_where(self.faces[0])} and {_where(self.faces[1])}): say which with --face N"
-            )
-        return 0
-
-    def crop(self, face: int) -> Crops:
-        """The aligned crop (1, 112, 112, 3) of one face, from the photo in full where it needs the
-        pixels.
-        """
-        chosen = self.faces[face]
-        x, y = self.scale
-        shown = chosen.scaled(x, y)
-        if self.photo is not None and x < 1 and np.min(shown.box[2:] - shown.box[:2]) < SIZE:
-            return align(self.photo.decode(), [chosen])
-        return align(self.image, [shown])
-
-    def quality(self, face: int, crop: Image | None = None) -> Quality:
-        """Measure one face, on its (112, 112, 3) crop; by default as the photo was searched."""
-        chosen = self.faces[face]
-        if crop is None:
-            (crop,) = align(self.image, [chosen.scaled(*self.scale)])
-        return assess(chosen, crop, self.width, self.height)
 
 
 @dataclass(frozen=True, slots=True)
@@ -208,10 +134,11 @@ class Recognizer:
         """`verify` for photos whose faces are found already."""
         points = self.calibration.policy(policy)
         chosen = (a.choose(face_a), b.choose(face_b))
-        crops = np.concatenate([a.crop(chosen[0]), b.crop(chosen[1])])
+        crops = np.concatenate([a.crops(chosen[:1]), b.crops(chosen[1:])])
         embeddings = self.embed(crops)
         decision = decide(float(similarity(embeddings[:1], embeddings[1:])[0, 0]), points)
         qualities = (a.quality(chosen[0], crops[0]), b.quality(chosen[1], crops[1]))
+        warnings = _warnings(a, chosen[0], qualities[0]) + _warnings(b, chosen[1], qualities[1])
         return Verification(
             decision,
             self.embed.model,
@@ -220,8 +147,7 @@ class Recognizer:
             chosen=chosen,
             crops=crops,
             qualities=qualities,
-            warnings=_warnings((a, b), chosen, qualities)
-            + ((EXTRAPOLATED,) if points.match.extrapolated else ()),
+            warnings=(*warnings, EXTRAPOLATED) if points.match.extrapolated else warnings,
         )
 
     def identify(
@@ -255,7 +181,7 @@ class Recognizer:
         templates, _ = gallery.templates(self.embed.model)
         if person.id not in templates.people:
             raise PersonError(f"{person.name} has no template of {self.embed.model}: enrol a photo")
-        crop = photo.crop(chosen)
+        crop = photo.crops([chosen])
         at = templates.people.index(person.id)
         similar = float(exact(templates)(self.embed(crop))[0, at])
         ends = (*templates.starts[1:], len(templates.rows))
@@ -283,7 +209,7 @@ class Recognizer:
         comparisons = max(1, len(templates.rows))
         calibration = self.calibration_of(gallery)
         policy = calibration.search_policy(false_positive_rate / comparisons)
-        crops = np.concatenate([photo.crop(row) for row in range(len(photo.faces))])
+        crops = photo.crops(range(len(photo.faces)))
         similarities = exact(templates)(self.embed(crops))  # (faces, people)
         closest = [_closest_two(row) for row in similarities]
         known = gallery.people_of(templates.people[at] for near in closest for at, _ in near)
@@ -328,42 +254,11 @@ def _closest_two(similarities: NDArray[np.float32]) -> list[tuple[int, float]]:
     return found
 
 
-def find_faces(
-    detect: Detector, source: Source | Image | Photo, *, max_side: int | None = MAX_SIDE
-) -> PhotoFaces:
-    """Find the faces of a photo, in its own pixels; search it at `max_side` pixels, or in full.
-
-    Raises ImageError for what is no photo.
-    """
-    if isinstance(source, np.ndarray):
-        image = check_image(source)
-        height, width = image.shape[:2]
-        found = search(detect, image)
-        return PhotoFaces("picture", image, width, height, found.faces, None, found.truncated)
-    photo = source if isinstance(source, Photo) else open_photo(source)
-    image = photo.decode(max_side=max_side)
-    x, y = photo.width / image.shape[1], photo.height / image.shape[0]
-    found = search(detect, image, pixel=min(x, y))
-    faces = tuple(face.scaled(x, y) for face in found.faces)
-    return PhotoFaces(photo.name, image, photo.width, photo.height, faces, photo, found.truncated)
-
-
-def _warnings(
-    photos: Sequence[PhotoFaces], chosen: Sequence[int], qualities: Sequence[Quality]
-) -> tuple[str, ...]:
-    found: list[str] = []
-    for photo, face, quality in zip(photos, chosen, qualities, strict=True):
-        found += [f"{photo.name}: {REASONS[reason]} ({reason})" for reason in quality.reasons]
-        if len(photo.faces) > 1 or photo.truncated:
-            faces = (
-                f"more faces than {len(photo.faces)}"
-                if photo.truncated
-                else f"{len(photo.faces)} faces"
-            )
-            found.append(f"{photo.name}: {faces}, number {face + 1} was compared")
-    return tuple(found)
-
-
-def _where(face: Face) -> str:
-    left, top, right, bottom = (round(float(value)) for value in face.box)
-    return f"{right - left}x{bottom - top} at {left},{top}"
+def _warnings(photo: PhotoFaces, chosen: int, quality: Quality) -> tuple[str, ...]:
+    """What speaks against the face that was compared, and that the photo has others."""
+    warnings = [f"{photo.name}: {REASONS[reason]} ({reason})" for reason in quality.reasons]
+    count = len(photo.faces)
+    if count > 1 or photo.truncated:
+        faces = f"more faces than {count}" if photo.truncated else f"{count} faces"
+        warnings.append(f"{photo.name}: {faces}, number {chosen + 1} was compared")
+    return tuple(warnings)

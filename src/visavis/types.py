@@ -16,9 +16,8 @@ class Face:
     """One detected face, in pixels of the picture it was found in."""
 
     box: NDArray[np.float32]  # (4,) left, top, right, bottom; may reach past the picture's border
-    landmarks: NDArray[
-        np.float32
-    ]  # (5, 2) x, y: eye, eye, nose, mouth corner x 2; viewer's left first
+    # (5, 2) x, y: eye, eye, nose, mouth corner, mouth corner; viewer's left first
+    landmarks: NDArray[np.float32]
     score: float  # 0..1, the detector's certainty
 
     @property
@@ -28,12 +27,19 @@ class Face:
         return float(width * height)
 
     @property
+    def side(self) -> float:
+        """Pixels of the box's shorter side."""
+        return float(np.min(self.box[2:] - self.box[:2]))
+
+    @property
     def has_landmarks(self) -> bool:
         """Whether the detector gave any: some find boxes alone."""
         return bool(np.isfinite(self.landmarks).all())
 
     def scaled(self, x: float, y: float) -> "Face":
         """The same face in a picture `x` times as wide and `y` times as high."""
+        if x == y == 1:
+            return self
         factor = np.array([x, y], np.float32)
         return Face(self.box * np.tile(factor, 2), self.landmarks * factor, self.score)
 

@@ -3,8 +3,9 @@
 from dataclasses import asdict
 from typing import Any
 
+from visavis.faces import PhotoFaces
 from visavis.quality import Quality
-from visavis.recognizer import Identification, PhotoFaces, Verification
+from visavis.recognizer import Identification, Verification
 from visavis.types import Face
 
 
@@ -28,9 +29,9 @@ def quality_json(quality: Quality) -> dict[str, Any]:
     return {**rounded, "reasons": list(quality.reasons)}
 
 
-def verification_json(found: Verification) -> dict[str, Any]:
-    """All that `verify --json` prints."""
-    decision, calibration = found.decision, found.calibration
+def verification_json(verification: Verification) -> dict[str, Any]:
+    """The decision, its error rates, the faces it rests on, and warnings."""
+    decision, calibration = verification.decision, verification.calibration
     match = decision.policy.match
     return {
         "outcome": decision.outcome,
@@ -40,7 +41,7 @@ def verification_json(found: Verification) -> dict[str, Any]:
         "false_match_rate": match.false_match_rate,
         "false_match_rate_upper": match.false_match_rate_upper,
         "false_non_match_rate": match.false_non_match_rate,
-        "model": found.model,
+        "model": verification.model,
         "calibration": {
             "dataset": calibration.dataset,
             "people": calibration.people,
@@ -49,34 +50,34 @@ def verification_json(found: Verification) -> dict[str, Any]:
         },
         "faces": [
             {"photo": photo.name, "chosen": row == chosen, **face_json(face)}
-            for photo, chosen in zip(found.photos, found.chosen, strict=True)
+            for photo, chosen in zip(verification.photos, verification.chosen, strict=True)
             for row, face in enumerate(photo.faces)
         ],
-        "quality": [quality_json(quality) for quality in found.qualities],
-        "warnings": list(found.warnings),
+        "quality": [quality_json(quality) for quality in verification.qualities],
+        "warnings": list(verification.warnings),
     }
 
 
-def identification_json(found: Identification) -> dict[str, Any]:
-    """A face's entry in `identify --json`."""
-    decision = found.decision
-    runner_up = found.runner_up
+def identification_json(identification: Identification) -> dict[str, Any]:
+    """A face, who it may be, and how sure that is."""
+    decision = identification.decision
+    person, runner_up = identification.person, identification.runner_up
     return {
-        **face_json(found.face),
+        **face_json(identification.face),
         "outcome": decision.outcome,
-        "person": found.person and {"id": found.person.id, "name": found.person.name},
+        "person": person and {"id": person.id, "name": person.name},
         "similarity": round(decision.similarity, 4),
         "threshold": decision.policy.match.threshold,
         "false_positive_rate": decision.false_positive_rate,
         "runner_up": runner_up
         and {"name": runner_up[0].name, "similarity": round(runner_up[1], 4)},
-        "margin": round(found.margin, 4),
-        "warnings": list(found.warnings),
+        "margin": round(identification.margin, 4),
+        "warnings": list(identification.warnings),
     }
 
 
 def faces_json(photo: PhotoFaces, qualities: list[Quality | None]) -> dict[str, Any]:
-    """A photo's entry in `detect --json`."""
+    """A photo's faces and how good each is; null for a face that no crop can be cut of."""
     faces = [
         {**face_json(face), "quality": quality and quality_json(quality)}
         for face, quality in zip(photo.faces, qualities, strict=True)

@@ -1,10 +1,11 @@
-"""What `--draw` draws."""
+"""Results as pictures: boxes, names and verdicts on the photos themselves. Decides nothing."""
 
 from collections.abc import Sequence
 
 from visavis.answers.words import OUTCOMES, rate_words
-from visavis.draw import AMBER, GREEN, GREY, RED, draw_faces, draw_verdict
-from visavis.recognizer import Identification, PhotoFaces, Verification
+from visavis.draw import AMBER, BLUE, GREEN, GREY, RED, Tint, draw_faces, draw_verdict
+from visavis.faces import PhotoFaces
+from visavis.recognizer import Identification, Verification
 from visavis.types import Image
 
 COLORS = {"match": GREEN, "review": AMBER, "no_match": RED}
@@ -12,42 +13,43 @@ COLORS = {"match": GREEN, "review": AMBER, "no_match": RED}
 
 def faces_picture(photo: PhotoFaces) -> Image:
     """A photo with its faces, numbered as they are listed."""
-    faces = [face.scaled(*photo.scale) for face in photo.faces]
-    labels = [f"{number} · {face.score:.2f}" for number, face in enumerate(faces, start=1)]
-    return draw_faces(photo.image, faces, labels)
+    labels = [f"{number} · {face.score:.2f}" for number, face in enumerate(photo.faces, start=1)]
+    return _drawn(photo, labels, [BLUE] * len(labels))
 
 
-def identified_picture(photo: PhotoFaces, found: Sequence[Identification]) -> Image:
-    """A photo with a name, or a question mark, on each face."""
-    faces = [one.face.scaled(*photo.scale) for one in found]
+def identified_picture(photo: PhotoFaces, faces: Sequence[Identification]) -> Image:
+    """A photo with a name, or the word unknown, on each of its faces, in their order."""
     labels = [
-        f"{one.person.name if one.person else 'unknown'}"
-        f"{'?' if one.decision.outcome == 'review' else ''} {one.decision.similarity:.2f}"
-        for one in found
+        f"{face.person.name if face.person else 'unknown'}"
+        f"{'?' if face.decision.outcome == 'review' else ''} {face.decision.similarity:.2f}"
+        for face in faces
     ]
-    colors = [COLORS[one.decision.outcome] for one in found]
-    return draw_faces(photo.image, faces, labels, colors=colors)
+    return _drawn(photo, labels, [COLORS[face.decision.outcome] for face in faces])
 
 
-def verdict_picture(found: Verification) -> Image:
+def verdict_picture(verification: Verification) -> Image:
     """A comparison: both photos with their faces, the crops that were compared, the verdict."""
-    decision = found.decision
+    decision = verification.decision
     color = COLORS[decision.outcome]
     photos = [
         _marked(photo, chosen, color)
-        for photo, chosen in zip(found.photos, found.chosen, strict=True)
+        for photo, chosen in zip(verification.photos, verification.chosen, strict=True)
     ]
     lines = [
         f"{OUTCOMES[decision.outcome]}: similarity {decision.similarity:.2f}",
         *rate_words(decision.policy.match).replace(": ", ";").split(";"),
-        f"{found.calibration.dataset} · {found.model}",
+        f"{verification.calibration.dataset} · {verification.model}",
     ]
-    return draw_verdict(photos, list(found.crops), [line.strip() for line in lines], color)
+    return draw_verdict(photos, list(verification.crops), [line.strip() for line in lines], color)
 
 
-def _marked(photo: PhotoFaces, chosen: int, color: tuple[int, int, int]) -> Image:
+def _marked(photo: PhotoFaces, chosen: int, color: Tint) -> Image:
+    """A photo with its faces numbered, where it has several, and the chosen one in its color."""
     rows = range(len(photo.faces))
-    labels = [str(row + 1) if len(photo.faces) > 1 else "" for row in rows]
-    faces = [face.scaled(*photo.scale) for face in photo.faces]
-    colors = [color if row == chosen else GREY for row in rows]
+    labels = [str(row + 1) if len(rows) > 1 else "" for row in rows]
+    return _drawn(photo, labels, [color if row == chosen else GREY for row in rows])
+
+
+def _drawn(photo: PhotoFaces, labels: Sequence[str], colors: Sequence[Tint]) -> Image:
+    faces = [photo.shown(row) for row in range(len(photo.faces))]
     return draw_faces(photo.image, faces, labels, colors=colors)

@@ -4,20 +4,21 @@ from collections.abc import Sequence
 
 from visavis.decision import POLICIES, Calibration, OperatingPoint, Outcome
 from visavis.errors import CalibrationError
+from visavis.faces import PhotoFaces
 from visavis.quality import Quality
-from visavis.recognizer import Identification, PhotoFaces, Verification
+from visavis.recognizer import Identification, Verification
 
 OUTCOMES: dict[Outcome, str] = {"match": "match", "review": "review", "no_match": "no match"}
 
 
-def verification_words(found: Verification, drawn: str | None = None) -> list[str]:
+def verification_words(verification: Verification, drawn: str | None = None) -> list[str]:
     """The verdict, where it comes from, and what to beware of: a line each."""
-    decision, calibration = found.decision, found.calibration
+    decision, calibration = verification.decision, verification.calibration
     lines = [
         f"{OUTCOMES[decision.outcome]:<10}similarity {decision.similarity:.2f}, "
         f"{rate_words(decision.policy.match)}",
         f"          {calibration.dataset}: {calibration.people:,} people, "
-        f"{count_words(calibration.different_pairs)} pairs · {found.model}",
+        f"{count_words(calibration.different_pairs)} pairs · {verification.model}",
     ]
     if decision.outcome == "review":
         review = decision.policy.review
@@ -28,24 +29,24 @@ def verification_words(found: Verification, drawn: str | None = None) -> list[st
         )
     if drawn:
         lines[-1] += f" · drawn: {drawn}"
-    return lines + [f"          beware: {warning}" for warning in found.warnings]
+    return lines + [f"          beware: {warning}" for warning in verification.warnings]
 
 
 def identification_words(path: str, faces: Sequence[Identification]) -> list[str]:
     """A photo's faces: who each is, and how sure that is."""
     lines = [f"{path}: {len(faces)} face{'' if len(faces) == 1 else 's'}"]
-    for number, found in enumerate(faces, start=1):
-        decision = found.decision
-        name = found.person.name if found.person else ""
+    for number, face in enumerate(faces, start=1):
+        decision = face.decision
+        name = face.person.name if face.person else ""
         line = (
             f"  {number:>3}  {OUTCOMES[decision.outcome]:<9} {name} · "
             f"similarity {decision.similarity:.2f}, "
             f"threshold {decision.policy.match.threshold:.2f}: "
             f"about {one_in(decision.false_positive_rate)} strangers is taken for somebody"
         )
-        if found.runner_up:
-            line += f" · next {found.runner_up[0].name} {found.runner_up[1]:.2f}"
-        lines += [line, *(f"       beware: {warning}" for warning in found.warnings)]
+        if face.runner_up:
+            line += f" · next {face.runner_up[0].name} {face.runner_up[1]:.2f}"
+        lines += [line, *(f"       beware: {warning}" for warning in face.warnings)]
     return lines
 
 
@@ -59,16 +60,16 @@ def rate_words(point: OperatingPoint) -> str:
 
 def policies_words(calibration: Calibration) -> dict[str, str]:
     """What each policy means by a calibration, or why the data cannot show it."""
-    found = {}
+    policies = {}
     for policy, rate in POLICIES.items():
         try:
             point = calibration.at(rate)
         except CalibrationError as error:
-            found[policy] = str(error)
+            policies[policy] = str(error)
         else:
             beyond = " · EXTRAPOLATED: at most a review" if point.extrapolated else ""
-            found[policy] = rate_words(point) + beyond
-    return found
+            policies[policy] = rate_words(point) + beyond
+    return policies
 
 
 def one_in(rate: float) -> str:

@@ -90,13 +90,12 @@ def _aligner(detect: "Detector") -> Callable[[bytes], bytes]:
     """An encoded picture to its largest face's crop, as PNG."""
     import cv2
 
-    from visavis.alignment import align
     from visavis.errors import NoFaceError
-    from visavis.image import read_image
+    from visavis.faces import find_faces
 
     def crop(data: bytes) -> bytes:
-        image = read_image(data)
-        crops = align(image, detect(image)[:1])
+        photo = find_faces(detect, data, max_faces=1)
+        crops = photo.crops(range(len(photo.faces)))
         if not len(crops):
             raise NoFaceError("no face found; --skip-bad leaves its pairs out")
         return bytes(cv2.imencode(".png", cv2.cvtColor(crops[0], cv2.COLOR_RGB2BGR))[1])

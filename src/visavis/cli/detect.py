@@ -1,16 +1,12 @@
 """visavis detect IMAGE..."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated
 
 import typer
 
 from visavis.cli import options
 from visavis.cli.spread import spread
-
-if TYPE_CHECKING:
-    from visavis.quality import Quality
-    from visavis.recognizer import PhotoFaces
 
 
 @spread
@@ -37,47 +33,24 @@ def detect(
     json: options.Json = False,
 ) -> None:
     """Find the faces in photos: boxes, five points, quality."""
-    from visavis.answers import documents, words
-    from visavis.answers.pictures import faces_picture
+    from visavis.answers import documents, pictures, words
     from visavis.dataset import find_photos
     from visavis.detect import load_detector
     from visavis.draw import write_image
+    from visavis.faces import MAX_SIDE, find_faces
     from visavis.pack import load_pack
-    from visavis.recognizer import MAX_SIDE, find_faces
 
-    detector = load_detector(
-        load_pack(pack),
-        device=where.for_many(),
-        min_score=min_score,
-        max_faces=max_faces,
-        min_size=min_size,
-        tiled=tiled,
-    )
-    paths = find_photos(images)
-    found: list[dict[str, Any]] = []
-    failures = options.Failures()
+    files, device = load_pack(pack), where.for_many()
+    detector = load_detector(files, device=device, min_score=min_score, tiled=tiled)
+    side = None if tiled else MAX_SIDE
+    paths, failures = find_photos(images), options.Failures()
 
-    def work(path: Path) -> "tuple[PhotoFaces, list[Quality | None]]":
-        photo = find_faces(detector, path, max_side=None if tiled else MAX_SIDE)
+    def work(path: Path) -> options.Shown:
+        photo = find_faces(detector, path, max_faces=max_faces, min_size=min_size, max_side=side)
         if draw:
-            write_image(draw / f"{options.below(path, paths)}.png", faces_picture(photo))
-        return photo, [_quality(photo, row) for row in range(len(photo.faces))]
+            write_image(options.drawing(draw, path, paths), pictures.faces_picture(photo))
+        qualities = photo.qualities()
+        return documents.faces_json(photo, qualities), words.faces_words(photo, qualities)
 
-    for _, answer in options.each(work, paths, failures, label="detecting"):
-        if json:
-            found.append(documents.faces_json(*answer))
-        else:
-            print("\n".join(words.faces_words(*answer)))
-    if json:
-        options.print_json({"images": found, "errors": failures.items})
+    options.print_images(options.each(work, paths, failures, label="detecting"), failures, json)
     failures.exit(len(paths))
-
-
-def _quality(photo: "PhotoFaces", row: int) -> "Quality | None":
-    """None for a face that no crop can be cut of: it is shown, and the others with it."""
-    from visavis.errors import LandmarkError
-
-    try:
-        return photo.quality(row)
-    except LandmarkError:
-        return None

@@ -1,13 +1,16 @@
 """visavis embed SOURCE... --out FILE"""
 
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from visavis.cli import options
+from visavis.cli.spread import spread
 
 
+@spread
 def embed(
     sources: options.Photos,
     out: Annotated[Path, typer.Option(help="Where to: .npz, .npy or .parquet.")],
@@ -21,38 +24,29 @@ def embed(
         bool, typer.Option(help="Add the mirrored crop: better, twice the time.")
     ] = True,
     pack: options.PackName = "default",
-    device: options.DeviceName = "auto",
-    precision: options.PrecisionName = options.Precision.auto,
-    runtime: options.RuntimeName = options.Runtime.auto,
+    *,
+    where: options.Where,
     json: options.Json = False,
 ) -> None:
     """Write an embedding for the face in each photo."""
     from visavis.dataset import find_photos
     from visavis.detect import load_detector
     from visavis.embed import load_embedder
-    from visavis.embeddings import Row, check_writable, embed_photo, write_table
+    from visavis.embeddings import check_writable, embed_photo, write_table
     from visavis.pack import load_pack
 
     check_writable(out)
-    where = options.device_of(device, precision, runtime).for_many()
-    files = load_pack(pack)
-    embedder = load_embedder(files, device=where, flip=flip)
-    detector = None if aligned else load_detector(files, device=where)
-    paths = find_photos(sources)
-    rows: list[Row] = []
-    failures = options.Failures()
-
-    def work(path: Path) -> list[Row]:
-        return embed_photo(path, detector, embedder, every=every)
-
-    for _, found in options.each(work, paths, failures, label="embedding"):
-        rows += found
-    if failures.items and not rows:
-        failures.exit(len(paths))
-    write_table(out, rows, embedder)
-    summary = {"out": str(out), "faces": len(rows), "dim": embedder.dim, "model": embedder.model}
-    if json:
-        options.print_json({**summary, "errors": failures.items})
-    else:
-        print(f"{len(rows)} embeddings of {embedder.dim} numbers ({embedder.model}): {out}")
+    files, device = load_pack(pack), where.for_many()
+    embedder = load_embedder(files, device=device, flip=flip)
+    detector = None if aligned else load_detector(files, device=device)
+    work = partial(embed_photo, detect=detector, embed=embedder, every=every)
+    paths, failures = find_photos(sources), options.Failures()
+    photos = options.each(work, paths, failures, label="embedding")
+    rows = [face for _, faces in photos for face in faces]
+    if rows or not failures.items:
+        write_table(out, rows, embedder)
+        model = {"dim": embedder.dim, "model": embedder.model}
+        summary = {"out": str(out), "faces": len(rows), **model, "errors": failures.items}
+        words = f"{len(rows)} embeddings of {embedder.dim} numbers ({embedder.model}): {out}"
+        options.print_answer((summary, [words]), json)
     failures.exit(len(paths))

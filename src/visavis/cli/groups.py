@@ -39,8 +39,7 @@ def cluster(
 
     def work(path: Path) -> "tuple[np.ndarray, np.ndarray]":
         photo = recognizer.faces(path)
-        cut = [photo.crop(row) for row in range(len(photo.faces))]
-        crops = np.concatenate([np.empty((0, 112, 112, 3), np.uint8), *cut])
+        crops = photo.crops(range(len(photo.faces)))
         return crops, recognizer.embed(crops)
 
     for path, (crops, embeddings) in options.each(work, paths, failures, label="grouping"):

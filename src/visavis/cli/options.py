@@ -19,7 +19,10 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-PATIENCE = 1.0  # seconds ahead from which on progress is shown
+# An answer as a JSON document, and as lines of words.
+Shown = tuple[dict[str, Any], list[str]]
+
+PATIENCE = 1.0  # seconds that must be left for progress to be shown
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document, nothing else.")]
 Photos = Annotated[list[str], typer.Argument(help="Photos, folders of photos, or patterns.")]
@@ -36,7 +39,7 @@ Align = Annotated[
 SkipBad = Annotated[
     bool, typer.Option("--skip-bad", help="Leave out bad lines and pictures, and count them.")
 ]
-Color = Literal["rgb", "bgr"]
+ColorName = Literal["rgb", "bgr"]
 # A type of its own: for a tuple typer would take three words.
 Three = NewType("Three", tuple[float, float, float])
 
@@ -71,12 +74,12 @@ Std = Annotated[
         parser=three_above_zero, metavar="NUMBERS", help="127.5, or three: then divided by."
     ),
 ]
-# Of each stride, the width and height of three anchors.
-Anchors = NewType("Anchors", tuple[tuple[tuple[float, float], ...], ...])
+# The width and height of three anchors for each stride.
+AnchorPairs = NewType("AnchorPairs", tuple[tuple[tuple[float, float], ...], ...])
 
 
-def anchors(text: str) -> Anchors:
-    """Pairs with commas, strides with semicolons."""
+def anchors(text: str) -> AnchorPairs:
+    """Three pairs of width and height for each stride: commas in a stride, semicolons between."""
     try:
         levels = [[float(side) for side in level.split(",")] for level in text.split(";")]
     except ValueError:
@@ -85,19 +88,20 @@ def anchors(text: str) -> Anchors:
         raise typer.BadParameter(
             f"expected three pairs above zero a stride, as in 4,5,8,10,13,16;..., got {text!r}"
         )
-    return Anchors(tuple(tuple(zip(level[::2], level[1::2], strict=True)) for level in levels))
+    return AnchorPairs(tuple(tuple(zip(level[::2], level[1::2], strict=True)) for level in levels))
 
 
-# What is said of a detector's file.
-Commercial = Literal["yes", "no", "unknown"]
-Decoder = Annotated[
+# What is declared about a detector given as a file.
+CommercialName = Literal["yes", "no", "unknown"]
+DecoderName = Annotated[
     str | None, typer.Option(help="How the detector's outputs become faces; default: as fits.")
 ]
 DetectorColor = Annotated[
-    Color | None, typer.Option(help="Order of the detector's channels; default: as its file says.")
+    ColorName | None,
+    typer.Option(help="Order of the detector's channels; default: as its file says."),
 ]
 DetectorAnchors = Annotated[
-    Anchors | None,
+    AnchorPairs | None,
     typer.Option(
         parser=anchors,
         metavar="NUMBERS",
@@ -117,8 +121,11 @@ DetectorLicence = Annotated[
     str | None, typer.Option(help="Of the weights of a detector given as a file.")
 ]
 DetectorCommercial = Annotated[
-    Commercial | None, typer.Option(help="May such a detector be used commercially?")
+    CommercialName | None, typer.Option(help="May such a detector be used commercially?")
 ]
+Color = ColorName
+Commercial = CommercialName
+Decoder = DecoderName
 GalleryFolder = Annotated[
     Path | None,
     typer.Option(
@@ -160,24 +167,24 @@ class Where:
     runtime: RuntimeName = Runtime.auto
 
     def for_one(self) -> "Device":
-        """As the library wants them, for one photo at a time."""
+        """The library's `Device` for one photo at a time."""
         from visavis.runtime import Device
 
         return Device(self.device, runtime=self.runtime.value, precision=self.precision.value)
 
     def for_many(self) -> "Device":
-        """As the library wants them, for many photos side by side."""
+        """The library's `Device` for many photos side by side."""
         return self.for_one().for_many()
 
 
 class Failures:
-    """The items of a batch that failed, and why; the rest goes on."""
+    """The items of a batch that failed, and why; the others are not affected."""
 
     def __init__(self) -> None:
         self.items: list[dict[str, str]] = []
 
     def add(self, path: Path, error: "VisavisError") -> None:
-        """Note one item and say so on stderr."""
+        """Keep an item and its error, and print the error on stderr."""
         reason = line(error)
         self.items.append({"path": str(path), "error": reason})
         print(f"visavis: {reason}", file=sys.stderr)
@@ -189,7 +196,7 @@ class Failures:
 
 
 def line(error: "VisavisError") -> str:
-    """What is wrong and how to mend it, in one line; the option that does so, by its name here."""
+    """What is wrong and how to mend it, in one line, with the name of the option that mends it."""
     option = f" (--{error.option.replace('_', '-')})" if error.option else ""
     return " ".join(f"{error}{option}".split())
 
@@ -202,14 +209,14 @@ def device_of(name: str, precision: Precision, runtime: Runtime) -> "Device":
 
 
 def open_gallery(folder: Path | None, *, create: bool = True) -> "Gallery":
-    """The gallery that is meant."""
+    """The gallery in this folder; without one, in the user's own."""
     from visavis.gallery import Gallery, default_gallery
 
     return Gallery(folder or default_gallery(), create=create)
 
 
 def warn_quarantined(gallery: "Gallery", model: str) -> None:
-    """Name the templates that are damaged: they are not matched."""
+    """Name on stderr the templates that are damaged: they are not compared."""
     _, damaged = gallery.templates(model)
     for one in damaged:
         print(
@@ -220,9 +227,14 @@ def warn_quarantined(gallery: "Gallery", model: str) -> None:
 
 
 def below(path: Path, paths: list[Path]) -> Path:
-    """The path below the folder all share, so that two photos of one name do not meet."""
+    """The path below the folder that all share, so that two photos of one name stay apart."""
     shared = os.path.commonpath([other.absolute().parent for other in paths])
     return path.absolute().relative_to(shared)
+
+
+def drawing(folder: Path, path: Path, paths: list[Path]) -> Path:
+    """Where one of many photos is drawn."""
+    return folder / f"{below(path, paths)}.png"
 
 
 def print_json(document: Any) -> None:
@@ -230,8 +242,29 @@ def print_json(document: Any) -> None:
     print(json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False))
 
 
+def print_answer(answer: Shown, as_json: bool) -> None:
+    """One answer on stdout: its document, or its lines."""
+    document, lines = answer
+    if as_json:
+        print_json(document)
+    else:
+        print("\n".join(lines))
+
+
+def print_images(answers: Iterable[tuple[Path, Shown]], failures: Failures, as_json: bool) -> None:
+    """Each photo's lines as they come, or all documents in one, with what failed."""
+    images: list[dict[str, Any]] = []
+    for _, (document, lines) in answers:
+        if as_json:
+            images.append(document)
+        else:
+            print("\n".join(lines))
+    if as_json:
+        print_json({"images": images, "errors": failures.items})
+
+
 def workers() -> int:
-    """Photos in work at once: two for each core, so that one can decode while another infers."""
+    """How many photos are worked on at once: two a core, so that one decodes while one infers."""
     from visavis.runtime import cores
 
     return 2 * cores()
@@ -240,8 +273,9 @@ def workers() -> int:
 def each(
     work: Callable[[Path], T], paths: list[Path], failures: Failures, *, label: str
 ) -> Iterator[tuple[Path, T]]:
-    """Each photo with what comes of it, in order, several at once, with a bar. Those that fail are
-    noted and left out.
+    """Each photo with its answer, in order, several worked on at once, with a bar.
+
+    A photo that fails is added to `failures` and left out.
     """
     from visavis.batch import in_order
     from visavis.errors import VisavisError
@@ -255,16 +289,19 @@ def each(
 
 
 def progress(items: Iterable[T], *, total: int, label: str) -> Iterator[T]:
-    """The items, with a bar on stderr where that is a terminal and more than a second is ahead."""
+    """The items, with a bar on stderr if that is a terminal and more than a second is left."""
     if not sys.stderr.isatty():
         yield from items
         return
     yield from _with_bar(items, total, label)
 
 
-def watch(total: int, label: str) -> Callable[[Iterable[T]], Iterator[T]]:
-    """`progress`, for what goes through its items later."""
+def bar(total: int, label: str) -> Callable[[Iterable[T]], Iterator[T]]:
+    """`progress` as a function of the items, for a library function that goes through them."""
     return lambda items: progress(items, total=total, label=label)
+
+
+watch = bar
 
 
 def _with_bar(items: Iterable[T], total: int, label: str) -> Iterator[T]:
@@ -278,16 +315,16 @@ def _with_bar(items: Iterable[T], total: int, label: str) -> Iterator[T]:
     )
 
     columns = (TextColumn(label), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    bar = Progress(*columns, console=Console(stderr=True), transient=True)
-    task = bar.add_task(label, total=total)
+    display = Progress(*columns, console=Console(stderr=True), transient=True)
+    task = display.add_task(label, total=total)
     started, shown = time.perf_counter(), False
     try:
         for done, item in enumerate(items):
             yield item
             ahead = (time.perf_counter() - started) / (done + 1) * (total - done - 1)
             if not shown and ahead > PATIENCE:
-                bar.start()
+                display.start()
                 shown = True
-            bar.update(task, completed=done + 1)
+            display.update(task, completed=done + 1)
     finally:
-        bar.stop()
+        display.stop()

@@ -1,16 +1,42 @@
 """visavis verify A B"""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, NoReturn
+from typing import TYPE_CHECKING, Annotated, NewType
 
 import typer
 
 from visavis.cli import options
+from visavis.cli.spread import spread
 
 if TYPE_CHECKING:
-    from visavis.recognizer import PhotoFaces
+    from visavis.decision import Outcome
+    from visavis.faces import PhotoFaces
+    from visavis.gallery import Gallery
+    from visavis.recognizer import Recognizer
+
+# One number or two, from 1. A type of its own: for a tuple typer would take two words.
+FaceNumbers = NewType("FaceNumbers", tuple[int, ...])
 
 
+def face_numbers(text: str) -> FaceNumbers:
+    """N, or N,M."""
+    numbers = [number.strip() for number in text.split(",") if text]
+    if len(numbers) > 2 or not all(number.isdecimal() for number in numbers):
+        raise typer.BadParameter(f"expected N or N,M (from 1, largest first), got {text!r}")
+    return FaceNumbers(tuple(int(number) for number in numbers))
+
+
+FaceOption = Annotated[
+    FaceNumbers | None,
+    typer.Option(
+        parser=face_numbers,
+        metavar="N[,M]",
+        help="Which face: N in the photo with several, or N,M for both photos.",
+    ),
+]
+
+
+@spread
 def verify(
     a: Annotated[Path, typer.Argument(help="A photo.")],
     b: Annotated[Path | None, typer.Argument(help="Another.")] = None,
@@ -20,75 +46,83 @@ def verify(
     policy: Annotated[
         str, typer.Option(help="convenience, standard, strict, or a false match rate.")
     ] = "standard",
-    face: Annotated[
-        str, typer.Option(help="Which face: N in the photo with several, or N,M for both photos.")
-    ] = "",
+    face: FaceOption = None,
     draw: Annotated[Path | None, typer.Option(help="Draw the comparison here, as .png.")] = None,
     gallery: options.GalleryFolder = None,
     pack: options.PackName = "default",
-    device: options.DeviceName = "auto",
-    precision: options.PrecisionName = options.Precision.auto,
-    runtime: options.RuntimeName = options.Runtime.auto,
+    *,
+    where: options.Where,
     json: options.Json = False,
 ) -> None:
     """Are these two photos of one person? Exit code 0 for a match, 1 otherwise."""
-    from visavis.answers import documents, words
     from visavis.recognizer import Recognizer
 
     if (b is None) == (not person):
-        raise typer.BadParameter("say another photo, or --person")
-    recognizer = Recognizer.load(pack, options.device_of(device, precision, runtime))
+        raise typer.BadParameter("expected another photo, or --person")
+    if draw and b is None:
+        raise typer.BadParameter("--draw needs two photos")
+    recognizer, numbers = Recognizer.load(pack, where.for_one()), face or ()
     if b is None:
-        if draw:
-            raise typer.BadParameter("--draw needs two photos")
         known = options.open_gallery(gallery, create=False)
-        options.warn_quarantined(known, recognizer.embed.model)
-        one = recognizer.verify_person(a, known, known.find(person), policy=policy, face=_one(face))
-        _finish(
-            one.decision.outcome,
-            documents.identification_json(one) if json else None,
-            words.identification_words(str(a), [one]),
-        )
-    photos = (recognizer.faces(a), recognizer.faces(b))
-    face_a, face_b = _faces(face, photos)
-    found = recognizer.compare(*photos, policy=policy, face_a=face_a, face_b=face_b)
-    if draw:
-        from visavis.answers.pictures import verdict_picture
-        from visavis.draw import write_image
-
-        write_image(draw, verdict_picture(found))
-    _finish(
-        found.decision.outcome,
-        documents.verification_json(found) if json else None,
-        words.verification_words(found, str(draw) if draw else None),
-    )
-
-
-def _finish(outcome: str, document: dict[str, Any] | None, lines: list[str]) -> NoReturn:
-    """Print the answer, exit by it."""
-    if document is None:
-        print("\n".join(lines))
+        outcome, answer = _person(recognizer, a, known, person, policy, numbers)
     else:
-        options.print_json(document)
+        outcome, answer = _photos(recognizer, a, b, policy, numbers, draw)
+    options.print_answer(answer, json)
     raise typer.Exit(0 if outcome == "match" else 1)
 
 
-def _one(option: str) -> int | None:
-    if option and not option.isdecimal():
-        raise typer.BadParameter(f"expected N (from 1, largest first), got {option!r}")
-    return int(option) if option else None
+def _photos(
+    recognizer: "Recognizer",
+    a: Path,
+    b: Path,
+    policy: str,
+    numbers: tuple[int, ...],
+    draw: Path | None,
+) -> "tuple[Outcome, options.Shown]":
+    """Two photos compared, and the comparison drawn where `draw` says."""
+    from visavis.answers import documents, words
+    from visavis.answers.pictures import verdict_picture
+    from visavis.draw import write_image
+
+    photos = (recognizer.faces(a), recognizer.faces(b))
+    face_a, face_b = _meant(numbers, photos)
+    verification = recognizer.compare(*photos, policy=policy, face_a=face_a, face_b=face_b)
+    if draw:
+        write_image(draw, verdict_picture(verification))
+    lines = words.verification_words(verification, str(draw) if draw else None)
+    return verification.decision.outcome, (documents.verification_json(verification), lines)
 
 
-def _faces(option: str, photos: "tuple[PhotoFaces, PhotoFaces]") -> tuple[int | None, int | None]:
-    """The face meant in each photo: --face N speaks of the one photo that shows several."""
-    if not option:
-        return None, None
-    numbers = [number.strip() for number in option.split(",")]
-    if len(numbers) > 2 or not all(number.isdecimal() for number in numbers):
-        raise typer.BadParameter(f"expected N or N,M (from 1, largest first), got {option!r}")
+def _person(
+    recognizer: "Recognizer",
+    photo: Path,
+    gallery: "Gallery",
+    name: str,
+    policy: str,
+    numbers: tuple[int, ...],
+) -> "tuple[Outcome, options.Shown]":
+    """A photo compared with somebody of the gallery."""
+    from visavis.answers import documents, words
+
+    if len(numbers) > 1:
+        raise typer.BadParameter(f"expected N (from 1, largest first), got {len(numbers)} numbers")
+    options.warn_quarantined(gallery, recognizer.embed.model)
+    face = numbers[0] if numbers else None
+    person = gallery.find(name)
+    answer = recognizer.verify_person(photo, gallery, person, policy=policy, face=face)
+    lines = words.identification_words(str(photo), [answer])
+    return answer.decision.outcome, (documents.identification_json(answer), lines)
+
+
+def _meant(
+    numbers: tuple[int, ...], photos: "tuple[PhotoFaces, PhotoFaces]"
+) -> tuple[int | None, int | None]:
+    """The face meant in each photo: a single number is about the one photo that shows several."""
     if len(numbers) == 2:
-        return int(numbers[0]), int(numbers[1])
+        return numbers[0], numbers[1]
+    if not numbers:
+        return None, None
     several = [len(photo.faces) > 1 for photo in photos]
     if all(several):
-        raise typer.BadParameter("both photos show several faces: say N,M, one for each")
-    return (None, int(numbers[0])) if several[1] else (int(numbers[0]), None)
+        raise typer.BadParameter("both photos show several faces: expected N,M, one for each")
+    return (None, numbers[0]) if several[1] else (numbers[0], None)

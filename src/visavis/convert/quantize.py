@@ -3,8 +3,6 @@
 import contextlib
 import io
 import logging
-import os
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -21,6 +19,7 @@ from visavis.pack.dequantise import tensors_sha256
 from visavis.pack.metadata import read_metadata, write_metadata
 from visavis.pack.onnx import read_network
 from visavis.runtime import Device, Preprocess, load_model
+from visavis.runtime.telemetry import silence
 from visavis.types import Crops
 
 PRESETS = ("performance", "mixed")  # mixed: activations may have a zero that is not 0
@@ -133,10 +132,7 @@ def closeness(
 
 
 def _nncf() -> Any:
-    # nncf reports to its vendor through openvino's telemetry, and onnxruntime, which it runs the
-    # network in, by itself: both must be told before they are loaded.
-    sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
-    os.environ["ORT_DISABLE_TELEMETRY"] = "1"
+    silence()  # it reports through openvino's telemetry, and runs the network in onnxruntime
     try:
         import nncf
         import nncf.onnx

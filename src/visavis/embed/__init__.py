@@ -1,4 +1,4 @@
-"""Crops to unit embeddings. Knows nothing of faces, people or thresholds."""
+"""Crops to unit embeddings. Knows what embedders want; knows no photos, people or thresholds."""
 
 from visavis.embed.model import ModelEmbedder, load_embedder, middle, unit
 

@@ -1,4 +1,4 @@
-"""Crops to unit embeddings. Knows nothing of faces, people or thresholds."""
+"""A network as an embedder: batches of crops, mirrored or not, to rows of length 1."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ from visavis.pack.manifest import CROP, Pack
 from visavis.runtime import Device, Outputs, Pictures, load_model
 from visavis.types import Crops, Embedder, Embeddings
 
-BATCH = 8  # crops in one network call, mirrored ones beside them: more is no faster on a CPU
+BATCH = 8  # crops in one network call, and as many mirrored ones: more is no faster on a CPU
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,18 +22,18 @@ class ModelEmbedder:
     dim: int
     network: Callable[[Pictures], Outputs]
     flip: bool
-    size: tuple[int, int] = CROP  # height and width that it takes: the middle of a crop
+    size: tuple[int, int] = CROP  # height and width of what it takes: the middle of a crop
 
     def __post_init__(self) -> None:
         if self.size[0] > CROP[0] or self.size[1] > CROP[1]:
             raise PackError(
                 f"{self.model}: expected an embedder of crops of at most 112x112, "
-                f"got one of {self.size[0]}x{self.size[1]}: crops are cut at 112x112"
+                f"got one of {self.size[0]}x{self.size[1]}"
             )
 
     def __call__(self, crops: Crops, /) -> Embeddings:
-        """(N, 112, 112, 3) uint8 RGB crops to (N, dim) float32 unit rows; with flip, mirrored crops
-        add in.
+        """(N, 112, 112, 3) uint8 RGB crops to (N, dim) float32 unit rows; with `flip` the mirrored
+        crop's embedding is added.
 
         Raises ImageError for other crops, ModelError where the network answers with another shape,
         EmbeddingError where with NaN.
@@ -54,12 +54,12 @@ class ModelEmbedder:
 
     def _raw(self, crops: Crops) -> NDArray[np.float32]:
         outputs = self.network(np.ascontiguousarray(middle(crops, self.size)))
-        found = [raw.shape for raw in outputs]
+        shapes = [raw.shape for raw in outputs]
         expected = [(len(crops), self.dim), (len(crops), 1)]  # the second: lengths, not used here
-        if found not in (expected[:1], expected):
-            shapes = " and ".join(map(str, found)) or "no output"
+        if shapes not in (expected[:1], expected):
+            words = " and ".join(map(str, shapes)) or "no output"
             raise ModelError(
-                f"{self.model}: expected ({len(crops)}, {self.dim}) embeddings, got {shapes}"
+                f"{self.model}: expected ({len(crops)}, {self.dim}) embeddings, got {words}"
             )
         return outputs[0]
 
@@ -69,7 +69,7 @@ def load_embedder(pack: Pack, *, device: str | Device = "auto", flip: bool = Tru
 
     `flip` adds the mirrored crop's embedding: better on every benchmark, at twice the cost.
     Raises PackError for a damaged file or an embedder of crops larger than 112x112, DeviceError for
-    a device that is not here.
+    a device that this machine does not have.
     """
     spec = pack.manifest.embedder
     network = load_model(pack.read(spec.file, spec.sha256), spec.preprocess, device)
@@ -90,6 +90,7 @@ def unit(rows: NDArray[np.float32]) -> Embeddings:
     if bad.size:
         raise EmbeddingError(
             f"expected finite embeddings that are not all zero; row {bad[0]} of {len(rows)} is "
-            f"{rows[bad[0], :4].tolist()}...: is the model's file whole, and its input right?"
+            f"{rows[bad[0], :4].tolist()}...",
+            mend="check that the model's file is whole and its preprocessing right",
         )
     return np.asarray(rows / lengths, np.float32)

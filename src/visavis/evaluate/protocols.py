@@ -8,10 +8,11 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from visavis.alignment import ARCFACE_112, SIZE, align, read_crop
+from visavis.alignment import ARCFACE_112, SIZE, read_crop
 from visavis.compare import UNIT_TOLERANCE
 from visavis.dataset import Pairs, People, Tree
 from visavis.errors import DatasetError, EmbeddingError, ImageError, LandmarkError
+from visavis.faces import find_faces
 from visavis.image import read_image
 from visavis.metrics.verification import FAILED, Floats, Result, Rows, evaluate
 from visavis.quality import assess
@@ -59,14 +60,15 @@ class Source:
         """
         if self.detect is None:
             return self._as_crop(read_crop(self.tree.read(name)))
-        image = read_image(self.tree.read(name))
+        data = self.tree.read(name)
+        picture: bytes | Image = data
         if self.change is not None:
-            clean = self.detect(image)[:1]
-            image = self.change(image, clean[0].landmarks if clean else None)
-        faces = self.detect(image)[:1]
-        crops = align(image, faces)
-        height, width = image.shape[:2]
-        return crops, _measures(faces, crops, width, height)
+            image = read_image(data)
+            clean = find_faces(self.detect, image, max_faces=1).faces
+            picture = self.change(image, clean[0].landmarks if clean else None)
+        photo = find_faces(self.detect, picture, max_faces=1)
+        crops = photo.crops(range(len(photo.faces)))
+        return crops, _measures(photo.faces, crops, photo.width, photo.height)
 
     def _as_crop(self, image: Image) -> tuple[Crops, NDArray[np.float32]]:
         if self.change is not None:

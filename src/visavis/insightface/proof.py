@@ -10,11 +10,10 @@ from typing import Any
 
 import numpy as np
 
-from visavis.alignment import align
 from visavis.detect import load_detector
 from visavis.embed import load_embedder
 from visavis.errors import NoFaceError, PackError
-from visavis.image import read_image
+from visavis.faces import find_faces
 from visavis.pack.manifest import Pack
 from visavis.runtime import Device
 from visavis.runtime.onnxruntime import import_onnxruntime, onnxruntime_errors
@@ -42,12 +41,13 @@ def prove(folder: Path, pack: Pack, photo: Path) -> Proof:
     Raises PackError where the package is not installed, does not load the folder, finds no face, or
     embeds otherwise; NoFaceError where we find none.
     """
-    image = read_image(photo)
-    faces = [face for face in load_detector(pack)(image) if face.has_landmarks]
+    scanned = find_faces(load_detector(pack), photo, max_side=None)
+    rows = [row for row, face in enumerate(scanned.faces) if face.has_landmarks]
+    faces = [scanned.shown(row) for row in rows]
     if not faces:
         raise NoFaceError(f"{photo}: no face in it to prove the folder with: give another photo")
-    ours = load_embedder(pack, device=EXACT, flip=False)(align(image, faces))
-    bgr = np.ascontiguousarray(image[..., ::-1])
+    ours = load_embedder(pack, device=EXACT, flip=False)(scanned.crops(rows))
+    bgr = np.ascontiguousarray(scanned.image[..., ::-1])
     with _quiet(), _named(folder):
         release, app = _loaded(folder)
         theirs = np.stack([_embedded(app, bgr, face) for face in faces])

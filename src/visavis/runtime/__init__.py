@@ -1,8 +1,9 @@
 """An ONNX file on a device, as a callable: the only place a model runs.
 
-OpenVINO on a CPU, in bfloat16 where the CPU has it; ONNX Runtime for CUDA and where it is asked
-for. Preprocessing belongs to the model, so it happens here: callers hand over uint8 RGB pictures.
-What was asked for and is not here is an error, never another device.
+Knows OpenVINO (on a CPU, in bfloat16 where the CPU has it) and ONNX Runtime (on CUDA, or where the
+caller asks for it). Preprocessing belongs to the model, so it happens here: callers pass uint8 RGB
+pictures. A device that is missing is an error, never replaced by another. Does not know what a
+network is for: faces, crops and packs are unknown here.
 """
 
 import re
@@ -33,7 +34,7 @@ __all__ = [
     "load_model",
 ]
 
-# The key by which ONNX names another file as a tensor's place, after its length as protobuf may
+# The key with which ONNX says that a tensor lies in another file, after its length as protobuf may
 # write it. Runtimes would read that file wherever it lies, and no manifest holds its hash.
 ELSEWHERE = re.compile(rb"(\x08|\x88\x80*\x00)location")
 
@@ -43,14 +44,15 @@ def load_model(onnx: bytes, preprocess: Preprocess, device: str | Device = "auto
 
     The file has one float32 input (N, 3, H, W); N, H and W may be dynamic. The model takes (N, H,
     W, 3) uint8 RGB and returns every output, as float32, in the order of the file.
-    Raises DeviceError where the device, runtime or precision is not to be had, ModelError for a
-    file that is no such network.
+    Raises DeviceError where the device, runtime or precision is missing here, ModelError for a file
+    that is no such network.
     """
     where = device if isinstance(device, Device) else Device(device)
     if b"location" in onnx and ELSEWHERE.search(onnx):  # `in` is ten times as fast
         raise ModelError(
-            "the network has weights in another file; expected all in its own: load it with onnx "
-            "and save it again (a tensor named location is taken for this too: rename it)"
+            "expected a network with all weights in its own file, got one with weights in another "
+            "file",
+            mend="load it with onnx and save it again (if a tensor is called location: rename it)",
         )
     runtime = where.runtime
     if runtime == "auto":
@@ -65,5 +67,5 @@ def available_runtimes() -> list[Available]:
 
     Raises DeviceError where one cannot be loaded.
     """
-    found = [openvino.available(), onnxruntime.available()]
-    return [runtime for runtime in found if runtime is not None]
+    installed = [openvino.openvino_available(), onnxruntime.onnxruntime_available()]
+    return [runtime for runtime in installed if runtime is not None]

@@ -35,9 +35,8 @@ class Device:
     """Where and how a model runs; `auto` is OpenVINO on the CPU, as fast as the CPU allows."""
 
     name: str = "auto"  # "auto", "cpu" or "cuda:N"
-    runtime: str = (
-        "auto"  # "openvino" or "onnxruntime"; auto: OpenVINO on a CPU, ONNX Runtime on CUDA
-    )
+    # or "openvino", "onnxruntime"; auto: OpenVINO on a CPU, ONNX Runtime on CUDA
+    runtime: str = "auto"
     precision: str = "auto"  # or "float32", "bfloat16"; auto: bfloat16 where the CPU has it
     threads: int | None = None  # in all; None: as many as this process has cores
     streams: int = 1  # calls that run side by side, sharing the threads: 1 answers soonest
@@ -96,7 +95,7 @@ class Model(Protocol):
 
     @property
     def size(self) -> tuple[int, int] | None:
-        """Height and width of the pictures it takes, where it takes no others."""
+        """Height and width of the pictures it takes; None where it takes any."""
 
     def __call__(self, pictures: Pictures, /) -> Outputs: ...
 
@@ -113,6 +112,6 @@ def fixed_size(size: Shape) -> tuple[int, int] | None:
 
 
 def check_one_input(names: Sequence[str]) -> None:
-    """Raises ModelError for a network with several inputs, or none."""
+    """Raise ModelError for a network with several inputs, or none."""
     if len(names) != 1:
         raise ModelError(f"expected a network with one input, got {len(names)}: {', '.join(names)}")

@@ -1,6 +1,5 @@
 """Networks in ONNX Runtime, on the CPU or on one GPU."""
 
-import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -20,6 +19,7 @@ from visavis.runtime.model import (
     cores,
     fixed_size,
 )
+from visavis.runtime.telemetry import silence
 
 
 class OnnxRuntimeModel:
@@ -31,7 +31,8 @@ class OnnxRuntimeModel:
     def __init__(self, onnx: bytes, preprocess: Preprocess, device: Device) -> None:
         if device.precision == "bfloat16":
             raise DeviceError(
-                "bfloat16 is OpenVINO's alone; with onnxruntime use precision auto or float32"
+                "only OpenVINO computes in bfloat16",
+                mend="with onnxruntime use precision auto or float32",
             )
         provider: Any = "CPUExecutionProvider"
         if device.on_cuda:
@@ -57,7 +58,7 @@ class OnnxRuntimeModel:
         return [np.asarray(result, np.float32) for result in results]
 
 
-def available() -> Available | None:
+def onnxruntime_available() -> Available | None:
     """What ONNX Runtime can use here; None where it is not installed.
 
     Raises DeviceError where it is damaged.
@@ -73,7 +74,7 @@ def available() -> Available | None:
 
 @contextmanager
 def onnxruntime_errors(kind: type[VisavisError], what: str) -> Iterator[None]:
-    """ONNX Runtime's errors, which share no public base, as one of ours: `what`, and its words."""
+    """Raise ONNX Runtime's errors, which share no public base, as `kind`: `what`, and its words."""
     try:
         yield
     except Exception as error:
@@ -84,32 +85,20 @@ def onnxruntime_errors(kind: type[VisavisError], what: str) -> Iterator[None]:
 
 def import_onnxruntime() -> Any:
     """The package, reporting nothing. Raises ImportError, or DeviceError where it is damaged."""
-    # Since 1.29 it reports to its vendor, unless this is set before it is loaded.
-    os.environ["ORT_DISABLE_TELEMETRY"] = "1"
+    silence()
     import onnxruntime
 
     if not hasattr(onnxruntime, "get_available_providers"):  # a folder that an uninstall left
         raise DeviceError(
             "onnxruntime has lost its files, as when onnxruntime and onnxruntime-gpu were both "
-            "installed: pip uninstall both, then pip install '.[ort]' or '.[cuda]'"
+            "installed",
+            mend="pip uninstall both, then pip install '.[ort]' or '.[cuda]'",
         )
     return onnxruntime
 
 
 def _session(onnx: bytes, provider: Any, device: Device) -> Any:
-    extra = "cuda" if device.on_cuda else "ort"
-    try:
-        onnxruntime = import_onnxruntime()
-    except ImportError:
-        raise DeviceError(
-            f"{device.name} through ONNX Runtime needs a package that is not installed: "
-            f"pip install '.[{extra}]'"
-        ) from None
-    if device.on_cuda and "CUDAExecutionProvider" not in onnxruntime.get_available_providers():
-        raise DeviceError(
-            f"{device.name} was asked for, but the installed onnxruntime {onnxruntime.__version__} "
-            "is built for CPUs: pip uninstall onnxruntime, then pip install '.[cuda]'"
-        )
+    onnxruntime = _onnxruntime_for(device)
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = device.threads or cores()
     options.log_severity_level = 3  # errors only
@@ -117,10 +106,28 @@ def _session(onnx: bytes, provider: Any, device: Device) -> Any:
         session = onnxruntime.InferenceSession(onnx, options, providers=[provider])
     if device.on_cuda and "CUDAExecutionProvider" not in session.get_providers():
         raise DeviceError(
-            f"{device.name} was asked for, but ONNX Runtime could not start it: is the driver "
-            "there, and do CUDA and cuDNN fit onnxruntime-gpu?"
+            f"{device.name} was asked for, but ONNX Runtime could not start it",
+            mend="install the driver, and the CUDA and cuDNN that onnxruntime-gpu was built for",
         )
     return session
+
+
+def _onnxruntime_for(device: Device) -> Any:
+    """The package. Raises DeviceError where it is missing, or is built without the device."""
+    try:
+        onnxruntime = import_onnxruntime()
+    except ImportError:
+        raise DeviceError(
+            f"{device.name} through ONNX Runtime needs a package that is not installed",
+            mend=f"pip install '.[{'cuda' if device.on_cuda else 'ort'}]'",
+        ) from None
+    if device.on_cuda and "CUDAExecutionProvider" not in onnxruntime.get_available_providers():
+        raise DeviceError(
+            f"{device.name} was asked for, but the installed onnxruntime {onnxruntime.__version__} "
+            "is built for CPUs",
+            mend="pip uninstall onnxruntime, then pip install '.[cuda]'",
+        )
+    return onnxruntime
 
 
 def _preprocessed(pictures: Pictures, preprocess: Preprocess) -> NDArray[np.float32]:
@@ -130,5 +137,5 @@ def _preprocessed(pictures: Pictures, preprocess: Preprocess) -> NDArray[np.floa
 
 
 def _numbers(shape: Sequence[Any]) -> Shape:
-    """ONNX Runtime's shape as ours: what is dynamic has a name there."""
+    """ONNX Runtime's shape as ours: there a dynamic dimension has a name in place of a number."""
     return tuple(size if isinstance(size, int) else None for size in shape)

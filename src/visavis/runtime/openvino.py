@@ -4,7 +4,6 @@ import hashlib
 import json
 import logging
 import queue
-import sys
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -29,6 +28,7 @@ from visavis.runtime.model import (
     cores,
     fixed_size,
 )
+from visavis.runtime.telemetry import silence
 
 log = logging.getLogger(__name__)
 
@@ -39,8 +39,8 @@ MOST_SIZES = 16
 
 
 class OpenVinoModel:
-    """A network in OpenVINO: compiled once, kept in the user's cache, one request for each thread
-    at work. A size of pictures that comes again and again gets a network compiled for it alone.
+    """A network in OpenVINO: compiled once and kept in the user's cache, with a request for each
+    thread that calls it. A size of pictures that comes often gets a network compiled for it alone.
     """
 
     runtime = "openvino"
@@ -49,7 +49,7 @@ class OpenVinoModel:
     def __init__(self, onnx: bytes, preprocess: Preprocess, device: Device) -> None:
         if device.on_cuda:
             raise DeviceError(
-                f"OpenVINO has no {device.name}; leave the runtime at auto, or use device cpu"
+                f"OpenVINO has no {device.name}", mend="leave the runtime at auto, or use cpu"
             )
         self._core = _openvino().Core()
         self.precision = _cpu_precision(self._core, device.precision)
@@ -85,7 +85,7 @@ class OpenVinoModel:
 
 
 class _Requests:
-    """A compiled network and its idle requests: as many as there are threads at work."""
+    """A compiled network and its idle requests: as many as threads have called it at once."""
 
     def __init__(self, compiled: Any) -> None:
         self._compiled = compiled
@@ -102,7 +102,7 @@ class _Requests:
             self._idle.put(request)
 
 
-def available() -> Available:
+def openvino_available() -> Available:
     """What OpenVINO can use here. Raises DeviceError where it cannot be loaded."""
     openvino = _openvino()
     core = openvino.Core()
@@ -111,19 +111,18 @@ def available() -> Available:
 
 
 def _openvino() -> Any:
-    # Importing openvino reports to its vendor, unless its telemetry module cannot be imported.
-    sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
+    silence()
     try:
         import openvino
     except ImportError as error:
-        raise DeviceError(f"OpenVINO cannot be loaded: {error}: pip install .") from error
+        raise DeviceError(f"OpenVINO cannot be loaded: {error}", mend="pip install .") from error
     return openvino
 
 
 def _cpu_precision(core: Any, wanted: str) -> str:
     has_bfloat16 = _has_bfloat16(core)
     if wanted == "bfloat16" and not has_bfloat16:
-        raise DeviceError("this CPU has no bfloat16; use precision auto or float32")
+        raise DeviceError("this CPU has no bfloat16", mend="use precision auto or float32")
     return "bfloat16" if has_bfloat16 and wanted != "float32" else "float32"
 
 
@@ -138,8 +137,9 @@ def _compiled(
     settings: dict[str, Any],
     size: tuple[int, int] | None = None,
 ) -> Any:
-    """The compiled network from the user's cache, or compiled now and put there; `size` (height,
-    width) is the only one it will take.
+    """The compiled network from the user's cache, or compiled now and put there.
+
+    With `size` (height, width) it takes pictures of that size alone.
     """
     path = _cache_path(core, onnx, preprocess, {**settings, "size": size})
     blob = _read_blob(path)
@@ -193,8 +193,8 @@ def _cache_path(core: Any, onnx: bytes, preprocess: Preprocess, settings: dict[s
 
 
 def _read_blob(path: Path) -> NDArray[np.uint8] | None:
-    """The compiled network, or None where there is none or its digest, the last 32 bytes, does not
-    fit.
+    """The compiled network, or None where there is none, or where its digest (the last 32 bytes)
+    does not fit.
     """
     try:
         stored = np.memmap(path, np.uint8, mode="r")
@@ -213,7 +213,7 @@ def _write_blob(path: Path, compiled: Any) -> None:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         write_whole(path, blob, hashlib.sha256(blob).digest())
-    except (OSError, OutputError) as error:  # costs half a second at the next start, nothing else
+    except (OSError, OutputError) as error:  # the next start takes half a second longer
         log.info("cannot keep the compiled network in %s: %s", path.parent, error)
 
 

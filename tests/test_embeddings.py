@@ -6,7 +6,7 @@ from PIL import Image as Pillow
 
 from visavis import embeddings as table
 from visavis.alignment import ARCFACE_112
-from visavis.embeddings import Row, check_writable, embed_photo, write_table
+from visavis.embeddings import EmbeddedFace, check_writable, embed_photo, write_table
 from visavis.errors import ImageError, NoFaceError, OutputError
 from visavis.types import Face
 
@@ -26,7 +26,7 @@ GREEN = np.array([100, 200, 1, 100, 200, 1]) / np.linalg.norm([100, 200, 1, 100,
 
 def row(number, path="a.jpg"):
     embedding = np.eye(6, dtype=np.float32)[[number]]
-    return Row(path, np.float32([number, 2, 3, 4]), number / 4, embedding)
+    return EmbeddedFace(path, np.float32([number, 2, 3, 4]), number / 4, embedding)
 
 
 ROWS = [row(2), row(0, "b/ü.jpg"), row(0)]

@@ -1,0 +1,167 @@
+"""A photo's faces: found, chosen, cut and measured. Knows no embedder, no people and no threshold.
+
+This is the one way from photo to crop: whoever compares faces cuts the same crop of the same photo.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from visavis.alignment import SIZE, align
+from visavis.errors import AmbiguousFaceError, LandmarkError, ModelError, NoFaceError
+from visavis.image import Photo, Source, check_image, open_photo
+from visavis.quality import Quality, assess
+from visavis.types import Crops, Detector, Face, Image
+
+# A larger photo is scanned at this size: decoding it is most of the work. A face that has too few
+# pixels there is cut from the photo in full.
+MAX_SIDE = 1280
+# A second face of more than this share of the largest one's area could as well be meant.
+ALIKE_AREA = 0.8
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class PhotoFaces:
+    """A photo and the faces found in it."""
+
+    name: str
+    image: Image  # as it was scanned: shrunk to at most `max_side` pixels, or the array itself
+    width: int  # pixels of the photo itself
+    height: int
+    faces: tuple[Face, ...]  # in pixels of the photo itself, largest first
+    photo: Photo | None  # the photo still encoded; None for an array
+    truncated: bool = False  # more faces were found than `max_faces` kept
+
+    @property
+    def scale(self) -> tuple[float, float]:
+        """Pixels of `image` in a pixel of the photo, along x and y."""
+        return self.image.shape[1] / self.width, self.image.shape[0] / self.height
+
+    def shown(self, row: int) -> Face:
+        """A face in pixels of `image`: to draw on it, or to cut from it."""
+        return self.faces[row].scaled(*self.scale)
+
+    def choose(self, face: int | None = None) -> int:
+        """The row of face number `face`, from 1; without a number of the only or clearly largest.
+
+        Raises NoFaceError where there is no such face, AmbiguousFaceError where none is clearly
+        meant.
+        """
+        if not self.faces:
+            raise NoFaceError(
+                f"{self.name}: no face found",
+                mend="the face must be upright and at least 20 pixels wide",
+            )
+        if face is None:
+            self._check_clear()
+            return 0
+        if not 1 <= face <= len(self.faces):
+            raise NoFaceError(f"{self.name}: no face {face}, there are {len(self.faces)}")
+        return face - 1
+
+    def crops(self, rows: Sequence[int]) -> Crops:
+        """The aligned crops (N, 112, 112, 3) of these faces, in this order.
+
+        Each face is cut from `image`, or from the photo in full where it is too small in `image`.
+        The photo is decoded in full at most once, for all its small faces, and not kept: decoded, a
+        photo of 200 megapixels takes 600 MB.
+        Raises LandmarkError where a face's landmarks fix no crop.
+        """
+        chosen = np.array(rows, np.intp)
+        small = np.array([self._is_small(row) for row in rows], bool)
+        crops = np.empty((len(rows), SIZE, SIZE, 3), np.uint8)
+        crops[~small] = align(self.image, [self.shown(row) for row in chosen[~small].tolist()])
+        if self.photo is not None and small.any():
+            full = self.photo.decode()
+            crops[small] = align(full, [self.faces[row] for row in chosen[small].tolist()])
+        return crops
+
+    def quality(self, row: int, crop: Image | None = None) -> Quality:
+        """Measure one face, on its (112, 112, 3) crop; without one, on a crop cut from `image`.
+
+        Raises LandmarkError where the face's landmarks fix no crop.
+        """
+        if crop is None:
+            (crop,) = align(self.image, [self.shown(row)])
+        return assess(self.faces[row], crop, self.width, self.height)
+
+    def qualities(self) -> list[Quality | None]:
+        """Measure every face, on crops cut from `image`; None for a face that has no crop."""
+        return [self._quality_or_none(row) for row in range(len(self.faces))]
+
+    def _quality_or_none(self, row: int) -> Quality | None:
+        try:
+            return self.quality(row)
+        except LandmarkError:
+            return None
+
+    def _is_small(self, row: int) -> bool:
+        """Whether the photo in full has more pixels of a face that has too few in `image`."""
+        return self.photo is not None and self.scale[0] < 1 and self.shown(row).side < SIZE
+
+    def _check_clear(self) -> None:
+        """Raise AmbiguousFaceError where a second face could as well be meant as the largest."""
+        if self.truncated and len(self.faces) == 1:
+            raise AmbiguousFaceError(
+                f"{self.name}: more faces than the one that max_faces keeps, another may be as "
+                "large",
+                mend="keep two, or say which one is meant, counted from 1, largest first",
+                option="face",
+            )
+        if len(self.faces) > 1 and self.faces[1].area > ALIKE_AREA * self.faces[0].area:
+            first, second = (_place(face) for face in self.faces[:2])
+            raise AmbiguousFaceError(
+                f"{self.name}: {len(self.faces)} faces, the largest two of about one size "
+                f"({first} and {second})",
+                mend="say which one is meant, counted from 1, largest first",
+                option="face",
+            )
+
+
+def find_faces(
+    detect: Detector,
+    source: Source | Image | Photo,
+    *,
+    max_faces: int | None = None,
+    min_size: float = 0,
+    max_side: int | None = MAX_SIDE,
+) -> PhotoFaces:
+    """Find the faces of a photo, in its own pixels, largest first.
+
+    The photo is scanned at `max_side` pixels, or in full for None; an array is scanned as it is.
+    `min_size` leaves out faces whose box has a shorter side of fewer pixels of the photo;
+    `max_faces` keeps the largest of the others.
+    Raises ImageError for what is no photo, ModelError for a size or number that finds nothing.
+    """
+    _check_wanted(max_faces, min_size)
+    scanned = _opened(source, max_side)
+    height, width = scanned.image.shape[:2]
+    x, y = scanned.width / width, scanned.height / height
+    faces = [face.scaled(x, y) for face in detect(scanned.image)]
+    large = [face for face in faces if face.side >= min_size]
+    kept = tuple(large[:max_faces])
+    return replace(scanned, faces=kept, truncated=len(kept) < len(large))
+
+
+def _opened(source: Source | Image | Photo, max_side: int | None) -> PhotoFaces:
+    """The photo as it is scanned, before any face is found."""
+    if isinstance(source, np.ndarray):
+        image = check_image(source)
+        height, width = image.shape[:2]
+        return PhotoFaces("picture", image, width, height, faces=(), photo=None)
+    photo = source if isinstance(source, Photo) else open_photo(source)
+    image = photo.decode(max_side=max_side)
+    return PhotoFaces(photo.name, image, photo.width, photo.height, faces=(), photo=photo)
+
+
+def _check_wanted(max_faces: int | None, min_size: float) -> None:
+    if max_faces is not None and max_faces < 1:
+        raise ModelError(f"expected to look for 1 face or more, got {max_faces}")
+    if not 0 <= min_size < np.inf:
+        raise ModelError(f"expected a least size of 0 pixels or more, got {min_size}")
+
+
+def _place(face: Face) -> str:
+    left, top, right, bottom = (round(float(value)) for value in face.box)
+    return f"{right - left}x{bottom - top} at {left},{top}"
