@@ -9,11 +9,10 @@ from numpy.typing import ArrayLike, NDArray
 from onnx import ModelProto, NodeProto, TensorProto, ValueInfoProto, helper, numpy_helper
 
 from visavis.errors import PackError
+from visavis.insightface.rules import MISREAD
 from visavis.pack.onnx import Dims, Network, real_inputs
 from visavis.runtime import Preprocess
 
-# Where a node's name starts with one of these, InsightFace takes it for a normalisation.
-MISREAD = ("Sub", "_minus", "Mul", "_mul")
 SLICE, GATHER, SUB, MUL = "first_slice", "first_gather", "Sub_0", "Mul_0"  # nodes of ours
 SLICE_BY_INPUTS = 10  # the opset from which Slice takes its corners as tensors
 

@@ -35,7 +35,7 @@ class Proof:
     tasks: tuple[str, ...]  # that it loaded, in its words
 
 
-def prove(folder: Path, pack: Pack, photo: Path) -> Proof:
+def prove_in_insightface(folder: Path, pack: Pack, photo: Path) -> Proof:
     """Load a folder in insightface's FaceAnalysis, give both sides the same landmarks, and compare
     embeddings.
 
@@ -45,22 +45,26 @@ def prove(folder: Path, pack: Pack, photo: Path) -> Proof:
     image = read_image(photo)
     faces = [face for face in load_detector(pack)(image) if face.has_landmarks]
     if not faces:
-        raise NoFaceError(f"{photo}: no face in it to prove the folder with: give another photo")
+        raise NoFaceError(
+            f"{photo}: no face found to prove the folder with",
+            mend="give another photo",
+            option="photo",
+        )
     ours = load_embedder(pack, device=EXACT, flip=False)(align(image, faces))
     bgr = np.ascontiguousarray(image[..., ::-1])
     with _quiet(), _named(folder):
         release, app = _loaded(folder)
         theirs = np.stack([_embedded(app, bgr, face) for face in faces])
-        found = app.get(bgr)
+        their_faces = app.get(bgr)
     cosine = least_cosine(ours, theirs)
     if not cosine >= LEAST_COSINE:
         raise PackError(
             f"{folder.name}: insightface {release} embeds the faces of {photo} otherwise: cosine "
             f"{cosine:.5f}, expected {LEAST_COSINE} or more"
         )
-    if not found:
+    if not their_faces:
         raise PackError(f"{folder.name}: insightface {release} finds no face in {photo}")
-    return Proof(release, len(faces), cosine, len(found), tuple(app.models))
+    return Proof(release, len(faces), cosine, len(their_faces), tuple(app.models))
 
 
 def least_cosine(a: Embeddings, b: Embeddings) -> float:
@@ -75,8 +79,8 @@ def _loaded(folder: Path) -> tuple[str, Any]:
         from insightface.app import FaceAnalysis
     except ImportError as error:
         raise PackError(
-            f"the proof needs the insightface package: {error}: pip install insightface, or go "
-            "without the proof (--no-proof)"
+            f"the proof needs the insightface package: {error}",
+            mend="pip install insightface, or write the folder without a proof",
         ) from error
     app = FaceAnalysis(str(folder.absolute()), providers=["CPUExecutionProvider"])
     app.prepare(ctx_id=-1)

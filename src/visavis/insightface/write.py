@@ -15,7 +15,7 @@ from onnx import ModelProto
 from visavis.embed import ModelEmbedder
 from visavis.errors import PackError
 from visavis.files import refuse_taken, whole_folder
-from visavis.insightface.as_scrfd import detector
+from visavis.insightface.as_scrfd import as_detector
 from visavis.insightface.graph import (
     copied,
     cut_step,
@@ -26,8 +26,9 @@ from visavis.insightface.graph import (
     normal_steps,
     put_first,
 )
-from visavis.insightface.proof import Proof, least_cosine, prove
-from visavis.insightface.read import RECOGNISER, note_origin, recogniser_pixels, task_of
+from visavis.insightface.proof import Proof, least_cosine, prove_in_insightface
+from visavis.insightface.read import note_origin
+from visavis.insightface.rules import RECOGNISER, WITH_LANDMARKS, recogniser_pixels, task_of
 from visavis.pack import check_name
 from visavis.pack.build import plain
 from visavis.pack.dequantise import tensors_sha256
@@ -72,15 +73,15 @@ def write_insightface(
     folder = root.expanduser() / "models" / check_name(name)
     refuse_taken(folder)
     notes: list[str] = []
-    found = _detector(pack, detector_from, notes)
+    detector_file, detector = _detector(pack, detector_from, notes)
     recogniser, cosine = _recogniser(pack, notes)
     spec = pack.manifest.embedder
-    files = {"det_" + found[0]: found[1], f"rec_{plain(spec.name)}.onnx": recogniser}
+    files = {f"det_{detector_file}": detector, f"rec_{plain(spec.name)}.onnx": recogniser}
     files |= {} if extras_from is None else _extras(extras_from, notes)
     with whole_folder(folder) as staging:
         for file, data in files.items():
             (staging / file).write_bytes(data)
-        proof = None if photo is None else prove(staging, pack, photo)
+        proof = None if photo is None else prove_in_insightface(staging, pack, photo)
     return Written(folder, tuple(sorted(files)), tuple(notes), cosine, proof)
 
 
@@ -115,7 +116,7 @@ def _recogniser(pack: Pack, notes: list[str]) -> tuple[bytes, float]:
     """The pack's embedder for InsightFace, proved on made crops; the least cosine."""
     spec = pack.manifest.embedder
     network = read_network(pack.read(spec.file, spec.sha256), str(pack.folder / spec.file))
-    model, said = as_recogniser(network, spec)
+    model, changes = as_recogniser(network, spec)
     fed = recogniser_pixels(model)
     write_metadata(model, _metadata(network, spec, fed, model))
     note_origin(model, spec.origin)
@@ -129,7 +130,7 @@ def _recogniser(pack: Pack, notes: list[str]) -> tuple[bytes, float]:
             f"{network.source}: cannot be said exactly in InsightFace's terms: for one crop the "
             f"written file's embedding has cosine {cosine:.6f} to the pack's"
         )
-    notes += [f"rec_{spec.name}.onnx: {note}" for note in said or ["unchanged"]]
+    notes += [f"rec_{spec.name}.onnx: {note}" for note in changes or ["unchanged"]]
     return data, cosine
 
 
@@ -183,8 +184,8 @@ def _detector(pack: Pack, source: Path | None, notes: list[str]) -> tuple[str, b
     spec = pack.manifest.detector
     path = pack.folder / spec.file
     network = read_network(pack.read(spec.file, spec.sha256), str(path))
-    model, said = detector(network, spec)
-    notes += [f"det_{spec.decoder}.onnx: {note}" for note in said or ["unchanged"]]
+    model, changes = as_detector(network, spec)
+    notes += [f"det_{spec.decoder}.onnx: {note}" for note in changes or ["unchanged"]]
     note_origin(model, spec.origin)
     return f"{spec.decoder}.onnx", model.SerializeToString()
 
@@ -194,7 +195,7 @@ def _detection(source: Path) -> Network:
     for path in [source] if source.is_file() else sorted(source.glob("*.onnx")):
         network = read_network(path)
         if task_of(network) == "detection":
-            if len(network.outputs) not in (9, 15):
+            if len(network.outputs) not in WITH_LANDMARKS:
                 raise PackError(
                     f"{path}: expected a detector with landmarks (9 or 15 outputs), "
                     f"got {len(network.outputs)}"
@@ -205,13 +206,13 @@ def _detection(source: Path) -> Network:
 
 def _extras(source: Path, notes: list[str]) -> dict[str, bytes]:
     """Landmark and attribute networks, as they are, by their names."""
-    found = {}
+    extras = {}
     for path in sorted(source.glob("*.onnx")):
         network = read_network(path)
         task = task_of(network)
         if task in EXTRAS:
-            found[path.name] = network.data
+            extras[path.name] = network.data
             notes.append(f"{path.name}: {task}, as it is in {source}")
-    if not found:
+    if not extras:
         raise PackError(f"{source}: expected networks for landmarks or attributes, found none")
-    return found
+    return extras
