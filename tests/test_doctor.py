@@ -8,8 +8,9 @@ from types import SimpleNamespace
 
 import pytest
 
-from visavis import cli, doctor
-from visavis.doctor import EXTRAS, PACKAGES, examine, made_photo
+from visavis import cli, doctor, extras
+from visavis.doctor import PACKAGES, examine, made_photo
+from visavis.extras import EXTRAS
 from visavis.image import read_image
 from visavis.runtime import Device
 
@@ -151,10 +152,10 @@ def test_what_is_left_of_an_uninstalled_onnxruntime_is_an_error(monkeypatch, qui
     assert "onnxruntime has lost its files" in check.found
 
 
-@pytest.mark.parametrize(("extra", "module"), [row[:2] for row in EXTRAS])
+@pytest.mark.parametrize(("extra", "module"), [(row.name, row.module) for row in EXTRAS])
 def test_an_extra_that_is_absent_is_no_error(extra, module, monkeypatch, quick):
-    real = doctor.find_spec
-    monkeypatch.setattr(doctor, "find_spec", lambda name: None if name == module else real(name))
+    real = extras.find_spec
+    monkeypatch.setattr(extras, "find_spec", lambda name: None if name == module else real(name))
     found = examine()
     (check,) = [check for check in found.checks if check.name == f"extra {extra}"]
     assert (check.state, check.mend) == ("missing", f"pip install '.[{extra}]'")
