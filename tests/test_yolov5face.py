@@ -7,7 +7,7 @@ import pytest
 from made_detectors import network, remade
 
 from visavis.decode.boxes import Frame
-from visavis.decode.yolov5face import ANCHORS, RawOutputs, decode_yolov5face, reading
+from visavis.decode.yolov5face import ANCHORS, RawOutputs, decode_as, decode_yolov5face
 from visavis.detect import ScanDetector, load_detector
 from visavis.draw import write_image
 from visavis.errors import ModelError
@@ -156,7 +156,7 @@ def test_cells_of_no_whole_stride_are_an_error(height, width):
 
 
 def test_anchors_of_another_count_of_strides_are_an_error():
-    decode = reading(RawOutputs(ANCHORS[4]))
+    decode = decode_as(RawOutputs(ANCHORS[4]))
     detect = ScanDetector(lambda pictures: silent(3), decode, 0.5, 0.4)
     with pytest.raises(ModelError, match="do not fit together"):
         detect(np.zeros((HEIGHT, WIDTH, 3), np.uint8))

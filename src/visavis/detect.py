@@ -10,7 +10,7 @@ import numpy as np
 
 from visavis.decode import Decode
 from visavis.decode.boxes import FRAME, Candidates, Frame, joined, letterbox, nms, tiles
-from visavis.decode.yolov5face import AS_PUBLISHED, RawOutputs, reading
+from visavis.decode.yolov5face import AS_PUBLISHED, RawOutputs, decode_as
 from visavis.errors import ModelError
 from visavis.image import check_image
 from visavis.pack.check import check_network, declared_decoder
@@ -178,7 +178,7 @@ def _decoder(spec: DetectorSpec, source: str) -> Decode:
     """How the outputs are read: as the decoder's networks are, or as the manifest declares."""
     decoder = declared_decoder(spec, source)
     raw = RawOutputs(spec.anchors, spec.squashed_landmarks)
-    return decoder.decode if raw == AS_PUBLISHED else reading(raw)
+    return decoder.decode if raw == AS_PUBLISHED else decode_as(raw)
 
 
 def _frame(size: tuple[int, int] | None, spec: DetectorSpec) -> Frame:

@@ -76,7 +76,7 @@ def decode_yolov5face(
     )
 
 
-def reading(raw: RawOutputs) -> Decode:
+def decode_as(raw: RawOutputs) -> Decode:
     """The decoder of a network that was trained in this way."""
     return partial(decode_yolov5face, raw=raw)
 
