@@ -184,8 +184,8 @@ def test_what_is_no_embedder_is_refused_by_name(data, said, tmp_path):
 
 
 SAID = {
-    "nothing": (Declared(), "declare color, mean, std "),
-    "only the colour": (Declared(color="rgb"), "declare mean, std "),
+    "nothing": (Declared(), "declare the embedder's color, mean, std "),
+    "only the colour": (Declared(color="rgb"), "declare the embedder's mean, std "),
     "no spread": (
         replace(HALVES, std=(1.0, 0.0, 1.0)),
         r"preprocess\.std: expected numbers above zero",
@@ -363,7 +363,7 @@ def test_build_verify_and_list_by_command(file, installed, run):
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        ((), "declare color, mean, std "),
+        ((), "declare the embedder's color, mean, std "),
         (("--color", "rgb", "--mean", "1", "--std", "1", "--detector", "gone"), "no pack 'gone'"),
     ],
 )
@@ -371,6 +371,7 @@ def test_build_says_what_is_missing(words, said, file, installed, run):
     code, out, err = run("pack", "build", "mine", "--embedder", file, *words)
     assert (code, out, err.count("\n")) == (2, "", 1)
     assert said in err
+    assert err.endswith(" (--color)\n") == (not words)
     assert not installed.exists()
 
 

@@ -188,7 +188,7 @@ def test_shapes_say_what_a_network_is_for(data, task):
 def test_a_lone_file_is_imported_with_what_is_said_of_it(tmp_path, pack):
     file = tmp_path / "mine.onnx"
     file.write_bytes(recogniser())
-    with pytest.raises(PackError, match="declare color, mean, std "):
+    with pytest.raises(PackError, match="declare the embedder's color, mean, std "):
         imported(file, tmp_path, detector=str(pack.folder))
     declared = Declared(color="bgr", mean=(0.0,) * 3, std=(255.0,) * 3)
     found = imported(file, tmp_path, declaration=Declaration(declared), detector=str(pack.folder))

@@ -9,7 +9,7 @@ MARKS = {"ok": "ok     ", "missing": "absent ", "error": "WRONG  "}
 
 
 def examination_json(examination: Examination) -> dict[str, Any]:
-    """All that `doctor --json` prints."""
+    """Whether all is well, each thing that was looked at, each step that was timed."""
     return {"healthy": examination.healthy, **asdict(examination)}
 
 

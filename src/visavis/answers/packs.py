@@ -16,7 +16,7 @@ if TYPE_CHECKING:  # they load onnx, which a list of packs does not need
 
 
 def listed_json(name: str, manifest: Manifest) -> dict[str, Any]:
-    """A pack's entry in `pack list --json`, under the name by which it is loaded."""
+    """A pack's models in short, under the name by which it is loaded."""
     return {
         "name": name,
         "detector": manifest.detector.decoder,
@@ -27,7 +27,7 @@ def listed_json(name: str, manifest: Manifest) -> dict[str, Any]:
 
 
 def listed_words(rows: Sequence[dict[str, Any]]) -> list[str]:
-    """A line for each entry of `pack list`."""
+    """A line for each pack."""
     width = max((len(row["name"]) for row in rows), default=0)
     return [
         f"{row['name']:<{width}}  {row['detector']} + {row['embedder']} · "
@@ -37,7 +37,7 @@ def listed_words(rows: Sequence[dict[str, Any]]) -> list[str]:
 
 
 def pack_json(pack: Pack) -> dict[str, Any]:
-    """All that `pack info --json` prints."""
+    """A pack's whole manifest, its folder, and what each policy means by its calibration."""
     return {**asdict(pack.manifest), "folder": str(pack.folder), "policies": _policies(pack)}
 
 
@@ -61,7 +61,7 @@ def pack_words(pack: Pack) -> list[str]:
 
 
 def findings_json(folder: Path, findings: "Sequence[Finding]") -> dict[str, Any]:
-    """All that `pack verify --json` prints."""
+    """All that was looked at in a pack."""
     return {"folder": str(folder), "findings": [asdict(finding) for finding in findings]}
 
 
@@ -71,7 +71,7 @@ def findings_words(findings: "Sequence[Finding]") -> list[str]:
 
 
 def made_json(pack: Pack, notes: Sequence[str] = ()) -> dict[str, Any]:
-    """All that `pack build --json` and `pack import --json` print."""
+    """A pack that was made, and what became of each file it was made of."""
     manifest = pack.manifest
     return {
         "folder": str(pack.folder),
@@ -102,7 +102,7 @@ def made_words(pack: Pack, notes: Sequence[str] = ()) -> list[str]:
 
 
 def written_json(written: "Written") -> dict[str, Any]:
-    """All that `pack insightface --json` prints."""
+    """A folder that was written for InsightFace, and its proof."""
     return {**asdict(written), "folder": str(written.folder)}
 
 

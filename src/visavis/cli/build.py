@@ -119,7 +119,7 @@ def build(
         calibration=calibration,
         folder=out,
     )
-    options.print_answer(packs.made_json(pack), packs.made_words(pack), json=json)
+    options.print_answer((packs.made_json(pack), packs.made_words(pack)), json)
 
 
 @spread
@@ -152,4 +152,4 @@ def import_models(
         models, name=name, detector=detector, declaration=declares.declaration(), folder=out
     )
     pack, notes = imported.pack, imported.notes
-    options.print_answer(packs.made_json(pack, notes), packs.made_words(pack, notes), json=json)
+    options.print_answer((packs.made_json(pack, notes), packs.made_words(pack, notes)), json)

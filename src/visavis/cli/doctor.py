@@ -15,6 +15,5 @@ def doctor(
     from visavis.doctor import examine
 
     examination = examine(pack, where.for_one())
-    document, lines = examination_json(examination), examination_words(examination)
-    options.print_answer(document, lines, json=json)
+    options.print_answer((examination_json(examination), examination_words(examination)), json)
     raise typer.Exit(0 if examination.healthy else 1)

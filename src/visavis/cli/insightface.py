@@ -30,12 +30,10 @@ def insightface(
 ) -> None:
     """Write a pack as a folder that the insightface package loads as it is, and prove it there."""
     from visavis.answers import packs
-    from visavis.errors import PackError
     from visavis.insightface.write import write_insightface
     from visavis.pack import load_pack
 
-    if (photo is None) != no_proof:
-        raise PackError("expected a --photo of a face to prove the folder with, or --no-proof")
+    _check_proof(photo, no_proof=no_proof)
     written = write_insightface(
         load_pack(pack),
         name,
@@ -44,4 +42,11 @@ def insightface(
         detector_from=detector_from,
         extras_from=extras_from,
     )
-    options.print_answer(packs.written_json(written), packs.written_words(written), json=json)
+    options.print_answer((packs.written_json(written), packs.written_words(written)), json)
+
+
+def _check_proof(photo: Path | None, *, no_proof: bool) -> None:
+    from visavis.errors import PackError
+
+    if (photo is None) != no_proof:
+        raise PackError("expected a --photo of a face to prove the folder with, or --no-proof")

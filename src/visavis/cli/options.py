@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
+# An answer as a JSON document, and as lines of words.
+Shown = tuple[dict[str, Any], list[str]]
+
 PATIENCE = 1.0  # seconds ahead from which on progress is shown
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document, nothing else.")]
@@ -182,13 +185,13 @@ def print_json(document: Any) -> None:
     print(json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False))
 
 
-def print_answer(document: Any, lines: Iterable[str], *, json: bool) -> None:
-    """An answer: as one JSON document, or as lines for people."""
-    if json:
+def print_answer(answer: Shown, as_json: bool) -> None:
+    """One answer on stdout: its document, or its lines."""
+    document, lines = answer
+    if as_json:
         print_json(document)
-        return
-    for line in lines:
-        print(line)
+    else:
+        print("\n".join(lines))
 
 
 def workers() -> int:

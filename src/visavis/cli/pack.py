@@ -35,7 +35,7 @@ def list_packs(
         if not commercial or pack.manifest.commercial == "yes"
     ]
     document = {"packs": rows, "folder": str(packs_folder())}
-    options.print_answer(document, packs.listed_words(rows), json=json)
+    options.print_answer((document, packs.listed_words(rows)), json)
 
 
 @pack.command()
@@ -46,7 +46,7 @@ def info(name: options.PackArgument = "default", json: options.Json = False) -> 
 
     pack = load_pack(name)
     pack.read_all()
-    options.print_answer(packs.pack_json(pack), packs.pack_words(pack), json=json)
+    options.print_answer((packs.pack_json(pack), packs.pack_words(pack)), json)
 
 
 @pack.command()
@@ -59,6 +59,6 @@ def verify(name: options.PackArgument = "default", json: options.Json = False) -
     folder = pack_folder(name)
     findings = verify_pack(folder)
     document = packs.findings_json(folder, findings)
-    options.print_answer(document, packs.findings_words(findings), json=json)
+    options.print_answer((document, packs.findings_words(findings)), json)
     if any(finding.level == "error" for finding in findings):
         raise typer.Exit(1)

@@ -31,9 +31,9 @@ TENSORS: dict[str, NDArray[np.generic]] = {
 
 
 def as_detector(network: Network, spec: DetectorSpec) -> tuple[ModelProto, list[str]]:
-    """A detector as InsightFace takes it, and in words what was changed.
+    """A detector as InsightFace takes it, and what was changed, in words.
 
-    Raises PackError for a decoder whose answers cannot be said in SCRFD's.
+    Raises PackError for a decoder whose answers cannot be put into SCRFD's outputs.
     """
     model = copied(network)
     notes = []

@@ -1,4 +1,4 @@
-"""The proof in the installed insightface package: it loads the folder, and embeds as we do."""
+"""The proof in the installed insightface package: it loads the folder and gives our embeddings."""
 
 import io
 import warnings
@@ -40,7 +40,7 @@ def prove_in_insightface(folder: Path, pack: Pack, photo: Path) -> Proof:
     embeddings.
 
     Raises PackError where the package is not installed, does not load the folder, finds no face, or
-    embeds otherwise; NoFaceError where we find none.
+    gives other embeddings; NoFaceError where we find no face.
     """
     image = read_image(photo)
     faces = [face for face in load_detector(pack)(image) if face.has_landmarks]
@@ -59,7 +59,7 @@ def prove_in_insightface(folder: Path, pack: Pack, photo: Path) -> Proof:
     cosine = least_cosine(ours, theirs)
     if not cosine >= LEAST_COSINE:
         raise PackError(
-            f"{folder.name}: insightface {release} embeds the faces of {photo} otherwise: cosine "
+            f"{folder.name}: insightface {release} embeds the faces of {photo} differently: cosine "
             f"{cosine:.5f}, expected {LEAST_COSINE} or more"
         )
     if not their_faces:
@@ -68,7 +68,7 @@ def prove_in_insightface(folder: Path, pack: Pack, photo: Path) -> Proof:
 
 
 def least_cosine(a: Embeddings, b: Embeddings) -> float:
-    """Of unit rows, each with its counterpart."""
+    """The least cosine of unit rows (N, D), each with the row of the same place in the other."""
     return float(np.einsum("nd,nd->n", a.astype(np.float64), b.astype(np.float64)).min())
 
 
@@ -100,7 +100,7 @@ def _embedded(app: Any, bgr: Image, face: Face) -> np.ndarray:
 
 @contextmanager
 def _named(folder: Path) -> Iterator[None]:
-    """With the package's bare assertions, and its runtime's errors, as errors of the folder."""
+    """Turn the package's assertions, and its runtime's errors, into errors of the folder."""
     what = f"{folder.name}: insightface cannot use it"
     try:
         with onnxruntime_errors(PackError, what):
@@ -111,7 +111,7 @@ def _named(folder: Path) -> Iterator[None]:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Without what the package prints, and without its use of what scikit-image has deprecated."""
+    """Silence what the package prints, and a warning about its use of scikit-image."""
     with redirect_stdout(io.StringIO()), warnings.catch_warnings():
         warnings.filterwarnings("ignore", "`estimate` is deprecated", FutureWarning)
         yield

@@ -1,7 +1,7 @@
 """A pack as a folder that the insightface package loads as it is: docs/insightface.md.
 
-Every network is written so that InsightFace's own rules lead to the same answers, and both are run
-before the folder takes its place.
+Networks are written so that InsightFace's own rules lead to the same answers. Both the pack's and
+the written embedder are run before the folder gets its name.
 """
 
 import hashlib
@@ -65,10 +65,10 @@ def write_insightface(
 ) -> Written:
     """Write `root`/models/`name`, whole or not at all: what FaceAnalysis(name, root) loads.
 
-    `photo` proves it in the installed package; None goes without that proof. `detector_from` is a
+    `photo` proves it in the installed package; None leaves that proof out. `detector_from` is a
     detector's file, or a folder with one; `extras_from` a folder whose landmark and attribute
-    networks are taken along. Raises PackError where something cannot be said in InsightFace's terms
-    or comes out different, OutputError where the folder cannot be written.
+    networks are copied, too. Raises PackError where something has no form in InsightFace's terms or
+    gives other answers, OutputError where the folder cannot be written.
     """
     folder = root.expanduser() / "models" / check_name(name)
     refuse_taken(folder)
@@ -86,8 +86,10 @@ def write_insightface(
 
 
 def as_recogniser(network: Network, spec: EmbedderSpec) -> tuple[ModelProto, list[str]]:
-    """An embedder as InsightFace takes it: 112x112, one output, float32, its pixels in the graph
-    where they are not InsightFace's own. In words, too, what was changed.
+    """An embedder as InsightFace takes it, and what was changed, in words.
+
+    It takes 112x112 pixels, has one output, in float32, and normalises in the graph where its
+    pixels are not InsightFace's own.
     """
     model = copied(network)
     notes, steps = [], []
@@ -135,7 +137,7 @@ def _recogniser(pack: Pack, notes: list[str]) -> tuple[bytes, float]:
 
 
 def _cosine(network: Network, written: Network, spec: EmbedderSpec, fed: Preprocess) -> float:
-    """The least, over crops of noise, of which one has a border of another kind on each side."""
+    """The least cosine over crops of noise; two of them have black and white borders."""
     crops = np.random.default_rng(0).integers(0, 256, (6, *CROP, 3), np.uint8)
     for row, border in enumerate((0, 255)):
         crops[row, :3], crops[row, :, -3:] = border, 255 - border
@@ -147,7 +149,7 @@ def _cosine(network: Network, written: Network, spec: EmbedderSpec, fed: Preproc
 
 
 def _metadata(network: Network, spec: EmbedderSpec, fed: Preprocess, model: ModelProto) -> Metadata:
-    """What the written file says of itself: how it is fed now, and where it came from."""
+    """What the written file says of itself: how it is fed, and where it comes from."""
     before = read_metadata(network) or Metadata(
         family=spec.name,
         color=fed.color,
@@ -191,7 +193,7 @@ def _detector(pack: Pack, source: Path | None, notes: list[str]) -> tuple[str, b
 
 
 def _detection(source: Path) -> Network:
-    """The detector with landmarks that InsightFace would take of a folder."""
+    """The detector with landmarks that InsightFace would choose from a folder."""
     for path in [source] if source.is_file() else sorted(source.glob("*.onnx")):
         network = read_network(path)
         if task_of(network) == "detection":

@@ -15,7 +15,14 @@ from visavis.files import refuse_taken, whole_folder
 from visavis.pack import DEFAULT_PACK, check_name, load_pack, packs_folder
 from visavis.pack.calibration import check_calibration
 from visavis.pack.check import check_detector, check_embedder, loaded
-from visavis.pack.declaration import NOTHING, NOTHING_DECLARED, Declaration, Declared
+from visavis.pack.declaration import (
+    DETECTOR,
+    EMBEDDER,
+    NOTHING,
+    NOTHING_DECLARED,
+    Declaration,
+    Declared,
+)
 from visavis.pack.manifest import (
     CROP,
     FORMAT,
@@ -123,7 +130,7 @@ def embedder_part(source: Path | Network, declared: Declared = NOTHING) -> Embed
     """
     network = read_network(source) if isinstance(source, Path) else source
     notes = read_metadata(network)
-    preprocess = _preprocess(network, notes, declared)
+    preprocess = _preprocess(network, notes, declared, EMBEDDER)
     size = _size(network, notes, declared)
     dim = check_embedder(network.data, preprocess, size, network.source)
     if notes and notes.dim != dim:
@@ -150,7 +157,7 @@ def detector_part(source: Path | Network, declared: Declared = NOTHING) -> Detec
     """
     network = read_network(source) if isinstance(source, Path) else source
     notes = read_detector_metadata(network)
-    preprocess = _preprocess(network, notes, declared, "the detector's ")
+    preprocess = _preprocess(network, notes, declared, DETECTOR)
     model = loaded(network.data, preprocess, network.source)
     reading = declared.over(notes.reading) if notes else declared
     spec = DetectorSpec(
@@ -187,8 +194,8 @@ def chosen_detector(
     detector = detector_of(load_pack(choice))
     if declared != NOTHING:
         raise PackError(
-            f"{choice}: a pack's detector, which says itself how it is read: a decoder and the "
-            "table [detector] are declared of an ONNX file"
+            f"{choice}: a pack's detector, which says itself how it is read: a decoder and what "
+            "stands in a table [detector] are declared of an ONNX file"
         )
     return detector
 
@@ -226,7 +233,7 @@ def _preprocess(
     network: Network,
     notes: Metadata | DetectorMetadata | None,
     declared: Declared,
-    whose: str = "",
+    kind: str,
 ) -> Preprocess:
     """As the caller or the file declares. Nothing is filled in."""
     color = declared.color or (notes.color if notes else None)
@@ -237,8 +244,9 @@ def _preprocess(
         missing = ", ".join(name for name, value in values.items() if value is None)
         raise PackError(
             f"{network.source}: nothing says how it wants its pixels",
-            mend=f"declare {whose}{missing} (on values 0..255), or convert the checkpoint with "
-            "visavis convert, which notes them in the file",
+            mend=f"declare the {kind}'s {missing} (on values 0..255), or convert the checkpoint "
+            "with visavis convert, which notes them in the file",
+            option="color" if kind == EMBEDDER else "says",
         )
     try:
         return Preprocess(color, mean, std)
