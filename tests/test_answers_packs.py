@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from visavis.answers import packs
+from visavis.answers.policies import pack_policies
 from visavis.insightface.proof import Proof
 from visavis.insightface.write import Written
 from visavis.pack.manifest import DetectorSpec, EmbedderSpec, Manifest, Origin, Pack
@@ -52,7 +53,8 @@ def test_a_pack_allows_the_least_that_a_model_allows(detector, embedder, both):
 
 
 def test_a_pack_says_where_its_models_come_from_and_that_it_has_no_thresholds():
-    lines = packs.pack_words(PACK)
+    policies = pack_policies(PACK)
+    lines = packs.pack_words(PACK, policies)
     assert lines[:7] == [
         f"mine · format 1 · {PACK.folder}",
         "detector  yunet",
@@ -63,7 +65,7 @@ def test_a_pack_says_where_its_models_come_from_and_that_it_has_no_thresholds():
         "  cite           nobody",
     ]
     assert lines[-1].startswith("thresholds    pack mine has no calibration")
-    document = packs.pack_json(PACK)
+    document = packs.pack_json(PACK, policies)
     assert (document["name"], document["folder"]) == ("mine", str(PACK.folder))
     assert list(document["policies"]) == ["thresholds"]
 

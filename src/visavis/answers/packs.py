@@ -1,13 +1,10 @@
 """Packs as plain data and as words: listed, shown, verified, made. Decides nothing."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from visavis.answers.words import policies_words
-from visavis.errors import CalibrationError
-from visavis.pack.calibration import load_calibration
 from visavis.pack.manifest import Manifest, Pack
 
 if TYPE_CHECKING:  # they load onnx, which a list of packs does not need
@@ -36,13 +33,13 @@ def listed_words(rows: Sequence[dict[str, Any]]) -> list[str]:
     ]
 
 
-def pack_json(pack: Pack) -> dict[str, Any]:
-    """A pack's whole manifest, its folder, and what each policy means by its calibration."""
-    return {**asdict(pack.manifest), "folder": str(pack.folder), "policies": _policies(pack)}
+def pack_json(pack: Pack, policies: Mapping[str, str]) -> dict[str, Any]:
+    """A pack's whole manifest, its folder, and its policies in words."""
+    return {**asdict(pack.manifest), "folder": str(pack.folder), "policies": {**policies}}
 
 
-def pack_words(pack: Pack) -> list[str]:
-    """A pack's models: where each comes from, and what may be done with it; its error rates."""
+def pack_words(pack: Pack, policies: Mapping[str, str]) -> list[str]:
+    """A pack's models: where each comes from, and what may be done with it; its policies."""
     manifest = pack.manifest
     lines = [f"{manifest.name} · format {manifest.format} · {pack.folder}"]
     for title, what, origin in (
@@ -57,7 +54,7 @@ def pack_words(pack: Pack) -> list[str]:
             f"  commercial use {origin.commercial}",
             f"  cite           {origin.citation}",
         ]
-    return lines + [f"{policy:<12}  {text}" for policy, text in _policies(pack).items()]
+    return lines + [f"{policy:<12}  {text}" for policy, text in policies.items()]
 
 
 def findings_json(folder: Path, findings: "Sequence[Finding]") -> dict[str, Any]:
@@ -118,10 +115,3 @@ def written_words(written: "Written") -> list[str]:
         f"the same landmarks its embeddings have cosine {proof.cosine:.6f} to ours, or more; its "
         f"own detector finds {proof.found}",
     ]
-
-
-def _policies(pack: Pack) -> dict[str, str]:
-    try:
-        return policies_words(load_calibration(pack))
-    except CalibrationError as error:
-        return {"thresholds": str(error)}

@@ -42,11 +42,14 @@ def list_packs(
 def info(name: options.PackArgument = "default", json: options.Json = False) -> None:
     """A pack's models: origin, licence, training data, error rates. Checks every file's hash."""
     from visavis.answers import packs
+    from visavis.answers.policies import pack_policies
     from visavis.pack import load_pack
 
     pack = load_pack(name)
     pack.read_all()
-    options.print_answer((packs.pack_json(pack), packs.pack_words(pack)), json)
+    policies = pack_policies(pack)
+    answer = packs.pack_json(pack, policies), packs.pack_words(pack, policies)
+    options.print_answer(answer, json)
 
 
 @pack.command()
