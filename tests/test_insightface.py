@@ -158,12 +158,12 @@ def test_a_weight_that_two_read_is_folded_for_one_of_them(tmp_path):
 def test_what_is_written_is_proved_on_made_crops(tmp_path, monkeypatch):
     pack = made(tmp_path, recogniser(), WAYS["ImageNet"][0])
     monkeypatch.setattr("visavis.insightface.write.normal_steps", lambda preprocess: [])
-    with pytest.raises(PackError, match="cannot be said exactly"):
+    with pytest.raises(PackError, match="has no exact form in InsightFace"):
         write_insightface(pack, "mine", root=tmp_path / "root", photo=None)
     pack = made(tmp_path / "2", recogniser(), WAYS["by 128"][0])
     monkeypatch.setattr("visavis.insightface.write.fold", lambda *_: None)
     monkeypatch.setattr("visavis.insightface.write.LEAST_COSINE", 1 - 1e-7)
-    with pytest.raises(PackError, match="cannot be said exactly"):
+    with pytest.raises(PackError, match="has no exact form in InsightFace"):
         write_insightface(pack, "mine", root=tmp_path / "root", photo=None)
     assert not (tmp_path / "root").exists()
 

@@ -4,9 +4,14 @@ import numpy as np
 import pytest
 from made_detectors import network, remade
 
-from visavis.decode import DECODERS, decoder_of
+from visavis.decode import DECODERS, Decoder, decoder_of
+from visavis.decode.boxes import Candidates
+from visavis.decode.decoder import last_dimensions
 from visavis.detect import load_detector
 from visavis.errors import PackError
+from visavis.insightface.read import import_pack
+from visavis.pack.verify import verify_pack
+from visavis.runtime import Preprocess
 
 
 def named(shapes):
@@ -235,3 +240,31 @@ def test_a_network_of_one_size_with_part_of_a_stride_is_refused(pack, tmp_path):
     onnx = network([np.zeros((1, 8, size), np.float32) for size in YUNET], 640, 600)
     with pytest.raises(PackError, match="multiples of 32, got one for 640x600"):
         load_detector(remade(pack, tmp_path / "pack", onnx))
+
+
+def read_dots(outputs, height, width, *, min_score):
+    """Candidates of outputs (1, K, 7): a box, a score and one point for all five landmarks."""
+    rows = outputs[0][0][outputs[0][0][:, 4] >= min_score]
+    points = np.repeat(rows[:, None, 5:], 5, axis=1)
+    return Candidates(rows[:, :4], points, rows[:, 4])
+
+
+@pytest.mark.pack
+def test_a_row_is_all_that_a_new_decoder_needs(tmp_path, monkeypatch):
+    row = Decoder(
+        "dots",
+        read_dots,
+        fits=lambda shapes: last_dimensions(shapes) == (7,),
+        numbers=lambda height, width: [(7 * 2,)],
+        published=Preprocess("bgr", std=(2.0,) * 3),
+    )
+    monkeypatch.setitem(DECODERS, "dots", row)
+    answer = np.array([[[8, 16, 24, 40, 0.9, 12, 20], [0, 0, 9, 9, 0.1, 1, 1]]], np.float32)
+    (tmp_path / "dots.onnx").write_bytes(network([answer]))
+    pack = import_pack(tmp_path / "dots.onnx", folder=tmp_path / "pack").pack
+    spec = pack.manifest.detector
+    assert (spec.decoder, spec.preprocess) == ("dots", row.published)
+    assert [one for one in verify_pack(pack.folder) if one.level == "error"] == []
+    (face,) = load_detector(pack)(np.zeros((192, 192, 3), np.uint8))  # scanned at twice its size
+    assert face.box.tolist() == [4, 8, 12, 20]
+    assert face.landmarks.tolist() == [[6, 10]] * 5

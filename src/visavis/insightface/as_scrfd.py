@@ -45,7 +45,7 @@ def as_detector(network: Network, spec: DetectorSpec) -> tuple[ModelProto, list[
         notes.append("its twelve outputs are SCRFD's nine; the second anchor of each cell is empty")
     elif spec.decoder != SCRFD.name:
         raise PackError(
-            f"{network.source}: a {spec.decoder} detector's answers cannot be said in SCRFD's "
+            f"{network.source}: a {spec.decoder} detector's answers have no form in SCRFD's "
             "outputs",
             mend="take another detector",
             option="detector_from",

@@ -129,7 +129,7 @@ def _recogniser(pack: Pack, notes: list[str]) -> tuple[bytes, float]:
     cosine = _cosine(network, written, spec, fed)
     if not cosine >= LEAST_COSINE:
         raise PackError(
-            f"{network.source}: cannot be said exactly in InsightFace's terms: for one crop the "
+            f"{network.source}: has no exact form in InsightFace's terms: for one crop the "
             f"written file's embedding has cosine {cosine:.6f} to the pack's"
         )
     notes += [f"rec_{spec.name}.onnx: {note}" for note in changes or ["unchanged"]]
