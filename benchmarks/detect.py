@@ -30,8 +30,8 @@ from alternating import race
 
 from visavis.batch import in_order
 from visavis.convert.detectors import convert_detector
-from visavis.decode.boxes import Frame
-from visavis.detect import DECODERS, FRAMES, ScanDetector
+from visavis.decode import DECODERS
+from visavis.detect import ScanDetector
 from visavis.evaluate.degrade import CLEAN, Degradation, degradations
 from visavis.image import read_image
 from visavis.pack import load_pack
@@ -63,10 +63,10 @@ class Weights:
     def load(self, device: Device) -> ScanDetector:
         return ScanDetector(
             load_model(self.onnx, self.preprocess, device),
-            DECODERS[self.decoder],
+            DECODERS[self.decoder].decode,
             LEAST,
             OVERLAP,
-            frame=FRAMES.get(self.decoder, Frame()),
+            frame=DECODERS[self.decoder].frame,
         )
 
 

@@ -9,13 +9,13 @@ from pathlib import Path
 import numpy as np
 from onnx import TensorProto, helper, numpy_helper
 
-from visavis.decode.boxes import Frame
-from visavis.detect import DECODERS, FRAMES, ScanDetector, load_detector
+from visavis.decode import DECODERS
+from visavis.decode.scrfd import SCRFD
+from visavis.detect import ScanDetector, load_detector
 from visavis.pack import load_pack
-from visavis.runtime import Device, Preprocess, load_model
+from visavis.runtime import Device, load_model
 
 EXACT = Device("cpu", precision="float32")
-SCRFD = Preprocess("rgb", (127.5,) * 3, (128.0,) * 3)
 LEAST, OVERLAP = 0.5, 0.4
 CHECKPOINTS = {
     "retinaface": "retinaface_mobilenet025.pth",
@@ -66,15 +66,17 @@ def five_detectors(data: Path) -> dict[str, ScanDetector]:
     scrfd = (data / "models" / "scrfd_500m_kps.onnx").read_bytes()
     found = {
         "yunet": load_detector(load_pack(), device=EXACT),
-        "scrfd": ScanDetector(load_model(scrfd, SCRFD, EXACT), DECODERS["scrfd"], LEAST, OVERLAP),
+        "scrfd": ScanDetector(
+            load_model(scrfd, SCRFD.published, EXACT), SCRFD.decode, LEAST, OVERLAP
+        ),
     }
     for name, file in CHECKPOINTS.items():
         checkpoint = load_detector_checkpoint(data / "models" / file)
         found[name] = ScanDetector(
             lambda pictures, checkpoint=checkpoint: answers(checkpoint, pictures),
-            DECODERS[checkpoint.decoder],
+            DECODERS[checkpoint.decoder].decode,
             LEAST,
             OVERLAP,
-            frame=FRAMES.get(checkpoint.decoder, Frame()),
+            frame=DECODERS[checkpoint.decoder].frame,
         )
     return found

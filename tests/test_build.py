@@ -15,13 +15,14 @@ from malformed import HTML
 from visavis.embed import load_embedder
 from visavis.errors import CalibrationError, PackError, VisavisError
 from visavis.pack import load_pack
-from visavis.pack.build import Given, build_pack, detector_of, detector_part, embedder_part
-from visavis.pack.check import verify_pack
+from visavis.pack.build import detector_of, detector_part, embedder_part, write_pack
+from visavis.pack.declaration import Declared
 from visavis.pack.manifest import read_pack
 from visavis.pack.onnx import read_network
+from visavis.pack.verify import verify_pack
 
-HALVES = Given(color="rgb", mean=(127.5,) * 3, std=(127.5,) * 3)
-BGR = Given(color="bgr", mean=(0.0,) * 3, std=(1.0,) * 3)
+HALVES = Declared(color="rgb", mean=(127.5,) * 3, std=(127.5,) * 3)
+BGR = Declared(color="bgr", mean=(0.0,) * 3, std=(1.0,) * 3)
 CROPS = np.random.default_rng(0).integers(0, 256, (3, 112, 112, 3), np.uint8)
 
 
@@ -39,7 +40,7 @@ def written(folder, data, name="mine.onnx"):
 def made(folder, file, given=HALVES, **options):
     detector = detector_of(load_pack())
     embedder = embedder_part(file, given)
-    return build_pack(folder, name="mine", embedder=embedder, detector=detector, **options)
+    return write_pack(folder, name="mine", embedder=embedder, detector=detector, **options)
 
 
 def test_a_pack_is_what_was_said(file, tmp_path):
@@ -80,7 +81,7 @@ def test_a_converted_file_says_itself_how_it_wants_its_pixels(tmp_path):
 
 def test_what_is_given_goes_before_what_the_file_says(tmp_path):
     file = written(tmp_path, noted(recogniser(), **METADATA))
-    part = embedder_part(file, Given(name="other", color="rgb", licence="MIT"))
+    part = embedder_part(file, Declared(name="other", color="rgb", licence="MIT"))
     assert (part.spec.name, part.spec.preprocess.color) == ("other", "rgb")
     assert (part.spec.preprocess.std, part.spec.origin.licence) == ((128.0,) * 3, "MIT")
 
@@ -171,7 +172,7 @@ HOSTILE = {
     "large": (scaler((224, 224), (8,)), "crops of at most 112x112, got 224x224"),
     "128": (recogniser(height=128, width=128), "crops of at most 112x112"),
     "rank 3": (scaler((112,), (8,)), r"expected one input \(N, 3, H, W\)"),
-    "open size": (scaler(("h", "w"), (8,)), "which size it was trained at: give --size"),
+    "open size": (scaler(("h", "w"), (8,)), "which size it was trained at: declare its"),
 }
 
 
@@ -183,10 +184,13 @@ def test_what_is_no_embedder_is_refused_by_name(data, said, tmp_path):
 
 
 SAID = {
-    "nothing": (Given(), "give --color, --mean, --std"),
-    "only the colour": (Given(color="rgb"), "give --mean, --std "),
-    "no spread": (replace(HALVES, std=(1.0, 0.0, 1.0)), "expected a std above zero"),
-    "another size": (replace(HALVES, size=(112, 96)), "said to take 112x96, .* is 112x112"),
+    "nothing": (Declared(), "declare the embedder's color, mean, std "),
+    "only the colour": (Declared(color="rgb"), "declare the embedder's mean, std "),
+    "no spread": (
+        replace(HALVES, std=(1.0, 0.0, 1.0)),
+        r"preprocess\.std: expected numbers above zero",
+    ),
+    "another size": (replace(HALVES, size=(112, 96)), "declared to take 112x96, .* is 112x112"),
     "a name with a folder": (replace(HALVES, name="a/b"), "expected a name of letters"),
     "a name that is taken": (replace(HALVES, name="sources"), "not 'default' or 'sources'"),
 }
@@ -205,7 +209,7 @@ def test_what_is_not_said_is_not_guessed(given, said, file):
         ({"mean": "many"}, "mean: cannot be read"),
         ({"std": "[1, 2]"}, "std"),
         ({"dim": "7"}, f"metadata says 7 numbers, it gives {DIM}"),
-        ({"height": "96"}, "said to take 96x112"),
+        ({"height": "96"}, "declared to take 96x112"),
         ({"surprise": "1"}, "surprise"),
     ],
 )
@@ -219,8 +223,8 @@ def test_metadata_that_does_not_fit_is_refused(change, said, tmp_path):
 @pytest.mark.pack
 def test_the_default_models_built_again_are_the_same_model(tmp_path, pack):
     embedder = pack.folder / pack.manifest.embedder.file
-    given = Given(name="sface", color="rgb", mean=(0.0,) * 3, std=(1.0,) * 3)
-    again = build_pack(
+    given = Declared(name="sface", color="rgb", mean=(0.0,) * 3, std=(1.0,) * 3)
+    again = write_pack(
         tmp_path / "again",
         name="again",
         embedder=embedder_part(embedder, given),
@@ -264,7 +268,7 @@ def test_a_pack_is_whole_or_not_there(file, tmp_path, monkeypatch):
     [
         (HTML, BGR, None, "expected an ONNX file"),
         (recogniser(), BGR, None, "expected outputs of .*scrfd or .*yunet, got"),
-        (None, Given(), None, "give --detector-color, --detector-mean, --detector-std"),
+        (None, Declared(), None, "declare the detector's color, mean, std "),
         (None, BGR, "haar", "unknown decoder 'haar'; known: .*scrfd, .*yunet"),
         (None, BGR, "scrfd", "declared for the decoder scrfd, but its outputs fit yunet: "),
     ],
@@ -359,7 +363,7 @@ def test_build_verify_and_list_by_command(file, installed, run):
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        ((), "give --color, --mean, --std"),
+        ((), "declare the embedder's color, mean, std "),
         (("--color", "rgb", "--mean", "1", "--std", "1", "--detector", "gone"), "no pack 'gone'"),
     ],
 )
@@ -367,6 +371,7 @@ def test_build_says_what_is_missing(words, said, file, installed, run):
     code, out, err = run("pack", "build", "mine", "--embedder", file, *words)
     assert (code, out, err.count("\n")) == (2, "", 1)
     assert said in err
+    assert err.endswith(" (--color)\n") == (not words)
     assert not installed.exists()
 
 

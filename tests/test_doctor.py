@@ -8,8 +8,11 @@ from types import SimpleNamespace
 
 import pytest
 
-from visavis import cli, doctor
-from visavis.doctor import EXTRAS, PACKAGES, examine, made_photo
+from visavis import cli, detect, doctor, extras
+from visavis.answers.installation import examination_json, examination_words
+from visavis.doctor import PACKAGES, Check, Examination, StageTime, examine, made_photo
+from visavis.embed import model
+from visavis.extras import EXTRAS
 from visavis.image import read_image
 from visavis.runtime import Device
 
@@ -151,10 +154,10 @@ def test_what_is_left_of_an_uninstalled_onnxruntime_is_an_error(monkeypatch, qui
     assert "onnxruntime has lost its files" in check.found
 
 
-@pytest.mark.parametrize(("extra", "module"), [row[:2] for row in EXTRAS])
+@pytest.mark.parametrize(("extra", "module"), [(row.name, row.module) for row in EXTRAS])
 def test_an_extra_that_is_absent_is_no_error(extra, module, monkeypatch, quick):
-    real = doctor.find_spec
-    monkeypatch.setattr(doctor, "find_spec", lambda name: None if name == module else real(name))
+    real = extras.find_spec
+    monkeypatch.setattr(extras, "find_spec", lambda name: None if name == module else real(name))
     found = examine()
     (check,) = [check for check in found.checks if check.name == f"extra {extra}"]
     assert (check.state, check.mend) == ("missing", f"pip install '.[{extra}]'")
@@ -206,3 +209,29 @@ def test_every_line_starts_with_a_mark(run):
     lines = out.splitlines()
     assert all(line.startswith(("ok     ", "absent ", "       ")) for line in lines)
     assert sum(line.startswith("       ") for line in lines) == len(STAGES)
+
+
+def test_words_of_an_examination():
+    checks = (Check("python", "ok", "3.12"), Check("extra ort", "missing", "for it", "install it"))
+    examination = Examination(checks, (StageTime("detect", 5.25, "openvino, cpu, float32"),))
+    assert examination_words(examination) == [
+        "ok     python                    3.12",
+        "absent extra ort                 for it: install it",
+        "       detect                   5.25 ms  openvino, cpu, float32",
+    ]
+    assert examination_json(examination)["healthy"] is True
+    assert not Examination((Check("python", "error", "old"),), ()).healthy
+
+
+def test_both_models_are_loaded_once(monkeypatch, quick):
+    loaded = []
+    for module in (detect, model):
+        real = module.load_model
+
+        def load(*words, real=real):
+            loaded.append(words)
+            return real(*words)
+
+        monkeypatch.setattr(module, "load_model", load)
+    assert examine().healthy
+    assert len(loaded) == 2

@@ -11,11 +11,12 @@ pytest.importorskip("onnxscript", reason="pip install '.[convert]'")
 from made_embedders import FAMILY, Named, OneBatch, Small, faces, made_checkpoint  # noqa: E402
 from onnx import ModelProto, TensorProto, helper  # noqa: E402
 
-from visavis.convert.export import WINDOW, keep_names_apart, to_onnx  # noqa: E402
+from visavis.convert.export import to_onnx  # noqa: E402
 from visavis.convert.parity import answers  # noqa: E402
 from visavis.errors import ModelError  # noqa: E402
+from visavis.insightface.rules import WINDOW, keep_names_apart, names_normalisation  # noqa: E402
 from visavis.pack.metadata import read_metadata  # noqa: E402
-from visavis.pack.onnx import names_normalisation, read_network  # noqa: E402
+from visavis.pack.onnx import read_network  # noqa: E402
 from visavis.runtime import Device, Preprocess, load_model  # noqa: E402
 
 EXACT = Device("cpu", precision="float32")

@@ -13,12 +13,13 @@ from malformed import HTML
 from visavis.detect import load_detector
 from visavis.embed import load_embedder
 from visavis.errors import PackError, VisavisError
-from visavis.insightface.as_scrfd import detector
-from visavis.insightface.read import import_pack, task_of
+from visavis.insightface.as_scrfd import as_detector
+from visavis.insightface.read import import_pack
+from visavis.insightface.rules import task_of
 from visavis.pack import load_pack
-from visavis.pack.build import Given, detector_of
-from visavis.pack.check import verify_pack
+from visavis.pack.declaration import Declaration, Declared
 from visavis.pack.onnx import read_network
+from visavis.pack.verify import verify_pack
 from visavis.runtime import Preprocess
 
 HALVES = Preprocess("rgb", (127.5,) * 3, (127.5,) * 3)
@@ -29,7 +30,7 @@ CROPS = np.random.default_rng(0).integers(0, 256, (3, 112, 112, 3), np.uint8)
 def scrfd(pack):
     """A detector with SCRFD's nine outputs, without a word of its origin."""
     spec = pack.manifest.detector
-    model, _ = detector(read_network(pack.folder / spec.file), spec)
+    model, _ = as_detector(read_network(pack.folder / spec.file), spec)
     return model.SerializeToString()
 
 
@@ -57,7 +58,7 @@ def zipped(folder, path, below=""):
 
 
 def imported(source, tmp_path, **options):
-    return import_pack(source, tmp_path / "pack", name="mine", **options)
+    return import_pack(source, folder=tmp_path / "pack", name="mine", **options)
 
 
 @pytest.mark.pack
@@ -89,14 +90,14 @@ def test_a_zip_is_the_folder_in_it(below, folder, tmp_path):
     path = zipped(folder, tmp_path / "buffalo.zip", below)
     assert (
         imported(path, tmp_path).pack.manifest
-        == import_pack(folder, tmp_path / "other", name="mine").pack.manifest
+        == import_pack(folder, folder=tmp_path / "other", name="mine").pack.manifest
     )
 
 
 @pytest.mark.pack
 def test_what_is_given_goes_before_the_rules_and_the_terms(folder, tmp_path):
-    given = Given(licence="MIT", commercial="yes", mean=(0.0,) * 3)
-    manifest = imported(folder, tmp_path, given=given).pack.manifest
+    declared = Declared(licence="MIT", commercial="yes", mean=(0.0,) * 3)
+    manifest = imported(folder, tmp_path, declaration=Declaration(declared)).pack.manifest
     assert (manifest.embedder.origin.licence, manifest.embedder.origin.commercial) == ("MIT", "yes")
     assert manifest.embedder.preprocess == Preprocess("rgb", (0.0,) * 3, (127.5,) * 3)
     assert manifest.detector.origin.commercial == "no"
@@ -156,9 +157,9 @@ def test_the_first_file_of_each_task_wins(folder, tmp_path):
 @pytest.mark.pack
 def test_a_recogniser_alone_takes_another_packs_detector(folder, tmp_path, pack):
     (folder / "det_10g.onnx").unlink()
-    with pytest.raises(PackError, match="expected a detector: name another with --detector"):
+    with pytest.raises(PackError, match=r"expected a detector; .*: name another pack's detector"):
         imported(folder, tmp_path)
-    found = imported(folder, tmp_path, detector=detector_of(pack))
+    found = imported(folder, tmp_path, detector=str(pack.folder))
     assert found.pack.manifest.detector == pack.manifest.detector
 
 
@@ -187,10 +188,10 @@ def test_shapes_say_what_a_network_is_for(data, task):
 def test_a_lone_file_is_imported_with_what_is_said_of_it(tmp_path, pack):
     file = tmp_path / "mine.onnx"
     file.write_bytes(recogniser())
-    with pytest.raises(PackError, match="give --color, --mean, --std"):
-        imported(file, tmp_path, detector=detector_of(pack))
-    given = Given(color="bgr", mean=(0.0,) * 3, std=(255.0,) * 3)
-    found = imported(file, tmp_path, given=given, detector=detector_of(pack))
+    with pytest.raises(PackError, match="declare the embedder's color, mean, std "):
+        imported(file, tmp_path, detector=str(pack.folder))
+    declared = Declared(color="bgr", mean=(0.0,) * 3, std=(255.0,) * 3)
+    found = imported(file, tmp_path, declaration=Declaration(declared), detector=str(pack.folder))
     assert found.pack.manifest.embedder.preprocess == Preprocess("bgr", (0.0,) * 3, (255.0,) * 3)
     assert found.pack.manifest.embedder.origin.licence == "not stated"
 

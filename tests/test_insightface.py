@@ -22,12 +22,14 @@ from visavis.decode.yunet import decode_yunet
 from visavis.embed import ModelEmbedder, load_embedder
 from visavis.errors import PackError
 from visavis.image import read_image
-from visavis.insightface.as_scrfd import FED, detector
-from visavis.insightface.proof import prove
-from visavis.insightface.read import import_pack, recogniser_pixels
+from visavis.insightface.as_scrfd import as_detector
+from visavis.insightface.proof import prove_in_insightface
+from visavis.insightface.read import import_pack
+from visavis.insightface.rules import DETECTOR, recogniser_pixels
 from visavis.insightface.write import as_recogniser, write_insightface
 from visavis.pack import load_pack
-from visavis.pack.build import Given, build_pack, detector_of, detector_part, embedder_part
+from visavis.pack.build import detector_of, detector_part, embedder_part, write_pack
+from visavis.pack.declaration import Declared
 from visavis.pack.onnx import read_network
 from visavis.runtime import Device, Preprocess, load_model
 from visavis.types import Face
@@ -50,7 +52,7 @@ WAYS = {
 
 
 def given(preprocess, **more):
-    return Given(color=preprocess.color, mean=preprocess.mean, std=preprocess.std, **more)
+    return Declared(color=preprocess.color, mean=preprocess.mean, std=preprocess.std, **more)
 
 
 def made(folder, data, preprocess=WAYS["as InsightFace"][0], part=None, name="made"):
@@ -59,7 +61,7 @@ def made(folder, data, preprocess=WAYS["as InsightFace"][0], part=None, name="ma
     (folder / f"{name}.onnx").write_bytes(data)
     embedder = embedder_part(folder / f"{name}.onnx", given(preprocess))
     detect = part or detector_of(load_pack())
-    return build_pack(folder / "pack", name=name, embedder=embedder, detector=detect)
+    return write_pack(folder / "pack", name=name, embedder=embedder, detector=detect)
 
 
 def blobs(crops, fed):
@@ -156,12 +158,12 @@ def test_a_weight_that_two_read_is_folded_for_one_of_them(tmp_path):
 def test_what_is_written_is_proved_on_made_crops(tmp_path, monkeypatch):
     pack = made(tmp_path, recogniser(), WAYS["ImageNet"][0])
     monkeypatch.setattr("visavis.insightface.write.normal_steps", lambda preprocess: [])
-    with pytest.raises(PackError, match="cannot be said exactly"):
+    with pytest.raises(PackError, match="has no exact form in InsightFace"):
         write_insightface(pack, "mine", root=tmp_path / "root", photo=None)
     pack = made(tmp_path / "2", recogniser(), WAYS["by 128"][0])
     monkeypatch.setattr("visavis.insightface.write.fold", lambda *_: None)
     monkeypatch.setattr("visavis.insightface.write.LEAST_COSINE", 1 - 1e-7)
-    with pytest.raises(PackError, match="cannot be said exactly"):
+    with pytest.raises(PackError, match="has no exact form in InsightFace"):
         write_insightface(pack, "mine", root=tmp_path / "root", photo=None)
     assert not (tmp_path / "root").exists()
 
@@ -170,9 +172,9 @@ def test_what_is_written_is_proved_on_made_crops(tmp_path, monkeypatch):
 def test_yunet_says_the_same_in_scrfds_outputs(pack, portraits):
     spec = pack.manifest.detector
     network = read_network(pack.folder / spec.file)
-    model, notes = detector(network, spec)
+    model, notes = as_detector(network, spec)
     assert len(notes) == 2
-    theirs = load_model(model.SerializeToString(), FED, EXACT)
+    theirs = load_model(model.SerializeToString(), DETECTOR, EXACT)
     own = load_model(network.data, spec.preprocess, EXACT)
     assert [len(shape) for shape in theirs.shapes] == [3] * 9
     faces = 0
@@ -229,12 +231,12 @@ def test_an_embedders_name_leads_nowhere(tmp_path):
 @pytest.mark.pack
 def test_what_is_written_comes_back_with_its_terms(tmp_path, pack):
     written = write_insightface(pack, "mine", root=tmp_path, photo=None)
-    back = import_pack(written.folder, tmp_path / "back", name="back").pack
+    back = import_pack(written.folder, folder=tmp_path / "back", name="back").pack
     for part in ("detector", "embedder"):
         origins = [getattr(p.manifest, part).origin for p in (pack, back)]
         assert origins[0] == origins[1]
     again = write_insightface(back, "again", root=tmp_path, photo=None)
-    last = import_pack(again.folder, tmp_path / "last", name="last").pack
+    last = import_pack(again.folder, folder=tmp_path / "last", name="last").pack
     a, b, c = (load_embedder(p, device=EXACT)(CROPS) for p in (pack, back, last))
     np.testing.assert_allclose(b, a, atol=1e-5)
     np.testing.assert_allclose(c, a, atol=1e-5)
@@ -247,7 +249,7 @@ def test_a_smaller_crop_is_written_and_read_again_and_again(way, tmp_path):
     pack = first
     for turn in ("one", "two", "three"):
         written = write_insightface(pack, turn, root=tmp_path, photo=None)
-        pack = import_pack(written.folder, tmp_path / turn, name=turn).pack
+        pack = import_pack(written.folder, folder=tmp_path / turn, name=turn).pack
         found = load_embedder(pack, device=EXACT, flip=False)(CROPS)
         np.testing.assert_allclose(found, expected, atol=1e-5)
 
@@ -316,7 +318,7 @@ def peer():
 @pytest.fixture(scope="module")
 def scrfd(data):
     """SCRFD-500M, as a part of packs."""
-    return detector_part(data / "models" / "scrfd_500m_kps.onnx", given(FED))
+    return detector_part(data / "models" / "scrfd_500m_kps.onnx", given(DETECTOR))
 
 
 @pytest.mark.slow
@@ -375,7 +377,7 @@ def test_insightface_loads_a_converted_checkpoint(peer, portraits, data, tmp_pat
         checkpoint = checkpoints.load_checkpoint(data / "models" / name)
         file = tmp_path / f"{checkpoint.family.name}.onnx"
         file.write_bytes(export.to_onnx(checkpoint, norm_output=True))
-        pack = build_pack(
+        pack = write_pack(
             tmp_path / checkpoint.family.name,
             name="converted",
             embedder=embedder_part(file),
@@ -401,11 +403,11 @@ def test_a_folder_that_embeds_otherwise_fails_the_proof(peer, portraits, tmp_pat
     for place, node in enumerate(network.graph.node[:8]):
         node.name = f"silent_{place}"
     onnx.save(network, file)
-    with pytest.raises(PackError, match=r"embeds the faces of .* otherwise: cosine"):
-        prove(written.folder, pack, portraits / "obama.jpg")
+    with pytest.raises(PackError, match=r"embeds the faces of .* differently: cosine"):
+        prove_in_insightface(written.folder, pack, portraits / "obama.jpg")
     file.unlink()
     with pytest.raises(PackError, match="loads no recogniser"):
-        prove(written.folder, pack, portraits / "obama.jpg")
+        prove_in_insightface(written.folder, pack, portraits / "obama.jpg")
     (written.folder / "det_yunet.onnx").unlink()
     with pytest.raises(PackError, match="insightface cannot use it: AssertionError"):
-        prove(written.folder, pack, portraits / "obama.jpg")
+        prove_in_insightface(written.folder, pack, portraits / "obama.jpg")

@@ -20,9 +20,10 @@ from visavis.convert.quantize import closeness, embeddings, to_float16, to_int8 
 from visavis.dataset import open_pairs  # noqa: E402
 from visavis.errors import DatasetError, DeviceError, ModelError, PackError  # noqa: E402
 from visavis.evaluate.protocols import Source  # noqa: E402
+from visavis.insightface.rules import names_normalisation  # noqa: E402
 from visavis.metrics.fusion import Gain  # noqa: E402
 from visavis.pack.metadata import read_metadata  # noqa: E402
-from visavis.pack.onnx import names_normalisation, read_network  # noqa: E402
+from visavis.pack.onnx import read_network  # noqa: E402
 from visavis.runtime import Device, available_runtimes, load_model  # noqa: E402
 
 PIXELS = made_checkpoint().preprocess

@@ -51,7 +51,7 @@ def lit(count, level, row, *, rank=2, score=1.0, box=(0, 0, 0, 0), points=(0,) *
 
 def test_the_layouts_are_the_four_that_are_published():
     found = {
-        count: (layout.levels, layout.anchors, layout.landmarks)
+        count: (len(layout.strides), layout.anchors, layout.landmarks)
         for count, layout in LAYOUTS.items()
     }
     assert found == {6: (3, 2, False), 9: (3, 2, True), 10: (5, 1, False), 15: (5, 1, True)}

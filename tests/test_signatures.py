@@ -4,9 +4,25 @@ import numpy as np
 import pytest
 from made_detectors import network, remade
 
-from visavis.detect import DECODERS, load_detector
+from visavis.decode import DECODERS, Decoder, decoder_of
+from visavis.decode.boxes import Candidates
+from visavis.decode.decoder import last_dimensions
+from visavis.detect import load_detector
 from visavis.errors import PackError
-from visavis.pack.signatures import LAST_DIMENSIONS, decoder_of, fits_picture
+from visavis.insightface.read import import_pack
+from visavis.pack.verify import verify_pack
+from visavis.runtime import Preprocess
+
+
+def named(shapes):
+    """The name of the decoder that fits."""
+    decoder = decoder_of(shapes)
+    return decoder and decoder.name
+
+
+def fits_picture(sizes, height, width):
+    """Whether some decoder's networks may answer a picture of this size with so many numbers."""
+    return any(tuple(sizes) in row.numbers(height, width) for row in DECODERS.values())
 
 
 def flat(*last):
@@ -55,7 +71,7 @@ SCRFD_15 = (*SCRFD_10, *(10,) * 5)
     ],
 )
 def test_the_last_dimensions_name_the_decoder(last, decoder, shapes):
-    assert decoder_of(shapes(*last)) == decoder
+    assert named(shapes(*last)) == decoder
 
 
 @pytest.mark.parametrize(
@@ -92,7 +108,7 @@ def test_other_shapes_fit_none(shapes):
     ],
 )
 def test_all_flavours_of_yolov5face_are_known(shapes):
-    assert decoder_of(shapes) == "yolov5face"
+    assert named(shapes) == "yolov5face"
 
 
 @pytest.mark.parametrize(
@@ -135,11 +151,33 @@ def test_every_multiple_of_32_is_counted(sizes, height, width, fits):
 
 
 def test_some_outputs_may_have_a_batch_axis_and_others_none():
-    assert decoder_of([*flat(*SCRFD_6[:3]), *batched(*SCRFD_6[3:])]) == "scrfd"
+    assert named([*flat(*SCRFD_6[:3]), *batched(*SCRFD_6[3:])]) == "scrfd"
 
 
-def test_every_decoder_has_a_signature():
-    assert set(LAST_DIMENSIONS.values()) == set(DECODERS)
+@pytest.mark.parametrize(
+    "shapes",
+    [
+        *(flat(*last) for last in (YUNET, SCRFD_6, SCRFD_9, SCRFD_10, SCRFD_15, (4, 2, 10))),
+        [(1, 9, 16)],
+        [(1, 48, 8, 8)] * 3,
+        [(1, 128)],
+    ],
+)
+def test_no_outputs_fit_two_decoders(shapes):
+    fitting = [row.name for row in DECODERS.values() if row.fits(shapes)]
+    assert fitting == ([named(shapes)] if len(shapes) > 1 or len(shapes[0]) == 3 else [])
+
+
+def test_every_decoder_has_a_row_of_its_name():
+    assert list(DECODERS) == ["retinaface", "scrfd", "yolov5face", "yunet"]
+    assert all(row.name == name for name, row in DECODERS.items())
+
+
+@pytest.mark.parametrize(
+    ("last", "landmarks"), [(SCRFD_6, False), (SCRFD_9, True), (SCRFD_10, False), (SCRFD_15, True)]
+)
+def test_an_scrfd_gives_landmarks_where_it_has_outputs_for_them(last, landmarks):
+    assert decoder_of(flat(*last)).landmarks(flat(*last)) is landmarks
 
 
 def blind(*last):
@@ -202,3 +240,31 @@ def test_a_network_of_one_size_with_part_of_a_stride_is_refused(pack, tmp_path):
     onnx = network([np.zeros((1, 8, size), np.float32) for size in YUNET], 640, 600)
     with pytest.raises(PackError, match="multiples of 32, got one for 640x600"):
         load_detector(remade(pack, tmp_path / "pack", onnx))
+
+
+def read_dots(outputs, height, width, *, min_score):
+    """Candidates of outputs (1, K, 7): a box, a score and one point for all five landmarks."""
+    rows = outputs[0][0][outputs[0][0][:, 4] >= min_score]
+    points = np.repeat(rows[:, None, 5:], 5, axis=1)
+    return Candidates(rows[:, :4], points, rows[:, 4])
+
+
+@pytest.mark.pack
+def test_a_row_is_all_that_a_new_decoder_needs(tmp_path, monkeypatch):
+    row = Decoder(
+        "dots",
+        read_dots,
+        fits=lambda shapes: last_dimensions(shapes) == (7,),
+        numbers=lambda height, width: [(7 * 2,)],
+        published=Preprocess("bgr", std=(2.0,) * 3),
+    )
+    monkeypatch.setitem(DECODERS, "dots", row)
+    answer = np.array([[[8, 16, 24, 40, 0.9, 12, 20], [0, 0, 9, 9, 0.1, 1, 1]]], np.float32)
+    (tmp_path / "dots.onnx").write_bytes(network([answer]))
+    pack = import_pack(tmp_path / "dots.onnx", folder=tmp_path / "pack").pack
+    spec = pack.manifest.detector
+    assert (spec.decoder, spec.preprocess) == ("dots", row.published)
+    assert [one for one in verify_pack(pack.folder) if one.level == "error"] == []
+    (face,) = load_detector(pack)(np.zeros((192, 192, 3), np.uint8))  # scanned at twice its size
+    assert face.box.tolist() == [4, 8, 12, 20]
+    assert face.landmarks.tolist() == [[6, 10]] * 5

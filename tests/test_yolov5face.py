@@ -1,14 +1,13 @@
 """YOLOv5-face's three flavours to boxes: zero logits by hand, and all three alike."""
 
 import json
-from functools import partial
 
 import numpy as np
 import pytest
 from made_detectors import network, remade
 
 from visavis.decode.boxes import Frame
-from visavis.decode.yolov5face import ANCHORS, decode_yolov5face
+from visavis.decode.yolov5face import ANCHORS, RawOutputs, decode_as, decode_yolov5face
 from visavis.detect import ScanDetector, load_detector
 from visavis.draw import write_image
 from visavis.errors import ModelError
@@ -112,7 +111,7 @@ def test_landmarks_are_linear_in_the_anchor_and_boxes_are_bounded():
 def test_the_first_releases_landmarks_are_squashed():
     maps = silent(3)
     maps[0][0, 0, 0, 0] = [0, 0, 0, 0, 9, *[90, -90] * 5, 9]
-    found = decode_yolov5face(maps, HEIGHT, WIDTH, min_score=0.5, squashed=True)
+    found = decode_yolov5face(maps, HEIGHT, WIDTH, min_score=0.5, raw=RawOutputs(squashed=True))
     assert found.landmarks.tolist() == [[[16, -20]] * 5]  # anchor 4 x 5, by 4 and by -4
 
 
@@ -120,7 +119,7 @@ def test_anchors_of_ones_own_replace_the_published_ones():
     maps = silent(3)
     maps[2][0, 1, 0, 0] = 0
     own = (((1, 1),) * 3, ((1, 1),) * 3, ((9, 9), (20, 40), (9, 9)))
-    found = decode_yolov5face(maps, HEIGHT, WIDTH, min_score=0.2, anchors=own)
+    found = decode_yolov5face(maps, HEIGHT, WIDTH, min_score=0.2, raw=RawOutputs(own))
     assert found.boxes.tolist() == [[6, -4, 26, 36]]
 
 
@@ -157,7 +156,7 @@ def test_cells_of_no_whole_stride_are_an_error(height, width):
 
 
 def test_anchors_of_another_count_of_strides_are_an_error():
-    decode = partial(decode_yolov5face, anchors=ANCHORS[4])
+    decode = decode_as(RawOutputs(ANCHORS[4]))
     detect = ScanDetector(lambda pictures: silent(3), decode, 0.5, 0.4)
     with pytest.raises(ModelError, match="do not fit together"):
         detect(np.zeros((HEIGHT, WIDTH, 3), np.uint8))

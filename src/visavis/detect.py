@@ -7,19 +7,18 @@ pixels: which faces are wanted, and in whose pixels, is a matter of visavis.face
 import logging
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
-from functools import partial
 
 import numpy as np
 
-from visavis.decode import DECODERS, FRAMES, Decoder
+from visavis.decode import Decode
 from visavis.decode.boxes import FRAME, Candidates, Frame, joined, letterbox, nms, tiles
-from visavis.decode.yolov5face import decode_yolov5face
-from visavis.errors import ModelError, PackError
+from visavis.decode.yolov5face import AS_PUBLISHED, RawOutputs, decode_as
+from visavis.errors import ModelError
 from visavis.image import check_image
+from visavis.pack.check import check_network, declared_decoder
 from visavis.pack.manifest import DetectorSpec, Pack
-from visavis.pack.signatures import check_network
 from visavis.runtime import Device, Outputs, Pictures, load_model
-from visavis.types import Detector, Face, Image
+from visavis.types import Face, Image
 
 log = logging.getLogger(__name__)
 
@@ -43,7 +42,7 @@ class ScanDetector:
     """A detector that scans a picture: at two scales or in tiles, one network call each."""
 
     model: Callable[[Pictures], Outputs]
-    decode: Decoder
+    decode: Decode
     min_score: float
     max_overlap: float
     tiled: bool = False
@@ -136,7 +135,7 @@ def load_detector(
     device: str | Device = "auto",
     min_score: float | None = None,
     tiled: bool = False,
-) -> Detector:
+) -> ScanDetector:
     """The pack's detector, ready to be called with an image.
 
     `min_score` (0..1) replaces the pack's own. `tiled` also scans the picture at full resolution,
@@ -159,20 +158,14 @@ def load_detector(
     )
 
 
-def _decoder(spec: DetectorSpec, source: str) -> Decoder:
-    """The decoder that is declared, told what is declared with it."""
-    try:
-        decode = DECODERS[spec.decoder]
-    except KeyError:
-        raise PackError(
-            f"{source}: unknown decoder {spec.decoder!r}; known: {', '.join(DECODERS)}"
-        ) from None
-    if spec.anchors is None and not spec.squashed_landmarks:
-        return decode
-    return partial(decode_yolov5face, anchors=spec.anchors, squashed=spec.squashed_landmarks)
+def _decoder(spec: DetectorSpec, source: str) -> Decode:
+    """How the outputs are read: as the decoder's networks are, or as the manifest declares."""
+    decoder = declared_decoder(spec, source)
+    raw = RawOutputs(spec.anchors, spec.squashed_landmarks)
+    return decoder.decode if raw == AS_PUBLISHED else decode_as(raw)
 
 
 def _frame(size: tuple[int, int] | None, spec: DetectorSpec) -> Frame:
-    usual = FRAMES.get(spec.decoder, Frame())
+    usual = declared_decoder(spec, spec.file).frame
     padding = usual.padding if spec.padding is None else spec.padding
-    return Frame(size, usual.multiple, padding)
+    return replace(usual, size=size, padding=padding)

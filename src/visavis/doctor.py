@@ -1,4 +1,4 @@
-"""What works here, and what to install for what does not. Looks; changes nothing but the cache."""
+"""What works here, and what to install for what does not. Changes nothing but the cache."""
 
 import platform
 import sqlite3
@@ -7,23 +7,23 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from importlib import metadata
-from importlib.util import find_spec
 from io import BytesIO
-from typing import Literal
+from typing import Literal, cast
 
 import numpy as np
 from PIL import Image as Pillow
 
 from visavis.alignment import ARCFACE_112, align
 from visavis.compare import similarity
-from visavis.detect import detector_device, load_detector
-from visavis.embed import load_embedder
+from visavis.detect import ScanDetector, load_detector
+from visavis.embed import ModelEmbedder, load_embedder
 from visavis.errors import DeviceError, VisavisError
+from visavis.extras import EXTRAS
 from visavis.gallery.sqlite import journal_mode
 from visavis.image import read_image
 from visavis.pack import load_pack
 from visavis.pack.manifest import DetectorSpec, EmbedderSpec
-from visavis.runtime import Device, available_runtimes, cores, load_model
+from visavis.runtime import Device, Model, Outputs, Pictures, available_runtimes, cores
 from visavis.types import Face, Image
 
 State = Literal["ok", "missing", "error"]
@@ -31,15 +31,6 @@ State = Literal["ok", "missing", "error"]
 PACKAGES = """
 visavis numpy opencv-python-headless pillow onnx openvino pydantic sqlalchemy cryptography
 """.split()
-# Extra, a module it brings, and what for.
-EXTRAS = (
-    ("ort", "onnxruntime", "ONNX Runtime on a CPU"),
-    ("parquet", "pyarrow", "embeddings as .parquet"),
-    ("plots", "matplotlib", "visavis report, and WIDER FACE's ground truth"),
-    ("convert", "torch", "checkpoints to ONNX, and int8"),
-    ("tflite", "litert_torch", "checkpoints to TFLite"),
-    ("hub", "fsspec", "packs in object stores"),
-)
 REPEATS = 15
 
 
@@ -54,7 +45,7 @@ class Check:
 
 
 @dataclass(frozen=True, slots=True)
-class Stage:
+class StageTime:
     """How long one step of the flow takes here, on a made picture."""
 
     name: str
@@ -67,7 +58,7 @@ class Examination:
     """All that was found."""
 
     checks: tuple[Check, ...]
-    stages: tuple[Stage, ...]
+    stages: tuple[StageTime, ...]
 
     @property
     def healthy(self) -> bool:
@@ -109,8 +100,8 @@ def _runtimes_apart() -> Check:
 def _runtimes() -> list[Check]:
     try:
         return [
-            Check(found.name, "ok", f"{found.version}: {', '.join(found.devices)}")
-            for found in available_runtimes()
+            Check(runtime.name, "ok", f"{runtime.version}: {', '.join(runtime.devices)}")
+            for runtime in available_runtimes()
         ]
     except DeviceError as error:
         return [Check("runtimes", "error", str(error))]
@@ -118,58 +109,54 @@ def _runtimes() -> list[Check]:
 
 def _extras(runtimes: list[Check]) -> list[Check]:
     checks = [
-        Check(f"extra {extra}", "missing", f"for {purpose}", f"pip install '.[{extra}]'")
-        for extra, module, purpose in EXTRAS
-        if find_spec(module) is None
+        Check(f"extra {row.name}", "missing", f"for {row.purpose}", f"pip install '.[{row.name}]'")
+        for row in EXTRAS
+        if not row.installed
     ]
     if not any(check.state == "ok" and "cuda" in check.found for check in runtimes):
-        found = "no CUDA device is usable"
-        checks.append(
-            Check("extra cuda", "missing", found, "docs/install.md says what a GPU needs")
-        )
+        mend = "docs/install.md says what a GPU needs"
+        checks.append(Check("extra cuda", "missing", "no CUDA device is usable", mend))
     return checks
 
 
-def _models(name: str, device: str | Device) -> tuple[list[Check], tuple[Stage, ...]]:
+def _models(name: str, device: str | Device) -> tuple[list[Check], tuple[StageTime, ...]]:
     try:
         pack = load_pack(name)
-        parts: list[tuple[str, DetectorSpec | EmbedderSpec, str | Device]] = [
-            ("detector", pack.manifest.detector, detector_device(device)),
-            ("embedder", pack.manifest.embedder, device),
+        detect = load_detector(pack, device=device)
+        embed = load_embedder(pack, device=device)
+        parts: list[tuple[str, DetectorSpec | EmbedderSpec, Callable[[Pictures], Outputs]]] = [
+            ("detector", pack.manifest.detector, detect.model),
+            ("embedder", pack.manifest.embedder, embed.network),
         ]
-        checks = []
-        runs_on = {}
-        for part, spec, where in parts:
-            model = load_model(pack.read(spec.file, spec.sha256), spec.preprocess, where)
-            runs_on[part] = f"{model.runtime}, {model.device}, {model.precision}"
-            checks.append(Check(part, "ok", f"{spec.file} {spec.sha256[:12]}: {runs_on[part]}"))
-        return checks, _stages(name, device, runs_on)
+        checks = [
+            Check(part, "ok", f"{spec.file} {spec.sha256[:12]}: {_runs_on(network)}")
+            for part, spec, network in parts
+        ]
+        return checks, _stages(detect, embed)
     except VisavisError as error:
         return [Check(f"pack {name}", "error", str(error))], ()
 
 
-def _stages(name: str, device: str | Device, runs_on: dict[str, str]) -> tuple[Stage, ...]:
-    pack = load_pack(name)
-    detect, embed = load_detector(pack, device=device), load_embedder(pack, device=device)
+def _runs_on(network: Callable[[Pictures], Outputs]) -> str:
+    model = cast(Model, network)  # loaded from a pack: it is more than a callable
+    return f"{model.runtime}, {model.device}, {model.precision}"
+
+
+def _stages(detect: ScanDetector, embed: ModelEmbedder) -> tuple[StageTime, ...]:
     photo = made_photo()
     image = read_image(photo)
-    faces = [
-        Face(
-            np.array([300, 200, 500, 460], np.float32),
-            2 * ARCFACE_112.astype(np.float32) + 280,
-            1.0,
-        )
-    ]
+    box = np.array([300, 200, 500, 460], np.float32)
+    faces = [Face(box, 2 * ARCFACE_112.astype(np.float32) + 280, 1.0)]
     crops = align(image, faces)
     embeddings = embed(crops)
     steps: list[tuple[str, Callable[[], object], str]] = [
         ("decode 1 megapixel", lambda: read_image(photo), "pillow"),
-        ("detect", lambda: detect(image), runs_on["detector"]),
+        ("detect", lambda: detect(image), _runs_on(detect.model)),
         ("align", lambda: align(image, faces), "opencv"),
-        ("embed with flip", lambda: embed(crops), runs_on["embedder"]),
+        ("embed with flip", lambda: embed(crops), _runs_on(embed.network)),
         ("compare", lambda: similarity(embeddings, embeddings), "numpy"),
     ]
-    return tuple(Stage(step, _milliseconds(call), place) for step, call, place in steps)
+    return tuple(StageTime(step, _milliseconds(call), place) for step, call, place in steps)
 
 
 def made_photo() -> bytes:
@@ -189,8 +176,8 @@ def _milliseconds(call: Callable[[], object]) -> float:
         started = time.perf_counter()
         call()
         times.append(1000 * (time.perf_counter() - started))
-    return statistics.median(times[3:])  # the first warm up
+    return statistics.median(times[3:])  # the first three warm up
 
 
 def _installed(name: str) -> bool:
-    return any((found.metadata["Name"] or "").lower() == name for found in metadata.distributions())
+    return any((one.metadata["Name"] or "").lower() == name for one in metadata.distributions())

@@ -1,4 +1,4 @@
-"""What the extras bring, and the error where one is missing. Loads none of them."""
+"""What the extras bring, and the error for a missing one. Loads none of them."""
 
 from dataclasses import dataclass
 from importlib.util import find_spec
@@ -11,8 +11,13 @@ class Extra:
     """Packages that the base install leaves out."""
 
     name: str  # as in pip install '.[name]'
-    module: str  # that it brings, and that tells whether it is installed
+    module: str  # one that it brings
     purpose: str
+
+    @property
+    def installed(self) -> bool:
+        """Whether its module can be found; it is not loaded."""
+        return find_spec(self.module) is not None
 
 
 EXTRAS = (

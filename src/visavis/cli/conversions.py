@@ -32,7 +32,7 @@ class Given:
     """What the user says of the network, and what to prove it with."""
 
     family: str
-    color: options.Color | None
+    color: options.ColorName | None
     mean: options.Three | None
     std: options.Three | None
     crops: Path | None

@@ -19,7 +19,7 @@ def convert(
         str, typer.Option(help="Whose network it is; auto: by the names in the file.")
     ] = "auto",
     color: Annotated[
-        options.Color | None, typer.Option(help="In place of the family's order.")
+        options.ColorName | None, typer.Option(help="In place of the family's order.")
     ] = None,
     mean: options.Mean = None,
     std: options.Std = None,

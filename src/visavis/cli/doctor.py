@@ -1,33 +1,19 @@
 """visavis doctor"""
 
-from dataclasses import asdict
-from typing import Any
-
 import typer
 
 from visavis.cli import options
+from visavis.cli.spread import spread
 
-MARKS = {"ok": "ok     ", "missing": "absent ", "error": "WRONG  "}
 
-
+@spread
 def doctor(
-    pack: options.PackName = "default",
-    device: options.DeviceName = "auto",
-    precision: options.PrecisionName = options.Precision.auto,
-    runtime: options.RuntimeName = options.Runtime.auto,
-    json: options.Json = False,
+    pack: options.PackName = "default", *, where: options.Where, json: options.Json = False
 ) -> None:
     """What works here, how fast, and what to install for what does not."""
+    from visavis.answers.installation import examination_json, examination_words
     from visavis.doctor import examine
 
-    found = examine(pack, options.device_of(device, precision, runtime))
-    if json:
-        document: dict[str, Any] = {"healthy": found.healthy, **asdict(found)}
-        options.print_json(document)
-    else:
-        for check in found.checks:
-            mend = f": {check.mend}" if check.mend else ""
-            print(f"{MARKS[check.state]}{check.name:<26}{check.found}{mend}")
-        for stage in found.stages:
-            print(f"       {stage.name:<22}{stage.milliseconds:7.2f} ms  {stage.runs_on}")
-    raise typer.Exit(0 if found.healthy else 1)
+    examination = examine(pack, where.for_one())
+    options.print_answer((examination_json(examination), examination_words(examination)), json)
+    raise typer.Exit(0 if examination.healthy else 1)

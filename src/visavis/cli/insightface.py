@@ -1,6 +1,5 @@
 """visavis pack insightface PACK --name NAME"""
 
-from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
@@ -30,12 +29,11 @@ def insightface(
     json: options.Json = False,
 ) -> None:
     """Write a pack as a folder that the insightface package loads as it is, and prove it there."""
-    from visavis.errors import PackError
+    from visavis.answers import packs
     from visavis.insightface.write import write_insightface
     from visavis.pack import load_pack
 
-    if (photo is None) != no_proof:
-        raise PackError("expected a --photo of a face to prove the folder with, or --no-proof")
+    _check_proof(photo, no_proof=no_proof)
     written = write_insightface(
         load_pack(pack),
         name,
@@ -44,18 +42,11 @@ def insightface(
         detector_from=detector_from,
         extras_from=extras_from,
     )
-    if json:
-        options.print_json({**asdict(written), "folder": str(written.folder)})
-        return
-    for note in written.notes:
-        print(note)
-    print(f"{written.folder}: {', '.join(written.files)}")
-    if written.proof is None:
-        print("not proved in the insightface package (--no-proof)")
-        return
-    proof = written.proof
-    print(
-        f"insightface {proof.version} loads {', '.join(proof.tasks)}; for {proof.faces} faces with "
-        f"the same landmarks its embeddings have cosine {proof.cosine:.6f} to ours, or more; its "
-        f"own detector finds {proof.found}"
-    )
+    options.print_answer((packs.written_json(written), packs.written_words(written)), json)
+
+
+def _check_proof(photo: Path | None, *, no_proof: bool) -> None:
+    from visavis.errors import PackError
+
+    if (photo is None) != no_proof:
+        raise PackError("expected a --photo of a face to prove the folder with, or --no-proof")

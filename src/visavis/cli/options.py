@@ -74,58 +74,6 @@ Std = Annotated[
         parser=three_above_zero, metavar="NUMBERS", help="127.5, or three: then divided by."
     ),
 ]
-# The width and height of three anchors for each stride.
-AnchorPairs = NewType("AnchorPairs", tuple[tuple[tuple[float, float], ...], ...])
-
-
-def anchors(text: str) -> AnchorPairs:
-    """Three pairs of width and height for each stride: commas in a stride, semicolons between."""
-    try:
-        levels = [[float(side) for side in level.split(",")] for level in text.split(";")]
-    except ValueError:
-        levels = [[]]
-    if not all(len(level) == 6 and all(0 < side < 1e6 for side in level) for level in levels):
-        raise typer.BadParameter(
-            f"expected three pairs above zero a stride, as in 4,5,8,10,13,16;..., got {text!r}"
-        )
-    return AnchorPairs(tuple(tuple(zip(level[::2], level[1::2], strict=True)) for level in levels))
-
-
-# What is declared about a detector given as a file.
-CommercialName = Literal["yes", "no", "unknown"]
-DecoderName = Annotated[
-    str | None, typer.Option(help="How the detector's outputs become faces; default: as fits.")
-]
-DetectorColor = Annotated[
-    ColorName | None,
-    typer.Option(help="Order of the detector's channels; default: as its file says."),
-]
-DetectorAnchors = Annotated[
-    AnchorPairs | None,
-    typer.Option(
-        parser=anchors,
-        metavar="NUMBERS",
-        help="Of a YOLOv5-face with raw outputs: for each stride in rising order three pairs of "
-        "width and height in pixels, as in '4,5,8,10,13,16;23,29,...'; default: the published.",
-    ),
-]
-DetectorSquashed = Annotated[
-    bool | None,
-    typer.Option(help="Of a YOLOv5-face with raw outputs: it is of April or May 2021."),
-]
-DetectorPadding = Annotated[
-    int | None,
-    typer.Option(help="0..255, what is around the picture; default: as its family knows."),
-]
-DetectorLicence = Annotated[
-    str | None, typer.Option(help="Of the weights of a detector given as a file.")
-]
-DetectorCommercial = Annotated[
-    CommercialName | None, typer.Option(help="May such a detector be used commercially?")
-]
-Color = ColorName
-Commercial = CommercialName
-Decoder = DecoderName
 GalleryFolder = Annotated[
     Path | None,
     typer.Option(

@@ -1,8 +1,6 @@
 """visavis pack list | info | verify. The other verbs have files of their own."""
 
-from dataclasses import asdict
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
@@ -11,10 +9,6 @@ from visavis.cli.build import build, import_models
 from visavis.cli.insightface import insightface
 from visavis.cli.pull import pull
 from visavis.cli.push import push
-
-if TYPE_CHECKING:
-    from visavis.pack import Pack
-    from visavis.pack.manifest import Origin
 
 pack = typer.Typer(help="Models: what is installed, where it comes from.", no_args_is_help=True)
 
@@ -33,88 +27,42 @@ def list_packs(
     json: options.Json = False,
 ) -> None:
     """The installed packs, and what may be done with each."""
-    from visavis.pack import load_pack, pack_names, packs_folder
+    from visavis.answers import packs
+    from visavis.pack import installed_packs, packs_folder
 
-    packs = [(name, load_pack(name).manifest) for name in pack_names()]
     rows = [
-        {
-            "name": name,
-            "detector": manifest.detector.decoder,
-            "embedder": manifest.embedder.model,
-            "dim": manifest.embedder.dim,
-            "commercial": _commercial(manifest.detector.origin, manifest.embedder.origin),
-        }
-        for name, manifest in packs
+        packs.listed_json(name, pack.manifest)
+        for name, pack in installed_packs().items()
+        if not commercial or pack.manifest.commercial == "yes"
     ]
-    rows = [row for row in rows if not commercial or row["commercial"] == "yes"]
-    if json:
-        options.print_json({"packs": rows, "folder": str(packs_folder())})
-        return
-    width = max((len(str(row["name"])) for row in rows), default=0)
-    for row in rows:
-        print(
-            f"{row['name']:<{width}}  {row['detector']} + {row['embedder']} · "
-            f"{row['dim']} numbers · commercial use: {row['commercial']}"
-        )
+    document = {"packs": rows, "folder": str(packs_folder())}
+    options.print_answer((document, packs.listed_words(rows)), json)
 
 
 @pack.command()
 def info(name: options.PackArgument = "default", json: options.Json = False) -> None:
     """A pack's models: origin, licence, training data, error rates. Checks every file's hash."""
+    from visavis.answers import packs
+    from visavis.answers.policies import pack_policies
     from visavis.pack import load_pack
 
-    found = load_pack(name)
-    manifest = found.manifest
-    for spec in (manifest.detector, manifest.embedder):
-        found.read(spec.file, spec.sha256)
-    rates = _rates(found)
-    if json:
-        options.print_json({**asdict(manifest), "folder": str(found.folder), "policies": rates})
-        return
-    print(f"{manifest.name} · format {manifest.format} · {found.folder}")
-    for title, what, origin in (
-        ("detector", manifest.detector.decoder, manifest.detector.origin),
-        ("embedder", manifest.embedder.model, manifest.embedder.origin),
-    ):
-        print(
-            f"{title}  {what}\n  from           {origin.source}\n  licence        {origin.licence}"
-        )
-        print(f"  trained on     {origin.training_data}\n  commercial use {origin.commercial}")
-        print(f"  cite           {origin.citation}")
-    for policy, text in rates.items():
-        print(f"{policy:<12}  {text}")
+    pack = load_pack(name)
+    pack.read_all()
+    policies = pack_policies(pack)
+    answer = packs.pack_json(pack, policies), packs.pack_words(pack, policies)
+    options.print_answer(answer, json)
 
 
 @pack.command()
 def verify(name: options.PackArgument = "default", json: options.Json = False) -> None:
     """Hold everything that a pack's manifest says against its files: hashes, shapes, terms."""
-    from visavis.pack import load_pack
-    from visavis.pack.check import verify_pack
+    from visavis.answers import packs
+    from visavis.pack import pack_folder
+    from visavis.pack.verify import verify_pack
 
-    given = name != "default" and Path(name).is_dir()
-    folder = Path(name) if given else load_pack(name).folder
+    folder = pack_folder(name)
     findings = verify_pack(folder)
-    failed = any(finding.level == "error" for finding in findings)
-    if json:
-        options.print_json({"folder": str(folder), "findings": [asdict(f) for f in findings]})
-    else:
-        for finding in findings:
-            print(f"{finding.level:<9}{finding.subject}: {finding.text}")
-    if failed:
+    document = packs.findings_json(folder, findings)
+    options.print_answer((document, packs.findings_words(findings)), json)
+    if any(finding.level == "error" for finding in findings):
         raise typer.Exit(1)
-
-
-def _commercial(*origins: "Origin") -> str:
-    """What holds of all: the least that is allowed."""
-    return min((origin.commercial for origin in origins), key=["no", "unknown", "yes"].index)
-
-
-def _rates(found: "Pack") -> dict[str, str]:
-    from visavis.answers import words
-    from visavis.errors import CalibrationError
-    from visavis.pack.calibration import load_calibration
-
-    try:
-        return words.policies_words(load_calibration(found))
-    except CalibrationError as error:
-        return {"thresholds": str(error)}

@@ -17,6 +17,9 @@ from visavis.checkpoints.wrapping import shapes_of
 from visavis.convert.crops import pixels
 from visavis.convert.export import traced
 from visavis.convert.parity import prove_numbers
+from visavis.decode.retinaface import RETINAFACE
+from visavis.decode.yolov5face import YOLOV5FACE
+from visavis.decode.yunet import YUNET
 from visavis.errors import CheckpointError
 from visavis.files import write_whole
 from visavis.networks.resnet import ResNet50
@@ -82,8 +85,7 @@ def _yunet(shapes: Shapes) -> nn.Module:
     return YuNet([width_of(shapes, f"backbone.model{layer}.weight", 64) for layer in layers])
 
 
-MEANS = Preprocess("bgr", (104.0, 117.0, 123.0))
-SHARES = Preprocess("rgb", std=(255.0, 255.0, 255.0))
+MEANS, SHARES = RETINAFACE.published, YOLOV5FACE.published
 FAMILIES = {
     "retinaface-mobilenet025": DetectorFamily(
         {"body.stage1.0.0.weight": (8, 3, 3, 3), "BboxHead.0.conv1x1.weight": (8, 64, 1, 1)},
@@ -109,7 +111,7 @@ FAMILIES = {
         "yunet",
         _yunet,
         YuNet.OUTPUTS,
-        Preprocess("bgr"),
+        YUNET.published,
         "MIT",
     ),
     "yolov5face-n-0.5": DetectorFamily(

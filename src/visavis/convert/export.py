@@ -19,14 +19,13 @@ from torch.onnx import OnnxExporterError
 from visavis.checkpoints.checkpoint import Checkpoint
 from visavis.convert.crops import made_crops, pixels
 from visavis.errors import ModelError
+from visavis.insightface.rules import keep_names_apart
 from visavis.pack.dequantise import tensors_sha256
 from visavis.pack.metadata import Metadata, write_metadata
 
 OPSET = 18  # the lowest the exporter writes itself: what reads old files reads it, too
 MOST_BYTES = 2**31 - 2**20  # protobuf's limit, less room for the nodes
 BATCH, EMBEDDING, NORM = "batch", "embedding", "norm"
-# InsightFace takes these among the first nodes for a normalisation, and leaves out its own.
-WINDOW, MISREAD = 8, ("Sub", "_minus", "Mul", "_mul")
 
 
 def to_onnx(checkpoint: Checkpoint, *, opset: int = OPSET, norm_output: bool = False) -> bytes:
@@ -83,13 +82,6 @@ def traced(
     model: ModelProto = program.model_proto if program else ModelProto()
     _tidy(model)
     return model
-
-
-def keep_names_apart(model: ModelProto) -> None:
-    """Rename those of the first nodes that InsightFace would take for a normalisation."""
-    for place, node in enumerate(model.graph.node[:WINDOW]):
-        if node.name.startswith(MISREAD):
-            node.name = f"node_{place}_{node.name}"
 
 
 class _WithNorm(nn.Module):

@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 from onnx import ModelProto, TensorProto, helper, numpy_helper
 
 from visavis.convert.crops import pixels
-from visavis.convert.export import keep_names_apart
 from visavis.convert.parity import cosine_gaps
 from visavis.errors import DeviceError, ModelError
+from visavis.insightface.rules import keep_names_apart
 from visavis.pack.dequantise import tensors_sha256
 from visavis.pack.metadata import read_metadata, write_metadata
 from visavis.pack.onnx import read_network

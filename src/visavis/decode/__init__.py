@@ -1,32 +1,20 @@
-"""Detectors' answers to faces: pure functions of arrays, one for each family of networks.
+"""Detectors' answers to faces: pure functions of arrays, a module for each family of networks.
 
-Knows the layout of every family's outputs. Knows no file, no pack and no device.
+Knows how each family's outputs are laid out, told apart and read, and how its networks are fed.
+Knows no file, no pack and no device.
 """
 
-from typing import Protocol
+from visavis.decode.decoder import Decode, Decoder, OutputShapes
+from visavis.decode.retinaface import RETINAFACE
+from visavis.decode.scrfd import SCRFD
+from visavis.decode.yolov5face import YOLOV5FACE
+from visavis.decode.yunet import YUNET
 
-from visavis.decode.boxes import Candidates, Frame
-from visavis.decode.retinaface import decode_retinaface
-from visavis.decode.scrfd import decode_scrfd
-from visavis.decode.yolov5face import decode_yolov5face
-from visavis.decode.yunet import decode_yunet
-from visavis.runtime import Outputs
+__all__ = ["DECODERS", "Decode", "Decoder", "OutputShapes", "decoder_of"]
 
-
-class Decoder(Protocol):
-    """A network's outputs for one picture to candidates, in pixels of that picture."""
-
-    def __call__(
-        self, outputs: Outputs, height: int, width: int, /, *, min_score: float
-    ) -> Candidates: ...
+DECODERS = {row.name: row for row in (RETINAFACE, SCRFD, YOLOV5FACE, YUNET)}
 
 
-DECODERS: dict[str, Decoder] = {
-    "retinaface": decode_retinaface,
-    "scrfd": decode_scrfd,
-    "yolov5face": decode_yolov5face,
-    "yunet": decode_yunet,
-}
-# What a decoder's networks were trained to see around a picture, and their largest stride; the
-# others: 0 and 32.
-FRAMES = {"yolov5face": Frame(multiple=64, padding=114)}
+def decoder_of(shapes: OutputShapes) -> Decoder | None:
+    """The decoder for a network with outputs of these shapes; None where none fits."""
+    return next((decoder for decoder in DECODERS.values() if decoder.fits(shapes)), None)

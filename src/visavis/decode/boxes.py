@@ -1,4 +1,4 @@
-"""Arrays of boxes: what decoders give, and what is done with it. Knows nothing of networks."""
+"""Candidates for faces as arrays, and what is done to them and to pictures. Knows no network."""
 
 from dataclasses import dataclass
 
@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from visavis.types import Image
 
-Floats = NDArray[np.float32]
+Array = NDArray[np.float32]
 STRIDE = 32  # network inputs are multiples of this, so that every feature map is whole
 
 
@@ -16,9 +16,9 @@ STRIDE = 32  # network inputs are multiples of this, so that every feature map i
 class Candidates:
     """Faces before overlapping ones are merged, in pixels of the picture they were decoded for."""
 
-    boxes: Floats  # (K, 4) left, top, right, bottom
-    landmarks: Floats  # (K, 5, 2)
-    scores: Floats  # (K,)
+    boxes: Array  # (K, 4) left, top, right, bottom
+    landmarks: Array  # (K, 5, 2)
+    scores: Array  # (K,)
 
     def placed(self, scale: float, left: float = 0.0, top: float = 0.0) -> "Candidates":
         """The same faces in the picture that was cut at (left, top), then scaled by `scale`."""
@@ -35,14 +35,14 @@ class Candidates:
 
 @dataclass(frozen=True, slots=True)
 class Frame:
-    """What a network's pictures are laid on."""
+    """The canvas on which a network's pictures are laid."""
 
     size: tuple[int, int] | None = None  # height and width of a network that takes no other
-    multiple: int = STRIDE  # else sides are multiples of this
-    padding: int = 0  # what is around the picture: 0..255 in every channel
+    multiple: int = STRIDE  # of other networks: sides are multiples of this
+    padding: int = 0  # 0..255, every channel of what is around the picture
 
     def around(self, height: int, width: int) -> tuple[int, int]:
-        """Height and width of the frame round a picture that fits into it."""
+        """Height and width of the frame around a picture that fits into it."""
         if self.size is not None:
             return self.size
         return _whole(height, self.multiple), _whole(width, self.multiple)
@@ -52,7 +52,7 @@ FRAME = Frame()
 
 
 def joined(parts: list[Candidates]) -> Candidates:
-    """All parts as one; the empty list is no face."""
+    """All parts as one. An empty list becomes no candidates."""
     return Candidates(
         np.concatenate([np.empty((0, 4), np.float32), *(part.boxes for part in parts)]),
         np.concatenate([np.empty((0, 5, 2), np.float32), *(part.landmarks for part in parts)]),
@@ -63,8 +63,8 @@ def joined(parts: list[Candidates]) -> Candidates:
 def letterbox(
     image: Image, longest: int, frame: Frame = FRAME, *, enlarge: float = 1.0
 ) -> tuple[Image, float]:
-    """Shrink until the longer side is at most `longest`, and all of it is inside a frame of one
-    size; then pad right and below. A smaller image is enlarged, at most by `enlarge`.
+    """Shrink an image until its longer side is at most `longest` and it fits into the frame; then
+    pad it right and below. A smaller image is enlarged, at most by `enlarge`.
 
     Returns the padded picture and the scale: a pixel of the image is `scale` pixels of the result.
     """
@@ -82,18 +82,18 @@ def letterbox(
     return canvas, scale
 
 
-def sigmoid(values: Floats) -> Floats:
+def sigmoid(values: Array) -> Array:
     """1 / (1 + exp(-value)), without overflow."""
     return np.asarray((1 + np.tanh(values / 2)) / 2, np.float32)
 
 
-def nms(boxes: Floats, scores: Floats, *, max_overlap: float) -> NDArray[np.intp]:
-    """Rows to keep, best score first: of boxes whose intersection over union is above the limit,
-    the best; of equally good ones the first.
+def nms(boxes: Array, scores: Array, *, max_overlap: float) -> NDArray[np.intp]:
+    """Rows to keep, best score first. Of boxes whose intersection over union is above the limit
+    the best is kept; of equally good ones the first.
 
     boxes (K, 4) left, top, right, bottom; scores (K,).
     """
-    ranks = np.empty(len(scores))  # in place of scores: OpenCV leaves out those of 0
+    ranks = np.empty(len(scores))  # in place of scores, because OpenCV leaves out scores of 0
     ranks[(-scores).argsort(kind="stable")] = np.arange(len(scores), 0, -1)
     sides = np.concatenate([boxes[:, :2], boxes[:, 2:] - boxes[:, :2]], axis=1, dtype=np.float64)
     kept = cv2.dnn.NMSBoxes(sides.tolist(), ranks.tolist(), 0, max_overlap)
@@ -101,8 +101,8 @@ def nms(boxes: Floats, scores: Floats, *, max_overlap: float) -> NDArray[np.intp
 
 
 def tiles(height: int, width: int, *, side: int, overlap: int) -> list[tuple[int, int]]:
-    """Left, top corners of `side`-pixel squares that cover a picture, each sharing `overlap` pixels
-    at least.
+    """Left, top corners of `side`-pixel squares that cover a picture; neighbours share at least
+    `overlap` pixels.
     """
 
     def starts(length: int) -> list[int]:

@@ -8,24 +8,30 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from visavis.decode.boxes import Candidates, Floats, joined
-from visavis.runtime import Outputs
+from visavis.decode.boxes import Array, Candidates, joined
+from visavis.decode.decoder import Decoder, OutputShapes, cells, last_dimensions
+from visavis.runtime import Outputs, Preprocess
 
 
 @dataclass(frozen=True, slots=True)
-class Layout:
+class ScrfdLayout:
     """What the number of outputs says."""
 
-    levels: int  # strides 8, 16, 32 and so on
+    strides: tuple[int, ...]
     anchors: int  # on each cell
     landmarks: bool
 
+    @property
+    def kinds(self) -> tuple[int, ...]:
+        """Numbers of an anchor: score, box and, where there are any, landmarks."""
+        return (1, 4, 10) if self.landmarks else (1, 4)
+
 
 LAYOUTS = {
-    6: Layout(3, 2, landmarks=False),
-    9: Layout(3, 2, landmarks=True),
-    10: Layout(5, 1, landmarks=False),
-    15: Layout(5, 1, landmarks=True),
+    6: ScrfdLayout((8, 16, 32), 2, landmarks=False),
+    9: ScrfdLayout((8, 16, 32), 2, landmarks=True),
+    10: ScrfdLayout((8, 16, 32, 64, 128), 1, landmarks=False),
+    15: ScrfdLayout((8, 16, 32, 64, 128), 1, landmarks=True),
 }
 
 
@@ -38,28 +44,60 @@ def decode_scrfd(outputs: Outputs, height: int, width: int, *, min_score: float)
     """
     layout = LAYOUTS[len(outputs)]
     flat = [output.reshape(-1, output.shape[-1]) for output in outputs]
-    groups = [flat[start :: layout.levels] for start in range(layout.levels)]
+    levels = len(layout.strides)
     return joined(
         [
-            _level(group, 8 << level, height, width, layout.anchors, min_score)
-            for level, group in enumerate(groups)
+            _level(flat[level::levels], stride, height, width, layout.anchors, min_score)
+            for level, stride in enumerate(layout.strides)
         ]
     )
 
 
 def _level(
-    arrays: list[Floats], stride: int, height: int, width: int, anchors: int, min_score: float
+    arrays: list[Array], stride: int, height: int, width: int, anchors: int, min_score: float
 ) -> Candidates:
     columns = -(-width // stride)
     if {len(array) for array in arrays} != {-(-height // stride) * columns * anchors}:
-        raise ValueError("not so many answers as there are anchors")
+        raise ValueError("expected as many answers as there are anchors")
     scores = arrays[0][:, 0]
     rows = np.flatnonzero(scores >= min_score)
-    cells = rows // anchors
-    points = np.stack([cells % columns, cells // columns], axis=1).astype(np.float32)  # (K, 2)
+    places = rows // anchors
+    points = np.stack([places % columns, places // columns], axis=1).astype(np.float32)  # (K, 2)
     left_top, right_bottom = arrays[1][rows, :2], arrays[1][rows, 2:]
     landmarks = np.full((len(rows), 5, 2), np.nan, np.float32)
     if len(arrays) == 3:
         landmarks = points[:, None] + arrays[2][rows].reshape(-1, 5, 2)
     boxes = np.concatenate([points - left_top, points + right_bottom], axis=1)
     return Candidates(boxes * stride, landmarks * stride, scores[rows])
+
+
+def _fits(shapes: OutputShapes) -> bool:
+    layout = LAYOUTS.get(len(shapes))
+    if layout is None:
+        return False
+    return last_dimensions(shapes) == tuple(kind for kind in layout.kinds for _ in layout.strides)
+
+
+def _numbers(height: int, width: int) -> list[tuple[int, ...]]:
+    return [
+        tuple(
+            layout.anchors * kind * count
+            for kind in layout.kinds
+            for count in cells(height, width, layout.strides)
+        )
+        for layout in LAYOUTS.values()
+    ]
+
+
+def _landmarks(shapes: OutputShapes) -> bool:
+    return LAYOUTS[len(shapes)].landmarks
+
+
+SCRFD = Decoder(
+    "scrfd",
+    decode_scrfd,
+    _fits,
+    _numbers,
+    published=Preprocess("rgb", (127.5,) * 3, (128.0,) * 3),
+    landmarks=_landmarks,
+)

@@ -1,5 +1,4 @@
-"""YuNet's twelve outputs to candidates. One anchor-free cell per stride; no half-cell offset
-anywhere.
+"""YuNet's twelve outputs to candidates. Cells have no anchors; positions count from their corners.
 
 Wu, Peng, Yu: YuNet: A Tiny Millisecond-level Face Detector, 2023.
 """
@@ -7,9 +6,11 @@ Wu, Peng, Yu: YuNet: A Tiny Millisecond-level Face Detector, 2023.
 import numpy as np
 
 from visavis.decode.boxes import Candidates, joined
-from visavis.runtime import Outputs
+from visavis.decode.decoder import Decoder, OutputShapes, cells, last_dimensions
+from visavis.runtime import Outputs, Preprocess
 
 STRIDES = (8, 16, 32)
+KINDS = (1, 1, 4, 10)  # numbers of a cell: class score, objectness, box, landmarks
 
 
 def decode_yunet(outputs: Outputs, height: int, width: int, *, min_score: float) -> Candidates:
@@ -29,17 +30,29 @@ def decode_yunet(outputs: Outputs, height: int, width: int, *, min_score: float)
 
 def _level(arrays: Outputs, stride: int, lines: int, columns: int, min_score: float) -> Candidates:
     if {array.shape[1] for array in arrays} != {lines * columns}:
-        raise ValueError("not so many answers as there are cells")
+        raise ValueError("expected as many answers as there are cells")
     class_scores, objectness, boxes, landmarks = arrays
     scores = np.sqrt(np.clip(class_scores[0, :, 0], 0, 1) * np.clip(objectness[0, :, 0], 0, 1))
     rows = np.flatnonzero(scores >= min_score)
-    cells = np.stack([rows % columns, rows // columns], axis=1).astype(np.float32)  # (K, 2)
+    corners = np.stack([rows % columns, rows // columns], axis=1).astype(np.float32)  # (K, 2)
     box = boxes[0, rows]  # (K, 4) centre in strides from the cell, log of the size in strides
     points = landmarks[0, rows].reshape(-1, 5, 2)  # (K, 5, 2)
-    centers = (cells + box[:, :2]) * stride
+    centers = (corners + box[:, :2]) * stride
     halves = np.exp(box[:, 2:]) * stride / 2
     return Candidates(
         np.concatenate([centers - halves, centers + halves], axis=1),
-        (cells[:, None] + points) * stride,
+        (corners[:, None] + points) * stride,
         scores[rows],
     )
+
+
+def _fits(shapes: OutputShapes) -> bool:
+    return last_dimensions(shapes) == tuple(kind for kind in KINDS for _ in STRIDES)
+
+
+def _numbers(height: int, width: int) -> list[tuple[int, ...]]:
+    counts = cells(height, width, STRIDES)
+    return [tuple(kind * count for kind in KINDS for count in counts)]
+
+
+YUNET = Decoder("yunet", decode_yunet, _fits, _numbers, published=Preprocess("bgr"))

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from visavis.errors import EmbeddingError, ImageError, ModelError, PackError
 from visavis.pack.manifest import CROP, Pack
 from visavis.runtime import Device, Outputs, Pictures, load_model
-from visavis.types import Crops, Embedder, Embeddings
+from visavis.types import Crops, Embeddings
 
 BATCH = 8  # crops in one network call, and as many mirrored ones: more is no faster on a CPU
 
@@ -64,7 +64,7 @@ class ModelEmbedder:
         return outputs[0]
 
 
-def load_embedder(pack: Pack, *, device: str | Device = "auto", flip: bool = True) -> Embedder:
+def load_embedder(pack: Pack, *, device: str | Device = "auto", flip: bool = True) -> ModelEmbedder:
     """The pack's embedder, ready to be called with crops.
 
     `flip` adds the mirrored crop's embedding: better on every benchmark, at twice the cost.

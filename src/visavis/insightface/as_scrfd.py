@@ -11,14 +11,15 @@ import numpy as np
 from numpy.typing import NDArray
 from onnx import ModelProto, NodeProto, helper, numpy_helper
 
+from visavis.decode.scrfd import SCRFD
+from visavis.decode.yunet import STRIDES, YUNET
 from visavis.errors import PackError
 from visavis.insightface.graph import Step, copied, declare, per_channel, put_first, swap_step
+from visavis.insightface.rules import DETECTOR, WITH_LANDMARKS
 from visavis.pack.manifest import DetectorSpec
 from visavis.pack.onnx import Dims, Network
 from visavis.runtime import Preprocess
 
-STRIDES = (8, 16, 32)
-FED = Preprocess("rgb", (127.5,) * 3, (128.0,) * 3)  # how InsightFace feeds every detector
 TENSORS: dict[str, NDArray[np.generic]] = {
     "zero": np.zeros(1, np.float32),
     "one": np.ones(1, np.float32),
@@ -29,29 +30,31 @@ TENSORS: dict[str, NDArray[np.generic]] = {
 }
 
 
-def detector(network: Network, spec: DetectorSpec) -> tuple[ModelProto, list[str]]:
-    """A detector as InsightFace takes it, and in words what was changed.
+def as_detector(network: Network, spec: DetectorSpec) -> tuple[ModelProto, list[str]]:
+    """A detector as InsightFace takes it, and what was changed, in words.
 
-    Raises PackError for a decoder whose answers cannot be said in SCRFD's.
+    Raises PackError for a decoder whose answers cannot be put into SCRFD's outputs.
     """
     model = copied(network)
     notes = []
-    if spec.preprocess != FED:
+    if spec.preprocess != DETECTOR:
         put_first(model, _pixels(spec.preprocess))
         notes.append("its graph takes InsightFace's pixels back to its own")
-    if spec.decoder == "yunet":
+    if spec.decoder == YUNET.name:
         _as_scrfd(model)
         notes.append("its twelve outputs are SCRFD's nine; the second anchor of each cell is empty")
-    elif spec.decoder != "scrfd":
+    elif spec.decoder != SCRFD.name:
         raise PackError(
-            f"{network.source}: a {spec.decoder} detector's answers cannot be said in SCRFD's "
-            "outputs: give one with --detector-from"
+            f"{network.source}: a {spec.decoder} detector's answers have no form in SCRFD's "
+            "outputs",
+            mend="take another detector",
+            option="detector_from",
         )
     dims = network.inputs[0].dims
     sides = [dims[2] or "height", dims[3] or "width"]
     declare(model.graph.input[0], (1, 3, *sides))
     ranks = {len(output.type.tensor_type.shape.dim) for output in model.graph.output}
-    if not ranks <= {2, 3} or len(model.graph.output) not in (9, 15):
+    if not ranks <= {2, 3} or len(model.graph.output) not in WITH_LANDMARKS:
         raise PackError(
             f"{network.source}: expected 9 or 15 outputs of declared rank 2 or 3 (with landmarks), "
             f"got {len(model.graph.output)} of rank {sorted(ranks)}"
@@ -62,8 +65,8 @@ def detector(network: Network, spec: DetectorSpec) -> tuple[ModelProto, list[str
 def _pixels(preprocess: Preprocess) -> list[Step]:
     """From RGB (value - 127.5) / 128, which float32 holds without loss, to what it was fed."""
     steps = [
-        Step("Mul", "pixels_scale", [per_channel(FED.std)]),
-        Step("Add", "pixels_mean", [per_channel(FED.mean)]),
+        Step("Mul", "pixels_scale", [per_channel(DETECTOR.std)]),
+        Step("Add", "pixels_mean", [per_channel(DETECTOR.mean)]),
     ]
     if preprocess.color == "bgr":
         steps.append(swap_step())

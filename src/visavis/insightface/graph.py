@@ -1,4 +1,4 @@
-"""What a network wants done before and after it, moved into its graph. Exactly, or not at all."""
+"""Preprocessing moved into a network's graph, and shapes declared in it. Runs nothing."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -9,11 +9,10 @@ from numpy.typing import ArrayLike, NDArray
 from onnx import ModelProto, NodeProto, TensorProto, ValueInfoProto, helper, numpy_helper
 
 from visavis.errors import PackError
+from visavis.insightface.rules import MISREAD
 from visavis.pack.onnx import Dims, Network, real_inputs
 from visavis.runtime import Preprocess
 
-# Where a node's name starts with one of these, InsightFace takes it for a normalisation.
-MISREAD = ("Sub", "_minus", "Mul", "_mul")
 SLICE, GATHER, SUB, MUL = "first_slice", "first_gather", "Sub_0", "Mul_0"  # nodes of ours
 SLICE_BY_INPUTS = 10  # the opset from which Slice takes its corners as tensors
 
@@ -29,7 +28,7 @@ class Step:
 
 
 def copied(network: Network) -> ModelProto:
-    """A copy to change: no weights among its inputs, no node that InsightFace would misread.
+    """A copy to change, without weights among its inputs and names that InsightFace would misread.
 
     Raises PackError where its one input, or an output, is not float32.
     """
@@ -42,13 +41,13 @@ def copied(network: Network) -> ModelProto:
     for place, node in enumerate(model.graph.node):
         if node.name.startswith((*MISREAD, SLICE, GATHER)):
             node.name = f"node_{place}_{node.name}"
-    del model.graph.input[:], model.graph.value_info[:]  # shapes of a batch and size that were
+    del model.graph.input[:], model.graph.value_info[:]  # they hold shapes of one batch and size
     model.graph.input.extend(inputs)
     return model
 
 
 def put_first(model: ModelProto, steps: Sequence[Step]) -> None:
-    """Put nodes between the input and whatever read it."""
+    """Put nodes between the input and the nodes that read it."""
     source = last = model.graph.input[0].name
     prefix = fresh(model)
     first: list[NodeProto] = []
@@ -67,7 +66,7 @@ def put_first(model: ModelProto, steps: Sequence[Step]) -> None:
 
 
 def fresh(model: ModelProto) -> str:
-    """What no name in the graph begins with."""
+    """A prefix that no name in the graph has."""
     graph = model.graph
     names = [node.name for node in graph.node] + [tensor.name for tensor in graph.initializer]
     names += [name for node in graph.node for name in (*node.input, *node.output)]
@@ -79,7 +78,7 @@ def fresh(model: ModelProto) -> str:
 
 
 def declare(value: ValueInfoProto, dims: Dims) -> None:
-    """Say an input's or output's shape: numbers, and names for what is dynamic."""
+    """Declare an input's or output's shape: numbers, and names for dynamic dimensions."""
     kind = value.type.tensor_type.elem_type
     value.CopyFrom(helper.make_tensor_value_info(value.name, kind, list(dims)))
 
@@ -100,7 +99,7 @@ def swap_step() -> Step:
 
 
 def normal_steps(preprocess: Preprocess) -> list[Step]:
-    """From RGB pixels 0..255, in nodes named as InsightFace knows a normalisation by."""
+    """Normalise RGB pixels 0..255, in nodes whose names tell InsightFace that the graph does it."""
     mean, scale = per_channel(preprocess.mean), per_channel(1 / np.array(preprocess.std))
     swap = [swap_step()] if preprocess.color == "bgr" else []
     return [*swap, Step("Sub", SUB, [mean]), Step("Mul", MUL, [scale])]
@@ -112,8 +111,8 @@ def per_channel(values: ArrayLike) -> NDArray[np.float32]:
 
 
 def first_convolutions(model: ModelProto) -> list[NodeProto]:
-    """The convolutions that read the picture, where nothing else does and their weights are plain
-    numbers; else none.
+    """The convolutions that read the picture; none where another node reads it, or where weights
+    are no plain float32 tensors.
     """
     graph = model.graph
     picture = graph.input[0].name
@@ -127,9 +126,10 @@ def first_convolutions(model: ModelProto) -> list[NodeProto]:
 
 
 def fold(model: ModelProto, convolutions: Sequence[NodeProto], preprocess: Preprocess) -> None:
-    """Let convolutions take RGB (value - 127.5) / 127.5 in place of what `preprocess` makes.
+    """Change convolutions so that they take RGB (value - 127.5) / 127.5, not what `preprocess`
+    makes.
 
-    Exact where every mean is 127.5: what the border is padded with is that mean on both sides.
+    Exact where every mean is 127.5: the border is then padded with one colour before and after.
     Raises PackError for weights of other than three channels.
     """
     tensors = {tensor.name: tensor for tensor in model.graph.initializer}
@@ -150,7 +150,7 @@ def fold(model: ModelProto, convolutions: Sequence[NodeProto], preprocess: Prepr
 
 
 def drop_unused(model: ModelProto) -> None:
-    """Drop tensors that no node reads, unless nodes have graphs of their own, which may."""
+    """Drop tensors that no node reads; none where nodes have inner graphs, which may read them."""
     nodes = model.graph.node
     if any(attribute.HasField("g") for node in nodes for attribute in node.attribute):
         return

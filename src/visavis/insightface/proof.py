@@ -1,4 +1,4 @@
-"""The proof in the installed insightface package: it loads the folder, and embeds as we do."""
+"""The proof in the installed insightface package: it loads the folder and gives our embeddings."""
 
 import io
 import warnings
@@ -34,37 +34,41 @@ class Proof:
     tasks: tuple[str, ...]  # that it loaded, in its words
 
 
-def prove(folder: Path, pack: Pack, photo: Path) -> Proof:
+def prove_in_insightface(folder: Path, pack: Pack, photo: Path) -> Proof:
     """Load a folder in insightface's FaceAnalysis, give both sides the same landmarks, and compare
     embeddings.
 
     Raises PackError where the package is not installed, does not load the folder, finds no face, or
-    embeds otherwise; NoFaceError where we find none.
+    gives other embeddings; NoFaceError where we find no face.
     """
     scanned = find_faces(load_detector(pack), photo, max_side=None)
     rows = [row for row, face in enumerate(scanned.faces) if face.has_landmarks]
     faces = [scanned.shown(row) for row in rows]
     if not faces:
-        raise NoFaceError(f"{photo}: no face in it to prove the folder with: give another photo")
+        raise NoFaceError(
+            f"{photo}: no face found to prove the folder with",
+            mend="give another photo",
+            option="photo",
+        )
     ours = load_embedder(pack, device=EXACT, flip=False)(scanned.crops(rows))
     bgr = np.ascontiguousarray(scanned.image[..., ::-1])
     with _quiet(), _named(folder):
         release, app = _loaded(folder)
         theirs = np.stack([_embedded(app, bgr, face) for face in faces])
-        found = app.get(bgr)
+        their_faces = app.get(bgr)
     cosine = least_cosine(ours, theirs)
     if not cosine >= LEAST_COSINE:
         raise PackError(
-            f"{folder.name}: insightface {release} embeds the faces of {photo} otherwise: cosine "
+            f"{folder.name}: insightface {release} embeds the faces of {photo} differently: cosine "
             f"{cosine:.5f}, expected {LEAST_COSINE} or more"
         )
-    if not found:
+    if not their_faces:
         raise PackError(f"{folder.name}: insightface {release} finds no face in {photo}")
-    return Proof(release, len(faces), cosine, len(found), tuple(app.models))
+    return Proof(release, len(faces), cosine, len(their_faces), tuple(app.models))
 
 
 def least_cosine(a: Embeddings, b: Embeddings) -> float:
-    """Of unit rows, each with its counterpart."""
+    """The least cosine of unit rows (N, D), each with the row of the same place in the other."""
     return float(np.einsum("nd,nd->n", a.astype(np.float64), b.astype(np.float64)).min())
 
 
@@ -75,8 +79,8 @@ def _loaded(folder: Path) -> tuple[str, Any]:
         from insightface.app import FaceAnalysis
     except ImportError as error:
         raise PackError(
-            f"the proof needs the insightface package: {error}: pip install insightface, or go "
-            "without the proof (--no-proof)"
+            f"the proof needs the insightface package: {error}",
+            mend="pip install insightface, or write the folder without a proof",
         ) from error
     app = FaceAnalysis(str(folder.absolute()), providers=["CPUExecutionProvider"])
     app.prepare(ctx_id=-1)
@@ -96,7 +100,7 @@ def _embedded(app: Any, bgr: Image, face: Face) -> np.ndarray:
 
 @contextmanager
 def _named(folder: Path) -> Iterator[None]:
-    """With the package's bare assertions, and its runtime's errors, as errors of the folder."""
+    """Turn the package's assertions, and its runtime's errors, into errors of the folder."""
     what = f"{folder.name}: insightface cannot use it"
     try:
         with onnxruntime_errors(PackError, what):
@@ -107,7 +111,7 @@ def _named(folder: Path) -> Iterator[None]:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Without what the package prints, and without its use of what scikit-image has deprecated."""
+    """Silence what the package prints, and a warning about its use of scikit-image."""
     with redirect_stdout(io.StringIO()), warnings.catch_warnings():
         warnings.filterwarnings("ignore", "`estimate` is deprecated", FutureWarning)
         yield

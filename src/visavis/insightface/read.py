@@ -1,8 +1,8 @@
 """Models of other projects to a pack: an InsightFace folder or zip, or one ONNX file.
 
-What gives a decoder's answers is a detector, fed as that family's are, as published. For the rest
-InsightFace decides by its own rules which file does what, and how it wants its pixels: they are
-written down in docs/insightface.md. What our own files say of themselves goes before both.
+What gives a decoder's answers is a detector, fed as those who publish its family feed it. For the
+rest InsightFace's own rules decide which file does what, and how it wants its pixels. What our own
+files say of themselves comes before both.
 """
 
 import json
@@ -14,43 +14,33 @@ from pathlib import Path, PurePosixPath
 
 from onnx import ModelProto
 
+from visavis.decode import DECODERS, decoder_of
+from visavis.decode.scrfd import SCRFD
 from visavis.document import parse
 from visavis.errors import PackError
 from visavis.hub.unzip import unzip
-from visavis.pack import load_pack
+from visavis.insightface.rules import DETECTOR, recogniser_pixels, task_of
+from visavis.pack import load_pack, packs_folder
 from visavis.pack.build import (
-    NOTHING,
     DetectorPart,
     EmbedderPart,
-    Given,
-    build_pack,
+    chosen_detector,
     detector_of,
     detector_part,
     embedder_of,
     embedder_part,
-    over,
+    write_pack,
 )
+from visavis.pack.declaration import NOTHING, NOTHING_DECLARED, Declaration, Declared
 from visavis.pack.manifest import Origin, Pack
 from visavis.pack.metadata import read_detector_metadata, read_metadata
-from visavis.pack.onnx import Network, names_normalisation, read_network
-from visavis.pack.signatures import decoder_of
+from visavis.pack.onnx import Network, read_network
 from visavis.runtime import Preprocess
 
-# How InsightFace feeds networks: RGB, and these, unless the graph's names say otherwise.
-DETECTOR = Preprocess("rgb", (127.5,) * 3, (128.0,) * 3)
-RECOGNISER = Preprocess("rgb", (127.5,) * 3, (127.5,) * 3)
-IN_GRAPH = Preprocess("rgb")
-# How a decoder's networks are fed by those who publish them.
-PUBLISHED = {
-    "retinaface": Preprocess("bgr", mean=(104.0, 117.0, 123.0)),
-    "scrfd": DETECTOR,
-    "yolov5face": Preprocess("rgb", std=(255.0,) * 3),
-    "yunet": Preprocess("bgr"),
-}
-# The terms of everything in InsightFace's model zoo, and the data by the start of a file's name.
 ORIGIN = "origin."  # of the keys under which our own files note where they come from
 UNKNOWN = Origin("", "", "")
-ZOO = Given(source="InsightFace", licence="non-commercial research", commercial="no")
+# The terms of everything in InsightFace's model zoo, and the data by the start of a file's name.
+ZOO = Declared(source="InsightFace", licence="non-commercial research", commercial="no")
 TRAINED_ON = {"w600k": "WebFace600K", "glint": "Glint360K", "casia": "CASIA-WebFace"}
 
 
@@ -63,8 +53,8 @@ class Imported:
 
 
 @dataclass(slots=True)
-class _Found:
-    """The networks of a folder that have a part in a pack, and what is said of each."""
+class _Parts:
+    """The networks that have a part in a pack, and what became of each file."""
 
     embedder: EmbedderPart | None
     detector: DetectorPart | None
@@ -73,68 +63,55 @@ class _Found:
 
 def import_pack(
     source: Path,
-    folder: Path,
     *,
-    name: str,
-    given: Given = NOTHING,
-    detector: DetectorPart | Given = NOTHING,
+    name: str = "",
+    detector: str | None = None,
+    declaration: Declaration = NOTHING_DECLARED,
+    folder: Path | None = None,
 ) -> Imported:
     """Make a pack of an InsightFace folder or zip, or of one ONNX file: an embedder with the
     default pack's detector, or a detector with the default pack's embedder.
 
-    `detector` is one to use in place of the source's, or what is said of the source's; `given` is
-    said of the embedder. Both go before the rules, and before the model zoo's terms. Raises
-    PackError for files that are none, that the rules give no part to, and for what is said of
-    none; DownloadError for a zip that is not safe to open.
+    `detector` is a pack or an ONNX file whose detector to take in place of the source's. What is
+    declared comes before the rules, and before the model zoo's terms. The pack is called `name`, or
+    as the source is, and is written to `folder`, or among the installed packs. Raises PackError for
+    files that are no networks, for a part that no file has, and for what is declared of a part that
+    is not there; DownloadError for a zip that is not safe to open.
     """
+    name = name or source.stem.lstrip(".")
+    other = None
+    if detector is not None:
+        other = chosen_detector(detector, declaration.detector, foreign_detector)
     if source.suffix == ".onnx" and source.is_file():
-        found = _lone(read_network(source), given, detector)
+        parts = _lone(read_network(source), declaration, other)
     else:
         with _folder(source) as files:
-            found = _sorted_out(_networks(source, files), given, detector)
-    chosen = found.detector
-    if found.embedder is None or chosen is None:
-        missing = "a detector: name another with --detector" if found.embedder else "an embedder"
-        raise PackError(f"{source}: expected {missing}; found {'; '.join(found.notes)}")
-    pack = build_pack(folder, name=name, embedder=found.embedder, detector=chosen)
-    return Imported(pack, tuple(found.notes))
+            parts = _parts(_networks(source, files), declaration, other)
+    if parts.embedder is None:
+        raise PackError(f"{source}: expected an embedder; found {'; '.join(parts.notes)}")
+    if parts.detector is None:
+        raise PackError(
+            f"{source}: expected a detector; found {'; '.join(parts.notes)}",
+            mend="name another pack's detector",
+            option="detector",
+        )
+    pack = write_pack(
+        folder or packs_folder() / name, name=name, embedder=parts.embedder, detector=parts.detector
+    )
+    return Imported(pack, tuple(parts.notes))
 
 
-def foreign_detector(source: Path | Network, given: Given = NOTHING) -> DetectorPart:
-    """A detector as its family is published, where neither it nor the caller says otherwise.
+def foreign_detector(source: Path | Network, declared: Declared = NOTHING) -> DetectorPart:
+    """A detector, fed as its family is published, where neither it nor the caller says otherwise.
 
     Raises PackError as `detector_part` does.
     """
     network = read_network(source) if isinstance(source, Path) else source
-    notes = read_detector_metadata(network)
-    said = over(given, _noted(network) or NOTHING)
-    fed = PUBLISHED.get(said.decoder or decoder_of(network.shapes) or "", DETECTOR)
-    return detector_part(network, said if notes else over(said, _fed(fed, NOTHING)))
-
-
-def task_of(network: Network) -> str | None:
-    """What InsightFace takes a network for: the first of its rules that fits; None for nothing."""
-    inputs = network.inputs
-    if len(network.outputs) >= 5:
-        return "detection"
-    if not inputs or len(inputs[0].dims) != 4:
-        return None
-    height, width = inputs[0].dims[2:]
-    rules = {
-        "landmarks": height == width == 192,
-        "attributes": height == width == 96,
-        "face swap": len(inputs) == 2 and height == width == 128,
-        "recognition": isinstance(height, int)
-        and height == width
-        and height >= 112
-        and height % 16 == 0,
-    }
-    return next((task for task, fits in rules.items() if fits), None)
-
-
-def recogniser_pixels(model: ModelProto) -> Preprocess:
-    """How InsightFace feeds a recogniser."""
-    return IN_GRAPH if names_normalisation(model) else RECOGNISER
+    declared = declared.over(_noted(network) or NOTHING)
+    if read_detector_metadata(network) is None:
+        family = DECODERS.get(declared.decoder or "") or decoder_of(network.shapes)
+        declared = declared.over(_fed(family.published if family else DETECTOR))
+    return detector_part(network, declared)
 
 
 def note_origin(model: ModelProto, origin: Origin) -> None:
@@ -146,41 +123,92 @@ def note_origin(model: ModelProto, origin: Origin) -> None:
         model.metadata_props.add(key=ORIGIN + key, value=value)
 
 
-def _noted(network: Network) -> Given | None:
+def _noted(network: Network) -> Declared | None:
     """What the file itself notes of its origin."""
     props = {prop.key: prop.value for prop in network.model.metadata_props}
     noted = {key: props[ORIGIN + key] for key in asdict(UNKNOWN) if ORIGIN + key in props}
     if set(noted) != set(asdict(UNKNOWN)):
         return None
     origin = parse(Origin, json.dumps(noted).encode(), f"{network.source}: origin", PackError)
-    return Given(**asdict(origin))
+    return Declared(**asdict(origin))
 
 
-def _zoo(network: Network) -> Given:
+def _zoo(network: Network) -> Declared:
     """The terms of InsightFace's model zoo."""
     file = PurePosixPath(network.source)
     data = next((data for start, data in TRAINED_ON.items() if file.stem.startswith(start)), None)
     return replace(ZOO, source=f"InsightFace {file.name}", training_data=data)
 
 
-def _recogniser(network: Network, given: Given) -> EmbedderPart:
-    """As the file says itself, and else by InsightFace's rules; what is given goes first."""
+def _fed(preprocess: Preprocess) -> Declared:
+    return Declared(**asdict(preprocess))
+
+
+def _recogniser(network: Network, declared: Declared) -> EmbedderPart:
+    """As the caller declares, then as the file says itself, then by InsightFace's rules."""
     notes = read_metadata(network)
     stem = PurePosixPath(network.source).stem.removeprefix("rec_")
-    terms = Given(source=notes.source, licence=notes.licence) if notes else _zoo(network)
-    said = replace(_noted(network) or terms, name=notes.family if notes else stem)
+    terms = Declared(source=notes.source, licence=notes.licence) if notes else _zoo(network)
+    named = replace(_noted(network) or terms, name=notes.family if notes else stem)
     fed = notes.preprocess if notes else recogniser_pixels(network.model)
-    return embedder_part(network, over(given, _fed(fed, said)))
+    return embedder_part(network, declared.over(_fed(fed)).over(named))
 
 
-def _detection(network: Network, given: Given) -> DetectorPart:
+def _detection(network: Network, declared: Declared) -> DetectorPart:
     """A detector of a folder: an SCRFD that says nothing else is of InsightFace's model zoo."""
-    zoo = decoder_of(network.shapes) == "scrfd" and not network.metadata and not _noted(network)
-    return foreign_detector(network, over(given, _zoo(network)) if zoo else given)
+    fitting = decoder_of(network.shapes)
+    zoo = fitting is SCRFD and not network.metadata and not _noted(network)
+    return foreign_detector(network, declared.over(_zoo(network)) if zoo else declared)
 
 
-def _fed(preprocess: Preprocess, given: Given) -> Given:
-    return replace(given, color=preprocess.color, mean=preprocess.mean, std=preprocess.std)
+def _lone(network: Network, declaration: Declaration, other: DetectorPart | None) -> _Parts:
+    """One file, and the default pack's model for the part that it does not have."""
+    file = PurePosixPath(network.source).name
+    known = decoder_of(network.shapes) is not None
+    if other is None and (known or declaration.detector.decoder):
+        return _lone_detector(file, network, declaration)
+    if known:
+        raise PackError(f"{file}: expected an embedder beside the named detector, got a detector")
+    if other is None and declaration.detector != NOTHING:
+        raise PackError(f"{file}: an embedder, but something is declared of a detector's file")
+    embedder = embedder_part(network, declaration.embedder)
+    notes = [f"{file}: the embedder, {embedder.spec.model}"]
+    return _Parts(embedder, other or detector_of(load_pack()), notes)
+
+
+def _lone_detector(file: str, network: Network, declaration: Declaration) -> _Parts:
+    if declaration.embedder != NOTHING:
+        raise PackError(
+            f"{file}: a detector, but something is declared of an embedder",
+            mend="declare a detector's color, licence and so on in the table [detector] of a file",
+            option="says",
+        )
+    detector = foreign_detector(network, declaration.detector)
+    embedder = embedder_of(load_pack())
+    notes = [
+        f"{file}: the detector, {detector.spec.decoder}",
+        f"the default pack's: the embedder, {embedder.spec.model}",
+    ]
+    return _Parts(embedder, detector, notes)
+
+
+def _parts(
+    networks: Iterator[Network], declaration: Declaration, other: DetectorPart | None
+) -> _Parts:
+    """The first network for each part, as InsightFace takes them."""
+    parts = _Parts(None, other, [])
+    for network in networks:
+        file = PurePosixPath(network.source).name
+        task = "detection" if decoder_of(network.shapes) else task_of(network)
+        if task == "recognition" and parts.embedder is None:
+            parts.embedder = _recogniser(network, declaration.embedder)
+            parts.notes.append(f"{file}: the embedder, {parts.embedder.spec.model}")
+        elif task == "detection" and parts.detector is None:
+            parts.detector = _detection(network, declaration.detector)
+            parts.notes.append(f"{file}: the detector, {parts.detector.spec.decoder}")
+        else:
+            parts.notes.append(f"{file}: left aside: {_reason(task)}")
+    return parts
 
 
 def _reason(task: str | None) -> str:
@@ -189,56 +217,9 @@ def _reason(task: str | None) -> str:
     return f"a network for {task}" if task else "InsightFace's rules give it no part"
 
 
-def _lone(network: Network, given: Given, detector: DetectorPart | Given) -> _Found:
-    """One file, and the default pack's model for the part that it does not have."""
-    file = PurePosixPath(network.source).name
-    known = decoder_of(network.shapes)
-    if isinstance(detector, Given):
-        if known or detector.decoder:
-            return _lone_detector(file, network, given, detector)
-        if detector != NOTHING:
-            raise PackError(f"{file}: an embedder: --detector-... is said of a detector's file")
-        detector = detector_of(load_pack())
-    elif known:
-        raise PackError(f"{file}: expected an embedder beside --detector, got another detector")
-    embedder = embedder_part(network, given)
-    return _Found(embedder, detector, [f"{file}: the embedder, {embedder.spec.model}"])
-
-
-def _lone_detector(file: str, network: Network, given: Given, said: Given) -> _Found:
-    if given != NOTHING:
-        raise PackError(f"{file}: a detector: say it as --detector-..., --licence is an embedder's")
-    detector, embedder = foreign_detector(network, said), embedder_of(load_pack())
-    notes = [
-        f"{file}: the detector, {detector.spec.decoder}",
-        f"the default pack's: the embedder, {embedder.spec.model}",
-    ]
-    return _Found(embedder, detector, notes)
-
-
-def _sorted_out(
-    networks: Iterator[Network], given: Given, detector: DetectorPart | Given
-) -> _Found:
-    """The first network for each part, as InsightFace takes them."""
-    said = detector if isinstance(detector, Given) else NOTHING
-    found = _Found(None, None if isinstance(detector, Given) else detector, [])
-    for network in networks:
-        file = PurePosixPath(network.source).name
-        task = "detection" if decoder_of(network.shapes) else task_of(network)
-        if task == "recognition" and found.embedder is None:
-            found.embedder = _recogniser(network, given)
-            found.notes.append(f"{file}: the embedder, {found.embedder.spec.model}")
-        elif task == "detection" and found.detector is None:
-            found.detector = _detection(network, said)
-            found.notes.append(f"{file}: the detector, {found.detector.spec.decoder}")
-        else:
-            found.notes.append(f"{file}: left aside: {_reason(task)}")
-    return found
-
-
 @contextmanager
 def _folder(source: Path) -> Iterator[Path]:
-    """The source, or where a zip is unpacked for as long as it is needed."""
+    """The source itself, or the folder where a zip is unpacked while the block runs."""
     if source.is_dir():
         yield source
         return
@@ -263,13 +244,13 @@ def _networks(source: Path, folder: Path) -> Iterator[Network]:
 
 
 def _refuse_manifest(data: bytes, source: Path) -> None:
-    """A manifest of version 2 puts InsightFace's rules out of force."""
+    """With a manifest of version 2 InsightFace's rules do not hold."""
     try:
         document = json.loads(data)
     except (ValueError, RecursionError):
         return  # InsightFace goes by its rules then, too
     if isinstance(document, dict) and document.get("manifest_version") == 2:
         raise PackError(
-            f"{source}: its manifest.json is of version 2, which is not read here: import its "
-            "recogniser alone (visavis pack import FILE.onnx --color rgb --mean ... --std ...)"
+            f"{source}: its manifest.json is of version 2, which is not read here",
+            mend="import its recogniser alone, and declare its color, mean and std",
         )

@@ -1,7 +1,7 @@
 """A pack as a folder that the insightface package loads as it is: docs/insightface.md.
 
-Every network is written so that InsightFace's own rules lead to the same answers, and both are run
-before the folder takes its place.
+Networks are written so that InsightFace's own rules lead to the same answers. Both the pack's and
+the written embedder are run before the folder gets its name.
 """
 
 import hashlib
@@ -15,7 +15,7 @@ from onnx import ModelProto
 from visavis.embed import ModelEmbedder
 from visavis.errors import PackError
 from visavis.files import refuse_taken, whole_folder
-from visavis.insightface.as_scrfd import detector
+from visavis.insightface.as_scrfd import as_detector
 from visavis.insightface.graph import (
     copied,
     cut_step,
@@ -26,8 +26,9 @@ from visavis.insightface.graph import (
     normal_steps,
     put_first,
 )
-from visavis.insightface.proof import Proof, least_cosine, prove
-from visavis.insightface.read import RECOGNISER, note_origin, recogniser_pixels, task_of
+from visavis.insightface.proof import Proof, least_cosine, prove_in_insightface
+from visavis.insightface.read import note_origin
+from visavis.insightface.rules import RECOGNISER, WITH_LANDMARKS, recogniser_pixels, task_of
 from visavis.pack import check_name
 from visavis.pack.build import plain
 from visavis.pack.dequantise import tensors_sha256
@@ -64,29 +65,31 @@ def write_insightface(
 ) -> Written:
     """Write `root`/models/`name`, whole or not at all: what FaceAnalysis(name, root) loads.
 
-    `photo` proves it in the installed package; None goes without that proof. `detector_from` is a
+    `photo` proves it in the installed package; None leaves that proof out. `detector_from` is a
     detector's file, or a folder with one; `extras_from` a folder whose landmark and attribute
-    networks are taken along. Raises PackError where something cannot be said in InsightFace's terms
-    or comes out different, OutputError where the folder cannot be written.
+    networks are copied, too. Raises PackError where something has no form in InsightFace's terms or
+    gives other answers, OutputError where the folder cannot be written.
     """
     folder = root.expanduser() / "models" / check_name(name)
     refuse_taken(folder, PackError)
     notes: list[str] = []
-    found = _detector(pack, detector_from, notes)
+    detector_file, detector = _detector(pack, detector_from, notes)
     recogniser, cosine = _recogniser(pack, notes)
     spec = pack.manifest.embedder
-    files = {"det_" + found[0]: found[1], f"rec_{plain(spec.name)}.onnx": recogniser}
+    files = {f"det_{detector_file}": detector, f"rec_{plain(spec.name)}.onnx": recogniser}
     files |= {} if extras_from is None else _extras(extras_from, notes)
     with whole_folder(folder) as staging:
         for file, data in files.items():
             (staging / file).write_bytes(data)
-        proof = None if photo is None else prove(staging, pack, photo)
+        proof = None if photo is None else prove_in_insightface(staging, pack, photo)
     return Written(folder, tuple(sorted(files)), tuple(notes), cosine, proof)
 
 
 def as_recogniser(network: Network, spec: EmbedderSpec) -> tuple[ModelProto, list[str]]:
-    """An embedder as InsightFace takes it: 112x112, one output, float32, its pixels in the graph
-    where they are not InsightFace's own. In words, too, what was changed.
+    """An embedder as InsightFace takes it, and what was changed, in words.
+
+    It takes 112x112 pixels, has one output, in float32, and normalises in the graph where its
+    pixels are not InsightFace's own.
     """
     model = copied(network)
     notes, steps = [], []
@@ -115,7 +118,7 @@ def _recogniser(pack: Pack, notes: list[str]) -> tuple[bytes, float]:
     """The pack's embedder for InsightFace, proved on made crops; the least cosine."""
     spec = pack.manifest.embedder
     network = read_network(pack.read(spec.file, spec.sha256), str(pack.folder / spec.file))
-    model, said = as_recogniser(network, spec)
+    model, changes = as_recogniser(network, spec)
     fed = recogniser_pixels(model)
     write_metadata(model, _metadata(network, spec, fed, model))
     note_origin(model, spec.origin)
@@ -126,15 +129,15 @@ def _recogniser(pack: Pack, notes: list[str]) -> tuple[bytes, float]:
     cosine = _cosine(network, written, spec, fed)
     if not cosine >= LEAST_COSINE:
         raise PackError(
-            f"{network.source}: cannot be said exactly in InsightFace's terms: for one crop the "
+            f"{network.source}: has no exact form in InsightFace's terms: for one crop the "
             f"written file's embedding has cosine {cosine:.6f} to the pack's"
         )
-    notes += [f"rec_{spec.name}.onnx: {note}" for note in said or ["unchanged"]]
+    notes += [f"rec_{spec.name}.onnx: {note}" for note in changes or ["unchanged"]]
     return data, cosine
 
 
 def _cosine(network: Network, written: Network, spec: EmbedderSpec, fed: Preprocess) -> float:
-    """The least, over crops of noise, of which one has a border of another kind on each side."""
+    """The least cosine over crops of noise; two of them have black and white borders."""
     crops = np.random.default_rng(0).integers(0, 256, (6, *CROP, 3), np.uint8)
     for row, border in enumerate((0, 255)):
         crops[row, :3], crops[row, :, -3:] = border, 255 - border
@@ -146,7 +149,7 @@ def _cosine(network: Network, written: Network, spec: EmbedderSpec, fed: Preproc
 
 
 def _metadata(network: Network, spec: EmbedderSpec, fed: Preprocess, model: ModelProto) -> Metadata:
-    """What the written file says of itself: how it is fed now, and where it came from."""
+    """What the written file says of itself: how it is fed, and where it comes from."""
     before = read_metadata(network) or Metadata(
         family=spec.name,
         color=fed.color,
@@ -183,18 +186,18 @@ def _detector(pack: Pack, source: Path | None, notes: list[str]) -> tuple[str, b
     spec = pack.manifest.detector
     path = pack.folder / spec.file
     network = read_network(pack.read(spec.file, spec.sha256), str(path))
-    model, said = detector(network, spec)
-    notes += [f"det_{spec.decoder}.onnx: {note}" for note in said or ["unchanged"]]
+    model, changes = as_detector(network, spec)
+    notes += [f"det_{spec.decoder}.onnx: {note}" for note in changes or ["unchanged"]]
     note_origin(model, spec.origin)
     return f"{spec.decoder}.onnx", model.SerializeToString()
 
 
 def _detection(source: Path) -> Network:
-    """The detector with landmarks that InsightFace would take of a folder."""
+    """The detector with landmarks that InsightFace would choose from a folder."""
     for path in [source] if source.is_file() else sorted(source.glob("*.onnx")):
         network = read_network(path)
         if task_of(network) == "detection":
-            if len(network.outputs) not in (9, 15):
+            if len(network.outputs) not in WITH_LANDMARKS:
                 raise PackError(
                     f"{path}: expected a detector with landmarks (9 or 15 outputs), "
                     f"got {len(network.outputs)}"
@@ -205,13 +208,13 @@ def _detection(source: Path) -> Network:
 
 def _extras(source: Path, notes: list[str]) -> dict[str, bytes]:
     """Landmark and attribute networks, as they are, by their names."""
-    found = {}
+    extras = {}
     for path in sorted(source.glob("*.onnx")):
         network = read_network(path)
         task = task_of(network)
         if task in EXTRAS:
-            found[path.name] = network.data
+            extras[path.name] = network.data
             notes.append(f"{path.name}: {task}, as it is in {source}")
-    if not found:
+    if not extras:
         raise PackError(f"{source}: expected networks for landmarks or attributes, found none")
-    return found
+    return extras

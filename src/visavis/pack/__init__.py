@@ -1,4 +1,8 @@
-"""Shipped models: a folder with a manifest, ONNX files and a calibration."""
+"""Packs: a folder with a manifest, ONNX files and a calibration. Read, checked, built, listed.
+
+Knows what a manifest may declare and whether files hold it. Knows no place that packs come from,
+no project's rules but its own, and nothing of faces.
+"""
 
 import re
 from pathlib import Path
@@ -10,16 +14,18 @@ from visavis.pack.default import default_pack
 from visavis.pack.manifest import MANIFEST, Pack, read_pack
 
 DEFAULT_PACK = "default"
-SOURCES_FOLDER = "sources"  # below packs_folder(): models that are no packs
+SOURCES_FOLDER = "sources"  # below packs_folder(): models that are not packs
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
-RESERVED = (DEFAULT_PACK, SOURCES_FOLDER)  # what has its own place among the installed packs
+RESERVED = (DEFAULT_PACK, SOURCES_FOLDER)  # names that have a meaning of their own
 
 __all__ = [
     "DEFAULT_PACK",
     "SOURCES_FOLDER",
     "Pack",
     "check_name",
+    "installed_packs",
     "load_pack",
+    "pack_folder",
     "pack_names",
     "packs_folder",
 ]
@@ -50,13 +56,28 @@ def pack_names() -> list[str]:
     return [DEFAULT_PACK, *sorted(path.parent.name for path in folder.glob(f"*/{MANIFEST}"))]
 
 
+def installed_packs() -> dict[str, Pack]:
+    """Every pack that `load_pack` knows by name. Raises PackError as it does."""
+    return {name: load_pack(name) for name in pack_names()}
+
+
+def pack_folder(name_or_path: str | Path = DEFAULT_PACK) -> Path:
+    """Where a pack lies; of a folder that path itself, be its manifest readable or not.
+
+    Raises PackError for what is neither a folder nor an installed pack.
+    """
+    if name_or_path != DEFAULT_PACK and Path(name_or_path).is_dir():
+        return Path(name_or_path)
+    return load_pack(name_or_path).folder
+
+
 def packs_folder() -> Path:
     """Where installed packs lie: one folder each, in the user's data folder."""
     return Path(platformdirs.user_data_dir("visavis")) / "packs"
 
 
 def check_name(name: str) -> str:
-    """The name, where it can be a folder's everywhere. Raises PackError where it cannot."""
+    """The name, if folders can have it on every system. Raises PackError otherwise."""
     if not NAME.fullmatch(name) or name in RESERVED:
         raise PackError(
             "expected a name of letters, digits, dots, dashes and underscores, not "

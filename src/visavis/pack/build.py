@@ -1,70 +1,49 @@
-"""Networks, and what is said of them, to a pack: checked by running, written whole or not at all.
+"""Networks, and what is declared of them, to a pack: run first, then written whole or not at all.
 
 Nothing is guessed: what neither the caller nor the file's own metadata says is an error.
 """
 
 import hashlib
 import re
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
-from visavis.errors import PackError
+from visavis.decode import DECODERS, OutputShapes, decoder_of
+from visavis.errors import ModelError, PackError
 from visavis.files import refuse_taken, whole_folder
-from visavis.pack import check_name
+from visavis.pack import DEFAULT_PACK, check_name, load_pack, packs_folder
 from visavis.pack.calibration import check_calibration
-from visavis.pack.check import (
-    NOT_STATED,
-    check_detector,
-    check_embedder,
-    loaded,
+from visavis.pack.check import check_detector, check_embedder, loaded
+from visavis.pack.declaration import (
+    DETECTOR,
+    EMBEDDER,
+    NOTHING,
+    NOTHING_DECLARED,
+    Declaration,
+    Declared,
 )
 from visavis.pack.manifest import (
     CROP,
     FORMAT,
-    Anchors,
-    Commercial,
+    NOT_STATED,
     DetectorSpec,
     EmbedderSpec,
     Manifest,
     Origin,
     Pack,
+    check_numbers,
     read_pack,
     write_manifest,
 )
 from visavis.pack.metadata import (
     DetectorMetadata,
     Metadata,
-    Numbers,
     read_detector_metadata,
     read_metadata,
 )
 from visavis.pack.onnx import Network, read_file, read_network
-from visavis.pack.signatures import KNOWN, decoder_of
-from visavis.runtime import Color, Preprocess
-
-
-@dataclass(frozen=True, slots=True)
-class Given:
-    """What is said of a network; for what is left out, its file's metadata must do."""
-
-    name: str | None = None  # of an embedder: the first part of the model's identity
-    color: Color | None = None
-    mean: Numbers | None = None  # on values 0..255, in the order of `color`
-    std: Numbers | None = None
-    size: tuple[int, int] | None = None  # height and width, of an embedder
-    decoder: str | None = None  # of a detector, as what follows; None: the one its outputs fit
-    anchors: Anchors | None = None  # as a manifest says these three
-    squashed_landmarks: bool | None = None
-    padding: int | None = None
-    source: str | None = None
-    licence: str | None = None
-    training_data: str | None = None
-    commercial: Commercial | None = None
-    citation: str | None = None
-
-
-NOTHING = Given()  # the file's metadata must say it all
+from visavis.runtime import Preprocess
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +63,29 @@ class DetectorPart:
 
 
 def build_pack(
+    name: str,
+    embedder: Path,
+    *,
+    detector: str = DEFAULT_PACK,
+    declaration: Declaration = NOTHING_DECLARED,
+    calibration: Path | None = None,
+    folder: Path | None = None,
+) -> Pack:
+    """Make a pack of an embedder's ONNX file and a detector: another pack's, or an ONNX file.
+
+    It is written to `folder`, or among the installed packs. Raises what `embedder_part`,
+    `detector_part` and `write_pack` raise.
+    """
+    return write_pack(
+        folder or packs_folder() / name,
+        name=name,
+        embedder=embedder_part(embedder, declaration.embedder),
+        detector=chosen_detector(detector, declaration.detector, detector_part),
+        calibration=calibration,
+    )
+
+
+def write_pack(
     folder: Path,
     *,
     name: str,
@@ -91,7 +93,7 @@ def build_pack(
     detector: DetectorPart,
     calibration: Path | None = None,
 ) -> Pack:
-    """Write a pack that was not there: whole or not at all.
+    """Write a pack that is not there yet: whole or not at all.
 
     Raises PackError where the folder is there already or the name cannot be a pack's,
     CalibrationError for a calibration that is damaged or of another model, OutputError where the
@@ -116,11 +118,11 @@ def build_pack(
         if document is not None:
             (staging / "calibration.json").write_bytes(document)
         write_manifest(staging, manifest)
-        made = read_pack(staging)
-    return replace(made, folder=folder)
+        pack = read_pack(staging)
+    return replace(pack, folder=folder)
 
 
-def embedder_part(source: Path | Network, given: Given = NOTHING) -> EmbedderPart:
+def embedder_part(source: Path | Network, declared: Declared = NOTHING) -> EmbedderPart:
     """An embedder for a pack: read, its preprocessing declared, and run.
 
     Raises PackError for what is no network, for preprocessing that nothing declares, and for
@@ -128,52 +130,47 @@ def embedder_part(source: Path | Network, given: Given = NOTHING) -> EmbedderPar
     """
     network = read_network(source) if isinstance(source, Path) else source
     notes = read_metadata(network)
-    preprocess, size = _preprocess(network, notes, given), _size(network, notes, given)
+    preprocess = _preprocess(network, notes, declared, EMBEDDER)
+    size = _size(network, notes, declared)
     dim = check_embedder(network.data, preprocess, size, network.source)
     if notes and notes.dim != dim:
         raise PackError(f"{network.source}: its metadata says {notes.dim} numbers, it gives {dim}")
+    name = declared.name or (notes.family if notes else plain(Path(network.source).stem))
     spec = EmbedderSpec(
-        name=check_name(
-            given.name or (notes.family if notes else plain(Path(network.source).stem))
-        ),
+        name=check_name(name),
         file="embedder.onnx",
         sha256=hashlib.sha256(network.data).hexdigest(),
         weights_sha256=network.weights_sha256,
         dim=dim,
-        origin=_origin(network, notes, given),
+        origin=_origin(network, notes, declared),
         preprocess=preprocess,
         size=size,
     )
     return EmbedderPart(spec, network.data)
 
 
-def detector_part(source: Path | Network, given: Given = NOTHING) -> DetectorPart:
-    """A detector for a pack, its decoder the one named, or else the one its outputs fit.
+def detector_part(source: Path | Network, declared: Declared = NOTHING) -> DetectorPart:
+    """A detector for a pack. Its decoder is the declared one, or the one that its outputs fit.
 
     Raises PackError for what is no network, for preprocessing that nothing declares, for outputs
-    that fit no decoder, or not what is said of them, and for a detector that gives no landmarks.
+    that fit no decoder, or another than the declared one, and for a detector without landmarks.
     """
     network = read_network(source) if isinstance(source, Path) else source
     notes = read_detector_metadata(network)
-    preprocess = _preprocess(network, notes, given, "--detector-")
+    preprocess = _preprocess(network, notes, declared, DETECTOR)
     model = loaded(network.data, preprocess, network.source)
-    said = over(given, _reading(notes))
-    decoder = said.decoder or decoder_of(model.shapes)
-    if decoder is None:
-        raise PackError(
-            f"{network.source}: expected outputs of {' or '.join(KNOWN)}, got "
-            f"{', '.join(map(str, model.shapes[:12]))}"
-        )
+    reading = declared.over(notes.reading) if notes else declared
     spec = DetectorSpec(
         file="detector.onnx",
         sha256=hashlib.sha256(network.data).hexdigest(),
-        decoder=decoder,
-        origin=_origin(network, notes, given),
+        decoder=reading.decoder or _fitting(model.shapes, network.source),
+        origin=_origin(network, notes, declared),
         preprocess=preprocess,
-        padding=said.padding,
-        anchors=said.anchors,
-        squashed_landmarks=bool(said.squashed_landmarks),
+        padding=reading.padding,
+        anchors=reading.anchors,
+        squashed_landmarks=bool(reading.squashed_landmarks),
     )
+    check_numbers(spec, network.source)
     if not check_detector(model, spec, network.source):
         raise PackError(
             f"{network.source}: expected a detector that gives five landmarks, got boxes alone: "
@@ -182,92 +179,117 @@ def detector_part(source: Path | Network, given: Given = NOTHING) -> DetectorPar
     return DetectorPart(spec, network.data)
 
 
+def chosen_detector(
+    choice: str, declared: Declared, part: Callable[[Path, Declared], DetectorPart]
+) -> DetectorPart:
+    """The detector of a pack, or of an ONNX file, of which something may be declared; `part` makes
+    it of such a file.
+
+    Raises PackError for an unknown pack, for a declaration of a pack's detector, and what `part`
+    raises.
+    """
+    path = Path(choice)
+    if path.suffix == ".onnx" and path.is_file():
+        return part(path, declared)
+    detector = detector_of(load_pack(choice))
+    if declared != NOTHING:
+        raise PackError(
+            f"{choice}: a pack's detector, which says itself how it is read: a decoder and what "
+            "stands in a table [detector] are declared of an ONNX file"
+        )
+    return detector
+
+
 def detector_of(pack: Pack) -> DetectorPart:
-    """Another pack's detector, as it is there. Raises PackError for a damaged file."""
+    """Another pack's detector, unchanged. Raises PackError for a damaged file."""
     spec = pack.manifest.detector
     data = pack.read(spec.file, spec.sha256)
     return DetectorPart(replace(spec, file="detector.onnx"), data)
 
 
 def embedder_of(pack: Pack) -> EmbedderPart:
-    """Another pack's embedder, as it is there. Raises PackError for a damaged file."""
+    """Another pack's embedder, unchanged. Raises PackError for a damaged file."""
     spec = pack.manifest.embedder
     data = pack.read(spec.file, spec.sha256)
     return EmbedderPart(replace(spec, file="embedder.onnx"), data)
 
 
-def over(first: Given, then: Given) -> Given:
-    """What the first says, be it 0 or False, and for the rest what the other says."""
-    said: dict[str, Any] = {key: value for key, value in asdict(first).items() if value is not None}
-    return replace(then, **said)
+def plain(name: str) -> str:
+    """The name as a file can have it on every system: other characters become dashes."""
+    return re.sub("[^A-Za-z0-9._-]+", "-", name).strip("-.")[:64]
+
+
+def _fitting(shapes: OutputShapes, source: str) -> str:
+    decoder = decoder_of(shapes)
+    if decoder is None:
+        raise PackError(
+            f"{source}: expected outputs of {' or '.join(DECODERS)}, got "
+            f"{', '.join(map(str, shapes[:12]))}"
+        )
+    return decoder.name
 
 
 def _preprocess(
-    network: Network, notes: Metadata | DetectorMetadata | None, given: Given, flags: str = "--"
+    network: Network,
+    notes: Metadata | DetectorMetadata | None,
+    declared: Declared,
+    kind: str,
 ) -> Preprocess:
-    """What callers or the file say. Nothing in between is filled in."""
-    color = given.color or (notes.color if notes else None)
-    mean = given.mean or (notes.mean if notes else None)
-    std = given.std or (notes.std if notes else None)
-    values = {"color": color, "mean": mean, "std": std}
-    missing = [flags + name for name, value in values.items() if value is None]
+    """As the caller or the file declares. Nothing is filled in."""
+    color = declared.color or (notes.color if notes else None)
+    mean = declared.mean or (notes.mean if notes else None)
+    std = declared.std or (notes.std if notes else None)
     if color is None or mean is None or std is None:
+        values = {"color": color, "mean": mean, "std": std}
+        missing = ", ".join(name for name, value in values.items() if value is None)
         raise PackError(
-            f"{network.source}: nothing says how it wants its pixels: give {', '.join(missing)} "
-            "(on values 0..255), or convert the checkpoint with visavis convert, which notes them"
+            f"{network.source}: nothing says how it wants its pixels",
+            mend=f"declare the {kind}'s {missing} (on values 0..255), or convert the checkpoint "
+            "with visavis convert, which notes them in the file",
+            option="color" if kind == EMBEDDER else "says",
         )
-    if not all(value > 0 for value in std):
-        raise PackError(f"{network.source}: expected a std above zero, got {list(std)}")
-    return Preprocess(color, mean, std)
+    try:
+        return Preprocess(color, mean, std)
+    except ModelError as error:
+        raise PackError(f"{network.source}: {error.what}", option=error.option) from error
 
 
-def _reading(notes: DetectorMetadata | None) -> Given:
-    """How a file notes that its answers are read."""
-    if notes is None:
-        return NOTHING
-    return Given(
-        decoder=notes.decoder,
-        anchors=notes.anchors,
-        squashed_landmarks=notes.squashed_landmarks,
-        padding=notes.padding,
-    )
-
-
-def _size(network: Network, notes: Metadata | None, given: Given) -> tuple[int, int]:
-    """Height and width: as the graph fixes them; where it leaves them open, as they are said."""
+def _size(network: Network, notes: Metadata | None, declared: Declared) -> tuple[int, int]:
+    """Height and width: as the graph fixes them, or as they are declared where it does not."""
     if len(network.inputs) != 1 or len(network.inputs[0].dims) != 4:
         shapes = ", ".join(str(list(port.dims)) for port in network.inputs) or "none"
         raise PackError(f"{network.source}: expected one input (N, 3, H, W), got {shapes}")
     fixed = tuple(side for side in network.inputs[0].dims[2:] if isinstance(side, int) and side)
-    said = given.size or ((notes.height, notes.width) if notes else fixed)
-    if len(said) != 2:
-        raise PackError(f"{network.source}: nothing says which size it was trained at: give --size")
-    if len(fixed) == 2 and said != fixed:
+    size = declared.size or ((notes.height, notes.width) if notes else fixed)
+    if len(size) != 2:
         raise PackError(
-            f"{network.source}: said to take {said[0]}x{said[1]}, but its input is "
+            f"{network.source}: nothing says which size it was trained at",
+            mend="declare its height and width",
+            option="size",
+        )
+    if len(fixed) == 2 and size != fixed:
+        raise PackError(
+            f"{network.source}: declared to take {size[0]}x{size[1]}, but its input is "
             f"{fixed[0]}x{fixed[1]} (height x width)"
         )
-    height, width = said
+    height, width = size
     if not (1 <= height <= CROP[0] and 1 <= width <= CROP[1]):
         raise PackError(
-            f"{network.source}: expected an embedder of crops of at most 112x112, "
-            f"got {height}x{width}: crops are cut at 112x112"
+            f"{network.source}: expected an embedder of crops of at most {CROP[0]}x{CROP[1]}, "
+            f"got {height}x{width}: crops are cut at {CROP[0]}x{CROP[1]}"
         )
     return height, width
 
 
-def plain(name: str) -> str:
-    """The name with what cannot be in a file's name everywhere put as dashes."""
-    return re.sub("[^A-Za-z0-9._-]+", "-", name).strip("-.")[:64]
-
-
-def _origin(network: Network, notes: Metadata | DetectorMetadata | None, given: Given) -> Origin:
-    """Where it comes from: what is said, else what the file notes, else that nothing was."""
+def _origin(
+    network: Network, notes: Metadata | DetectorMetadata | None, declared: Declared
+) -> Origin:
+    """Where it comes from: as declared, or as the file notes; else that it is not stated."""
     trained = notes.training_data if isinstance(notes, DetectorMetadata) else NOT_STATED
     return Origin(
-        source=given.source or (notes.source if notes else Path(network.source).name),
-        licence=given.licence or (notes.licence if notes else NOT_STATED),
-        training_data=given.training_data or trained,
-        commercial=given.commercial or "unknown",
-        citation=given.citation or "",
+        source=declared.source or (notes.source if notes else Path(network.source).name),
+        licence=declared.licence or (notes.licence if notes else NOT_STATED),
+        training_data=declared.training_data or trained,
+        commercial=declared.commercial or "unknown",
+        citation=declared.citation or "",
     )

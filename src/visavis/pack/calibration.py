@@ -1,4 +1,4 @@
-"""A pack's calibration: read, held against its embedder, written."""
+"""A pack's calibration: read, compared with its embedder's identity, written."""
 
 import hashlib
 from dataclasses import replace
@@ -16,8 +16,8 @@ def load_calibration(pack: Pack) -> Calibration:
     manifest = pack.manifest
     if manifest.calibration is None or manifest.calibration_sha256 is None:
         raise CalibrationError(
-            f"pack {manifest.name} has no calibration, so no threshold has an error rate: "
-            "make one with visavis calibrate"
+            f"pack {manifest.name} has no calibration, so no threshold has an error rate",
+            mend="make one with visavis calibrate",
         )
     data = pack.read(manifest.calibration, manifest.calibration_sha256)
     return check_calibration(data, manifest.embedder, str(pack.folder / manifest.calibration))
@@ -31,14 +31,14 @@ def check_calibration(data: bytes, embedder: EmbedderSpec, source: str) -> Calib
     calibration = parse_calibration(data, source)
     if calibration.model != embedder.model:
         raise CalibrationError(
-            f"{source}: expected a calibration of {embedder.model}, got one of "
-            f"{calibration.model}: run visavis calibrate with this pack"
+            f"{source}: expected a calibration of {embedder.model}, got one of {calibration.model}",
+            mend="run visavis calibrate with this pack",
         )
     return calibration
 
 
 def keep_calibration(pack: Pack, calibration: Calibration) -> Path:
-    """Write a calibration into a pack, in place of an earlier one; its file.
+    """Write a calibration into a pack, in place of an earlier one. Returns its file.
 
     Raises OutputError where the folder cannot be written.
     """

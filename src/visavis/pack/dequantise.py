@@ -1,4 +1,4 @@
-"""Block-quantised ONNX networks to plain float32 ones: what no runtime loads well, mended once."""
+"""Block-quantised ONNX networks to plain float32 ones. No runtime loads the former well."""
 
 import hashlib
 
@@ -9,7 +9,7 @@ from onnx import ModelProto, NodeProto, ValueInfoProto, helper, numpy_helper
 Tensors = dict[str, NDArray[np.generic]]
 
 
-def load(data: bytes) -> ModelProto:
+def parsed(data: bytes) -> ModelProto:
     """An ONNX file's bytes as a protobuf."""
     model = ModelProto()
     model.ParseFromString(data)
@@ -21,7 +21,7 @@ def mend(model: ModelProto, axes: dict[int, str]) -> ModelProto:
     input's `axes`.
 
     DequantizeLinear with `block_size`: (q - zero) * scale, scale and zero repeated along `axis`;
-    the Reshape of such a tensor is applied too. Graph inputs that are weights go.
+    the Reshape of such a tensor is applied too. Graph inputs that are weights are dropped.
     """
     graph = model.graph
     tensors: Tensors = {t.name: numpy_helper.to_array(t) for t in graph.initializer}
@@ -72,7 +72,8 @@ def _dequantised(
     axis: int,
     block_size: int,
 ) -> NDArray[np.float32]:
-    cut = tuple(slice(0, length) for length in quantised.shape)  # the last block may be a short one
+    # The last block may be a short one.
+    cut = tuple(slice(0, length) for length in quantised.shape)
     scale, zero = (np.repeat(part, block_size, axis=axis)[cut] for part in (scale, zero))
     return (quantised.astype(np.int32) - zero.astype(np.int32)).astype(np.float32) * scale.astype(
         np.float32
@@ -96,7 +97,8 @@ def _free(
         if "height" in axes.values():
             dims[1].dim_param = f"cells_{output.name}"
     for node in nodes:
-        if node.op_type == "Reshape":  # (1, -1, k) to (0, -1, k): 0 keeps the axis as it comes
+        # (1, -1, k) to (0, -1, k): 0 keeps the axis as it comes.
+        if node.op_type == "Reshape":
             target = tensors[node.input[1]].copy()
             target[0] = 0
             tensors[node.input[1]] = target

@@ -1,7 +1,7 @@
 """pack.json and the files beside it: read, checked, written. docs/pack-format.md is the
 specification.
 
-Knows nothing of what the models do, and trusts no file it has not hashed.
+Runs no model, and trusts no file that it has not hashed.
 """
 
 import hashlib
@@ -11,20 +11,22 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+from visavis.alignment import SIZE
+from visavis.decode.yolov5face import EACH, Anchors
 from visavis.document import parse, to_bytes
-from visavis.errors import PackError
+from visavis.errors import ModelError, PackError
 from visavis.files import is_plain, write_whole
 from visavis.runtime import Preprocess
 
 FORMAT = 1
 MANIFEST = "pack.json"
 MOST_NUMBERS = 65_536  # in an embedding
-CROP = (112, 112)  # height and width of an aligned crop, in pixels
+CROP = (SIZE, SIZE)  # height and width of an aligned crop, in pixels
 MOST_PIXELS = 4096  # a side
-EACH = 3  # anchors that a YOLOv5-face has on every cell
+NOT_STATED = "not stated"  # what a field of an origin says that nobody declared
 
-Commercial = Literal["yes", "no", "unknown"]  # may it be used so?
-Anchors = tuple[tuple[tuple[float, float], ...], ...]  # of each stride: width, height in pixels
+Commercial = Literal["yes", "no", "unknown"]  # whether commercial use is allowed
+LEAST_ALLOWED: tuple[Commercial, ...] = ("no", "unknown", "yes")
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,15 +46,16 @@ class DetectorSpec:
 
     file: str
     sha256: str
-    decoder: str  # a key of visavis.detect.DECODERS
+    decoder: str  # a key of visavis.decode.DECODERS
     origin: Origin
     preprocess: Preprocess = field(default_factory=Preprocess)
     min_score: float = 0.5
     max_overlap: float = 0.4  # intersection over union above which two boxes are one face
-    padding: int | None = None  # 0..255, around the picture; None: as the decoder's networks know
-    # Of a YOLOv5-face network with raw outputs, by rising stride; None: the published ones.
+    # 0..255, what is around the picture; None: what the decoder's networks were trained with.
+    padding: int | None = None
+    # These two are of a YOLOv5-face network with raw outputs: visavis.decode.yolov5face.RawOutputs.
     anchors: Anchors | None = None
-    squashed_landmarks: bool = False  # and of April or May 2021
+    squashed_landmarks: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +92,12 @@ class Manifest:
     calibration: str | None = None  # a file of the pack
     calibration_sha256: str | None = None
 
+    @property
+    def commercial(self) -> Commercial:
+        """Whether both models may be used commercially: the least that one of them allows."""
+        origins = self.detector.origin, self.embedder.origin
+        return min((origin.commercial for origin in origins), key=LEAST_ALLOWED.index)
+
 
 @dataclass(frozen=True, slots=True)
 class Pack:
@@ -98,7 +107,7 @@ class Pack:
     manifest: Manifest
 
     def read(self, file: str, sha256: str) -> bytes:
-        """The bytes of one of its files. Raises PackError where the manifest says otherwise."""
+        """The bytes of one of its files. Raises PackError where its hash is not the manifest's."""
         path = self.folder / file
         if not is_plain(file):
             raise PackError(f"{self.folder / MANIFEST}: expected a plain file name, got {file!r}")
@@ -108,12 +117,13 @@ class Pack:
             raise PackError(
                 f"{path}: the pack's file cannot be read: {error.strerror or error}"
             ) from error
-        found = hashlib.sha256(data).hexdigest()
-        if found != sha256:
+        actual = hashlib.sha256(data).hexdigest()
+        if actual != sha256:
             raise PackError(
                 f"{path}: the file is damaged or was exchanged: wanted sha256 {sha256[:16]}..., "
-                f"found {found[:16]}...; get the pack again (the default pack is made anew once "
-                f"{self.folder} is deleted)"
+                f"found {actual[:16]}...",
+                mend="get the pack again (the default pack is made anew once "
+                f"{self.folder} is deleted)",
             )
         return data
 
@@ -128,6 +138,11 @@ class Pack:
                 raise PackError(f"{path}: expected a plain file name, got {name!r}")
         return files
 
+    def read_all(self) -> None:
+        """Hash both models. Raises PackError as `read` does."""
+        for spec in (self.manifest.detector, self.manifest.embedder):
+            self.read(spec.file, spec.sha256)
+
 
 def read_pack(folder: Path) -> Pack:
     """Read and check a pack's manifest. Raises PackError naming the field that is wrong."""
@@ -139,36 +154,32 @@ def read_pack(folder: Path) -> Pack:
     except OSError as error:
         raise PackError(f"{path}: cannot be read: {error.strerror or error}") from error
     _refuse_newer(path, data)
-    manifest = parse(Manifest, data, str(path), PackError)
+    try:
+        manifest = parse(Manifest, data, str(path), PackError)
+    except ModelError as error:  # of Preprocess
+        raise PackError(f"{path}: {error.what}") from error
     embedder = manifest.embedder
     if not 1 <= embedder.dim <= MOST_NUMBERS:
         raise PackError(f"{path}: embedder.dim: expected 1 to {MOST_NUMBERS}, got {embedder.dim}")
     if not all(1 <= side <= MOST_PIXELS for side in embedder.size):
         sides = list(embedder.size)
         raise PackError(f"{path}: embedder.size: expected 1 to {MOST_PIXELS} a side, got {sides}")
-    check_numbers(embedder, str(path))
     check_numbers(manifest.detector, str(path))
     return Pack(folder, manifest)
 
 
-def check_numbers(spec: DetectorSpec | EmbedderSpec, source: str) -> None:
-    """Raises PackError for a number with which no network can be fed, or its answers read."""
-    std = spec.preprocess.std
+def check_numbers(spec: DetectorSpec, source: str) -> None:
+    """Raises PackError for a number with which no detector's answers can be read."""
+    padding, levels = spec.padding, spec.anchors or ()
     checks: list[tuple[str, object, str, bool]] = [
-        ("preprocess.std", std, "numbers above zero", min(std) > 0)
+        ("min_score", spec.min_score, "0..1", 0 <= spec.min_score <= 1),
+        ("max_overlap", spec.max_overlap, "0..1", 0 <= spec.max_overlap <= 1),
+        ("padding", padding, "0..255", padding is None or 0 <= padding <= 255),
+        ("anchors", levels, f"{EACH} pairs above zero a stride", all(map(_is_level, levels))),
     ]
-    if isinstance(spec, DetectorSpec):
-        padding, levels = spec.padding, spec.anchors or ()
-        checks += [
-            ("min_score", spec.min_score, "0..1", 0 <= spec.min_score <= 1),
-            ("max_overlap", spec.max_overlap, "0..1", 0 <= spec.max_overlap <= 1),
-            ("padding", padding, "0..255", padding is None or 0 <= padding <= 255),
-            ("anchors", levels, f"{EACH} pairs above zero a stride", all(map(_is_level, levels))),
-        ]
     for name, got, expected, fits in checks:
         if not fits:
-            model = "detector" if isinstance(spec, DetectorSpec) else "embedder"
-            raise PackError(f"{source}: {model}.{name}: expected {expected}, got {got}")
+            raise PackError(f"{source}: detector.{name}: expected {expected}, got {got}")
 
 
 def write_manifest(folder: Path, manifest: Manifest) -> None:
@@ -193,13 +204,14 @@ def _is_level(pairs: tuple[tuple[float, float], ...]) -> bool:
 
 
 def _refuse_newer(path: Path, data: bytes) -> None:
-    """A newer format may have unknown fields: say so, rather than name one of them."""
+    """A newer format may have unknown fields: the error names the format, not one of the fields."""
     try:
         document = json.loads(data)
     except (ValueError, RecursionError) as error:
         raise PackError(f"{path}: cannot be read as JSON: {error}") from error
-    found = document.get("format") if isinstance(document, dict) else None
-    if isinstance(found, int) and found > FORMAT:
+    format = document.get("format") if isinstance(document, dict) else None
+    if isinstance(format, int) and format > FORMAT:
         raise PackError(
-            f"{path}: format {found}, this visavis reads up to {FORMAT}: install a newer visavis"
+            f"{path}: format {format}, this visavis reads up to {FORMAT}",
+            mend="install a newer visavis",
         )

@@ -1,4 +1,4 @@
-"""What a converted ONNX file says of itself: what `visavis convert` writes, `pack build` reads.
+"""What a converted ONNX file says of itself: `visavis convert` writes it, `pack build` reads it.
 
 docs/convert.md lists the keys. Knows nothing of how the file was made.
 """
@@ -9,13 +9,12 @@ from typing import Any, TypeVar
 
 from onnx import ModelProto
 
+from visavis.decode.yolov5face import Anchors
 from visavis.document import parse
 from visavis.errors import ModelError
-from visavis.pack.manifest import Anchors
+from visavis.pack.declaration import Declared, Numbers
 from visavis.pack.onnx import PREFIX, Network
 from visavis.runtime import Color, Preprocess
-
-Numbers = tuple[float, float, float]
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +34,8 @@ class Metadata:
     version: str  # of visavis
     licence: str
     form: str = "float32"  # or how the file was made smaller
-    parity: dict[str, dict[str, float]] = field(default_factory=dict)  # by runtime: worst gaps
+    # By runtime: the largest differences to PyTorch.
+    parity: dict[str, dict[str, float]] = field(default_factory=dict)
 
     @property
     def preprocess(self) -> Preprocess:
@@ -48,7 +48,7 @@ class DetectorMetadata:
     """A detector's file: what it takes, how its answers are read, where it comes from."""
 
     family: str
-    decoder: str  # a key of visavis.detect.DECODERS
+    decoder: str  # a key of visavis.decode.DECODERS
     color: Color
     mean: Numbers
     std: Numbers
@@ -57,10 +57,20 @@ class DetectorMetadata:
     source: str
     source_sha256: str
     version: str
-    # What a manifest calls so; None: as there.
+    # As in a manifest; None: a manifest's default.
     anchors: Anchors | None = None
     squashed_landmarks: bool | None = None
     padding: int | None = None
+
+    @property
+    def reading(self) -> Declared:
+        """How its answers are read."""
+        return Declared(
+            decoder=self.decoder,
+            anchors=self.anchors,
+            squashed_landmarks=self.squashed_landmarks,
+            padding=self.padding,
+        )
 
 
 Notes = TypeVar("Notes", Metadata, DetectorMetadata)
@@ -77,12 +87,12 @@ def read_metadata(network: Network) -> Metadata | None:
 
 
 def read_detector_metadata(network: Network) -> DetectorMetadata | None:
-    """What a converted detector says of itself; else as `read_metadata`."""
+    """What a converted detector says of itself; None and errors as in `read_metadata`."""
     return _read(DetectorMetadata, network)
 
 
 def write_metadata(model: ModelProto, metadata: Metadata | DetectorMetadata) -> None:
-    """Say it in the file, in place of what it said before."""
+    """Write the metadata into the file, in place of what it said before."""
     others = [(p.key, p.value) for p in model.metadata_props if not p.key.startswith(PREFIX)]
     del model.metadata_props[:]
     for key, value in others:
@@ -94,13 +104,13 @@ def write_metadata(model: ModelProto, metadata: Metadata | DetectorMetadata) -> 
 
 
 def _read(kind: type[Notes], network: Network) -> Notes | None:
-    found: dict[str, Any] = {
+    values: dict[str, Any] = {
         name: _number(network, name, value) if name in JSON else value
         for name, value in network.metadata.items()
     }
-    if not found:
+    if not values:
         return None
-    document = json.dumps(found).encode()
+    document = json.dumps(values).encode()
     return parse(kind, document, f"{network.source}: metadata", ModelError)
 
 

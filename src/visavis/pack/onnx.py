@@ -1,4 +1,4 @@
-"""ONNX files as they come from anyone: read whole, or refused by name. Runs nothing."""
+"""ONNX files as they come from anyone, read with all their weights. Runs nothing."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -48,7 +48,7 @@ class Network:
 
     @property
     def shapes(self) -> list[tuple[int | None, ...]]:
-        """Of its outputs, as far as the file says."""
+        """The outputs' shapes, as far as the file declares them."""
         return [
             tuple(dim if isinstance(dim, int) and dim else None for dim in port.dims)
             for port in self.outputs
@@ -76,7 +76,7 @@ def read_network(source: Path | bytes, name: str = "") -> Network:
     """An ONNX file, or its bytes. Weights in a file beside it are packed into it.
 
     `name` is what errors call it. Raises PackError for what is no network, and for weights that lie
-    in another folder, or that bytes alone cannot lead to.
+    in another folder, or in another file where the network comes as bytes.
     """
     name = name or (str(source) if isinstance(source, Path) else "the network")
     data = read_file(source) if isinstance(source, Path) else source
@@ -87,7 +87,7 @@ def read_network(source: Path | bytes, name: str = "") -> Network:
         starts = data[:16].decode("latin-1")
         raise PackError(
             f"{name}: expected an ONNX file, got {len(data):,} bytes that start {starts!r}: "
-            "is it whole, and not a web page saved under that name?"
+            "is it complete, or a web page that was saved under that name?"
         ) from error
     if not model.graph.node or not model.graph.output:
         raise PackError(f"{name}: expected an ONNX file, got one without a network in it")
@@ -107,20 +107,9 @@ def read_file(path: Path) -> bytes:
 
 
 def real_inputs(graph: GraphProto) -> list[ValueInfoProto]:
-    """The inputs that are no weights."""
+    """The inputs that are not weights."""
     weights = {tensor.name for tensor in graph.initializer}
     return [value for value in graph.input if value.name not in weights]
-
-
-def names_normalisation(model: ModelProto) -> bool:
-    """Whether InsightFace takes a recogniser to normalise its pixels itself, and feeds it 0..255.
-
-    It looks at the names of the first eight nodes, whatever they do.
-    """
-    names = [node.name for node in model.graph.node[:8]]
-    return any(name.startswith(("Sub", "_minus")) for name in names) and any(
-        name.startswith(("Mul", "_mul")) for name in names
-    )
 
 
 def _port(value: ValueInfoProto) -> Port:
@@ -143,7 +132,7 @@ def _take_in(model: ModelProto, name: str, folder: Path | None) -> bool:
 
 
 def _elsewhere(where: dict[str, str], name: str, folder: Path | None, room: int) -> bytes:
-    """A tensor's bytes, from a file beside the network: no other folder's, no link's target."""
+    """A tensor's bytes, from a file beside the network. Other folders and links are refused."""
     location = where.get("location", "")
     if folder is None:
         raise PackError(f"{name}: its weights lie in another file, {location!r}, which is not here")
@@ -156,14 +145,14 @@ def _elsewhere(where: dict[str, str], name: str, folder: Path | None, room: int)
         start, length = int(where.get("offset", 0)), int(where.get("length", room))
         with path.open("rb") as file:
             file.seek(start)
-            found = file.read(min(length, room))
+            data = file.read(min(length, room))
     except (OSError, ValueError) as error:
         raise PackError(f"{name}: its weights in {location!r} cannot be read: {error}") from error
-    if "length" in where and len(found) != length:
+    if "length" in where and len(data) != length:
         raise PackError(
-            f"{name}: expected {length:,} bytes of weights in {location!r}, got {len(found):,}"
+            f"{name}: expected {length:,} bytes of weights in {location!r}, got {len(data):,}"
         )
-    return found
+    return data
 
 
 def _tensors(graph: GraphProto) -> Iterator[TensorProto]:
@@ -179,8 +168,8 @@ def _tensors(graph: GraphProto) -> Iterator[TensorProto]:
 
 
 def _lift_constants(graph: GraphProto) -> bool:
-    """Make weights that are constants of the graph tensors, so that they are hashed; whether any
-    were.
+    """Turn weights that are constants of the graph into tensors, so that they are hashed; whether
+    there were any.
     """
     lifted = {}
     for place, node in enumerate(graph.node):
@@ -201,5 +190,5 @@ def _weights(node: NodeProto) -> np.ndarray | None:
         return None
     try:
         return numpy_helper.to_array(values[0])
-    except (ValueError, TypeError, KeyError):  # the runtime will say what is wrong with it
+    except (ValueError, TypeError, KeyError):  # the runtime's own error will say what is wrong
         return None

@@ -29,6 +29,12 @@ class Preprocess:
     mean: tuple[float, float, float] = (0.0, 0.0, 0.0)  # in the order of `color`
     std: tuple[float, float, float] = (1.0, 1.0, 1.0)
 
+    def __post_init__(self) -> None:
+        if not min(self.std) > 0:
+            raise ModelError(
+                f"preprocess.std: expected numbers above zero, got {[*self.std]}", option="std"
+            )
+
 
 @dataclass(frozen=True, slots=True)
 class Device:

@@ -1,0 +1,111 @@
+"""A whole pack held against its manifest: hashes, shapes, runs, terms, and files nobody named."""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from visavis.errors import PackError, VisavisError
+from visavis.pack.calibration import load_calibration
+from visavis.pack.check import check_detector, check_embedder, loaded
+from visavis.pack.manifest import (
+    MANIFEST,
+    NOT_STATED,
+    DetectorSpec,
+    EmbedderSpec,
+    Origin,
+    Pack,
+    read_pack,
+)
+from visavis.pack.onnx import read_network
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing that was looked at, and the result."""
+
+    level: Literal["ok", "warning", "error"]
+    subject: str  # a file, or a field of the manifest
+    text: str
+
+
+def verify_pack(folder: Path) -> list[Finding]:
+    """Hold all that a manifest says against the pack's files. What is wrong is a finding, and no
+    error.
+    """
+    try:
+        pack = read_pack(folder)
+    except PackError as error:
+        return [Finding("error", MANIFEST, str(error))]
+    manifest = pack.manifest
+    checks: Sequence[tuple[str, Callable[[], Iterator[Finding]]]] = (
+        ("detector", lambda: _detector(pack, manifest.detector)),
+        ("embedder", lambda: _embedder(pack, manifest.embedder)),
+        ("calibration", lambda: _calibration(pack)),
+        ("detector.origin", lambda: _origin("detector.origin", manifest.detector.origin)),
+        ("embedder.origin", lambda: _origin("embedder.origin", manifest.embedder.origin)),
+        ("folder", lambda: _strangers(pack)),
+    )
+    findings: list[Finding] = []
+    for subject, check in checks:
+        try:
+            findings += check()
+        except VisavisError as error:
+            findings.append(Finding("error", subject, str(error)))
+    return findings
+
+
+def _detector(pack: Pack, spec: DetectorSpec) -> Iterator[Finding]:
+    data = pack.read(spec.file, spec.sha256)
+    yield Finding("ok", spec.file, f"sha256 {spec.sha256[:16]}...")
+    source = str(pack.folder / spec.file)
+    network = read_network(data, source)
+    landmarks = check_detector(loaded(network.data, spec.preprocess, source), spec, source)
+    yield Finding("ok", spec.file, f"its outputs fit {spec.decoder}")
+    if not landmarks:
+        yield Finding("error", spec.file, "it gives no landmarks, so that no face can be aligned")
+
+
+def _embedder(pack: Pack, spec: EmbedderSpec) -> Iterator[Finding]:
+    data = pack.read(spec.file, spec.sha256)
+    yield Finding("ok", spec.file, f"sha256 {spec.sha256[:16]}...")
+    network = read_network(data, str(pack.folder / spec.file))
+    weights = network.weights_sha256
+    if weights != spec.weights_sha256:
+        text = (
+            f"the manifest says {spec.weights_sha256[:16]}..., its tensors have {weights[:16]}..."
+        )
+        yield Finding("error", "embedder.weights_sha256", text)
+    dim = check_embedder(network.data, spec.preprocess, spec.size, network.source)
+    if dim != spec.dim:
+        yield Finding("error", "embedder.dim", f"the manifest says {spec.dim}, it gives {dim}")
+    yield Finding("ok", spec.file, f"{spec.model}: (N, {dim}) for a batch of 1 and of 3, finite")
+
+
+def _calibration(pack: Pack) -> Iterator[Finding]:
+    manifest = pack.manifest
+    if manifest.calibration is None:
+        text = "there is none, so that no threshold has an error rate: run visavis calibrate"
+        yield Finding("warning", "calibration", text)
+        return
+    load_calibration(pack)
+    yield Finding("ok", manifest.calibration, f"made for {manifest.embedder.model}")
+
+
+def _origin(subject: str, origin: Origin) -> Iterator[Finding]:
+    for field in ("source", "licence", "training_data"):
+        if getattr(origin, field).strip().startswith(NOT_STATED) or not getattr(origin, field):
+            yield Finding("warning", f"{subject}.{field}", "it says nothing")
+    if origin.commercial == "unknown":
+        text = "unknown: whoever uses the pack must find out"
+        yield Finding("warning", f"{subject}.commercial", text)
+    else:
+        yield Finding("ok", subject, f"{origin.licence}; commercial use: {origin.commercial}")
+
+
+def _strangers(pack: Pack) -> Iterator[Finding]:
+    manifest = pack.manifest
+    known = {MANIFEST, manifest.detector.file, manifest.embedder.file, manifest.calibration}
+    for path in sorted(pack.folder.iterdir()):
+        if path.name not in known:
+            yield Finding("warning", path.name, "the manifest does not name it: nothing reads it")
