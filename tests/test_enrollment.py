@@ -10,7 +10,7 @@ from made import ANNA, BERT, CARL, CUT, NONE, SMALL, TURNED, TWO, AngleEmbedder,
 from PIL import Image
 
 from visavis.decision import OperatingPoint
-from visavis.enrollment import Candidate, enroll, from_folder, from_roster, re_embed
+from visavis.enrollment import Candidate, embed_crops, enroll, from_folder, from_roster
 from visavis.errors import DatasetError, GalleryError
 from visavis.gallery import Gallery
 from visavis.recognizer import Recognizer
@@ -33,7 +33,7 @@ def test_several_photos_become_one_person(made, gallery, tmp_path):
     (person,) = gallery.people()
     assert (person.name, person.external_id, person.consent) == ("Anna", "E1", "2026")
     assert person.samples == 3
-    assert [sample["source"] for sample in gallery.samples(person.id)] == [
+    assert [sample.source for sample in gallery.samples(person.id)] == [
         "0.png",
         "1.png",
         "2.png",
@@ -124,9 +124,9 @@ def test_twice_changes_nothing(made, gallery, tmp_path):
     wanted = [Candidate("Anna", photo(tmp_path / f"{n}.png", ANNA, seed=n)) for n in range(3)]
     wanted.append(replace(wanted[0]))  # the same photo again in one run
     assert outcomes(enroll(made, gallery, wanted, workers=4)) == [*["accepted"] * 3, "here_already"]
-    before = gallery.people(), gallery.sources()
+    before = gallery.people(), gallery.changes(0)
     assert outcomes(enroll(made, gallery, wanted)) == ["here_already"] * 4
-    assert (gallery.people(), gallery.sources()) == before
+    assert (gallery.people(), gallery.changes(0)) == before
 
 
 def test_what_is_here_already_is_not_searched_again(made, gallery, tmp_path):
@@ -203,8 +203,8 @@ def test_kept_crops_make_templates_of_another_model(made, gallery, tmp_path):
         list(enroll(made, gallery, wanted, keep_crops=keep))
     newer = AngleEmbedder()
     newer.model = "newer@1"
-    assert re_embed(gallery, newer) == (1, 1)
-    assert re_embed(gallery, newer) == (0, 1)
+    assert embed_crops(gallery, newer) == (1, 1)
+    assert embed_crops(gallery, newer) == (0, 1)
     old, new = (gallery.templates(model)[0] for model in ("fake@0", "newer@1"))
     assert (len(old.people), new.people) == (2, (gallery.find("Anna").id,))
     np.testing.assert_allclose(new.rows[0], old.rows[old.people.index(new.people[0])], atol=1e-6)

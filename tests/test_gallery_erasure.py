@@ -12,8 +12,7 @@ from gallery_children import MODEL, photo, query
 from sqlalchemy import event
 
 from visavis.errors import GalleryError
-from visavis.gallery import Gallery, Sample, erasure
-from visavis.gallery import gallery as store
+from visavis.gallery import Sample, erasure, open_gallery
 from visavis.gallery import sqlite as schema
 
 JOURNALS = ["rollback", "wal"]  # the second is what SQLite 3.51.3 and newer use
@@ -59,13 +58,13 @@ def forms(sample):
 
 def in_folder(gallery, parts):
     """Those that some file of the gallery's folder holds."""
-    held = [file.read_bytes() for file in sorted(gallery.path.parent.iterdir())]
+    held = [file.read_bytes() for file in sorted(gallery.database.path.parent.iterdir())]
     return [part for part in parts if any(part in data for data in held)]
 
 
 def peopled(folder):
     """Thirty people, Ann among them: the gallery, Ann, her photo."""
-    gallery, rng = Gallery(folder), np.random.default_rng(3)
+    gallery, rng = open_gallery(folder), np.random.default_rng(3)
     sample = photo(rng, "passport-of-ann")
     for number in range(30):
         if number == 11:
@@ -92,9 +91,9 @@ def check_erased(gallery, ann, sample):
 
 def leaky(gallery):
     """Sabotage: SQLite leaves what it deletes where it was."""
-    gallery._engine.dispose()
+    gallery.database.engine.dispose()
     event.listen(
-        gallery._engine,
+        gallery.database.engine,
         "connect",
         lambda connection, _: connection.execute("PRAGMA secure_delete=OFF"),
     )
@@ -113,12 +112,13 @@ def test_what_sqlite_leaves_in_unused_pages_is_written_over(tmp_path, journal):
 def test_the_erasure_check_can_fail(tmp_path, journal, monkeypatch):
     gallery, ann, sample = peopled(tmp_path / "gallery")
     leaky(gallery)
-    monkeypatch.setattr(store, "scrub", lambda *arguments: None)
+    monkeypatch.setattr(erasure, "scrub", lambda *arguments: None)
     with pytest.raises(AssertionError):
         check_erased(gallery, ann, sample)
     gallery.close()
     monkeypatch.undo()
-    gallery = Gallery(gallery.path.parent)  # as after a crash: the next opening finishes it
+    # As after a crash: the next opening finishes it.
+    gallery = open_gallery(gallery.database.path.parent)
     assert in_folder(gallery, WORDS) == []
     assert query(gallery, "SELECT name FROM settings WHERE name = 'traces'") == []
 
@@ -146,7 +146,7 @@ def big(rng, number):
 
 
 def test_a_full_disk_refuses_photos_and_still_erases(disk, journal):
-    gallery, rng = Gallery(disk / "gallery"), np.random.default_rng(0)
+    gallery, rng = open_gallery(disk / "gallery"), np.random.default_rng(0)
     ann, bob = gallery.add_person("Ann Unmistakable"), gallery.add_person("Bob")
     gallery.add_sample(ann.id, photo(rng, "ann"))
     (disk / "filler").write_bytes(bytes(1_000_000))
@@ -165,7 +165,7 @@ def test_a_full_disk_refuses_photos_and_still_erases(disk, journal):
     (disk / "rest").unlink()
     assert gallery.add_sample(gallery.add_person("Eve").id, photo(rng, "eve"))
     gallery.delete(gallery.find("Eve").id)
-    assert (disk / "gallery" / erasure.BALLAST).stat().st_size == erasure.BALLAST_BYTES
+    assert (disk / "gallery" / schema.BALLAST).stat().st_size == schema.BALLAST_BYTES
     assert gallery.audit_broken_at() is None
     gallery.close()
 
@@ -174,7 +174,7 @@ def test_a_read_only_gallery_is_read(disk, journal):
     gallery, _, sample = peopled(disk / "gallery")
     gallery.close()
     subprocess.run(["mount", "-o", "remount,ro", disk], check=True)
-    gallery = Gallery(disk / "gallery", create=False)
+    gallery = open_gallery(disk / "gallery", create=False)
     assert len(gallery.people()) == 31
     assert sample.templates[MODEL].tobytes() in {
         row.tobytes() for row in gallery.templates(MODEL)[0].rows

@@ -23,7 +23,7 @@ from made import (
 
 from visavis.enrollment import Candidate, enroll
 from visavis.errors import AmbiguousFaceError, CalibrationError, NoFaceError, PersonError
-from visavis.gallery import Gallery, Person, Sample
+from visavis.gallery import Gallery, Person, Sample, open_gallery
 from visavis.recognizer import Recognizer
 
 MODEL = "fake@0"
@@ -164,7 +164,7 @@ def test_a_rate_that_is_none_is_refused(made, gallery, rate):
 
 
 def test_what_was_enrolled_is_found_at_once(made, gallery, tmp_path):
-    other = Gallery(gallery.path.parent)  # as another process has it
+    other = open_gallery(gallery.database.path.parent)  # as another process has it
     assert made.identify(picture(ANNA), gallery)[0].decision.outcome == "no_match"
     list(enroll(made, other, [Candidate("Anna", photo(tmp_path / "a.png", ANNA))]))
     assert made.identify(picture(ANNA), gallery)[0].decision.outcome == "match"
@@ -183,7 +183,7 @@ def test_a_damaged_template_matches_nobody(made, gallery):
 
 def damage(gallery: Gallery) -> None:
     """Turn a bit of every template on disk, as a failing disk would."""
-    with sqlite3.connect(gallery.path) as file:
+    with sqlite3.connect(gallery.database.path) as file:
         for row, data in file.execute("SELECT rowid, data FROM templates").fetchall():
             turned = data[:-1] + bytes([data[-1] ^ 1])
             file.execute("UPDATE templates SET data = ? WHERE rowid = ?", (turned, row))

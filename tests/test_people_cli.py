@@ -6,6 +6,8 @@ import re
 import shlex
 import shutil
 import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +18,8 @@ from made import NONE, photo
 
 from visavis.cli import app
 from visavis.errors import GalleryError
-from visavis.gallery import Gallery
+from visavis.gallery import open_gallery
+from visavis.gallery.sqlite import SqliteDatabase
 
 pytestmark = pytest.mark.pack
 PAGE = (ROOT / "docs" / "people.md").read_text(encoding="utf-8")
@@ -167,14 +170,18 @@ def test_without_a_gallery_identify_says_how_to_make_one(visavis, portraits, tmp
     assert not (tmp_path / "gallery").exists()
 
 
-def test_a_gallery_that_cannot_be_written_still_answers(known, portraits, monkeypatch):
-    def full(*_: object) -> None:
+def test_a_gallery_that_cannot_be_written_still_answers(known, portraits, monkeypatch, caplog):
+    @contextmanager
+    def full(*_: object) -> Iterator[None]:
         raise GalleryError("the file is read-only")
+        yield
 
-    monkeypatch.setattr(Gallery, "seen", full)
-    code, out, err = known("identify", portraits / "obama2.jpg", portraits / "obama3.jpg")
-    assert (code, out.count("match     Obama"), err.count("\n")) == (0, 2, 1)
-    assert "cannot note who was seen: the file is read-only" in err
+    monkeypatch.setattr(SqliteDatabase, "writing", full)
+    caplog.clear()
+    code, out, _ = known("identify", portraits / "obama2.jpg", portraits / "obama3.jpg")
+    assert (code, out.count("match     Obama")) == (0, 2)
+    warnings = [record.getMessage() for record in caplog.records]
+    assert warnings == ["cannot note who was seen: the file is read-only"]
 
 
 def test_a_damaged_template_is_named_on_stderr(known, portraits, tmp_path):
@@ -258,7 +265,7 @@ def test_a_backup_is_restored_and_re_embed_counts(known, tmp_path):
     known("people", "delete", "Obama", "--yes")
     assert known("people", "restore", tmp_path / "copy.db")[0] == 2
     assert known("people", "restore", tmp_path / "copy.db", "--replace")[0] == 0
-    gallery = Gallery(tmp_path / "gallery", create=False)
+    gallery = open_gallery(tmp_path / "gallery", create=False)
     assert [person.name for person in gallery.people()] == ["Biden", "Obama"]
     gallery.close()
     assert known("people", "re-embed")[1].startswith("0 templates made; 0 photos")

@@ -203,15 +203,15 @@ def device_of(name: str, precision: Precision, runtime: Runtime) -> "Device":
 
 def open_gallery(folder: Path | None, *, create: bool = True) -> "Gallery":
     """The gallery that is meant."""
-    from visavis.gallery import Gallery, default_gallery
+    from visavis.gallery import default_gallery
+    from visavis.gallery import open_gallery as open_folder
 
-    return Gallery(folder or default_gallery(), create=create)
+    return open_folder(folder or default_gallery(), create=create)
 
 
 def warn_quarantined(gallery: "Gallery", model: str) -> None:
     """Name the templates that are damaged: they are not matched."""
-    _, damaged = gallery.templates(model)
-    for one in damaged:
+    for one in gallery.quarantined(model):
         print(
             f"visavis: a template of person {one.person} is {one.reason}: it is left out; "
             "enrol the photo again",
@@ -230,6 +230,15 @@ def print_json(document: Any) -> None:
     print(json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False))
 
 
+def present(document: Any, lines: Iterable[str], *, json: bool) -> None:
+    """An answer: the document alone, or the lines for people."""
+    if json:
+        print_json(document)
+        return
+    for text in lines:
+        print(text)
+
+
 def workers() -> int:
     """Photos in work at once: two for each core, so that one can decode while another infers."""
     from visavis.runtime import cores
@@ -244,10 +253,22 @@ def each(
     noted and left out.
     """
     from visavis.batch import in_order
-    from visavis.errors import VisavisError
 
     answers = in_order(work, paths, workers=workers())
-    for path, answer in progress(answers, total=len(paths), label=label):
+    yield from shown(answers, len(paths), failures, label=label)
+
+
+def shown(
+    answers: "Iterable[tuple[Path, T | VisavisError]]",
+    total: int,
+    failures: Failures,
+    *,
+    label: str,
+) -> Iterator[tuple[Path, T]]:
+    """Each photo with its answer, with a bar. Those that failed are noted and left out."""
+    from visavis.errors import VisavisError
+
+    for path, answer in progress(answers, total=total, label=label):
         if isinstance(answer, VisavisError):
             failures.add(path, answer)
         else:

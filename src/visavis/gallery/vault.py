@@ -7,6 +7,7 @@ system's keyring where $VISAVIS_KEY is "keyring", or from a file of the user's c
 import logging
 import os
 import secrets
+from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -57,6 +58,22 @@ class Vault:
     def plain_size(sealed: int) -> int:
         """Bytes that so many sealed bytes hold."""
         return max(0, sealed - NONCE_BYTES - TAG_BYTES)
+
+
+@dataclass(frozen=True, slots=True)
+class SampleVault:
+    """Seals what belongs to a photo of a gallery's person: its crop, and its templates by model."""
+
+    vault: Vault
+    gallery: str
+
+    def seal(self, data: bytes, person: str, sample: str, kind: str) -> bytes:
+        """Seal a photo's crop, or its template of the model `kind`."""
+        return self.vault.seal(data, self.gallery, person, sample, kind)
+
+    def open(self, sealed: bytes, person: str, sample: str, kind: str) -> bytes | None:
+        """The data, or None where it is not as it was written for this person and photo."""
+        return self.vault.open(sealed, self.gallery, person, sample, kind)
 
 
 def key_path(gallery: str) -> Path:
