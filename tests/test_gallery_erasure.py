@@ -9,7 +9,7 @@ import subprocess
 import numpy as np
 import pytest
 from gallery_children import MODEL, photo, query
-from sqlalchemy import event
+from sqlalchemy import Column, LargeBinary, MetaData, String, Table, event, insert, select
 
 from visavis.errors import GalleryError
 from visavis.gallery import Sample, erasure, open_gallery
@@ -134,6 +134,85 @@ def test_an_old_name_is_in_no_file(tmp_path, journal, way):
         gallery.merge(other.id, ann.id)
         assert in_folder(gallery, WORDS) == WORDS[3:]  # the photo is the other's now
     assert gallery.audit_broken_at() is None
+
+
+PUNCHES = Table(
+    "punches",
+    MetaData(),
+    Column("id", String, primary_key=True),
+    Column("who", String, nullable=False, index=True),
+    Column("note", String),
+    Column("evidence", LargeBinary),
+)
+NOTE, EVIDENCE = "left through the Unmistakable Gate", b"evidence, sealed, of one punch"
+
+
+def with_punches(gallery, *people):
+    """A table of another room, with a row for each person; SQLite leaves what it deletes."""
+    gallery.database.register("punches", "who", ["note", "evidence"])
+    leaky(gallery)
+    with gallery.database.writing() as connection:
+        PUNCHES.create(connection)
+        for number, person in enumerate(people):
+            row = {"id": str(number), "who": person.id, "note": "in by the door", "evidence": None}
+            connection.execute(insert(PUNCHES).values(row))
+            row = {"id": f"{number} out", "who": person.id, "note": f"{NOTE} {number}"}
+            connection.execute(insert(PUNCHES).values({**row, "evidence": EVIDENCE}))
+
+
+def punches(gallery):
+    with gallery.database.reading() as connection:
+        return connection.execute(select(PUNCHES.c.who, PUNCHES.c.note)).all()
+
+
+def test_a_deletion_reaches_the_tables_of_other_rooms(tmp_path, journal):
+    gallery, ann, _ = peopled(tmp_path / "gallery")
+    bob = gallery.find("Person 3")
+    with_punches(gallery, ann, bob)
+    words = [f"{NOTE} 0".encode(), f"{NOTE} 1".encode()]
+    assert in_folder(gallery, words) == words
+    gallery.close()
+    # Another process, which never heard of that room.
+    gallery = open_gallery(gallery.database.path.parent)
+    gallery.delete(ann.id)
+    assert punches(gallery) == [(bob.id, "in by the door"), (bob.id, f"{NOTE} 1")]
+    assert in_folder(gallery, words) == words[1:]
+    gallery.delete(bob.id)
+    assert (punches(gallery), in_folder(gallery, [*words, EVIDENCE])) == ([], [])
+    assert gallery.audit_broken_at() is None
+
+
+def test_the_check_of_other_tables_can_fail(tmp_path, journal, monkeypatch):
+    gallery, ann, _ = peopled(tmp_path / "gallery")
+    with_punches(gallery, ann)
+    monkeypatch.setattr(erasure, "scrub", lambda *arguments: None)
+    gallery.delete(ann.id)
+    assert (punches(gallery), in_folder(gallery, [EVIDENCE])) == ([], [EVIDENCE])
+
+
+def test_a_merge_gives_the_rows_of_other_rooms_to_the_one_who_is_kept(gallery):
+    ann, twin = gallery.add_person("Ann"), gallery.add_person("Ann B.")
+    with_punches(gallery, ann, twin)
+    gallery.merge(ann.id, twin.id)
+    assert {who for who, _ in punches(gallery)} == {ann.id}
+    assert len(punches(gallery)) == 4
+
+
+def test_a_table_that_is_not_there_hinders_no_deletion(gallery):
+    gallery.database.register("nowhere", "who", ["note"])
+    gallery.database.register("nowhere", "who", ["note"])  # twice is once
+    gallery.delete(gallery.add_person("Ann").id)
+    assert gallery.people() == []
+
+
+def test_a_damaged_note_of_a_table_stops_the_deletion(gallery):
+    ann = gallery.add_person("Ann")
+    gallery.database.register("punches", "who", ["note"])
+    with gallery.database.writing() as connection:
+        connection.exec_driver_sql("UPDATE settings SET value = 'no' WHERE name = 'held punches'")
+    with pytest.raises(GalleryError, match="punches is damaged, so a deletion cannot reach it"):
+        gallery.delete(ann.id)
+    assert gallery.find("Ann").id == ann.id
 
 
 def for_ever(do):

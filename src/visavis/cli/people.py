@@ -77,9 +77,10 @@ def delete(
     """Erase a person: name, photos' crops, templates. Backups are yours to delete."""
     store = options.open_gallery(gallery, create=False)
     person = store.find(who)
+    if json and not yes:
+        raise typer.BadParameter("with --json nobody is asked: say --yes")
     if not yes:
-        question = f"Erase {person.name} and {person.samples} photos for good?"
-        typer.confirm(question, abort=True, err=True)
+        typer.confirm(f"Erase {person.name} and {person.samples} photos for good?", abort=True)
     store.delete(person.id)
     words = f"erased {person.name}: no name, crop or template of theirs is left in {store.where}"
     options.present({"erased": asdict(person)}, [words], json=json)

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import Connection, insert, select
+from sqlalchemy import Connection, bindparam, insert, select
 
 from visavis.gallery.database import Database
 from visavis.gallery.tables import AUDIT, SETTINGS
@@ -19,6 +19,8 @@ from visavis.gallery.vault import Vault
 
 HEAD = "audit_head"  # the setting that holds the sealed last entry
 ENROLL, RE_EMBED, ERASE, MERGE = "enroll", "re-embed", "erase", "merge"
+# Made once: it is asked before each search.
+SINCE = select(AUDIT).where(AUDIT.c.seq >= bindparam("seq")).order_by(AUDIT.c.seq)
 Details = Mapping[str, str | int | float | None]
 
 
@@ -95,8 +97,7 @@ def head(connection: Connection) -> Head:
 
 def entries_since(connection: Connection, seq: int) -> list[Entry]:
     """The entries after number `seq`, in order."""
-    query = select(AUDIT).where(AUDIT.c.seq > seq).order_by(AUDIT.c.seq)
-    return [_entry(row) for row in connection.execute(query)]
+    return [_entry(row) for row in connection.execute(SINCE, {"seq": seq + 1})]
 
 
 def entries_of(connection: Connection, person: str) -> list[Entry]:
@@ -105,10 +106,15 @@ def entries_of(connection: Connection, person: str) -> list[Entry]:
     return [_entry(row) for row in connection.execute(query)]
 
 
-def holds_head(connection: Connection, known: Head) -> bool:
-    """Whether the chain goes through `known`: a gallery restored from a backup may not."""
-    stored = connection.scalar(select(AUDIT.c.hash).where(AUDIT.c.seq == known.seq))
-    return bool(stored == known.hash)
+def history(connection: Connection, known: Head) -> tuple[Head, list[Entry] | None]:
+    """The head as it is now, and the entries since `known`.
+
+    None where the chain does not go through `known`: a gallery restored from a backup may not.
+    """
+    rows = connection.execute(SINCE, {"seq": known.seq}).all()
+    if not rows or (rows[0].seq, rows[0].hash) != (known.seq, known.hash):
+        return head(connection), None
+    return Head(rows[-1].seq, rows[-1].hash), [_entry(row) for row in rows[1:]]
 
 
 def _entry(row: Any) -> Entry:

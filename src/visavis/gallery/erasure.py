@@ -38,19 +38,9 @@ HEAD_BYTES = 16  # of a sealed row: they tell it from any other
 class Held:
     """A table of another room that holds rows of people."""
 
-    table: str
-    person_column: str
-    traces: tuple[str, ...]  # columns with what must be gone from the files
-
-    @property
-    def rows(self) -> TableClause:
-        """The table, as far as a deletion has to know it."""
-        return table(self.table, column(self.person_column), *map(column, self.traces))
-
-    @property
-    def person(self) -> ColumnClause[Any]:
-        """The column with the person's id."""
-        return self.rows.c[self.person_column]
+    rows: TableClause  # as far as a deletion has to know it
+    person: ColumnClause[Any]  # whose it is
+    traces: tuple[ColumnClause[Any], ...]  # what must be gone from the files
 
 
 def note_held(
@@ -79,8 +69,8 @@ def traces_of(connection: Connection, person: str) -> set[bytes]:
     parts: list[Any] = [part for rows in (words, sealed) for row in rows for part in row]
     parts += _own(connection, select(SAMPLES.c.source), SAMPLES.c.person_id, person)
     for held in _held(connection):
-        for name in held.traces:
-            parts += _own(connection, select(held.rows.c[name]), held.person, person)
+        for trace in held.traces:
+            parts += _own(connection, select(trace), held.person, person)
     return {_trace(part) for part in parts if part}
 
 
@@ -93,8 +83,8 @@ def delete_held(connection: Connection, person: str) -> None:
 def move_held(connection: Connection, kept: str, merged: str) -> None:
     """Give a merged person's rows in the tables of other rooms to the person who is kept."""
     for held in _held(connection):
-        moved = update(held.rows).where(held.person == merged).values({held.person_column: kept})
-        connection.execute(moved)
+        rows = update(held.rows).where(held.person == merged)
+        connection.execute(rows.values({held.person: kept}))
 
 
 def scrub(database: Database, traces: Iterable[bytes] | None = None) -> None:
@@ -117,14 +107,14 @@ def _held(connection: Connection) -> Iterator[Held]:
     for row in connection.execute(query).all():
         name = row.name.removeprefix(HELD)
         try:
-            person_column, *traces = json.loads(row.value)
-            held = Held(name, str(person_column), tuple(map(str, traces)))
-        except ValueError as error:
+            columns: list[ColumnClause[Any]] = [column(str(one)) for one in json.loads(row.value)]
+            person, *traces = columns
+        except (ValueError, TypeError) as error:
             raise GalleryError(
                 f"the note on the table {name} is damaged, so a deletion cannot reach it"
             ) from error
         if inspect(connection).has_table(name):
-            yield held
+            yield Held(table(name, person, *traces), person, tuple(traces))
 
 
 def _own(

@@ -15,13 +15,17 @@ from visavis.gallery.audit import (
     RE_EMBED,
     Entry,
     Head,
-    entries_since,
     head,
-    holds_head,
+    history,
 )
 from visavis.gallery.index import ExactIndex
-from visavis.gallery.tables import SAMPLES, TEMPLATES
-from visavis.gallery.templates import Opened, Quarantined, all_templates, templates_where
+from visavis.gallery.templates import (
+    Opened,
+    Quarantined,
+    all_templates,
+    templates_of_people,
+    templates_of_samples,
+)
 from visavis.gallery.vault import SampleVault
 
 # Actions that neither add, move nor erase a template.
@@ -35,7 +39,6 @@ HARMLESS = {
     "keep",
     "export",
 }
-AT_ONCE = 4096  # photos or people asked for in one query
 
 
 @dataclass(slots=True)
@@ -87,17 +90,20 @@ def follow(
     connection: Connection, vault: SampleVault, model: str, known: Followed | None
 ) -> Followed:
     """The index as the gallery is now: `known` caught up, or a new one where that cannot be."""
-    last = head(connection)
-    if known is not None and known.head == last:
-        return known
-    if known is not None and holds_head(connection, known.head):
-        changes = changes_of(entries_since(connection, known.head.seq))
-        # Of another length are templates of a model whose others are all gone by now.
-        with suppress(MismatchError):
-            if changes is not None:
-                _apply(known, changes, _read(connection, vault, model, changes))
-                known.head = last
-                return known
+    changes = None
+    if known is None:
+        last = head(connection)
+    else:
+        last, entries = history(connection, known.head)
+        if last == known.head:
+            return known
+        changes = None if entries is None else changes_of(entries)
+    # Of another length are templates of a model whose others are all gone by now.
+    with suppress(MismatchError):
+        if known is not None and changes is not None:
+            _apply(known, changes, _read(connection, vault, model, changes))
+            known.head = last
+            return known
     opened = all_templates(connection, vault, model)
     index = ExactIndex(opened.people, opened.samples, opened.rows)
     return Followed(index, last, {one.sample: one for one in opened.quarantined})
@@ -105,15 +111,12 @@ def follow(
 
 def _read(connection: Connection, vault: SampleVault, model: str, changes: Changes) -> list[Opened]:
     """The templates of what changed, as they are now."""
-    samples, people = sorted(changes.samples), sorted(changes.people)
-    conditions = [
-        TEMPLATES.c.sample_id.in_(samples[start : start + AT_ONCE])
-        for start in range(0, len(samples), AT_ONCE)
-    ] + [
-        SAMPLES.c.person_id.in_(people[start : start + AT_ONCE])
-        for start in range(0, len(people), AT_ONCE)
-    ]
-    return [templates_where(connection, vault, model, condition) for condition in conditions]
+    read = []
+    if changes.samples:
+        read.append(templates_of_samples(connection, vault, model, sorted(changes.samples)))
+    if changes.people:
+        read.append(templates_of_people(connection, vault, model, sorted(changes.people)))
+    return read
 
 
 def _apply(known: Followed, changes: Changes, read: list[Opened]) -> None:

@@ -41,7 +41,7 @@ from visavis.gallery.samples import (
 )
 from visavis.gallery.settings import read_setting, write_setting
 from visavis.gallery.tables import CONFIGURATIONS, PEOPLE, SAMPLES, TEMPLATES
-from visavis.gallery.templates import Quarantined, check_template, templates_where
+from visavis.gallery.templates import Quarantined, check_template, templates_of_people
 from visavis.gallery.vault import SampleVault
 
 log = logging.getLogger(__name__)
@@ -227,9 +227,7 @@ class Gallery:
     def index_of(self, person: str, model: str) -> Index:
         """The templates of one person, searchable, as they are now. Nobody else's are read."""
         with self.database.reading() as connection:
-            opened = templates_where(
-                connection, self._samples, model, SAMPLES.c.person_id == person
-            )
+            opened = templates_of_people(connection, self._samples, model, [person])
         return ExactIndex(opened.people, opened.samples, opened.rows)
 
     def quarantined(self, model: str) -> tuple[Quarantined, ...]:

@@ -1,12 +1,13 @@
 """Templates from the database to memory: each one opened and checked, what is wrong is named."""
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from sqlalchemy import ColumnElement, Connection, func, select
+from sqlalchemy import Connection, Select, bindparam, func, select
 
 from visavis.compare import UNIT_TOLERANCE
 from visavis.errors import EmbeddingError
@@ -20,6 +21,15 @@ ALTERED = "altered, or moved from another place"
 LOST = "its photo or its person is gone"
 # Sample, person (empty where the row that says whose it is is gone), sealed template.
 Sealed = tuple[str, str, bytes]
+_SEALED = (
+    select(TEMPLATES.c.sample_id, func.coalesce(PEOPLE.c.id, ""), TEMPLATES.c.data)
+    .outerjoin(SAMPLES, SAMPLES.c.id == TEMPLATES.c.sample_id)
+    .outerjoin(PEOPLE, PEOPLE.c.id == SAMPLES.c.person_id)
+    .where(TEMPLATES.c.model == bindparam("model"))
+)
+# Made once: an index that follows its gallery asks them before each search.
+OF_SAMPLES = _SEALED.where(TEMPLATES.c.sample_id.in_(bindparam("ids", expanding=True)))
+OF_PEOPLE = _SEALED.where(SAMPLES.c.person_id.in_(bindparam("ids", expanding=True)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,23 +70,39 @@ def check_template(connection: Connection, model: str, embedding: NDArray[np.flo
 
 def all_templates(connection: Connection, vault: SampleVault, model: str) -> Opened:
     """Every template of a model."""
-    count, numbers = _shape(connection, model)
-    return _open(_all_sealed(connection, model), vault, model, (count, numbers))
+    count = connection.scalar(select(func.count()).where(TEMPLATES.c.model == model))
+    sizes = select(func.length(TEMPLATES.c.data)).where(TEMPLATES.c.model == model).limit(99)
+    shape = (count or 0, _most_numbers(connection.scalars(sizes)))
+    return _open(_all_sealed(connection, model), vault, model, shape)
 
 
-def templates_where(
-    connection: Connection, vault: SampleVault, model: str, condition: ColumnElement[bool]
+def templates_of_samples(
+    connection: Connection, vault: SampleVault, model: str, samples: Sequence[str]
 ) -> Opened:
-    """Those templates of a model whose row, photo or person meets a condition."""
-    query = (
-        select(TEMPLATES.c.sample_id, func.coalesce(PEOPLE.c.id, ""), TEMPLATES.c.data)
-        .outerjoin(SAMPLES, SAMPLES.c.id == TEMPLATES.c.sample_id)
-        .outerjoin(PEOPLE, PEOPLE.c.id == SAMPLES.c.person_id)
-        .where(TEMPLATES.c.model == model, condition)
-    )
-    # The driver's own rows: an altered file may hold text where bytes were.
-    rows = connection.execute(query).cursor.fetchall()
-    numbers = _shape(connection, model)[1] if rows else 0
+    """The templates of a model that so many photos have."""
+    return _some(connection, vault, model, (OF_SAMPLES, samples))
+
+
+def templates_of_people(
+    connection: Connection, vault: SampleVault, model: str, people: Sequence[str]
+) -> Opened:
+    """The templates of a model that so many people have."""
+    return _some(connection, vault, model, (OF_PEOPLE, people))
+
+
+def _some(
+    connection: Connection,
+    vault: SampleVault,
+    model: str,
+    wanted: tuple[Select[Any], Sequence[str]],
+) -> Opened:
+    query, ids = wanted
+    rows: list[Sealed] = []
+    for start in range(0, len(ids), CHUNK):
+        values = {"model": model, "ids": ids[start : start + CHUNK]}
+        # The driver's own rows: an altered file may hold text where bytes were.
+        rows += connection.execute(query, values).cursor.fetchall()
+    numbers = _most_numbers(len(data) for _, _, data in rows)
     return _open(rows, vault, model, (len(rows), numbers))
 
 
@@ -126,10 +152,7 @@ def _all_sealed(connection: Connection, model: str) -> Iterator[Sealed]:
             yield sample, people.get(sample, ""), data
 
 
-def _shape(connection: Connection, model: str) -> tuple[int, int]:
-    """How many templates of a model there are, and the numbers that most of them have."""
-    this = TEMPLATES.c.model == model
-    count = connection.execute(select(func.count()).where(this)).scalar_one()
-    sizes = connection.scalars(select(func.length(TEMPLATES.c.data)).where(this).limit(99))
+def _most_numbers(sizes: Iterable[int]) -> int:
+    """The numbers that most templates of so many sealed bytes have."""
     common = Counter(sizes).most_common(1)
-    return count, Vault.plain_size(common[0][0]) // FLOAT if common else 0
+    return Vault.plain_size(common[0][0]) // FLOAT if common else 0
