@@ -118,7 +118,7 @@ def folder(path):
 @pytest.mark.parametrize(
     ("damage", "said"),
     [
-        (without, "key is missing; restore it from your backup"),
+        (without, "key is missing; without it .* cannot be read: restore it from your backup"),
         (short, "expected a key of 64 hexadecimal digits"),
         (strange, "cannot be read"),
         (folder, "cannot be read"),

@@ -67,7 +67,7 @@ class _Prepared:
 
 
 def from_folder(folder: Path) -> list[Candidate]:
-    """PEOPLE/<name>/*.jpg and PEOPLE/<name>.png: the folder or the file is named for the person."""
+    """PEOPLE/<name>/*.jpg and PEOPLE/<name>.png: a folder or a file has its person's name."""
     return [
         Candidate(
             photo.stem if photo.parent == folder else photo.relative_to(folder).parts[0], photo
@@ -77,10 +77,10 @@ def from_folder(folder: Path) -> list[Candidate]:
 
 
 def from_roster(path: Path) -> list[Candidate]:
-    """A CSV with columns name and photo, and if wanted external_id and consent.
+    """A CSV with the columns name and photo, and optionally external_id and consent.
 
-    `photo` is a file or a folder, beside the roster where it is relative. Raises DatasetError with
-    the line of a row that cannot be read.
+    `photo` is a file or a folder; a relative path starts at the roster's folder. Raises
+    DatasetError with the line of a row that cannot be read.
     """
     candidates: list[Candidate] = []
     for number, row in _roster_rows(path):

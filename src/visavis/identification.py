@@ -10,6 +10,8 @@ from visavis.recognizer import Identification, PhotoFaces, Recognizer
 
 # Called in the thread that searched a photo, before its answer is yielded.
 Look = Callable[[Path, PhotoFaces, tuple[Identification, ...]], None]
+# A photo with its faces, or with the error that it failed with.
+Answered = tuple[Path, tuple[Identification, ...] | VisavisError]
 
 
 def identify_photos(
@@ -20,8 +22,8 @@ def identify_photos(
     false_positive_rate: float = 1e-2,
     workers: int = 1,
     look: Look = lambda path, photo, faces: None,
-) -> Iterator[tuple[Path, tuple[Identification, ...] | VisavisError]]:
-    """Each photo with who is in it, in order; or with the error that it is, and the rest goes on.
+) -> Iterator[Answered]:
+    """Each photo with who is in it, in order; a photo that cannot be read does not stop the rest.
 
     Those who were matched are noted as seen at the end, in one write, also where the reader stops
     before. A gallery that cannot be written answers all the same, with one warning in the log.

@@ -34,8 +34,7 @@ class Shown:
 
     def candidates(self, consent: str) -> "list[Candidate]":
         """The photos to enrol; `consent` where a roster has none of its own."""
-        from visavis.dataset import find_photos
-        from visavis.enrollment import Candidate, from_folder, from_roster
+        from visavis.enrollment import from_folder, from_roster
 
         sources = sum(map(bool, (self.name, self.folder, self.roster)))
         if sources != 1 or bool(self.name) != bool(self.images):
@@ -47,10 +46,15 @@ class Shown:
         elif self.roster is not None:
             listed = from_roster(self.roster)
         else:
-            external_id = self.external_id or None
-            paths = find_photos(self.images or [])
-            listed = [Candidate(self.name, path, external_id) for path in paths]
+            listed = self._named()
         return [replace(one, consent=one.consent or consent or None) for one in listed]
+
+    def _named(self) -> "list[Candidate]":
+        from visavis.dataset import find_photos
+        from visavis.enrollment import Candidate
+
+        paths = find_photos(self.images or [])
+        return [Candidate(self.name, path, self.external_id or None) for path in paths]
 
 
 @dataclass(frozen=True, slots=True)

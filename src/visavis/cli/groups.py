@@ -10,7 +10,7 @@ from visavis.cli.enroll import Enrolling, ExternalId, report
 from visavis.cli.spread import spread
 
 if TYPE_CHECKING:
-    from visavis.cluster import FaceGroups
+    from visavis.cluster import Clustering, FaceGroups
 
 Folder = Annotated[Path, typer.Argument(help="The groups folder that people cluster wrote.")]
 
@@ -42,6 +42,10 @@ def cluster(
         workers=options.workers(),
         progress=lambda names: options.progress(names, total=len(paths), label="grouping"),
     )
+    _present_all(clustering, out, len(paths), json=json)
+
+
+def _present_all(clustering: "Clustering", out: Path, total: int, *, json: bool) -> None:
     failures = options.Failures()
     for path, error in clustering.failures:
         failures.add(path, error)
@@ -49,7 +53,7 @@ def cluster(
     document = {"out": str(out), "groups": sizes, "errors": failures.items}
     words = f"{sum(sizes)} faces in {len(sizes)} groups: {out / 'index.html'}"
     options.present(document, [words], json=json)
-    failures.exit(len(paths))
+    failures.exit(total)
 
 
 @spread

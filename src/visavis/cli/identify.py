@@ -1,5 +1,6 @@
 """visavis identify IMAGE..."""
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -9,8 +10,9 @@ from visavis.cli import options
 from visavis.cli.spread import spread
 
 if TYPE_CHECKING:
-    from visavis.identification import Look
-    from visavis.recognizer import Identification, PhotoFaces
+    from visavis.gallery import Gallery
+    from visavis.identification import Answered, Look
+    from visavis.recognizer import Identification, PhotoFaces, Recognizer
 
 
 @spread
@@ -29,11 +31,8 @@ def identify(
     """Who is in these photos? Every face: match, review or no match, with the runner-up."""
     from visavis.dataset import find_photos
     from visavis.identification import identify_photos
-    from visavis.recognizer import Recognizer
 
-    recognizer = Recognizer.load(pack, where.for_many())
-    people = options.open_gallery(gallery, create=False)
-    options.warn_quarantined(people, recognizer.embed.model)
+    recognizer, people = _ready(pack, where, gallery)
     paths = find_photos(images)
     answers = identify_photos(
         recognizer,
@@ -43,13 +42,26 @@ def identify(
         workers=options.workers(),
         look=_drawer(draw, paths),
     )
+    _show_all(answers, len(paths), json=json)
+
+
+def _ready(pack: str, where: options.Where, gallery: Path | None) -> "tuple[Recognizer, Gallery]":
+    from visavis.recognizer import Recognizer
+
+    recognizer = Recognizer.load(pack, where.for_many())
+    people = options.open_gallery(gallery, create=False)
+    options.warn_quarantined(people, recognizer.embed.model)
+    return recognizer, people
+
+
+def _show_all(answers: "Iterable[Answered]", total: int, *, json: bool) -> None:
     failures = options.Failures()
     documents: list[dict[str, Any]] = []
-    for path, faces in options.shown(answers, len(paths), failures, label="identifying"):
+    for path, faces in options.shown(answers, total, failures, label="identifying"):
         documents += _show(path, faces, json=json)
     if json:
         options.print_json({"images": documents, "errors": failures.items})
-    failures.exit(len(paths))
+    failures.exit(total)
 
 
 def _show(path: Path, faces: "tuple[Identification, ...]", *, json: bool) -> list[dict[str, Any]]:
