@@ -1,14 +1,19 @@
-"""Print what a large gallery costs: opening and loading, one search, enrolling.
+"""Print what a large gallery costs: opening and loading, one search, enrolling, being followed.
 
     python benchmarks/gallery.py [--templates 100000] [--people 20000]
+    python benchmarks/gallery.py --added 10000
 
 The gallery is made of random unit embeddings, in a folder that is removed again: no photo, no
 model. Searches and enrolments are medians; what detecting and embedding a face cost comes on top.
+With --added, another process adds so many templates one by one to an empty gallery, and after each
+this one searches: when it is caught up, and once more unchanged.
 """
 
 import argparse
 import os
 import statistics
+import subprocess
+import sys
 import tempfile
 import time
 from pathlib import Path
@@ -16,8 +21,8 @@ from pathlib import Path
 import numpy as np
 from sqlalchemy import insert
 
-from visavis.gallery import Gallery, Sample, exact
-from visavis.gallery import sqlite as schema
+from visavis.gallery import Gallery, Sample, open_gallery
+from visavis.gallery.tables import PEOPLE, SAMPLES, TEMPLATES
 
 DIM = 512
 MODEL = "made@0"
@@ -30,17 +35,27 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--templates", type=int, default=100_000)
     parser.add_argument("--people", type=int, default=20_000)
-    given = parser.parse_args()
+    parser.add_argument("--added", type=int, default=0, help="by another process, each searched")
+    parser.add_argument("--adding", type=Path, help=argparse.SUPPRESS)  # what that process does
+    arguments = parser.parse_args()
+    if arguments.adding:
+        add_on_request(arguments.adding)
+        return
     with tempfile.TemporaryDirectory() as home:
         os.environ["XDG_CONFIG_HOME"] = home
         folder = Path(home) / "gallery"
-        fill(folder, given.templates, given.people)
-        print(f"{given.templates:,} templates of {given.people:,} people, {DIM} numbers each")
+        if arguments.added:
+            follow(folder, arguments.added)
+            return
+        fill(folder, arguments.templates, arguments.people)
+        print(
+            f"{arguments.templates:,} templates of {arguments.people:,} people, {DIM} numbers each"
+        )
         started = time.perf_counter()
-        gallery = Gallery(folder, create=False)
-        templates, bad = gallery.templates(MODEL)
+        gallery = open_gallery(folder, create=False)
+        index = gallery.index(MODEL)
         report("open and load", time.perf_counter() - started, "s", "3")
-        assert (len(templates.rows), bad) == (given.templates, ())
+        assert (len(index), gallery.quarantined(MODEL)) == (arguments.templates, ())
         report("one search", 1000 * search(gallery), "ms", "15")
         report("one search, names included", 1000 * search(gallery, names=True), "ms", "15")
         report("enrolments a second", enrol(gallery), "", "25 or more")
@@ -50,15 +65,65 @@ def main() -> None:
         report("erase a person", time.perf_counter() - started, "s", "10")
 
 
+def follow(folder: Path, count: int) -> None:
+    """Another process adds a template, this one searches, `count` times."""
+    gallery = open_gallery(folder)
+    gallery.index(MODEL)
+    command = [sys.executable, __file__, "--adding", str(folder)]
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+    caught_up, unchanged = [], []
+    probe = unit(np.random.default_rng(1), 1)
+    started = time.perf_counter()
+    with subprocess.Popen(command, text=True, **pipes) as other:
+        for number in range(1, count + 1):
+            other.stdin.write("one\n")
+            other.stdin.flush()
+            assert other.stdout.readline() == "added\n"
+            caught_up.append(timed_search(gallery, probe))
+            assert len(gallery.index(MODEL)) == number
+            unchanged.append(timed_search(gallery, probe))
+        other.stdin.close()
+    spent = time.perf_counter() - started
+    print(f"{count:,} templates added one by one by another process, each searched: {spent:.0f} s")
+    reference = statistics.median(unchanged[-max(1, count // 10) :])
+    print(f"one search, unchanged, of about {count:,} templates: {1000 * reference:.3f} ms")
+    for label, part in (
+        ("all", slice(None)),
+        ("the last tenth", slice(-max(1, count // 10), None)),
+    ):
+        one, two = (1000 * statistics.median(row[part]) for row in (caught_up, unchanged))
+        print(f"median, {label:<15} caught up {one:7.3f} ms, unchanged {two:7.3f} ms")
+    total, share = sum(caught_up), np.mean(np.array(caught_up) < 2 * reference)
+    print(f"{count:,} searches, caught up: {total:.1f} s, {100 * share:.2f} % under twice that one")
+    report("mean, times the unchanged one", total / count / reference, "", "below 2")
+
+
+def timed_search(gallery: Gallery, probe: np.ndarray) -> float:
+    """Seconds of one search."""
+    started = time.perf_counter()
+    gallery.index(MODEL).nearest(probe)
+    return time.perf_counter() - started
+
+
+def add_on_request(folder: Path) -> None:
+    """Add a template for each line of standard input."""
+    gallery, rng = open_gallery(folder), np.random.default_rng(2)
+    people = [gallery.add_person(f"Person {number}").id for number in range(100)]
+    for number, _ in enumerate(sys.stdin):
+        sample = Sample("made.jpg", str(number), {}, {MODEL: unit(rng, 1)[0]})
+        gallery.add_sample(people[number % len(people)], sample)
+        print("added", flush=True)
+
+
 def fill(folder: Path, templates: int, people: int) -> None:
     """Write the gallery in one transaction: what is measured is reading it."""
-    gallery = Gallery(folder)
+    gallery = open_gallery(folder)
     rng = np.random.default_rng(0)
     at = "2026-01-01T00:00:00.000+00:00"
     names = [f"{number:032x}" for number in rng.permutation(people)]
-    with schema.writing(gallery._engine, gallery.path) as connection:
+    with gallery.database.writing() as connection:
         rows = [{"id": name, "name": f"Person {int(name, 16)}", "added_at": at} for name in names]
-        connection.execute(insert(schema.people), rows)
+        connection.execute(insert(PEOPLE), rows)
         for start in range(0, templates, 5000):
             numbers = range(start, min(start + 5000, templates))
             made = [f"{number:032x}" for number in rng.integers(0, 2**62, len(numbers))]
@@ -83,8 +148,8 @@ def fill(folder: Path, templates: int, people: int) -> None:
                 }
                 for sample, owner, row in zip(made, owners, unit(rng, len(made)), strict=True)
             ]
-            connection.execute(insert(schema.samples), samples)
-            connection.execute(insert(schema.templates), sealed)
+            connection.execute(insert(SAMPLES), samples)
+            connection.execute(insert(TEMPLATES), sealed)
     gallery.close()
 
 
@@ -100,10 +165,9 @@ def search(gallery: Gallery, *, names: bool = False) -> float:
     seconds = []
     for probe in unit(rng, SEARCHES):
         started = time.perf_counter()
-        templates, _ = gallery.templates(MODEL)
-        best = exact(templates)(probe[None])[0].argmax()
+        (closest,) = gallery.index(MODEL).nearest(probe[None])
         if names:
-            gallery.people_of([templates.people[best]])
+            gallery.people_of(person for person, _ in closest)
         seconds.append(time.perf_counter() - started)
     return statistics.median(seconds)
 

@@ -24,7 +24,7 @@ from visavis.batch import in_order
 from visavis.enrollment import Candidate, enroll
 from visavis.errors import VisavisError
 from visavis.faces import PhotoFaces
-from visavis.gallery import Gallery, Templates, exact
+from visavis.gallery import Gallery, Templates, open_gallery
 from visavis.recognizer import Identification
 from visavis.runtime import Device, cores
 
@@ -52,7 +52,7 @@ def main() -> None:
     recognizer = Recognizer.load(device=Device("cpu").for_many())
     with tempfile.TemporaryDirectory() as folder:
         os.environ["XDG_CONFIG_HOME"] = str(Path(folder) / "config")  # the key goes, too
-        gallery = Gallery(Path(folder) / "gallery")
+        gallery = open_gallery(Path(folder) / "gallery")
         enrol(recognizer, gallery, known, arguments.photos)
         templates, _ = gallery.templates(recognizer.embed.model)
         names = {person.id: person.name for person in gallery.people()}
@@ -103,8 +103,8 @@ def enrol(recognizer: Recognizer, gallery: Gallery, known: list[Path], count: in
 
 
 def search(recognizer: Recognizer, gallery: Gallery, paths: list[Path], rate: float) -> list[Probe]:
-    templates, _ = gallery.templates(recognizer.embed.model)
-    compare, names = exact(templates), {person.id: person.name for person in gallery.people()}
+    index = gallery.index(recognizer.embed.model)
+    names = {person.id: person.name for person in gallery.people()}
 
     def look(path: Path) -> tuple[PhotoFaces, tuple[Identification, ...], NDArray[np.float32]]:
         photo = recognizer.faces(path)
@@ -118,8 +118,8 @@ def search(recognizer: Recognizer, gallery: Gallery, paths: list[Path], rate: fl
         photo, answers, embedding = found
         alike = sum(face.area >= ALIKE_AREA * photo.faces[0].area for face in photo.faces)
         if answers:
-            nearest = names[templates.people[int(compare(embedding[None])[0].argmax())]]
-            probes.append(Probe(path, len(answers), alike, answers[0], nearest, embedding))
+            (((closest, _),),) = index.nearest(embedding[None], people=1)
+            probes.append(Probe(path, len(answers), alike, answers[0], names[closest], embedding))
         else:
             probes.append(Probe(path, 0, 0, None, "", embedding))
     return probes

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from visavis.decision import Calibration, OperatingPoint
-from visavis.gallery import Gallery
+from visavis.gallery import Gallery, open_gallery
 from visavis.pack import Pack, load_pack
 from visavis.recognizer import Recognizer
 
@@ -81,7 +81,7 @@ def run(monkeypatch, capfd):
 @pytest.fixture
 def gallery(cache, tmp_path, caplog) -> Iterator[Gallery]:
     """A new gallery, empty; its key is in the tests' own configuration folder."""
-    people = Gallery(tmp_path / "gallery")
+    people = open_gallery(tmp_path / "gallery")
     yield people
     people.close()
 

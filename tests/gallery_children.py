@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
-from visavis.gallery import Gallery, Sample
+from visavis.gallery import Gallery, Sample, open_gallery
 from visavis.gallery import sqlite as schema
 
 MODEL, DIM = "made@0", 64
@@ -27,7 +27,7 @@ def say(text: str) -> None:
 
 
 def query(gallery: Gallery, statement: str) -> list:
-    with schema.reading(gallery._engine, gallery.path) as connection:
+    with gallery.database.reading() as connection:
         return connection.exec_driver_sql(statement).all()
 
 
@@ -39,7 +39,7 @@ def photo(rng: np.random.Generator, name: str) -> Sample:
 
 def enrol(folder: Path, seed: int) -> None:
     """New people of two photos each, until killed."""
-    gallery, rng = Gallery(folder), np.random.default_rng(seed)
+    gallery, rng = open_gallery(folder), np.random.default_rng(seed)
     say("ready")
     for number in count():
         person = gallery.add_person(f"{seed}-{number}")
@@ -51,7 +51,7 @@ def crowd(folder: Path, seed: int) -> None:
     """The same photos of the same people as everybody else, in an order of one's own."""
     say("ready")
     sys.stdin.readline()  # all start at once
-    gallery, rng = Gallery(folder), np.random.default_rng(0)
+    gallery, rng = open_gallery(folder), np.random.default_rng(0)
     photos = [
         (who, photo(rng, f"{who}-{which}")) for who in range(PEOPLE) for which in range(PHOTOS)
     ]
@@ -63,9 +63,9 @@ def crowd(folder: Path, seed: int) -> None:
 
 
 @contextmanager
-def autocommit(engine, path):
+def autocommit(database):
     """Sabotage: each statement is a transaction of its own."""
-    with schema.outside(engine, path) as connection:
+    with database.outside() as connection:
         yield connection
 
 
@@ -77,9 +77,9 @@ class Late:
         self._open = None
 
     @contextmanager
-    def __call__(self, engine, path):
+    def __call__(self, database):
         if self._open is None:
-            self._transaction = self._writing(engine, path)
+            self._transaction = self._writing(database)
             self._open = self._transaction.__enter__()
         yield self._open
 
@@ -91,8 +91,13 @@ def main() -> None:
     if "impatient" in switches:
         schema.BUSY_SECONDS = 0
     if {"autocommit", "late"} & {*switches}:
-        Gallery(Path(folder)).close()
-        schema.writing = autocommit if "autocommit" in switches else Late(schema.writing)
+        open_gallery(Path(folder)).close()
+        late = Late(schema.SqliteDatabase.writing)
+
+        def write_late(database):
+            return late(database)
+
+        schema.SqliteDatabase.writing = autocommit if "autocommit" in switches else write_late
     {"enrol": enrol, "crowd": crowd}[what](Path(folder), int(seed))
 
 

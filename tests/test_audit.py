@@ -5,8 +5,8 @@ import json
 import numpy as np
 import pytest
 
-from visavis.gallery import Gallery, Sample
-from visavis.gallery import sqlite as schema
+from visavis.gallery import Sample, open_gallery
+from visavis.gallery.tables import AUDIT
 
 AXES = np.eye(4, dtype=np.float32)
 
@@ -14,7 +14,7 @@ AXES = np.eye(4, dtype=np.float32)
 @pytest.fixture
 def gallery(tmp_path):
     """Made, two people added, one photo each, one erased: six entries."""
-    gallery = Gallery(tmp_path / "gallery")
+    gallery = open_gallery(tmp_path / "gallery")
     ann, bob = gallery.add_person("Ann"), gallery.add_person("Bob")
     for row, person in enumerate((ann, bob)):
         gallery.add_sample(person.id, Sample("a.jpg", f"{row}", {}, {"made@0": AXES[row]}))
@@ -23,12 +23,12 @@ def gallery(tmp_path):
 
 
 def entries(gallery):
-    with schema.reading(gallery._engine, gallery.path) as connection:
-        return connection.execute(schema.audit.select()).all()
+    with gallery.database.reading() as connection:
+        return connection.execute(AUDIT.select()).all()
 
 
 def edit(gallery, *statements):
-    with schema.writing(gallery._engine, gallery.path) as connection:
+    with gallery.database.writing() as connection:
         for statement in statements:
             connection.exec_driver_sql(statement)
 
@@ -38,18 +38,18 @@ def test_what_was_done_is_there_in_order(gallery):
     assert [entry.action for entry in entries(gallery)] == actions
     assert [entry.seq for entry in entries(gallery)] == [1, 2, 3, 4, 5, 6]
     assert gallery.audit_broken_at() is None
-    assert Gallery(gallery.path.parent).audit_broken_at() is None
+    assert open_gallery(gallery.database.path.parent).audit_broken_at() is None
 
 
 def test_a_persons_entries_are_theirs(gallery):
     (ann,) = gallery.people()
     found = gallery.audit_of(ann.id)
-    assert [(entry["seq"], entry["action"]) for entry in found] == [
+    assert [(entry.seq, entry.action) for entry in found] == [
         (2, "add person"),
         (4, "enroll"),
     ]
     (sample,) = gallery.samples(ann.id)
-    assert json.loads(found[1]["details"]) == {"sample": sample["id"]}
+    assert json.loads(found[1].details) == {"sample": sample.id}
 
 
 @pytest.mark.parametrize(
@@ -94,12 +94,12 @@ def test_every_edit_is_found_where_it_was_made(gallery, statements, broken):
 
 def test_a_chain_made_anew_without_the_key_is_found(gallery):
     """Whoever can write the file can hash, too: the seal over the last entry is what stops them."""
-    from visavis.gallery import audit
+    from visavis.gallery.audit import Audit
     from visavis.gallery.vault import Vault
 
     edit(gallery, "DELETE FROM audit WHERE seq = 6")
-    with schema.writing(gallery._engine, gallery.path) as connection:
-        audit.record(connection, Vault(bytes(32)), "seen", None, {})
+    with gallery.database.writing() as connection:
+        Audit(gallery.database, Vault(bytes(32))).record(connection, "seen", None, {})
     assert gallery.audit_broken_at() == 7
 
 
@@ -110,10 +110,10 @@ def test_every_flipped_bit_of_an_entry_is_found(gallery):
             flipped = bytearray(value)
             flipped[bit // 8] ^= 1 << bit % 8
             stored = bytes(flipped) if column == "hash" else flipped.decode("latin-1")
-            query = schema.audit.update().where(schema.audit.c.seq == 4)
-            with schema.writing(gallery._engine, gallery.path) as connection:
+            query = AUDIT.update().where(AUDIT.c.seq == 4)
+            with gallery.database.writing() as connection:
                 connection.execute(query.values({column: stored}))
             assert gallery.audit_broken_at() == 4
-        with schema.writing(gallery._engine, gallery.path) as connection:
+        with gallery.database.writing() as connection:
             connection.execute(query.values({column: getattr(whole, column)}))
     assert gallery.audit_broken_at() is None

@@ -8,15 +8,15 @@ import numpy as np
 import pytest
 
 from visavis.cluster import (
-    Groups,
-    Member,
+    FaceGroups,
+    GroupedFace,
     candidates,
     cluster,
-    group,
+    group_faces,
     make_folder,
     merged,
-    read_groups,
-    save_groups,
+    read_face_groups,
+    save_face_groups,
     sheet,
     split,
     write_crops,
@@ -33,11 +33,11 @@ def rows(*degrees: float) -> np.ndarray:
     return np.stack([np.cos(angles), np.sin(angles)], axis=1).astype(np.float32)
 
 
-def members(*names: str) -> tuple[Member, ...]:
-    return tuple(Member(f"/photos/{name}.jpg", 1, f"crops/{name}.png") for name in names)
+def members(*names: str) -> tuple[GroupedFace, ...]:
+    return tuple(GroupedFace(f"/photos/{name}.jpg", 1, f"crops/{name}.png") for name in names)
 
 
-THREE = Groups(0.5, (members("a", "b", "c"), members("d"), members("e", "f")))
+THREE = FaceGroups(0.5, (members("a", "b", "c"), members("d"), members("e", "f")))
 
 
 @pytest.mark.parametrize(
@@ -122,7 +122,7 @@ def test_what_cannot_be_changed_is_said(change, said):
         change()
 
 
-def spelled(groups: Groups) -> list[str]:
+def spelled(groups: FaceGroups) -> list[str]:
     return ["".join(Path(member.photo).stem for member in one) for one in groups.groups]
 
 
@@ -133,13 +133,13 @@ def test_a_group_is_enrolled_face_by_face():
 
 
 def test_groups_come_back_as_they_were_saved(tmp_path):
-    assert read_groups_after(tmp_path, THREE) == THREE
-    assert read_groups_after(tmp_path, Groups(0.5, ())) == Groups(0.5, ())
+    assert read_back(tmp_path, THREE) == THREE
+    assert read_back(tmp_path, FaceGroups(0.5, ())) == FaceGroups(0.5, ())
 
 
-def read_groups_after(folder: Path, groups: Groups) -> Groups:
-    save_groups(folder, groups)
-    return read_groups(folder)
+def read_back(folder: Path, groups: FaceGroups) -> FaceGroups:
+    save_face_groups(folder, groups)
+    return read_face_groups(folder)
 
 
 @pytest.mark.parametrize(
@@ -149,7 +149,7 @@ def test_a_folder_without_whole_groups_is_refused(tmp_path, document):
     if document is not None:
         (tmp_path / "groups.json").write_bytes(document)
     with pytest.raises(DatasetError, match=r"groups\.json"):
-        read_groups(tmp_path)
+        read_face_groups(tmp_path)
 
 
 def test_the_sheet_shows_every_group_and_counts_faces_as_split_does():
@@ -167,7 +167,7 @@ HOSTILE = ["<script>alert(1)</script>.jpg", '"><img src=x onerror=alert(1)>.jpg'
 
 @pytest.mark.parametrize("name", HOSTILE)
 def test_the_sheet_escapes_hostile_names(name):
-    page = sheet(Groups(0.5, ((Member(f"/photos/{name}", 1, f"crops/{name}"),),)))
+    page = sheet(FaceGroups(0.5, ((GroupedFace(f"/photos/{name}", 1, f"crops/{name}"),),)))
     assert name.rsplit("/", maxsplit=1)[-1] not in page
     assert "<script" not in page
     assert page.count("<img ") == 1
@@ -187,7 +187,7 @@ def test_a_groups_folder_is_its_owners_and_new(tmp_path):
         ("y.jpg", 1, "crops/00003.png"),
     ]
     assert all(Path(member.photo).is_absolute() for member in found)
-    assert group(found, rows(0, 90, 1), 0.5).groups == ((found[0], found[2]), (found[1],))
+    assert group_faces(found, rows(0, 90, 1), 0.5).groups == ((found[0], found[2]), (found[1],))
     with pytest.raises(OutputError, match="groups are here already"):
         make_folder(folder)
 
@@ -206,7 +206,7 @@ def test_portraits_fall_into_their_people(run, portraits, tmp_path, monkeypatch)
     assert (code, out.startswith("4 faces in 2 groups: ")) == (0, True)
     found = [
         {Path(member.photo).name for member in one}
-        for one in read_groups(tmp_path / "groups").groups
+        for one in read_face_groups(tmp_path / "groups").groups
     ]
     assert found == [{"obama.jpg", "obama2.jpg", "obama3.jpg"}, {"biden.jpg"}]
     monkeypatch.chdir(tmp_path)

@@ -10,10 +10,11 @@ from made import ANNA, BERT, CARL, CUT, NONE, SMALL, TURNED, TWO, AngleEmbedder,
 from PIL import Image
 
 from visavis.decision import OperatingPoint
-from visavis.enrollment import Candidate, enroll, from_folder, from_roster, re_embed
+from visavis.document import to_bytes
+from visavis.enrollment import Candidate, embed_crops, enroll, from_folder, from_roster
 from visavis.errors import DatasetError, GalleryError
-from visavis.gallery import Gallery
-from visavis.recognizer import Recognizer
+from visavis.gallery import Gallery, open_gallery
+from visavis.recognizer import Recognizer, calibration_name
 
 
 @pytest.fixture
@@ -33,7 +34,7 @@ def test_several_photos_become_one_person(made, gallery, tmp_path):
     (person,) = gallery.people()
     assert (person.name, person.external_id, person.consent) == ("Anna", "E1", "2026")
     assert person.samples == 3
-    assert [sample["source"] for sample in gallery.samples(person.id)] == [
+    assert [sample.source for sample in gallery.samples(person.id)] == [
         "0.png",
         "1.png",
         "2.png",
@@ -124,9 +125,9 @@ def test_twice_changes_nothing(made, gallery, tmp_path):
     wanted = [Candidate("Anna", photo(tmp_path / f"{n}.png", ANNA, seed=n)) for n in range(3)]
     wanted.append(replace(wanted[0]))  # the same photo again in one run
     assert outcomes(enroll(made, gallery, wanted, workers=4)) == [*["accepted"] * 3, "here_already"]
-    before = gallery.people(), gallery.sources()
+    before = gallery.people(), gallery.changes(0)
     assert outcomes(enroll(made, gallery, wanted)) == ["here_already"] * 4
-    assert (gallery.people(), gallery.sources()) == before
+    assert (gallery.people(), gallery.changes(0)) == before
 
 
 def test_what_is_here_already_is_not_searched_again(made, gallery, tmp_path):
@@ -197,14 +198,52 @@ def test_a_gallery_in_trouble_stops_the_run(made, gallery, tmp_path, monkeypatch
         list(enroll(made, gallery, [Candidate("Anna", photo(tmp_path / "a.png", ANNA))]))
 
 
+def test_the_configuration_is_noted_with_the_first_photo_that_is_accepted(made, gallery, tmp_path):
+    def configured():
+        return [one.action for one in gallery.changes(0)].count("configure")
+
+    list(enroll(made, gallery, []))
+    list(enroll(made, gallery, [Candidate("Anna", photo(tmp_path / "no.png", 90, shows=NONE))]))
+    assert configured() == 0
+    wanted = [Candidate("Anna", photo(tmp_path / f"{n}.png", ANNA, seed=n)) for n in range(3)]
+    list(enroll(made, gallery, wanted))
+    list(enroll(made, gallery, [Candidate("Bert", photo(tmp_path / "b.png", BERT))]))
+    assert configured() == 1
+    own = replace(made.calibration, data_sha256="1" * 64)
+    gallery.keep(calibration_name("fake@0"), to_bytes(own))
+    list(enroll(made, gallery, [Candidate("Carl", photo(tmp_path / "c.png", CARL))]))
+    assert configured() == 2
+
+
+def test_newcomers_are_judged_by_the_gallerys_own_calibration(made, gallery, tmp_path):
+    points = (OperatingPoint(0.9, 4e-6, 5e-6, 0.5),)
+    own = replace(made.calibration, points=points)
+    list(enroll(made, gallery, [Candidate("Anna", photo(tmp_path / "a.png", ANNA))]))
+    alike = Candidate("Bert", photo(tmp_path / "b.png", ANNA + 25))  # 0.71 alike
+    assert outcomes(enroll(made, gallery, [alike])) == ["other_person"]
+    gallery.keep(calibration_name("fake@0"), to_bytes(own))
+    assert outcomes(enroll(made, gallery, [alike])) == ["accepted"]
+
+
+def test_whom_another_process_enrols_meanwhile_is_known(made, gallery, tmp_path):
+    other = open_gallery(gallery.database.path.parent)
+    photos = [photo(tmp_path / f"{n}.png", ANNA, seed=n) for n in range(2)]
+    carl = Candidate("Carl", photo(tmp_path / "c.png", CARL))
+    run = enroll(made, gallery, [carl, Candidate("Bert", photos[1])])
+    assert next(run).accepted
+    list(enroll(made, other, [Candidate("Anna", photos[0])]))
+    assert outcomes(run) == ["other_person"]
+    other.close()
+
+
 def test_kept_crops_make_templates_of_another_model(made, gallery, tmp_path):
     for name, level, keep in (("Anna", ANNA, True), ("Carl", CARL, False)):
         wanted = [Candidate(name, photo(tmp_path / f"{name}.png", level))]
         list(enroll(made, gallery, wanted, keep_crops=keep))
     newer = AngleEmbedder()
     newer.model = "newer@1"
-    assert re_embed(gallery, newer) == (1, 1)
-    assert re_embed(gallery, newer) == (0, 1)
+    assert embed_crops(gallery, newer) == (1, 1)
+    assert embed_crops(gallery, newer) == (0, 1)
     old, new = (gallery.templates(model)[0] for model in ("fake@0", "newer@1"))
     assert (len(old.people), new.people) == (2, (gallery.find("Anna").id,))
     np.testing.assert_allclose(new.rows[0], old.rows[old.people.index(new.people[0])], atol=1e-6)

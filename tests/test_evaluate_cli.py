@@ -13,7 +13,7 @@ from PIL import Image as Pillow
 
 from visavis.decision import POLICIES, read_calibration
 from visavis.evaluate.run import load_run
-from visavis.gallery import Gallery, Sample
+from visavis.gallery import Sample, open_gallery
 from visavis.pack import load_pack
 from visavis.pack.calibration import load_calibration
 from visavis.pack.manifest import write_manifest
@@ -266,14 +266,14 @@ def test_a_gallerys_own_people_make_its_calibration(run, gallery, recognizer):
             gallery.add_sample(
                 person.id, Sample(f"{photo}.jpg", f"{row}-{photo}", {}, {model: unit})
             )
-    folder = gallery.path.parent
+    folder = gallery.database.path.parent
     assert recognizer.calibration_of(gallery) == recognizer.calibration
     code, out, _ = run("calibrate", "--gallery", folder)
     assert code == 0
     assert "12 people, 36 same and 594 different pairs" in out
     own = recognizer.calibration_of(gallery)
     assert (own.dataset, own.people) == ("the gallery's own people", 12)
-    with closing(Gallery(folder)) as again:
+    with closing(open_gallery(folder)) as again:
         assert recognizer.calibration_of(again) == own
     assert run("calibrate", "--gallery", folder, "--clear")[0] == 0
     assert recognizer.calibration_of(gallery) == recognizer.calibration

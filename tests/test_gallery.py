@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from visavis.errors import EmbeddingError, GalleryError, MismatchError, PersonError
-from visavis.gallery import Gallery, Sample, exact
+from visavis.gallery import Sample, open_gallery
 
 MODEL, OTHER = "made@0", "other@1"
 AXES = np.eye(8, dtype=np.float32)
@@ -36,7 +36,7 @@ NULL
 
 @pytest.fixture
 def gallery(tmp_path):
-    return Gallery(tmp_path / "gallery")
+    return open_gallery(tmp_path / "gallery")
 
 
 def photo(number, row=0, **more):
@@ -46,18 +46,21 @@ def photo(number, row=0, **more):
 def test_a_person_and_a_photo_come_back_as_they_went_in(gallery):
     ann = gallery.add_person("Ann", external_id="A-1", consent="signed 2026-01-02")
     sample = gallery.add_sample(ann.id, photo(1, crop=b"PNG"))
-    again = Gallery(gallery.path.parent)
+    again = open_gallery(gallery.database.path.parent)
     (found,) = again.people()
     assert (found.id, found.name, found.external_id) == (ann.id, "Ann", "A-1")
     assert (found.consent, found.seen_at, found.samples) == ("signed 2026-01-02", None, 1)
     (held,) = again.samples(ann.id)
-    assert held["id"] == sample
-    assert held["source"] == "1.jpg"
-    assert held["source_sha256"] == f"{1:064x}"
-    assert held["quality"] == {"sharpness": 1.5}
-    assert held["crop"] == b"PNG"
-    assert held["templates"][MODEL].tolist() == AXES[0].tolist()
-    assert again.sources() == {(ann.id, f"{1:064x}")}
+    assert held.id == sample
+    assert held.person_id == ann.id
+    assert held.source == "1.jpg"
+    assert held.source_sha256 == f"{1:064x}"
+    assert held.quality == {"sharpness": 1.5}
+    assert held.crop == b"PNG"
+    assert held.templates[MODEL].tolist() == AXES[0].tolist()
+    assert again.has_photo(ann.id, f"{1:064x}")
+    assert not again.has_photo(ann.id, f"{2:064x}")
+    assert not again.has_photo("nobody", f"{1:064x}")
 
 
 def test_the_very_photo_is_stored_once_a_person(gallery):
@@ -78,10 +81,13 @@ def test_a_name_is_text_and_nothing_else(gallery, name):
     sample = Sample(name, "0" * 64, {"note": name}, {name: AXES[0]})
     assert gallery.add_sample(person.id, sample) is not None
     (held,) = gallery.samples(person.id)
-    assert (held["source"], held["quality"], [*held["templates"]]) == (name, {"note": name}, [name])
+    assert (held.source, held.quality, [*held.templates]) == (name, {"note": name}, [name])
     assert len(gallery.templates(name)[0].rows) == 1
     assert len(gallery.people()) == 2
-    assert sorted(file.name for file in gallery.path.parent.iterdir()) == ["ballast", "gallery.db"]
+    assert sorted(file.name for file in gallery.database.path.parent.iterdir()) == [
+        "ballast",
+        "gallery.db",
+    ]
 
 
 @pytest.mark.parametrize(
@@ -119,7 +125,7 @@ def test_a_consent_note_is_text(gallery):
 def test_a_files_name_that_is_no_text_is_stored_readably(gallery):
     ann = gallery.add_person("Ann")
     gallery.add_sample(ann.id, Sample("caf\udce9.jpg", "0" * 64, {}, {MODEL: AXES[0]}))
-    assert gallery.samples(ann.id)[0]["source"] == "caf\\udce9.jpg"
+    assert gallery.samples(ann.id)[0].source == "caf\\udce9.jpg"
 
 
 def test_composed_and_decomposed_are_one_person(gallery):
@@ -176,11 +182,11 @@ def test_merging_gives_all_photos_to_one(gallery):
     moved = gallery.add_sample(twin.id, photo(2, 1, crop=b"PNG"))
     gallery.merge(ann.id, twin.id)
     assert [(person.name, person.samples) for person in gallery.people()] == [("Ann", 2)]
-    held = {sample["id"]: sample for sample in gallery.samples(ann.id)}
-    assert held[moved]["crop"] == b"PNG"
+    held = {sample.id: sample for sample in gallery.samples(ann.id)}
+    assert held[moved].crop == b"PNG"
     templates, bad = gallery.templates(MODEL)
     assert (templates.people, len(templates.rows), bad) == ((ann.id,), 2, ())
-    assert exact(templates)(AXES[1:2]).tolist() == [[1.0]]
+    assert gallery.index(MODEL).nearest(AXES[1:2]) == [[(ann.id, 1.0)]]
     assert gallery.audit_broken_at() is None
 
 
@@ -206,14 +212,17 @@ def test_who_is_not_there_cannot_be_changed(gallery):
 
 def test_who_is_seen_is_noted(gallery):
     ann = gallery.add_person("Ann")
-    gallery.seen(ann.id)
+    bob = gallery.add_person("Bob")
+    assert gallery.note_seen([ann.id, bob.id, ann.id, "nobody"])
+    assert gallery.find("Bob").seen_at >= bob.added_at
+    assert gallery.note_seen([])
     assert gallery.find("Ann").seen_at >= ann.added_at
 
 
 def test_a_gallery_may_demand_consent(gallery):
     gallery.add_person("Before")
     gallery.requires_consent = True
-    again = Gallery(gallery.path.parent)
+    again = open_gallery(gallery.database.path.parent)
     assert again.requires_consent
     for add in (again.add_person, again.find_or_add):
         with pytest.raises(PersonError, match="demands a consent note"):
@@ -231,7 +240,7 @@ def test_models_are_kept_apart(gallery):
     assert gallery.templates(MODEL)[0].rows.shape == (1, 8)
     assert gallery.templates(OTHER)[0].rows.shape == (1, 4)
     assert gallery.templates("unknown@2")[0].people == ()
-    assert {*gallery.samples(ann.id)[0]["templates"]} == {MODEL, OTHER}
+    assert {*gallery.samples(ann.id)[0].templates} == {MODEL, OTHER}
     gallery.add_template(ann.id, sample, OTHER, AXES[2, :4])  # made again: replaced
     assert gallery.templates(OTHER)[0].rows.tolist() == [AXES[2, :4].tolist()]
 
@@ -264,26 +273,29 @@ def test_what_is_no_template_is_never_stored(gallery, row):
 def test_what_another_process_adds_is_found_at_once(gallery):
     ann = gallery.add_person("Ann")
     gallery.add_sample(ann.id, photo(1))
-    first, _ = gallery.templates(MODEL)
-    assert gallery.templates(MODEL)[0] is first  # kept in memory
-    another = Gallery(gallery.path.parent)
+    index = gallery.index(MODEL)
+    assert len(index) == 1
+    another = open_gallery(gallery.database.path.parent)
     another.add_sample(ann.id, photo(2, 1))
-    assert len(gallery.templates(MODEL)[0].rows) == 2
+    assert gallery.index(MODEL) is index  # kept in memory, and caught up
+    assert len(gallery.templates(MODEL)[0].rows) == len(index) == 2
     another.delete(ann.id)
     assert gallery.templates(MODEL)[0].people == ()
+    assert gallery.index(MODEL) is index
+    assert len(index) == 0
 
 
 def test_a_folder_that_cannot_be_made_is_an_error(tmp_path):
     (tmp_path / "file").write_bytes(b"")
     with pytest.raises(GalleryError, match="cannot make a gallery here"):
-        Gallery(tmp_path / "file" / "gallery")
+        open_gallery(tmp_path / "file" / "gallery")
 
 
 def test_an_embedding_of_another_length_is_no_probe(gallery):
     ann = gallery.add_person("Ann")
     gallery.add_sample(ann.id, photo(1))
     with pytest.raises(MismatchError, match="different models"):
-        exact(gallery.templates(MODEL)[0])(AXES[:1, :4])
+        gallery.index(MODEL).nearest(AXES[:1, :4])
 
 
 def test_a_configuration_gets_a_new_version_where_it_changes(gallery):
@@ -306,7 +318,7 @@ def test_a_document_is_kept_sealed_exchanged_and_removed(gallery):
     gallery.keep("calibration x", b"second of its kind")
     assert gallery.kept("calibration x") == b"second of its kind"
     assert gallery.kept("calibration y") is None
-    assert b"of its kind" not in gallery.path.read_bytes()
+    assert b"of its kind" not in gallery.database.path.read_bytes()
     gallery.keep("calibration x", None)
     assert gallery.kept("calibration x") is None
     assert gallery.audit_broken_at() is None
@@ -314,7 +326,7 @@ def test_a_document_is_kept_sealed_exchanged_and_removed(gallery):
 
 def test_a_kept_document_that_was_altered_or_moved_is_refused(gallery):
     gallery.keep("one", b"document")
-    with closing(sqlite3.connect(gallery.path)) as connection:
+    with closing(sqlite3.connect(gallery.database.path)) as connection:
         connection.execute("UPDATE settings SET name = 'kept two' WHERE name = 'kept one'")
         connection.commit()
     with pytest.raises(GalleryError, match="two was altered"):

@@ -9,11 +9,10 @@ import subprocess
 import numpy as np
 import pytest
 from gallery_children import MODEL, photo, query
-from sqlalchemy import event
+from sqlalchemy import Column, LargeBinary, MetaData, String, Table, event, insert, select
 
 from visavis.errors import GalleryError
-from visavis.gallery import Gallery, Sample, erasure
-from visavis.gallery import gallery as store
+from visavis.gallery import Sample, erasure, open_gallery
 from visavis.gallery import sqlite as schema
 
 JOURNALS = ["rollback", "wal"]  # the second is what SQLite 3.51.3 and newer use
@@ -59,13 +58,13 @@ def forms(sample):
 
 def in_folder(gallery, parts):
     """Those that some file of the gallery's folder holds."""
-    held = [file.read_bytes() for file in sorted(gallery.path.parent.iterdir())]
+    held = [file.read_bytes() for file in sorted(gallery.database.path.parent.iterdir())]
     return [part for part in parts if any(part in data for data in held)]
 
 
 def peopled(folder):
     """Thirty people, Ann among them: the gallery, Ann, her photo."""
-    gallery, rng = Gallery(folder), np.random.default_rng(3)
+    gallery, rng = open_gallery(folder), np.random.default_rng(3)
     sample = photo(rng, "passport-of-ann")
     for number in range(30):
         if number == 11:
@@ -92,9 +91,9 @@ def check_erased(gallery, ann, sample):
 
 def leaky(gallery):
     """Sabotage: SQLite leaves what it deletes where it was."""
-    gallery._engine.dispose()
+    gallery.database.engine.dispose()
     event.listen(
-        gallery._engine,
+        gallery.database.engine,
         "connect",
         lambda connection, _: connection.execute("PRAGMA secure_delete=OFF"),
     )
@@ -113,12 +112,13 @@ def test_what_sqlite_leaves_in_unused_pages_is_written_over(tmp_path, journal):
 def test_the_erasure_check_can_fail(tmp_path, journal, monkeypatch):
     gallery, ann, sample = peopled(tmp_path / "gallery")
     leaky(gallery)
-    monkeypatch.setattr(store, "scrub", lambda *arguments: None)
+    monkeypatch.setattr(erasure, "scrub", lambda *arguments: None)
     with pytest.raises(AssertionError):
         check_erased(gallery, ann, sample)
     gallery.close()
     monkeypatch.undo()
-    gallery = Gallery(gallery.path.parent)  # as after a crash: the next opening finishes it
+    # As after a crash: the next opening finishes it.
+    gallery = open_gallery(gallery.database.path.parent)
     assert in_folder(gallery, WORDS) == []
     assert query(gallery, "SELECT name FROM settings WHERE name = 'traces'") == []
 
@@ -136,6 +136,85 @@ def test_an_old_name_is_in_no_file(tmp_path, journal, way):
     assert gallery.audit_broken_at() is None
 
 
+PUNCHES = Table(
+    "punches",
+    MetaData(),
+    Column("id", String, primary_key=True),
+    Column("who", String, nullable=False, index=True),
+    Column("note", String),
+    Column("evidence", LargeBinary),
+)
+NOTE, EVIDENCE = "left through the Unmistakable Gate", b"evidence, sealed, of one punch"
+
+
+def with_punches(gallery, *people):
+    """A table of another room, with a row for each person; SQLite leaves what it deletes."""
+    gallery.database.register("punches", "who", ["note", "evidence"])
+    leaky(gallery)
+    with gallery.database.writing() as connection:
+        PUNCHES.create(connection)
+        for number, person in enumerate(people):
+            row = {"id": str(number), "who": person.id, "note": "in by the door", "evidence": None}
+            connection.execute(insert(PUNCHES).values(row))
+            row = {"id": f"{number} out", "who": person.id, "note": f"{NOTE} {number}"}
+            connection.execute(insert(PUNCHES).values({**row, "evidence": EVIDENCE}))
+
+
+def punches(gallery):
+    with gallery.database.reading() as connection:
+        return connection.execute(select(PUNCHES.c.who, PUNCHES.c.note)).all()
+
+
+def test_a_deletion_reaches_the_tables_of_other_rooms(tmp_path, journal):
+    gallery, ann, _ = peopled(tmp_path / "gallery")
+    bob = gallery.find("Person 3")
+    with_punches(gallery, ann, bob)
+    words = [f"{NOTE} 0".encode(), f"{NOTE} 1".encode()]
+    assert in_folder(gallery, words) == words
+    gallery.close()
+    # Another process, which never heard of that room.
+    gallery = open_gallery(gallery.database.path.parent)
+    gallery.delete(ann.id)
+    assert punches(gallery) == [(bob.id, "in by the door"), (bob.id, f"{NOTE} 1")]
+    assert in_folder(gallery, words) == words[1:]
+    gallery.delete(bob.id)
+    assert (punches(gallery), in_folder(gallery, [*words, EVIDENCE])) == ([], [])
+    assert gallery.audit_broken_at() is None
+
+
+def test_the_check_of_other_tables_can_fail(tmp_path, journal, monkeypatch):
+    gallery, ann, _ = peopled(tmp_path / "gallery")
+    with_punches(gallery, ann)
+    monkeypatch.setattr(erasure, "scrub", lambda *arguments: None)
+    gallery.delete(ann.id)
+    assert (punches(gallery), in_folder(gallery, [EVIDENCE])) == ([], [EVIDENCE])
+
+
+def test_a_merge_gives_the_rows_of_other_rooms_to_the_one_who_is_kept(gallery):
+    ann, twin = gallery.add_person("Ann"), gallery.add_person("Ann B.")
+    with_punches(gallery, ann, twin)
+    gallery.merge(ann.id, twin.id)
+    assert {who for who, _ in punches(gallery)} == {ann.id}
+    assert len(punches(gallery)) == 4
+
+
+def test_a_table_that_is_not_there_hinders_no_deletion(gallery):
+    gallery.database.register("nowhere", "who", ["note"])
+    gallery.database.register("nowhere", "who", ["note"])  # twice is once
+    gallery.delete(gallery.add_person("Ann").id)
+    assert gallery.people() == []
+
+
+def test_a_damaged_note_of_a_table_stops_the_deletion(gallery):
+    ann = gallery.add_person("Ann")
+    gallery.database.register("punches", "who", ["note"])
+    with gallery.database.writing() as connection:
+        connection.exec_driver_sql("UPDATE settings SET value = 'no' WHERE name = 'held punches'")
+    with pytest.raises(GalleryError, match="punches is damaged, so a deletion cannot reach it"):
+        gallery.delete(ann.id)
+    assert gallery.find("Ann").id == ann.id
+
+
 def for_ever(do):
     for number in range(10_000):
         do(number)
@@ -146,7 +225,7 @@ def big(rng, number):
 
 
 def test_a_full_disk_refuses_photos_and_still_erases(disk, journal):
-    gallery, rng = Gallery(disk / "gallery"), np.random.default_rng(0)
+    gallery, rng = open_gallery(disk / "gallery"), np.random.default_rng(0)
     ann, bob = gallery.add_person("Ann Unmistakable"), gallery.add_person("Bob")
     gallery.add_sample(ann.id, photo(rng, "ann"))
     (disk / "filler").write_bytes(bytes(1_000_000))
@@ -165,7 +244,7 @@ def test_a_full_disk_refuses_photos_and_still_erases(disk, journal):
     (disk / "rest").unlink()
     assert gallery.add_sample(gallery.add_person("Eve").id, photo(rng, "eve"))
     gallery.delete(gallery.find("Eve").id)
-    assert (disk / "gallery" / erasure.BALLAST).stat().st_size == erasure.BALLAST_BYTES
+    assert (disk / "gallery" / schema.BALLAST).stat().st_size == schema.BALLAST_BYTES
     assert gallery.audit_broken_at() is None
     gallery.close()
 
@@ -174,7 +253,7 @@ def test_a_read_only_gallery_is_read(disk, journal):
     gallery, _, sample = peopled(disk / "gallery")
     gallery.close()
     subprocess.run(["mount", "-o", "remount,ro", disk], check=True)
-    gallery = Gallery(disk / "gallery", create=False)
+    gallery = open_gallery(disk / "gallery", create=False)
     assert len(gallery.people()) == 31
     assert sample.templates[MODEL].tobytes() in {
         row.tobytes() for row in gallery.templates(MODEL)[0].rows

@@ -18,7 +18,7 @@ from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 from gallery_children import DIM, MODEL, PEOPLE, PHOTOS, photo, query
 
 from visavis.errors import GalleryError, VisavisError
-from visavis.gallery import Gallery
+from visavis.gallery import open_gallery
 from visavis.gallery import sqlite as schema
 from visavis.gallery.transfer import backup, restore
 from visavis.gallery.vault import Vault
@@ -29,7 +29,7 @@ EVERY = 25  # kills until a new gallery: what is checked grows with each
 
 
 def change(gallery, statement, *values):
-    with schema.writing(gallery._engine, gallery.path) as connection:
+    with gallery.database.writing() as connection:
         connection.exec_driver_sql(statement, values)
 
 
@@ -52,7 +52,7 @@ def killed(folder, seed, *switches):
 
 
 def check_whole(folder, acknowledged):
-    gallery = Gallery(folder)
+    gallery = open_gallery(folder)
     stored = {id_ for (id_,) in query(gallery, "SELECT id FROM samples")}
     assert acknowledged <= stored, "an acknowledged photo is lost"
     assert stored == {id_ for (id_,) in query(gallery, "SELECT sample_id FROM templates")}
@@ -89,14 +89,14 @@ def test_the_kill_check_can_fail(tmp_path, sabotage):
 
 def filled(folder, count):
     """A gallery of so many photos of 7 people, and each photo's row."""
-    gallery, rng = Gallery(folder), np.random.default_rng(1)
+    gallery, rng = open_gallery(folder), np.random.default_rng(1)
     people = [gallery.add_person(f"Person {number}").id for number in range(7)]
     rows = {}
-    with schema.writing(gallery._engine, gallery.path) as connection:
+    with gallery.database.writing() as connection:
         for number in range(count):
             sample = photo(rng, str(number))
             id_ = f"{number:032x}"
-            gallery._insert(connection, people[number % 7], id_, sample)
+            gallery._add_sample(connection, people[number % 7], id_, sample)
             rows[id_] = sample.templates[MODEL].tobytes()
     return gallery, rows
 
@@ -106,13 +106,13 @@ def check_flips(folder, flips):
     gallery, rows = filled(folder, flips + 50)
     dice = random.Random(2)
     stored = query(gallery, "SELECT sample_id, data FROM templates ORDER BY sample_id")
-    with schema.writing(gallery._engine, gallery.path) as connection:
+    with gallery.database.writing() as connection:
         for id_, data in stored[:flips]:
             flipped, bit = bytearray(data), dice.randrange(8 * len(data))
             flipped[bit // 8] ^= 1 << bit % 8
             statement = "UPDATE templates SET data = ? WHERE sample_id = ?"
             connection.exec_driver_sql(statement, (bytes(flipped), id_))
-    templates, bad = Gallery(folder).templates(MODEL)
+    templates, bad = open_gallery(folder).templates(MODEL)
     assert {one.sample for one in bad} == {id_ for id_, _ in stored[:flips]}
     assert {one.reason for one in bad} == {"altered, or moved from another place"}
     assert sorted(row.tobytes() for row in templates.rows) == sorted(
@@ -143,13 +143,13 @@ def resealed(gallery, row):
 def test_a_flipped_bit_anywhere_matches_nothing_wrong_and_is_no_surprise(tmp_path):
     gallery, rows = filled(tmp_path / "gallery", 40)
     gallery.close()
-    whole, dice, found = gallery.path.read_bytes(), random.Random(0), 0
+    whole, dice, found = gallery.database.path.read_bytes(), random.Random(0), 0
     for _ in range(share(4000)):
         flipped, bit = bytearray(whole), dice.randrange(8 * len(whole))
         flipped[bit // 8] ^= 1 << bit % 8
-        gallery.path.write_bytes(flipped)
+        gallery.database.path.write_bytes(flipped)
         try:
-            damaged = Gallery(tmp_path / "gallery", create=False)
+            damaged = open_gallery(tmp_path / "gallery", create=False)
             templates, bad = damaged.templates(MODEL)
             found += bool(bad)
             assert {row.tobytes() for row in templates.rows} <= set(rows.values())
@@ -192,7 +192,7 @@ def swapped(gallery):
 def test_what_is_not_as_it_was_written_is_never_matched(tmp_path, damage, named, reason):
     gallery, rows = filled(tmp_path / "gallery", 20)
     damage(gallery)
-    templates, bad = Gallery(tmp_path / "gallery").templates(MODEL)
+    templates, bad = open_gallery(tmp_path / "gallery").templates(MODEL)
     assert len(templates.rows) == 20 - len(bad)
     assert {row.tobytes() for row in templates.rows} <= set(rows.values())
     assert len(bad) in (named, named + 1)
@@ -202,7 +202,7 @@ def test_what_is_not_as_it_was_written_is_never_matched(tmp_path, damage, named,
 def test_a_row_moved_to_another_model_is_named(tmp_path):
     gallery, _ = filled(tmp_path / "gallery", 3)
     change(gallery, "UPDATE templates SET model = 'other@1' WHERE sample_id LIKE '%2'")
-    templates, bad = Gallery(tmp_path / "gallery").templates("other@1")
+    templates, bad = open_gallery(tmp_path / "gallery").templates("other@1")
     assert (len(templates.rows), [one.sample for one in bad]) == (0, [f"{2:032x}"])
 
 
@@ -237,11 +237,12 @@ def directory(path):
 def test_what_is_no_gallery_is_refused_and_left_alone(tmp_path, damage, said):
     gallery, _ = filled(tmp_path / "gallery", 3)
     gallery.close()
-    damage(gallery.path)
-    before = gallery.path.read_bytes() if gallery.path.is_file() else None
+    path = gallery.database.path
+    damage(path)
+    before = path.read_bytes() if path.is_file() else None
     with pytest.raises(GalleryError, match=said):
-        Gallery(gallery.path.parent, create=False)
-    assert (gallery.path.read_bytes() if gallery.path.is_file() else None) == before
+        open_gallery(path.parent, create=False)
+    assert (path.read_bytes() if path.is_file() else None) == before
 
 
 def check_crowd(folder, *switches):
@@ -256,7 +257,7 @@ def check_crowd(folder, *switches):
     stored = [line for out, _ in said for line in out.split()]
     assert len(stored) == len(set(stored)) == PEOPLE * PHOTOS
     check_whole(folder, set(stored))
-    people = Gallery(folder).people()
+    people = open_gallery(folder).people()
     assert [(one.name, one.samples) for one in people] == [
         (f"Person {number}", PHOTOS) for number in range(PEOPLE)
     ]
@@ -279,7 +280,7 @@ def test_a_backup_under_writes_is_whole(tmp_path):
     folder = tmp_path / "gallery"
     with child("enrol", folder, 0) as running:
         acknowledged = {running.stdout.readline().strip() for _ in range(20)}
-        backup(Gallery(folder), tmp_path / "backup.db")
+        backup(open_gallery(folder), tmp_path / "backup.db")
         running.kill()
     assert (tmp_path / "backup.db").stat().st_mode & 0o777 == 0o600
     restore(tmp_path / "backup.db", tmp_path / "restored").close()

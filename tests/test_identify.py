@@ -1,6 +1,7 @@
 """A face against a gallery: who it is, how sure that is, and when nobody may be named."""
 
 import sqlite3
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -22,8 +23,18 @@ from made import (
 )  # fmt: skip
 
 from visavis.enrollment import Candidate, enroll
-from visavis.errors import AmbiguousFaceError, CalibrationError, NoFaceError, PersonError
-from visavis.gallery import Gallery, Person, Sample
+from visavis.errors import (
+    AmbiguousFaceError,
+    CalibrationError,
+    GalleryError,
+    ImageError,
+    MismatchError,
+    NoFaceError,
+    PersonError,
+)
+from visavis.gallery import Gallery, Person, Sample, open_gallery
+from visavis.gallery.sqlite import SqliteDatabase
+from visavis.identification import identify_photos
 from visavis.recognizer import Recognizer
 
 MODEL = "fake@0"
@@ -163,8 +174,77 @@ def test_a_rate_that_is_none_is_refused(made, gallery, rate):
             made.identify(probe, gallery, false_positive_rate=rate)
 
 
+def test_embeddings_alone_are_searched_too(made, gallery):
+    add(gallery, "Anna", ANNA)
+    add(gallery, "Bert", BERT)
+    rows = np.stack([angle(ANNA), angle(BERT + 60)])
+    anna, nobody = made.nearest(rows, gallery, false_positive_rate=1e-2)
+    assert (anna.decision.outcome, anna.person.name) == ("match", "Anna")
+    assert (anna.runner_up[0].name, anna.decision.comparisons) == ("Bert", 2)
+    assert (nobody.decision.outcome, nobody.person) == ("no_match", None)
+    assert made.nearest(rows[:0], gallery, false_positive_rate=1e-2) == []
+    with pytest.raises(MismatchError):
+        made.nearest(rows[:, :1], gallery, false_positive_rate=1e-2)
+    with pytest.raises(CalibrationError):
+        made.nearest(rows, gallery, false_positive_rate=0)
+
+
+def test_many_photos_are_searched_and_who_was_seen_is_noted_in_one_write(
+    made, gallery, tmp_path, monkeypatch
+):
+    for name, level in (("Anna", ANNA), ("Bert", BERT), ("Carl", CARL)):
+        add(gallery, name, level)
+    paths = [photo(tmp_path / f"{n}.png", level) for n, level in enumerate((ANNA, BERT, ANNA))]
+    paths.insert(1, tmp_path / "gone.png")
+    looked, noted = [], []
+    note = Gallery.note_seen
+    monkeypatch.setattr(
+        Gallery, "note_seen", lambda self, people: noted.append(people) or note(self, people)
+    )
+    answers = list(
+        identify_photos(
+            made, gallery, paths, workers=2, look=lambda path, photo, faces: looked.append(path)
+        )
+    )
+    assert [path for path, _ in answers] == paths
+    assert isinstance(answers[1][1], ImageError)
+    named = [faces[0].person.name for path, faces in answers if path != paths[1]]
+    assert named == ["Anna", "Bert", "Anna"]
+    assert sorted(looked) == sorted(set(paths) - {paths[1]})
+    assert len(noted) == 1
+    assert [person.name for person in gallery.people() if person.seen_at] == ["Anna", "Bert"]
+
+
+def test_who_was_seen_is_noted_where_the_reader_stops(made, gallery, tmp_path):
+    add(gallery, "Anna", ANNA)
+    paths = [photo(tmp_path / f"{n}.png", ANNA, seed=n) for n in range(3)]
+    run = identify_photos(made, gallery, paths)
+    next(run)
+    run.close()
+    assert gallery.find("Anna").seen_at
+
+
+def test_a_gallery_that_cannot_be_written_answers_with_one_warning(
+    made, gallery, tmp_path, monkeypatch, caplog
+):
+    add(gallery, "Anna", ANNA)
+    paths = [photo(tmp_path / f"{n}.png", ANNA, seed=n) for n in range(3)]
+
+    @contextmanager
+    def refuse(database):
+        raise GalleryError("the file is read-only")
+        yield
+
+    monkeypatch.setattr(SqliteDatabase, "writing", refuse)
+    caplog.clear()
+    answers = list(identify_photos(made, gallery, paths))
+    assert [faces[0].decision.outcome for _, faces in answers] == ["match"] * 3
+    warnings = [record.getMessage() for record in caplog.records]
+    assert warnings == ["cannot note who was seen: the file is read-only"]
+
+
 def test_what_was_enrolled_is_found_at_once(made, gallery, tmp_path):
-    other = Gallery(gallery.path.parent)  # as another process has it
+    other = open_gallery(gallery.database.path.parent)  # as another process has it
     assert made.identify(picture(ANNA), gallery)[0].decision.outcome == "no_match"
     list(enroll(made, other, [Candidate("Anna", photo(tmp_path / "a.png", ANNA))]))
     assert made.identify(picture(ANNA), gallery)[0].decision.outcome == "match"
@@ -183,7 +263,7 @@ def test_a_damaged_template_matches_nobody(made, gallery):
 
 def damage(gallery: Gallery) -> None:
     """Turn a bit of every template on disk, as a failing disk would."""
-    with sqlite3.connect(gallery.path) as file:
+    with sqlite3.connect(gallery.database.path) as file:
         for row, data in file.execute("SELECT rowid, data FROM templates").fetchall():
             turned = data[:-1] + bytes([data[-1] ^ 1])
             file.execute("UPDATE templates SET data = ? WHERE rowid = ?", (turned, row))

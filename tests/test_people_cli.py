@@ -6,6 +6,8 @@ import re
 import shlex
 import shutil
 import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +18,8 @@ from made import NONE, photo
 
 from visavis.cli import app
 from visavis.errors import GalleryError
-from visavis.gallery import Gallery
+from visavis.gallery import open_gallery
+from visavis.gallery.sqlite import SqliteDatabase
 
 pytestmark = pytest.mark.pack
 PAGE = (ROOT / "docs" / "people.md").read_text(encoding="utf-8")
@@ -167,14 +170,18 @@ def test_without_a_gallery_identify_says_how_to_make_one(visavis, portraits, tmp
     assert not (tmp_path / "gallery").exists()
 
 
-def test_a_gallery_that_cannot_be_written_still_answers(known, portraits, monkeypatch):
-    def full(*_: object) -> None:
+def test_a_gallery_that_cannot_be_written_still_answers(known, portraits, monkeypatch, caplog):
+    @contextmanager
+    def full(*_: object) -> Iterator[None]:
         raise GalleryError("the file is read-only")
+        yield
 
-    monkeypatch.setattr(Gallery, "seen", full)
-    code, out, err = known("identify", portraits / "obama2.jpg", portraits / "obama3.jpg")
-    assert (code, out.count("match     Obama"), err.count("\n")) == (0, 2, 1)
-    assert "cannot note who was seen: the file is read-only" in err
+    monkeypatch.setattr(SqliteDatabase, "writing", full)
+    caplog.clear()
+    code, out, _ = known("identify", portraits / "obama2.jpg", portraits / "obama3.jpg")
+    assert (code, out.count("match     Obama")) == (0, 2)
+    warnings = [record.getMessage() for record in caplog.records]
+    assert warnings == ["cannot note who was seen: the file is read-only"]
 
 
 def test_a_damaged_template_is_named_on_stderr(known, portraits, tmp_path):
@@ -258,10 +265,51 @@ def test_a_backup_is_restored_and_re_embed_counts(known, tmp_path):
     known("people", "delete", "Obama", "--yes")
     assert known("people", "restore", tmp_path / "copy.db")[0] == 2
     assert known("people", "restore", tmp_path / "copy.db", "--replace")[0] == 0
-    gallery = Gallery(tmp_path / "gallery", create=False)
+    gallery = open_gallery(tmp_path / "gallery", create=False)
     assert [person.name for person in gallery.people()] == ["Biden", "Obama"]
     gallery.close()
     assert known("people", "re-embed")[1].startswith("0 templates made; 0 photos")
+
+
+def test_every_verb_of_people_answers_in_one_document(known, portraits, tmp_path):
+    def document(*words):
+        code, out, _ = known("people", *words, "--json")
+        assert code == 0
+        return json.loads(out)
+
+    renamed = document("rename", "Obama", "Barack")
+    assert (renamed["renamed"]["name"], renamed["from"]) == ("Barack", "Obama")
+    noted = document("note-consent", "Barack", "by letter")["noted"]
+    assert (noted["name"], noted["consent"]) == ("Barack", "by letter")
+    assert document("consent", "--not-required") == {"consent_required": False}
+    exported = document("export", "Barack", "--out", tmp_path / "out")
+    assert (exported["out"], exported["exported"]["name"]) == (str(tmp_path / "out"), "Barack")
+    (tmp_path / "in").mkdir()
+    np.save(tmp_path / "in" / "Zoë.npy", np.ones(4, np.float32))
+    imported = document("import", tmp_path / "in", "--model", "a@1")
+    assert [person["name"] for person in imported["imported"]] == ["Zoë"]
+    sent = document("export-tensors", "--out", tmp_path / "tensors", "--model", "a@1")
+    assert sent == {"out": str(tmp_path / "tensors"), "model": "a@1", "vectors": 1}
+    made = document("re-embed", "--runtime", "openvino", "--precision", "float32")
+    assert (made["made"], made["without_crop"]) == (0, 1)
+    kept = document("backup", tmp_path / "copy.db")
+    assert kept == {"out": str(tmp_path / "copy.db"), "people": 3}
+    assert document("delete", "Zoë", "--yes")["erased"]["name"] == "Zoë"
+    restored = document("restore", tmp_path / "copy.db", "--replace")
+    assert restored == {"gallery": str(tmp_path / "gallery"), "people": 3}
+    merged = document("merge", "Barack", "Zoë")
+    assert (merged["merged"]["name"], merged["into"]["samples"]) == ("Zoë", 2)
+    groups = tmp_path / "groups"
+    photos = (portraits / "obama.jpg", portraits / "biden.jpg")
+    assert document("cluster", *photos, "--out", groups)["groups"] == [1, 1]
+    assert document("merge-groups", groups, 1, 2) == {"out": str(groups), "groups": [2]}
+    assert document("split-group", groups, 1, 2) == {"out": str(groups), "groups": [1, 1]}
+
+
+def test_a_deletion_for_a_machine_asks_nothing(known):
+    code, out, err = known("people", "delete", "Obama", "--json")
+    assert (code, out, "say --yes" in err) == (2, "", True)
+    assert known("people", "list")[1].endswith("2 people\n")
 
 
 @pytest.mark.parametrize("line", DOCUMENTED)

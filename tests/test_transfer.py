@@ -119,7 +119,8 @@ def test_a_bad_vector_is_refused_by_name_and_nothing_of_it_stored(gallery, tmp_p
         np.save(tmp_path / "Bad.npy", content)
     with pytest.raises(DatasetError, match=r"Bad\.npy: expected"):
         import_tensors(gallery, tmp_path, MODEL)
-    assert (gallery.people(), gallery.sources()) == ([], set())
+    assert gallery.people() == []
+    assert [entry.action for entry in gallery.changes(0)] == ["make gallery"]
 
 
 def test_a_pickle_is_never_opened(gallery, tmp_path):
@@ -142,7 +143,7 @@ def test_an_export_holds_all_there_is_on_one_person(gallery, tmp_path):
     gallery.add_person("Bert")
     templates = {"fake@0": angle(ANNA), "other@1": angle(0)}
     gallery.add_sample(anna.id, Sample("a.png", "ab" * 32, {"size": 80.0}, templates, b"crop"))
-    gallery.seen(anna.id)
+    gallery.note_seen([anna.id])
     folder = export_person(gallery, gallery.find("Zoë"), tmp_path / "out" / "zoe")
     document = json.loads((folder / "person.json").read_text(encoding="utf-8"))
     assert (document["name"], document["external_id"]) == ("Zoë", "E1")
@@ -163,12 +164,12 @@ def test_an_export_holds_all_there_is_on_one_person(gallery, tmp_path):
 def test_stale_are_those_neither_added_nor_seen(gallery):
     people = {name: gallery.add_person(name) for name in ("Old", "Seen", "New")}
     before = (datetime.now(UTC) - timedelta(days=100)).isoformat(timespec="milliseconds")
-    with gallery._engine.begin() as connection:
+    with gallery.database.engine.begin() as connection:
         for name in ("Old", "Seen"):
             connection.exec_driver_sql(
                 "UPDATE people SET added_at = ? WHERE id = ?", (before, people[name].id)
             )
-    gallery.seen(people["Seen"].id)
+    gallery.note_seen([people["Seen"].id])
     assert [person.name for person in stale(gallery, 90)] == ["Old"]
     assert stale(gallery, 101) == []
     assert sorted(person.name for person in stale(gallery, -1)) == ["New", "Old", "Seen"]
@@ -195,9 +196,10 @@ def test_a_gallery_is_replaced_only_when_asked(gallery, tmp_path):
     backup(filled(gallery), tmp_path / "copy.db")
     gallery.add_person("Bert")
     gallery.close()
-    with pytest.raises(GalleryError, match="--replace"):
-        restore(tmp_path / "copy.db", gallery.path.parent)
-    restored = restore(tmp_path / "copy.db", gallery.path.parent, replace=True)
+    with pytest.raises(GalleryError, match="already: say that it is to be replaced") as error:
+        restore(tmp_path / "copy.db", gallery.database.path.parent)
+    assert error.value.option == "replace"
+    restored = restore(tmp_path / "copy.db", gallery.database.path.parent, replace=True)
     assert [person.name for person in restored.people()] == ["Anna"]
     restored.close()
 
@@ -208,7 +210,7 @@ def test_a_damaged_backup_replaces_nothing(gallery, tmp_path, content):
     data = (tmp_path / "copy.db").read_bytes()
     (tmp_path / "bad.db").write_bytes(data[: len(data) // 2] if content is None else content)
     with pytest.raises((GalleryError, GalleryKeyError)):
-        restore(tmp_path / "bad.db", gallery.path.parent, replace=True)
+        restore(tmp_path / "bad.db", gallery.database.path.parent, replace=True)
     assert [person.name for person in gallery.people()] == ["Anna"]
     assert [path.name for path in tmp_path.iterdir() if path.name.startswith(".")] == []
 

@@ -7,7 +7,7 @@ from types import SimpleNamespace
 import pytest
 
 from visavis.errors import GalleryKeyError
-from visavis.gallery import Gallery
+from visavis.gallery import open_gallery
 from visavis.gallery.vault import ENVIRONMENT, Vault, key_path
 
 KEY = bytes(range(32))
@@ -79,9 +79,9 @@ def test_another_key_a_missing_bit_or_too_little_opens_nothing():
 
 def test_the_key_file_is_its_owners_alone_and_apart_from_the_data(tmp_path, caplog):
     with caplog.at_level(logging.WARNING, "visavis"):
-        gallery = Gallery(tmp_path / "gallery")
+        gallery = open_gallery(tmp_path / "gallery")
         path = key_path(gallery.id)
-        Gallery(tmp_path / "gallery")
+        open_gallery(tmp_path / "gallery")
     assert path.stat().st_mode & 0o777 == 0o600
     assert tmp_path / "gallery" not in path.parents
     key = bytes.fromhex(path.read_text())
@@ -118,7 +118,7 @@ def folder(path):
 @pytest.mark.parametrize(
     ("damage", "said"),
     [
-        (without, "key is missing; restore it from your backup"),
+        (without, "key is missing; without it .* cannot be read: restore it from your backup"),
         (short, "expected a key of 64 hexadecimal digits"),
         (strange, "cannot be read"),
         (folder, "cannot be read"),
@@ -126,36 +126,36 @@ def folder(path):
     ],
 )
 def test_a_key_file_that_is_missing_or_wrong_is_named(tmp_path, damage, said):
-    gallery = Gallery(tmp_path / "gallery")
+    gallery = open_gallery(tmp_path / "gallery")
     damage(key_path(gallery.id))
     with pytest.raises(GalleryKeyError, match=said):
-        Gallery(tmp_path / "gallery")
+        open_gallery(tmp_path / "gallery")
 
 
 def test_the_environment_gives_the_key_and_no_file_is_made(tmp_path, home, monkeypatch):
     monkeypatch.setenv(ENVIRONMENT, KEY.hex())
-    Gallery(tmp_path / "gallery")
-    assert Gallery(tmp_path / "gallery").people() == []
+    open_gallery(tmp_path / "gallery")
+    assert open_gallery(tmp_path / "gallery").people() == []
     assert not home.exists()
     for given, said in (("11" * 32, "not the one of this gallery"), ("11", "64 hexadecimal")):
         monkeypatch.setenv(ENVIRONMENT, given)
         with pytest.raises(GalleryKeyError, match=said):
-            Gallery(tmp_path / "gallery")
+            open_gallery(tmp_path / "gallery")
 
 
 @pytest.mark.parametrize("given", ["hello", "00" * 31, "zz" * 32])
 def test_no_gallery_is_made_with_a_bad_key(tmp_path, monkeypatch, given):
     monkeypatch.setenv(ENVIRONMENT, given)
     with pytest.raises(GalleryKeyError, match=rf"\${ENVIRONMENT}: expected a key"):
-        Gallery(tmp_path / "gallery")
+        open_gallery(tmp_path / "gallery")
     monkeypatch.setenv(ENVIRONMENT, KEY.hex())
-    assert Gallery(tmp_path / "gallery").people() == []
+    assert open_gallery(tmp_path / "gallery").people() == []
 
 
 def test_a_key_that_cannot_be_kept_makes_no_gallery(tmp_path, home):
     home.write_text("a file where the folder should be")
     with pytest.raises(GalleryKeyError, match="cannot be kept"):
-        Gallery(tmp_path / "gallery")
+        open_gallery(tmp_path / "gallery")
 
 
 def test_the_keyring_keeps_the_key(tmp_path, home, monkeypatch):
@@ -167,13 +167,13 @@ def test_the_keyring_keeps_the_key(tmp_path, home, monkeypatch):
     )
     monkeypatch.setitem(sys.modules, "keyring", ring)
     monkeypatch.setenv(ENVIRONMENT, "keyring")
-    gallery = Gallery(tmp_path / "gallery")
+    gallery = open_gallery(tmp_path / "gallery")
     assert list(kept) == [("visavis", gallery.id)]
-    assert Gallery(tmp_path / "gallery").id == gallery.id
+    assert open_gallery(tmp_path / "gallery").id == gallery.id
     assert not home.exists()
     kept.clear()
     with pytest.raises(GalleryKeyError, match="the keyring holds no key"):
-        Gallery(tmp_path / "gallery")
+        open_gallery(tmp_path / "gallery")
 
 
 def test_a_keyring_that_fails_or_is_not_installed_is_an_error(tmp_path, monkeypatch):
@@ -185,7 +185,7 @@ def test_a_keyring_that_fails_or_is_not_installed_is_an_error(tmp_path, monkeypa
         sys.modules, "keyring", SimpleNamespace(set_password=locked, errors=KEYRING)
     )
     with pytest.raises(GalleryKeyError, match="the keyring does not answer: locked"):
-        Gallery(tmp_path / "gallery")
+        open_gallery(tmp_path / "gallery")
     monkeypatch.setitem(sys.modules, "keyring", None)
     with pytest.raises(GalleryKeyError, match="pip install keyring"):
-        Gallery(tmp_path / "gallery")
+        open_gallery(tmp_path / "gallery")

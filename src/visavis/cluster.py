@@ -10,11 +10,13 @@ from pathlib import Path
 
 import numpy as np
 
+from visavis.batch import Progress, in_order
 from visavis.document import parse, to_bytes
 from visavis.draw import write_image
 from visavis.enrollment import Candidate
-from visavis.errors import DatasetError, OutputError
+from visavis.errors import DatasetError, OutputError, VisavisError
 from visavis.files import write_whole
+from visavis.recognizer import Recognizer
 from visavis.types import Crops, Embeddings
 
 GROUPS, SHEET, CROPS = "groups.json", "index.html", "crops"
@@ -23,7 +25,7 @@ ROUNDING = 1e-6  # of a float32 similarity: what is exactly at the threshold is 
 
 
 @dataclass(frozen=True, slots=True)
-class Member:
+class GroupedFace:
     """One face of a group."""
 
     photo: str  # absolute path
@@ -32,11 +34,55 @@ class Member:
 
 
 @dataclass(frozen=True, slots=True)
-class Groups:
-    """Groups of faces, as found largest first; the first member of each is its cover."""
+class FaceGroups:
+    """FaceGroups of faces, as found largest first; the first member of each is its cover."""
 
     threshold: float
-    groups: tuple[tuple[Member, ...], ...]
+    groups: tuple[tuple[GroupedFace, ...], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Clustering:
+    """What became of photos: groups of their faces, and the photos that cannot be read."""
+
+    groups: FaceGroups
+    failures: tuple[tuple[Path, VisavisError], ...]
+
+
+def cluster_photos(
+    recognizer: Recognizer,
+    paths: Sequence[Path],
+    folder: Path,
+    *,
+    policy: str | float = "standard",
+    workers: int = 1,
+    progress: Progress = iter,
+) -> Clustering:
+    """Group the faces of photos by likeness, into a new groups folder.
+
+    Two faces are alike by the threshold of `policy`, as for `Recognizer.verify`.
+    Raises CalibrationError, and OutputError where the folder cannot be made or holds groups.
+    """
+    threshold = recognizer.calibration.policy(policy).match.threshold
+    make_folder(folder)
+    faces: list[GroupedFace] = []
+    rows = [np.empty((0, recognizer.embed.dim), np.float32)]
+    failures: list[tuple[Path, VisavisError]] = []
+
+    def crops_of(name: str) -> tuple[Crops, Embeddings]:
+        photo = recognizer.faces(Path(name))
+        crops = photo.crops(range(len(photo.faces)))
+        return crops, recognizer.embed(crops)
+
+    for name, answer in in_order(crops_of, progress(map(str, paths)), workers=workers):
+        if isinstance(answer, VisavisError):
+            failures.append((Path(name), answer))
+            continue
+        crops, embeddings = answer
+        faces += write_crops(folder, Path(name), crops, before=len(faces))
+        rows.append(embeddings)
+    groups = group_faces(faces, np.concatenate(rows), threshold)
+    return Clustering(save_face_groups(folder, groups), tuple(failures))
 
 
 def cluster(embeddings: Embeddings, threshold: float) -> list[list[int]]:
@@ -69,17 +115,19 @@ def cluster(embeddings: Embeddings, threshold: float) -> list[list[int]]:
 def make_folder(folder: Path) -> None:
     """A new groups folder, for its owner alone. Raises OutputError where there is one already."""
     if (folder / GROUPS).exists() or (folder / CROPS).exists():
-        raise OutputError(f"{folder}: groups are here already; name another folder, or remove it")
+        raise OutputError(
+            f"{folder}: groups are here already", mend="name another folder, or remove it"
+        )
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     except OSError as error:
         raise OutputError(f"{folder}: cannot make this folder: {error.strerror}") from error
 
 
-def write_crops(folder: Path, photo: Path, crops: Crops, *, before: int) -> list[Member]:
+def write_crops(folder: Path, photo: Path, crops: Crops, *, before: int) -> list[GroupedFace]:
     """Write the crops (N, 112, 112, 3) of a photo's faces, largest first; `before` are there."""
     members = [
-        Member(str(photo.absolute()), face, f"{CROPS}/{before + face:05d}.png")
+        GroupedFace(str(photo.absolute()), face, f"{CROPS}/{before + face:05d}.png")
         for face in range(1, len(crops) + 1)
     ]
     for member, crop in zip(members, crops, strict=True):
@@ -87,29 +135,31 @@ def write_crops(folder: Path, photo: Path, crops: Crops, *, before: int) -> list
     return members
 
 
-def group(members: Sequence[Member], embeddings: Embeddings, threshold: float) -> Groups:
+def group_faces(
+    faces: Sequence[GroupedFace], embeddings: Embeddings, threshold: float
+) -> FaceGroups:
     """Group faces by their embeddings (N, D)."""
-    found = (tuple(members[row] for row in rows) for rows in cluster(embeddings, threshold))
-    return Groups(threshold, tuple(found))
+    groups = (tuple(faces[row] for row in rows) for rows in cluster(embeddings, threshold))
+    return FaceGroups(threshold, tuple(groups))
 
 
-def read_groups(folder: Path) -> Groups:
+def read_face_groups(folder: Path) -> FaceGroups:
     """The groups of a folder. Raises DatasetError where there are none."""
     path = folder / GROUPS
     try:
-        return parse(Groups, path.read_bytes(), str(path), DatasetError)
+        return parse(FaceGroups, path.read_bytes(), str(path), DatasetError)
     except OSError as error:
         raise DatasetError(f"{path}: cannot read the groups: {error.strerror}") from error
 
 
-def save_groups(folder: Path, groups: Groups) -> Groups:
+def save_face_groups(folder: Path, groups: FaceGroups) -> FaceGroups:
     """Write groups.json and the sheet."""
     write_whole(folder / GROUPS, to_bytes(groups))
     write_whole(folder / SHEET, sheet(groups).encode(errors="replace"))
     return groups
 
 
-def merged(groups: Groups, first: int, second: int) -> Groups:
+def merged(groups: FaceGroups, first: int, second: int) -> FaceGroups:
     """Two groups, numbered from 1, as one, in the first's place."""
     a, b = _row(groups, first), _row(groups, second)
     if a == b:
@@ -120,7 +170,7 @@ def merged(groups: Groups, first: int, second: int) -> Groups:
     return replace(groups, groups=tuple(rest))
 
 
-def split(groups: Groups, number: int, faces: Sequence[int]) -> Groups:
+def split(groups: FaceGroups, number: int, faces: Sequence[int]) -> FaceGroups:
     """Some faces of a group, numbered from 1, as a new group, the last."""
     row = _row(groups, number)
     whole = groups.groups[row]
@@ -137,7 +187,7 @@ def split(groups: Groups, number: int, faces: Sequence[int]) -> Groups:
 
 
 def candidates(
-    groups: Groups,
+    groups: FaceGroups,
     number: int,
     name: str,
     *,
@@ -151,7 +201,7 @@ def candidates(
     ]
 
 
-def sheet(groups: Groups) -> str:
+def sheet(groups: FaceGroups) -> str:
     """A page with every group's faces, without scripts, to be opened from its folder."""
     sections = "\n".join(
         f"<section><h2>Group {number} · {len(members)}</h2>"
@@ -160,7 +210,7 @@ def sheet(groups: Groups) -> str:
         for number, members in enumerate(groups.groups, start=1)
     )
     return f"""<!doctype html>
-<html lang="en"><head><meta charset="utf-8"><title>Groups of faces</title><style>
+<html lang="en"><head><meta charset="utf-8"><title>FaceGroups of faces</title><style>
 body {{ font: 15px/1.4 system-ui, sans-serif; margin: 2rem; color-scheme: light dark }}
 section {{ border-top: 1px solid #8884; padding: .5rem 0 1rem }}
 figure {{ display: inline-block; margin: .3rem; width: 112px; vertical-align: top }}
@@ -174,7 +224,7 @@ figcaption {{ font-size: 11px; overflow-wrap: anywhere; opacity: .7 }}
 """
 
 
-def _figure(face: int, member: Member) -> str:
+def _figure(face: int, member: GroupedFace) -> str:
     caption = html.escape(f"{face} · {Path(member.photo).name}")
     source = html.escape(member.crop)
     return f'<figure><img src="{source}" alt=""><figcaption>{caption}</figcaption></figure>'
@@ -193,7 +243,7 @@ def _alike(embeddings: Embeddings, least: float) -> Iterator[tuple[int, int]]:
             yield int(rows[pair]), int(others[pair])
 
 
-def _row(groups: Groups, number: int) -> int:
+def _row(groups: FaceGroups, number: int) -> int:
     if not 1 <= number <= len(groups.groups):
         raise DatasetError(f"expected a group from 1 to {len(groups.groups)}, got {number}")
     return number - 1

@@ -4,7 +4,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
 from visavis.compare import similarity
 from visavis.decision import (
@@ -19,13 +18,13 @@ from visavis.detect import load_detector
 from visavis.embed import load_embedder
 from visavis.errors import CalibrationError, MismatchError, PersonError
 from visavis.faces import PhotoFaces, find_faces
-from visavis.gallery import Gallery, Person, exact
+from visavis.gallery import Gallery, Person
 from visavis.image import Source
 from visavis.pack import DEFAULT_PACK, load_pack
 from visavis.pack.calibration import load_calibration
 from visavis.quality import REASONS, Quality
 from visavis.runtime import Device
-from visavis.types import Crops, Detector, Embedder, Face, Image
+from visavis.types import Crops, Detector, Embedder, Embeddings, Face, Image
 
 EXTRAPOLATED = "the threshold is extrapolated beyond what the calibration's data measures"
 
@@ -42,6 +41,15 @@ class Verification:
     crops: Crops  # (2, 112, 112, 3): what was compared
     qualities: tuple[Quality, Quality]
     warnings: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Nearest:
+    """Who of a gallery is closest to one embedding, and what that means."""
+
+    decision: Decision
+    person: Person | None  # the closest: who it is, for a match, and who it may be, for a review
+    runner_up: tuple[Person, float] | None  # the next closest person, and their similarity
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +100,7 @@ class Recognizer:
         the pack's.
         """
         own = gallery.kept(calibration_name(self.embed.model))
-        return parse_calibration(own, str(gallery.path)) if own else self.calibration
+        return parse_calibration(own, gallery.where) if own else self.calibration
 
     def faces(self, source: Source | Image) -> PhotoFaces:
         """Find the faces of a photo: a path, bytes, a binary file object or an (H, W, 3) uint8 RGB
@@ -178,14 +186,15 @@ class Recognizer:
         """
         photo = self.faces(source)
         chosen = photo.choose(face)
-        templates, _ = gallery.templates(self.embed.model)
-        if person.id not in templates.people:
-            raise PersonError(f"{person.name} has no template of {self.embed.model}: enrol a photo")
+        index = gallery.index_of(person.id, self.embed.model)
+        if not len(index):
+            raise PersonError(
+                f"{person.name} has no template of {self.embed.model}", mend="enrol a photo"
+            )
         crop = photo.crops([chosen])
-        at = templates.people.index(person.id)
-        similar = float(exact(templates)(self.embed(crop))[0, at])
-        ends = (*templates.starts[1:], len(templates.rows))
-        comparisons = int(ends[at] - templates.starts[at])
+        (closest,) = index.nearest(self.embed(crop), people=1)
+        similar = closest[0][1] if closest else -1.0
+        comparisons = len(index)
         # The policy's rate is for the answer as a whole: each comparison gets its part of it.
         rate = policy_rate(policy)
         calibration = self.calibration_of(gallery)
@@ -199,35 +208,50 @@ class Recognizer:
         self, photo: PhotoFaces, gallery: Gallery, *, false_positive_rate: float = 1e-2
     ) -> tuple[Identification, ...]:
         """`identify` for a photo whose faces are found already."""
-        if not 0 < false_positive_rate < 1:
-            raise CalibrationError(
-                f"expected a false positive rate between 0 and 1, got {false_positive_rate}"
-            )
+        _check_rate(false_positive_rate)
         if not photo.faces:
             return ()
-        templates, _ = gallery.templates(self.embed.model)
-        comparisons = max(1, len(templates.rows))
+        crops = photo.crops(range(len(photo.faces)))
+        nearest = self.nearest(self.embed(crops), gallery, false_positive_rate=false_positive_rate)
+        return tuple(
+            Identification(
+                face=photo.faces[row],
+                decision=near.decision,
+                person=near.person,
+                runner_up=near.runner_up,
+                warnings=_search_warnings(photo.quality(row, crop), near.decision.policy),
+            )
+            for row, (crop, near) in enumerate(zip(crops, nearest, strict=True))
+        )
+
+    def nearest(
+        self, embeddings: Embeddings, gallery: Gallery, *, false_positive_rate: float
+    ) -> list[Nearest]:
+        """Who is closest to each embedding (N, D), and whether that is close enough.
+
+        `false_positive_rate` as for `identify`.
+        Raises CalibrationError, GalleryError, MismatchError for embeddings of another length.
+        """
+        _check_rate(false_positive_rate)
+        index = gallery.index(self.embed.model)
+        comparisons = max(1, len(index))
         calibration = self.calibration_of(gallery)
         policy = calibration.search_policy(false_positive_rate / comparisons)
-        crops = photo.crops(range(len(photo.faces)))
-        similarities = exact(templates)(self.embed(crops))  # (faces, people)
-        closest = [_closest_two(row) for row in similarities]
-        known = gallery.people_of(templates.people[at] for near in closest for at, _ in near)
-        found = []
-        for row, (crop, near) in enumerate(zip(crops, closest, strict=True)):
-            ids = [(templates.people[at], value) for at, value in near]
-            people = [(known[id_], value) for id_, value in ids if id_ in known]  # else erased now
+        closest = index.nearest(embeddings)
+        known = gallery.people_of(person for row in closest for person, _ in row)
+        nearest = []
+        for row in closest:
+            # Whoever is not known was erased a moment ago.
+            people = [(known[person], value) for person, value in row if person in known]
             decision = decide(people[0][1] if people else -1.0, policy, comparisons=comparisons)
-            found.append(
-                Identification(
-                    face=photo.faces[row],
-                    decision=decision,
-                    person=people[0][0] if people and decision.outcome != "no_match" else None,
-                    runner_up=people[1] if len(people) > 1 else None,
-                    warnings=_search_warnings(photo.quality(row, crop), policy),
-                )
-            )
-        return tuple(found)
+            person = people[0][0] if people and decision.outcome != "no_match" else None
+            nearest.append(Nearest(decision, person, people[1] if len(people) > 1 else None))
+        return nearest
+
+
+def _check_rate(rate: float) -> None:
+    if not 0 < rate < 1:
+        raise CalibrationError(f"expected a false positive rate between 0 and 1, got {rate}")
 
 
 def _search_warnings(quality: Quality, policy: Policy) -> tuple[str, ...]:
@@ -242,16 +266,6 @@ def _search_warnings(quality: Quality, policy: Policy) -> tuple[str, ...]:
 def calibration_name(model: str) -> str:
     """Under which a gallery keeps its own calibration of a model."""
     return f"calibration {model}"
-
-
-def _closest_two(similarities: NDArray[np.float32]) -> list[tuple[int, float]]:
-    """Rows and similarities of the closest two people, of equally close ones the first."""
-    found: list[tuple[int, float]] = []
-    for _ in range(min(2, len(similarities))):
-        at = int(similarities.argmax())
-        found.append((at, float(similarities[at])))
-        similarities = np.where(np.arange(len(similarities)) == at, -2, similarities)
-    return found
 
 
 def _warnings(photo: PhotoFaces, chosen: int, quality: Quality) -> tuple[str, ...]:

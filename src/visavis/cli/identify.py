@@ -1,6 +1,5 @@
 """visavis identify IMAGE..."""
 
-import sys
 from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -8,12 +7,16 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from visavis.cli import options
+from visavis.cli.spread import spread
 
 if TYPE_CHECKING:
+    from visavis.faces import PhotoFaces
     from visavis.gallery import Gallery
-    from visavis.recognizer import Identification
+    from visavis.identification import Answered, Look
+    from visavis.recognizer import Identification, Recognizer
 
 
+@spread
 def identify(
     images: options.Photos,
     draw: Annotated[Path | None, typer.Option(help="Draw each photo, in this folder.")] = None,
@@ -22,60 +25,66 @@ def identify(
     ] = 1e-2,
     gallery: options.GalleryFolder = None,
     pack: options.PackName = "default",
-    device: options.DeviceName = "auto",
-    precision: options.PrecisionName = options.Precision.auto,
-    runtime: options.RuntimeName = options.Runtime.auto,
+    *,
+    where: options.Where,
     json: options.Json = False,
 ) -> None:
     """Who is in these photos? Every face: match, review or no match, with the runner-up."""
-    from visavis.answers import documents, words
-    from visavis.answers.pictures import identified_picture
     from visavis.dataset import find_photos
-    from visavis.draw import write_image
+    from visavis.identification import identify_photos
+
+    recognizer, people = _ready(pack, where, gallery)
+    paths = find_photos(images)
+    answers = identify_photos(
+        recognizer,
+        people,
+        paths,
+        false_positive_rate=false_positive_rate,
+        workers=options.workers(),
+        look=_drawer(draw, paths),
+    )
+    _show_all(answers, len(paths), json=json)
+
+
+def _ready(pack: str, where: options.Where, gallery: Path | None) -> "tuple[Recognizer, Gallery]":
     from visavis.recognizer import Recognizer
 
-    where = options.device_of(device, precision, runtime).for_many()
-    recognizer = Recognizer.load(pack, where)
+    recognizer = Recognizer.load(pack, where.for_many())
     people = options.open_gallery(gallery, create=False)
     options.warn_quarantined(people, recognizer.embed.model)
-    paths = find_photos(images)
-    found: list[dict[str, Any]] = []
+    return recognizer, people
+
+
+def _show_all(answers: "Iterable[Answered]", total: int, *, json: bool) -> None:
     failures = options.Failures()
-    noting = True
-
-    def work(path: Path) -> "tuple[Identification, ...]":
-        photo = recognizer.faces(path)
-        faces = recognizer.search(photo, people, false_positive_rate=false_positive_rate)
-        if draw:
-            write_image(
-                draw / f"{options.below(path, paths)}.png", identified_picture(photo, faces)
-            )
-        return faces
-
-    for path, faces in options.each(work, paths, failures, label="identifying"):
-        noting = noting and _note_seen(people, faces)
-        if json:
-            entry = [documents.identification_json(face) for face in faces]
-            found.append({"path": str(path), "faces": entry})
-        else:
-            print("\n".join(words.identification_words(str(path), faces)))
+    documents: list[dict[str, Any]] = []
+    for path, faces in options.shown(answers, total, failures, label="identifying"):
+        documents += _show(path, faces, json=json)
     if json:
-        options.print_json({"images": found, "errors": failures.items})
-    failures.exit(len(paths))
+        options.print_json({"images": documents, "errors": failures.items})
+    failures.exit(total)
 
 
-def _note_seen(people: "Gallery", faces: "Iterable[Identification]") -> bool:
-    """Keep who was recognised from being pruned; a gallery that is only read answers all the same.
+def _show(path: Path, faces: "tuple[Identification, ...]", *, json: bool) -> list[dict[str, Any]]:
+    """Print a photo's faces as soon as they are known, or keep them for the one document."""
+    from visavis.answers import documents, words
 
-    Says so on stderr where it cannot be noted.
-    """
-    from visavis.errors import GalleryError
+    if json:
+        entry = [documents.identification_json(face) for face in faces]
+        return [{"path": str(path), "faces": entry}]
+    print("\n".join(words.identification_words(str(path), faces)))
+    return []
 
-    matched = [face.person for face in faces if face.decision.outcome == "match"]
-    try:
-        for person in {person.id for person in matched if person}:
-            people.seen(person)
-    except GalleryError as error:
-        print(f"visavis: cannot note who was seen: {error}", file=sys.stderr)
-        return False
-    return True
+
+def _drawer(folder: Path | None, paths: list[Path]) -> "Look":
+    """What draws each photo into a folder, where there is one."""
+
+    def draw(path: Path, photo: "PhotoFaces", faces: "tuple[Identification, ...]") -> None:
+        from visavis.answers.pictures import identified_picture
+        from visavis.draw import write_image
+
+        if folder is not None:
+            picture = identified_picture(photo, faces)
+            write_image(folder / f"{options.below(path, paths)}.png", picture)
+
+    return draw

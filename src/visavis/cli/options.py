@@ -157,16 +157,16 @@ def device_of(name: str, precision: Precision, runtime: Runtime) -> "Device":
 
 
 def open_gallery(folder: Path | None, *, create: bool = True) -> "Gallery":
-    """The gallery in this folder; without one, in the user's own."""
-    from visavis.gallery import Gallery, default_gallery
+    """The gallery that is meant."""
+    from visavis.gallery import default_gallery
+    from visavis.gallery import open_gallery as open_folder
 
-    return Gallery(folder or default_gallery(), create=create)
+    return open_folder(folder or default_gallery(), create=create)
 
 
 def warn_quarantined(gallery: "Gallery", model: str) -> None:
-    """Name on stderr the templates that are damaged: they are not compared."""
-    _, damaged = gallery.templates(model)
-    for one in damaged:
+    """Name the templates that are damaged: they are not matched."""
+    for one in gallery.quarantined(model):
         print(
             f"visavis: a template of person {one.person} is {one.reason}: it is left out; "
             "enrol the photo again",
@@ -211,6 +211,15 @@ def print_images(answers: Iterable[tuple[Path, Shown]], failures: Failures, as_j
         print_json({"images": images, "errors": failures.items})
 
 
+def present(document: Any, lines: Iterable[str], *, json: bool) -> None:
+    """An answer: the document alone, or the lines for people."""
+    if json:
+        print_json(document)
+        return
+    for text in lines:
+        print(text)
+
+
 def workers() -> int:
     """How many photos are worked on at once: two a core, so that one decodes while one infers."""
     from visavis.runtime import cores
@@ -226,10 +235,22 @@ def each(
     A photo that fails is added to `failures` and left out.
     """
     from visavis.batch import in_order
-    from visavis.errors import VisavisError
 
     answers = in_order(work, paths, workers=workers())
-    for path, answer in progress(answers, total=len(paths), label=label):
+    yield from shown(answers, len(paths), failures, label=label)
+
+
+def shown(
+    answers: "Iterable[tuple[Path, T | VisavisError]]",
+    total: int,
+    failures: Failures,
+    *,
+    label: str,
+) -> Iterator[tuple[Path, T]]:
+    """Each photo with its answer, with a bar. Those that failed are noted and left out."""
+    from visavis.errors import VisavisError
+
+    for path, answer in progress(answers, total=total, label=label):
         if isinstance(answer, VisavisError):
             failures.add(path, answer)
         else:

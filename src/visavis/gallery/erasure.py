@@ -1,60 +1,98 @@
-"""What a deletion must not leave behind, and how it finds room to work on a full disk.
+"""What a deletion must reach, and what it must not leave behind. Knows no database's files.
 
-secure_delete overwrites what is deleted, but not the copies that SQLite leaves in a page's unused
-part when it moves rows from page to page. So the file is searched for what was erased, and written
-anew where some of it is left. The setting TRACES is there from the deletion until that is done, so
-that what a crash or a full disk interrupts is done at the next opening.
+The setting TRACES is there from a deletion until the files are searched, so that what a crash or a
+full disk interrupts is done at the next opening. The settings HELD name the tables of other rooms:
+a process that never heard of such a room deletes from its table all the same.
 """
 
+import json
 import logging
-from collections.abc import Iterable
-from pathlib import Path
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
 
-from sqlalchemy import Connection, Engine, select
+from sqlalchemy import (
+    ColumnClause,
+    Connection,
+    Select,
+    TableClause,
+    column,
+    delete,
+    inspect,
+    select,
+    table,
+    update,
+)
 
 from visavis.errors import GalleryError
-from visavis.gallery import sqlite as schema
+from visavis.gallery.database import Database
+from visavis.gallery.tables import PEOPLE, SAMPLES, SETTINGS, TEMPLATES
 
 log = logging.getLogger(__name__)
 
-TRACES = "traces"
-BALLAST = "ballast"  # given up when the disk is full
-BALLAST_BYTES = 4_000_000
-BLOCK = 1 << 24  # bytes of the file searched at a time
-HEAD = 16  # bytes of a sealed row that tell it from any other
+TRACES, HELD = "traces", "held "
+HEAD_BYTES = 16  # of a sealed row: they tell it from any other
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """A table of another room that holds rows of people."""
+
+    rows: TableClause  # as far as a deletion has to know it
+    person: ColumnClause[Any]  # whose it is
+    traces: tuple[ColumnClause[Any], ...]  # what must be gone from the files
+
+
+def note_held(
+    database: Database, table_name: str, person_column: str, traces: Sequence[str]
+) -> None:
+    """Note that a table holds rows of people, in the gallery itself: for all who open it."""
+    value = json.dumps([person_column, *traces]).encode()
+    name = HELD + table_name
+    with database.reading() as connection:
+        known = connection.scalar(select(SETTINGS.c.value).where(SETTINGS.c.name == name))
+    if known != value:
+        with database.writing() as connection:
+            database.put(connection, SETTINGS, {"name": name, "value": value})
 
 
 def traces_of(connection: Connection, person: str) -> set[bytes]:
-    """What of a person's could be found in the file: in words, and the heads of sealed rows."""
-    people, samples, templates = schema.people.c, schema.samples.c, schema.templates.c
+    """What of a person's could be found in the files: in words, and the heads of sealed rows."""
     words = connection.execute(
-        select(people.name, people.external_id, people.consent).where(people.id == person)
+        select(PEOPLE.c.name, PEOPLE.c.external_id, PEOPLE.c.consent).where(PEOPLE.c.id == person)
     ).all()
     sealed = connection.execute(
-        select(samples.crop, templates.data)
-        .outerjoin(schema.templates, templates.sample_id == samples.id)
-        .where(samples.person_id == person)
+        select(SAMPLES.c.crop, TEMPLATES.c.data)
+        .outerjoin(TEMPLATES, TEMPLATES.c.sample_id == SAMPLES.c.id)
+        .where(SAMPLES.c.person_id == person)
     ).all()
-    sources = select(samples.source)
-    own = set(connection.scalars(sources.where(samples.person_id == person)))
-    others = set(
-        connection.scalars(sources.where(samples.person_id != person))
-    )  # 1.jpg is no one's
-    texts = {part for row in words for part in row if part} | (own - others)
-    heads = {part[:HEAD] for row in sealed for part in row if part}
-    return {text.encode() for text in texts} | heads
+    parts: list[Any] = [part for rows in (words, sealed) for row in rows for part in row]
+    parts += _own(connection, select(SAMPLES.c.source), SAMPLES.c.person_id, person)
+    for held in _held(connection):
+        for trace in held.traces:
+            parts += _own(connection, select(trace), held.person, person)
+    return {_trace(part) for part in parts if part}
 
 
-def scrub(engine: Engine, path: Path, traces: Iterable[bytes] | None = None) -> None:
-    """Leave no trace in the file; where that cannot be now, say so and leave TRACES set."""
+def delete_held(connection: Connection, person: str) -> None:
+    """Delete a person's rows in the tables of other rooms."""
+    for held in _held(connection):
+        connection.execute(delete(held.rows).where(held.person == person))
+
+
+def move_held(connection: Connection, kept: str, merged: str) -> None:
+    """Give a merged person's rows in the tables of other rooms to the person who is kept."""
+    for held in _held(connection):
+        rows = update(held.rows).where(held.person == merged)
+        connection.execute(rows.values({held.person: kept}))
+
+
+def scrub(database: Database, traces: Iterable[bytes] | None = None) -> None:
+    """Leave no trace in the files; where that is not possible now, log it and leave TRACES set."""
     try:
-        with schema.outside(engine, path) as connection:  # what a write-ahead log still holds
-            connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)")
-            if traces is None or _found(path, set(traces)):
-                connection.exec_driver_sql("VACUUM")
-                connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)")
-        with schema.writing(engine, path) as connection:
-            connection.execute(schema.settings.delete().where(schema.settings.c.name == TRACES))
+        database.scrub(traces)
+        with database.writing() as connection:
+            connection.execute(delete(SETTINGS).where(SETTINGS.c.name == TRACES))
     except GalleryError as error:
         log.warning(
             "erased, but unused parts of the file may still show what was; they are written anew "
@@ -63,24 +101,29 @@ def scrub(engine: Engine, path: Path, traces: Iterable[bytes] | None = None) -> 
         )
 
 
-def make_ballast(path: Path) -> None:
-    """Take room on the disk that a deletion can be given later."""
-    if path.exists():
-        return
-    try:
-        with path.open("wb") as file:
-            file.write(bytes(BALLAST_BYTES))  # written, not sparse: it must hold real blocks
-    except OSError:
-        path.unlink(missing_ok=True)  # no room for it now; the next deletion tries again
+def _held(connection: Connection) -> Iterator[Held]:
+    """The tables of other rooms that are there. Raises GalleryError for a note that is damaged."""
+    query = select(SETTINGS).where(SETTINGS.c.name.startswith(HELD))
+    for row in connection.execute(query).all():
+        name = row.name.removeprefix(HELD)
+        try:
+            columns: list[ColumnClause[Any]] = [column(str(one)) for one in json.loads(row.value)]
+            person, *traces = columns
+        except (ValueError, TypeError) as error:
+            raise GalleryError(
+                f"the note on the table {name} is damaged, so a deletion cannot reach it"
+            ) from error
+        if inspect(connection).has_table(name):
+            yield Held(table(name, person, *traces), person, tuple(traces))
 
 
-def _found(path: Path, traces: set[bytes]) -> bool:
-    longest = max(map(len, traces), default=0)
-    before = b""
-    with path.open("rb") as file:
-        while block := file.read(BLOCK):
-            part = before + block
-            if any(trace in part for trace in traces):
-                return True
-            before = part[-longest:]
-    return False
+def _own(
+    connection: Connection, texts: Select[Any], owner: ColumnClause[Any], person: str
+) -> set[Any]:
+    """The texts that are this person's alone: a photo called 1.jpg is found for ever."""
+    own = set(connection.scalars(texts.where(owner == person)))
+    return own - set(connection.scalars(texts.where(owner != person))) if own else own
+
+
+def _trace(part: str | bytes) -> bytes:
+    return part.encode() if isinstance(part, str) else bytes(part)[:HEAD_BYTES]

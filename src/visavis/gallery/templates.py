@@ -1,21 +1,35 @@
-"""Templates from the file to memory: each one opened and checked, what is wrong is named."""
+"""Templates from the database to memory: each one opened and checked, what is wrong is named."""
 
 from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from sqlalchemy import Connection
+from sqlalchemy import Connection, Select, bindparam, func, select
 
 from visavis.compare import UNIT_TOLERANCE
 from visavis.errors import EmbeddingError
-from visavis.gallery.index import Templates, group
-from visavis.gallery.vault import Vault
+from visavis.gallery.tables import PEOPLE, SAMPLES, TEMPLATES
+from visavis.gallery.vault import SampleVault, Vault
+from visavis.types import Embeddings
 
 CHUNK = 4096  # templates read at a time
 FLOAT = 4  # bytes
 ALTERED = "altered, or moved from another place"
 LOST = "its photo or its person is gone"
+# Sample, person (empty where the row that says whose it is is gone), sealed template.
+Sealed = tuple[str, str, bytes]
+_SEALED = (
+    select(TEMPLATES.c.sample_id, func.coalesce(PEOPLE.c.id, ""), TEMPLATES.c.data)
+    .outerjoin(SAMPLES, SAMPLES.c.id == TEMPLATES.c.sample_id)
+    .outerjoin(PEOPLE, PEOPLE.c.id == SAMPLES.c.person_id)
+    .where(TEMPLATES.c.model == bindparam("model"))
+)
+# Made once: an index that follows its gallery asks them before each search.
+OF_SAMPLES = _SEALED.where(TEMPLATES.c.sample_id.in_(bindparam("ids", expanding=True)))
+OF_PEOPLE = _SEALED.where(SAMPLES.c.person_id.in_(bindparam("ids", expanding=True)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +41,16 @@ class Quarantined:
     reason: str
 
 
+@dataclass(frozen=True, eq=False, slots=True)
+class Opened:
+    """Templates that are as they were written, and those that are not."""
+
+    people: list[str]
+    samples: list[str]
+    rows: Embeddings  # (N, D)
+    quarantined: list[Quarantined]
+
+
 def check_template(connection: Connection, model: str, embedding: NDArray[np.float32]) -> None:
     """Raise EmbeddingError for what is no unit vector, or not as long as the model's others."""
     length = float(np.linalg.norm(embedding)) if embedding.ndim == 1 else float("nan")
@@ -35,8 +59,8 @@ def check_template(connection: Connection, model: str, embedding: NDArray[np.flo
             f"{model}: expected a (D,) float32 template of length 1, got {embedding.shape} "
             f"{embedding.dtype} of length {length:.4g}"
         )
-    query = "SELECT length(data) FROM templates WHERE model = ? LIMIT 1"
-    stored = connection.exec_driver_sql(query, (model,)).scalar()
+    query = select(func.length(TEMPLATES.c.data)).where(TEMPLATES.c.model == model).limit(1)
+    stored = connection.scalar(query)
     if stored is not None and stored != Vault.size(embedding.nbytes):
         raise EmbeddingError(
             f"{model}: the gallery's templates have {Vault.plain_size(stored) // FLOAT} numbers, "
@@ -44,53 +68,91 @@ def check_template(connection: Connection, model: str, embedding: NDArray[np.flo
         )
 
 
-def load_templates(
-    connection: Connection, vault: Vault, gallery: str, model: str
-) -> tuple[Templates, tuple[Quarantined, ...]]:
-    """Every template of a model that is as it was written, and those that are not."""
-    # Driver rows, a dict for a join and one matrix made in advance: half the time to readiness.
-    count, size = _shape(connection, model)
-    rows = np.empty((count, Vault.plain_size(size) // FLOAT), np.float32)
-    owners: list[str] = []
-    samples: list[str] = []
-    bad: list[Quarantined] = []
-    people = dict(
-        connection.exec_driver_sql(
-            "SELECT samples.id, people.id FROM samples JOIN people ON people.id = person_id"
-        ).cursor.fetchall()
-    )
-    found = connection.exec_driver_sql(
-        "SELECT sample_id, data FROM templates WHERE model = ? ORDER BY rowid", (model,)
-    ).cursor
-    while chunk := found.fetchmany(CHUNK):
-        for sample, data in chunk:
-            person = people.get(sample, "")
-            opened = vault.open(data, gallery, person, sample, model)
-            if opened is None:
-                bad.append(Quarantined(person, str(sample), ALTERED if person else LOST))
-            elif len(opened) != rows.shape[1] * FLOAT:
-                bad.append(Quarantined(person, sample, f"of {len(opened) / FLOAT:g} numbers"))
-            else:
-                rows[len(owners)] = np.frombuffer(opened, np.float32)
-                owners.append(person)
-                samples.append(sample)
-    rows = rows[: len(owners)]
+def all_templates(connection: Connection, vault: SampleVault, model: str) -> Opened:
+    """Every template of a model."""
+    count = connection.scalar(select(func.count()).where(TEMPLATES.c.model == model))
+    sizes = select(func.length(TEMPLATES.c.data)).where(TEMPLATES.c.model == model).limit(99)
+    shape = (count or 0, _most_numbers(connection.scalars(sizes)))
+    return _open(_all_sealed(connection, model), vault, model, shape)
+
+
+def templates_of_samples(
+    connection: Connection, vault: SampleVault, model: str, samples: Sequence[str]
+) -> Opened:
+    """The templates of a model that so many photos have."""
+    return _some(connection, vault, model, (OF_SAMPLES, samples))
+
+
+def templates_of_people(
+    connection: Connection, vault: SampleVault, model: str, people: Sequence[str]
+) -> Opened:
+    """The templates of a model that so many people have."""
+    return _some(connection, vault, model, (OF_PEOPLE, people))
+
+
+def _some(
+    connection: Connection,
+    vault: SampleVault,
+    model: str,
+    wanted: tuple[Select[Any], Sequence[str]],
+) -> Opened:
+    query, ids = wanted
+    rows: list[Sealed] = []
+    for start in range(0, len(ids), CHUNK):
+        values = {"model": model, "ids": ids[start : start + CHUNK]}
+        # The driver's own rows: an altered file may hold text where bytes were.
+        rows += connection.execute(query, values).cursor.fetchall()
+    numbers = _most_numbers(len(data) for _, _, data in rows)
+    return _open(rows, vault, model, (len(rows), numbers))
+
+
+def _open(
+    sealed: Iterable[Sealed], vault: SampleVault, model: str, shape: tuple[int, int]
+) -> Opened:
+    # One matrix made in advance takes half the time of a list of rows.
+    opened = Opened([], [], np.empty(shape, np.float32), [])
+    for sample, person, data in sealed:
+        plain = vault.open(data, person, sample, model) if person else None
+        if plain is None:
+            reason = ALTERED if person else LOST
+            opened.quarantined.append(Quarantined(person, str(sample), reason))
+        elif len(plain) != shape[1] * FLOAT:
+            reason = f"of {len(plain) / FLOAT:g} numbers"
+            opened.quarantined.append(Quarantined(person, sample, reason))
+        else:
+            opened.rows[len(opened.people)] = np.frombuffer(plain, np.float32)
+            opened.people.append(person)
+            opened.samples.append(sample)
+    return _of_unit_length(opened)
+
+
+def _of_unit_length(opened: Opened) -> Opened:
+    rows = opened.rows[: len(opened.people)]
     whole = abs(np.einsum("nd,nd->n", rows, rows) - 1) < 2 * UNIT_TOLERANCE  # NaN is not
-    for at in np.flatnonzero(~whole):
-        bad.append(Quarantined(owners[at], samples[at], "not a unit vector"))
-    if not whole.all():
-        owners = [owner for owner, good in zip(owners, whole, strict=True) if good]
-        rows = rows[whole]
-    return group(owners, rows), tuple(bad)
+    if whole.all():
+        return Opened(opened.people, opened.samples, rows, opened.quarantined)
+    people, samples, quarantined = [], [], list(opened.quarantined)
+    for person, sample, good in zip(opened.people, opened.samples, whole, strict=True):
+        if good:
+            people.append(person)
+            samples.append(sample)
+        else:
+            quarantined.append(Quarantined(person, sample, "not a unit vector"))
+    return Opened(people, samples, rows[whole], quarantined)
 
 
-def _shape(connection: Connection, model: str) -> tuple[int, int]:
-    """How many templates of a model there are, and the size that most of them have."""
-    count = connection.exec_driver_sql(
-        "SELECT count(*) FROM templates WHERE model = ?", (model,)
-    ).scalar_one()
-    sizes = connection.exec_driver_sql(
-        "SELECT length(data) FROM templates WHERE model = ? LIMIT 99", (model,)
-    ).scalars()
+def _all_sealed(connection: Connection, model: str) -> Iterator[Sealed]:
+    # The driver's own rows, and a dict in place of a join: half the time to readiness.
+    owners = select(SAMPLES.c.id, PEOPLE.c.id).join(PEOPLE, PEOPLE.c.id == SAMPLES.c.person_id)
+    people: dict[str, str] = dict(connection.execute(owners).cursor.fetchall())
+    query = select(TEMPLATES.c.sample_id, TEMPLATES.c.data).where(TEMPLATES.c.model == model)
+    cursor = connection.execute(query).cursor
+    while chunk := cursor.fetchmany(CHUNK):
+        for sample, data in chunk:
+            yield sample, people.get(sample, ""), data
+
+
+def _most_numbers(sizes: Iterable[int]) -> int:
+    """The numbers that most templates of so many sealed bytes have."""
     common = Counter(sizes).most_common(1)
-    return count, common[0][0] if common else 0
+    return Vault.plain_size(common[0][0]) // FLOAT if common else 0

@@ -3,19 +3,20 @@
 import hashlib
 import json
 import shutil
-import sqlite3
 import uuid
 from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from visavis.errors import DatasetError, GalleryError, OutputError
 from visavis.files import write_whole
-from visavis.gallery import sqlite as schema
-from visavis.gallery.gallery import FILE, Gallery
-from visavis.gallery.people import Person, Sample
+from visavis.gallery.gallery import Gallery
+from visavis.gallery.people import Person
+from visavis.gallery.samples import Sample, StoredSample
+from visavis.gallery.sqlite import FILE, SqliteDatabase, check_header
 
 
 def export_person(gallery: Gallery, person: Person, folder: Path) -> Path:
@@ -27,17 +28,12 @@ def export_person(gallery: Gallery, person: Person, folder: Path) -> Path:
         folder.mkdir(parents=True)
     except OSError as error:
         raise OutputError(f"{folder}: cannot make this folder: {error.strerror}") from error
-    samples = []
-    for sample in gallery.samples(person.id):
-        crop, templates = sample.pop("crop"), sample.pop("templates")
-        if crop is not None:
-            write_whole(folder / f"{sample['id']}.png", crop)
-        for number, (model, vector) in enumerate(sorted(templates.items())):
-            file = f"{sample['id']}-{number}.npy"
-            np.save(folder / file, vector)
-            sample.setdefault("templates", {})[model] = file
-        samples.append(sample)
-    document = {**asdict(person), "samples": samples, "audit": gallery.audit_of(person.id)}
+    samples = [_export_sample(sample, folder) for sample in gallery.samples(person.id)]
+    entries = [
+        {"seq": entry.seq, "at": entry.at, "action": entry.action, "details": entry.details}
+        for entry in gallery.audit_of(person.id)
+    ]
+    document = {**asdict(person), "samples": samples, "audit": entries}
     text = json.dumps(document, indent=2, ensure_ascii=False)
     write_whole(folder / "person.json", text.encode())
     gallery.record("export", {"person": person.id})
@@ -70,12 +66,12 @@ def export_tensors(gallery: Gallery, folder: Path, model: str) -> int:
     written: set[Path] = set()
     for person in gallery.people():
         for sample in gallery.samples(person.id):
-            if model in sample["templates"]:
-                scale = np.float32(sample["quality"].get("norm", 1.0))
+            if model in sample.templates:
+                scale = np.float32(sample.quality.get("norm", 1.0))
                 path = folder / f"{person.name.replace('/', '_').replace(chr(92), '_')}.npy"
                 if path in written:  # somebody else of that name
                     path = path.with_stem(f"{path.stem} {person.external_id or person.id}")
-                np.save(path, scale * sample["templates"][model][None])
+                np.save(path, scale * sample.templates[model][None])
                 written.add(path)
                 break
     return len(written)
@@ -91,20 +87,18 @@ def stale(gallery: Gallery, days: float) -> list[Person]:
     ]
 
 
+def prune(gallery: Gallery, days: float, *, dry_run: bool = False) -> list[Person]:
+    """Erase the people that are `stale`; who they were, or with `dry_run` would have been."""
+    people = stale(gallery, days)
+    if not dry_run:
+        for person in people:
+            gallery.delete(person.id)
+    return people
+
+
 def backup(gallery: Gallery, target: Path) -> None:
     """Write a whole copy while others write; the key is not in it. Raises GalleryError."""
-    staging = target.with_name(f".{target.name}.{uuid.uuid4().hex}")
-    try:
-        source, copy = sqlite3.connect(gallery.path), sqlite3.connect(staging)
-        with copy:
-            source.backup(copy)
-        copy.close()
-        source.close()
-        staging.chmod(0o600)  # names are readable in it
-        staging.replace(target)
-    except (OSError, sqlite3.Error) as error:
-        staging.unlink(missing_ok=True)
-        raise GalleryError(f"{target}: cannot write the backup: {error}") from error
+    gallery.database.backup(target)
 
 
 def restore(source: Path, folder: Path, *, replace: bool = False) -> Gallery:
@@ -113,36 +107,55 @@ def restore(source: Path, folder: Path, *, replace: bool = False) -> Gallery:
     Raises GalleryError for a backup that is damaged, and where a gallery is there already, unless
     `replace`; GalleryKeyError where the backup's key is not at hand.
     """
-    target = folder / FILE
-    if target.exists() and not replace:
-        raise GalleryError(f"{folder}: a gallery is here already; --replace overwrites it")
+    if (folder / FILE).exists() and not replace:
+        raise GalleryError(
+            f"{folder}: a gallery is here already",
+            mend="say that it is to be replaced",
+            option="replace",
+        )
     staging = folder.with_name(f".{folder.name}.{uuid.uuid4().hex}")
     try:
         staging.mkdir(parents=True)
         shutil.copyfile(source, staging / FILE)
-        _check_header(staging / FILE, source)
-        copy = Gallery(staging, create=False)
-        broken = copy.audit_broken_at()
-        copy.close()
-        if broken is not None:
-            raise GalleryError(f"{source}: the backup's audit is broken at entry {broken}")
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        for rest in ("-journal", "-wal", "-shm"):  # of the old file: never applied to the new one
-            target.with_name(FILE + rest).unlink(missing_ok=True)
-        (staging / FILE).replace(target)
+        check_header(staging / FILE, str(source))
+        _check_whole(staging, source)
+        database = SqliteDatabase(folder)
+        database.restore(staging / FILE)
     except OSError as error:
         raise GalleryError(f"{source}: cannot restore: {error.strerror or error}") from error
     finally:
         shutil.rmtree(staging, ignore_errors=True)
-    return Gallery(folder)
+    database.prepare()
+    return Gallery(database)
 
 
-def _check_header(copy: Path, source: Path) -> None:
-    """An empty file would open as a new gallery, and replace a full one."""
-    with copy.open("rb") as file:
-        header = file.read(100)
-    if header[68:72] != schema.APPLICATION.to_bytes(4, "big"):  # sqlite.org/fileformat.html, 1.3
-        raise GalleryError(f"{source}: no backup of a gallery")
+def _check_whole(staging: Path, source: Path) -> None:
+    database = SqliteDatabase(staging)
+    database.prepare(create=False)
+    copy = Gallery(database)
+    broken = copy.audit_broken_at()
+    copy.close()
+    if broken is not None:
+        raise GalleryError(f"{source}: the backup's audit is broken at entry {broken}")
+
+
+def _export_sample(sample: StoredSample, folder: Path) -> dict[str, Any]:
+    """A photo's entry in person.json; its crop and templates are written beside it."""
+    files: dict[str, str] = {}
+    if sample.crop is not None:
+        write_whole(folder / f"{sample.id}.png", sample.crop)
+    for number, (model, vector) in enumerate(sorted(sample.templates.items())):
+        files[model] = f"{sample.id}-{number}.npy"
+        np.save(folder / files[model], vector)
+    entry = {
+        "id": sample.id,
+        "person_id": sample.person_id,
+        "source": sample.source,
+        "source_sha256": sample.source_sha256,
+        "quality": sample.quality,
+        "added_at": sample.added_at,
+    }
+    return {**entry, "templates": files} if files else entry
 
 
 def _vector(path: Path) -> np.ndarray[tuple[int, ...], np.dtype[np.float32]]:

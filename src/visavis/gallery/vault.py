@@ -7,6 +7,7 @@ system's keyring where $VISAVIS_KEY is "keyring", or from a file of the user's c
 import logging
 import os
 import secrets
+from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -27,7 +28,7 @@ SERVICE = "visavis"
 
 
 class Vault:
-    """Encrypts and decrypts with one key; what it gives back was written for that very place."""
+    """Encrypts and decrypts with one key; what it opens was sealed for that very place."""
 
     def __init__(self, key: bytes) -> None:
         self._key = key
@@ -39,7 +40,7 @@ class Vault:
         return nonce + self._cipher.encrypt(nonce, data, _place(place))
 
     def open(self, sealed: bytes, *place: str) -> bytes | None:
-        """The data, or None where a bit is wrong, the row was moved, or the key is another."""
+        """The data; None where a bit is wrong, the row was moved, or another key sealed it."""
         if not isinstance(sealed, bytes):
             return None  # SQLite keeps any type in any column: an altered file may hold text
         try:
@@ -59,6 +60,22 @@ class Vault:
         return max(0, sealed - NONCE_BYTES - TAG_BYTES)
 
 
+@dataclass(frozen=True, slots=True)
+class SampleVault:
+    """Seals what belongs to a photo of a gallery's person: its crop, and its templates by model."""
+
+    vault: Vault
+    gallery: str
+
+    def seal(self, data: bytes, person: str, sample: str, kind: str) -> bytes:
+        """Seal a photo's crop, or its template of the model `kind`."""
+        return self.vault.seal(data, self.gallery, person, sample, kind)
+
+    def open(self, sealed: bytes, person: str, sample: str, kind: str) -> bytes | None:
+        """The data, or None where it is not as it was written for this person and photo."""
+        return self.vault.open(sealed, self.gallery, person, sample, kind)
+
+
 def key_path(gallery: str) -> Path:
     """Where the key of a gallery lies, unless the environment says otherwise."""
     return Path(platformdirs.user_config_dir("visavis")) / "keys" / f"{gallery}.key"
@@ -66,11 +83,11 @@ def key_path(gallery: str) -> Path:
 
 def make_key(gallery: str) -> bytes:
     """A new key, kept where `load_key` finds it. Raises GalleryKeyError where it cannot be kept."""
-    given = os.environ.get(ENVIRONMENT)
-    if given and given != "keyring":
-        return _decoded(given, f"${ENVIRONMENT}")
+    declared = os.environ.get(ENVIRONMENT)
+    if declared and declared != "keyring":
+        return _decoded(declared, f"${ENVIRONMENT}")
     key = secrets.token_bytes(KEY_BYTES)
-    if given:
+    if declared:
         _in_keyring("set_password", gallery, key.hex())
         place = "the keyring"
     else:
@@ -85,21 +102,21 @@ def make_key(gallery: str) -> bytes:
 
 def load_key(gallery: str) -> bytes:
     """The gallery's key. Raises GalleryKeyError, naming where it was looked for."""
-    given = os.environ.get(ENVIRONMENT)
-    if given == "keyring":
-        found = _in_keyring("get_password", gallery)
-        if found is None:
+    declared = os.environ.get(ENVIRONMENT)
+    if declared == "keyring":
+        text = _in_keyring("get_password", gallery)
+        if text is None:
             raise GalleryKeyError(f"the keyring holds no key for gallery {gallery}")
-        return _decoded(found, "the keyring")
-    if given:
-        return _decoded(given, f"${ENVIRONMENT}")
+        return _decoded(text, "the keyring")
+    if declared:
+        return _decoded(declared, f"${ENVIRONMENT}")
     path = key_path(gallery)
     try:
         return _decoded(path.read_text(encoding="ascii").strip(), str(path))
     except FileNotFoundError:
         raise GalleryKeyError(
-            f"{path}: the gallery's key is missing; restore it from your backup, or set "
-            f"${ENVIRONMENT}. Without it templates and crops cannot be read"
+            f"{path}: the gallery's key is missing; without it templates and crops cannot be read",
+            mend=f"restore it from your backup, or set ${ENVIRONMENT}",
         ) from None
     except (OSError, UnicodeDecodeError) as error:
         raise GalleryKeyError(f"{path}: the gallery's key cannot be read: {error}") from error
@@ -122,7 +139,7 @@ def _in_keyring(verb: str, *arguments: str) -> Any:
         keyring = import_module("keyring")
     except ImportError:
         raise GalleryKeyError(
-            f"${ENVIRONMENT} is keyring, which needs a package: pip install keyring"
+            f"${ENVIRONMENT} is keyring, which needs a package", mend="pip install keyring"
         ) from None
     try:
         return getattr(keyring, verb)(SERVICE, *arguments)

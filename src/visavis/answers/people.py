@@ -1,0 +1,69 @@
+"""People of a gallery and what was done to them, as JSON documents and in words."""
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import Any
+
+from visavis.enrollment import Enrolled
+from visavis.gallery import Person, StoredSample
+
+
+def sample_json(sample: StoredSample) -> dict[str, Any]:
+    """A photo's entry in `people show --json`: everything but the crop and the templates."""
+    return {
+        "id": sample.id,
+        "person_id": sample.person_id,
+        "source": sample.source,
+        "source_sha256": sample.source_sha256,
+        "quality": sample.quality,
+        "added_at": sample.added_at,
+        "models": sorted(sample.templates),
+        "crop": sample.crop is not None,
+    }
+
+
+def person_json(person: Person, samples: Sequence[StoredSample]) -> dict[str, Any]:
+    """All that `people show --json` prints."""
+    return {**asdict(person), "samples": [sample_json(sample) for sample in samples]}
+
+
+def person_words(person: Person, samples: Sequence[StoredSample]) -> list[str]:
+    """One person: a line for each thing that is known, and for each photo."""
+    lines = [
+        f"{person.name} · {person.id}",
+        f"  added   {person.added_at}",
+        f"  seen    {person.seen_at or 'never'}",
+        f"  consent {person.consent or 'none noted'}",
+    ]
+    for sample in samples:
+        crop = ", crop kept" if sample.crop is not None else ""
+        lines.append(f"  photo   {sample.source} · {', '.join(sorted(sample.templates))}{crop}")
+    return lines
+
+
+def people_words(people: Sequence[Person]) -> list[str]:
+    """Everybody: a line each, and how many they are."""
+    lines = []
+    for person in people:
+        external_id = f" · {person.external_id}" if person.external_id else ""
+        lines.append(f"{person.name}{external_id} · {person.samples} photos · {person.id}")
+    return [*lines, f"{len(people)} people"]
+
+
+def enrolled_json(photos: Sequence[Enrolled], people: int) -> dict[str, Any]:
+    """All that `enroll --json` prints; `people` are in the gallery now."""
+    return {"photos": [asdict(photo) for photo in photos], "people": people}
+
+
+def enrolled_words(photos: Sequence[Enrolled]) -> list[str]:
+    """The photos that were refused, and how many were enrolled."""
+    refused = [photo for photo in photos if not photo.accepted]
+    lines = [
+        f"refused   {photo.name}: {photo.photo}: {photo.reason}: {photo.detail}"
+        for photo in refused
+    ]
+    codes = Counter(photo.reason for photo in refused)
+    counts = ", ".join(f"{count} {code}" for code, count in codes.items())
+    total = f"{len(photos) - len(refused)} photos enrolled, {len(refused)} refused"
+    return [*lines, f"{total} ({counts})" if counts else total]

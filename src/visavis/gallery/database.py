@@ -1,0 +1,55 @@
+"""What a gallery asks of a database: all that differs between one and another is behind this.
+
+Knows nothing of people, templates or keys.
+"""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import Any, Protocol, TypeVar
+
+from sqlalchemy import Connection, Table
+
+T = TypeVar("T")
+
+
+class Database(Protocol):
+    """A database that holds one gallery. Safe from several threads.
+
+    Every method raises GalleryError where the database is missing, damaged, full or locked.
+    """
+
+    @property
+    def where(self) -> str:
+        """Where it is, for messages."""
+
+    def reading(self) -> AbstractContextManager[Connection]:
+        """One transaction that reads: everything as it was at one moment."""
+
+    def writing(self) -> AbstractContextManager[Connection]:
+        """One transaction that writes: all of it or nothing. One writer at a time, others wait."""
+
+    def erasing(self, work: Callable[[Connection], T]) -> T:
+        """Do `work` in a transaction that writes, and make room for it where the disk is full."""
+
+    def put(self, connection: Connection, table: Table, row: Mapping[str, Any]) -> None:
+        """Write a row in place of the one with the same primary key, if there is one."""
+
+    def scrub(self, traces: Iterable[bytes] | None) -> None:
+        """Leave none of `traces` in unused parts of the files; None: whatever they hold."""
+
+    def backup(self, target: Path) -> None:
+        """Write a whole copy to a file, while others write."""
+
+    def restore(self, source: Path) -> None:
+        """Put a copy that `backup` wrote in the place of what is here; `source` is moved."""
+
+    def register(self, table: str, person_column: str, traces: Sequence[str]) -> None:
+        """Let the deletion of a person reach a table of another room, from now on and for all.
+
+        Rows whose `person_column` holds the person's id are deleted with the person, and follow
+        them in a merge. `traces` are the columns whose contents must then be gone from the files.
+        """
+
+    def close(self) -> None:
+        """Let go of the database."""

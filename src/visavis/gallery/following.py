@@ -1,0 +1,139 @@
+"""An index that follows its gallery: caught up from the audit chain, not read again whole."""
+
+import json
+from collections.abc import Iterable
+from contextlib import suppress
+from dataclasses import dataclass, field
+
+from sqlalchemy import Connection
+
+from visavis.errors import MismatchError
+from visavis.gallery.audit import (
+    ENROLL,
+    ERASE,
+    MERGE,
+    RE_EMBED,
+    Entry,
+    Head,
+    head,
+    history,
+)
+from visavis.gallery.index import ExactIndex
+from visavis.gallery.templates import (
+    Opened,
+    Quarantined,
+    all_templates,
+    templates_of_people,
+    templates_of_samples,
+)
+from visavis.gallery.vault import SampleVault
+
+# Actions that neither add, move nor erase a template.
+HARMLESS = {
+    "make gallery",
+    "add person",
+    "rename",
+    "consent",
+    "require consent",
+    "configure",
+    "keep",
+    "export",
+}
+
+
+@dataclass(slots=True)
+class Followed:
+    """The index of a model's templates, and the entry of the chain up to which it is right."""
+
+    index: ExactIndex
+    head: Head
+    quarantined: dict[str, Quarantined]  # by photo
+
+
+@dataclass(slots=True)
+class Changes:
+    """Whose templates changed."""
+
+    gone: set[str] = field(default_factory=set)  # people without any template from now on
+    people: set[str] = field(default_factory=set)  # whose templates are all to be read again
+    samples: dict[str, str] = field(default_factory=dict)  # photos to be read again: their person
+
+
+def changes_of(entries: Iterable[Entry]) -> Changes | None:
+    """What entries of the chain did to templates; None where one of them does not say it.
+
+    An older visavis may have left out what is needed, and a newer one may do what is not known
+    here: then everything is read again.
+    """
+    changes = Changes()
+    for entry in entries:
+        if entry.action in HARMLESS:
+            continue
+        try:
+            details = json.loads(entry.details)
+            sample, merged = details.get("sample"), details.get("merged")
+        except (ValueError, TypeError, AttributeError):
+            return None
+        if entry.person and entry.action in (ENROLL, RE_EMBED) and sample:
+            changes.samples[sample] = entry.person
+        elif entry.person and entry.action == ERASE:
+            changes.gone.add(entry.person)
+        elif entry.person and entry.action == MERGE and merged:
+            changes.gone.add(merged)
+            changes.people.add(entry.person)
+        else:
+            return None
+    return changes
+
+
+def follow(
+    connection: Connection, vault: SampleVault, model: str, known: Followed | None
+) -> Followed:
+    """The index as the gallery is now: `known` caught up, or a new one where that cannot be."""
+    changes = None
+    if known is None:
+        last = head(connection)
+    else:
+        last, entries = history(connection, known.head)
+        if last == known.head:
+            return known
+        changes = None if entries is None else changes_of(entries)
+    # Of another length are templates of a model whose others are all gone by now.
+    with suppress(MismatchError):
+        if known is not None and changes is not None:
+            _apply(known, changes, _read(connection, vault, model, changes))
+            known.head = last
+            return known
+    opened = all_templates(connection, vault, model)
+    index = ExactIndex(opened.people, opened.samples, opened.rows)
+    return Followed(index, last, {one.sample: one for one in opened.quarantined})
+
+
+def _read(connection: Connection, vault: SampleVault, model: str, changes: Changes) -> list[Opened]:
+    """The templates of what changed, as they are now."""
+    read = []
+    if changes.samples:
+        read.append(templates_of_samples(connection, vault, model, sorted(changes.samples)))
+    if changes.people:
+        read.append(templates_of_people(connection, vault, model, sorted(changes.people)))
+    return read
+
+
+def _apply(known: Followed, changes: Changes, read: list[Opened]) -> None:
+    moved = changes.gone | changes.people
+    for sample, one in list(known.quarantined.items()):
+        if sample in changes.samples or one.person in moved:
+            del known.quarantined[sample]
+    with known.index.changing():
+        for person in moved:
+            known.index.remove(person)
+        for sample, person in changes.samples.items():
+            known.index.remove(person, sample)
+        added: set[str] = set()
+        for opened in read:
+            for row, (person, sample) in enumerate(zip(opened.people, opened.samples, strict=True)):
+                # A photo that was added and then moved by a merge is read twice.
+                if sample not in added:
+                    known.index.add(person, sample, opened.rows[row : row + 1])
+                added.add(sample)
+            known.quarantined.update({one.sample: one for one in opened.quarantined})

@@ -1,0 +1,66 @@
+"""The gallery's tables, the same in every database. Knows nothing of files or of encryption."""
+
+from sqlalchemy import (
+    Column,
+    ForeignKey,
+    Integer,
+    LargeBinary,
+    MetaData,
+    String,
+    Table,
+    UniqueConstraint,
+)
+
+metadata = MetaData()
+SETTINGS = Table(
+    "settings",
+    metadata,
+    Column("name", String, primary_key=True),
+    Column("value", LargeBinary, nullable=False),
+)
+PEOPLE = Table(
+    "people",
+    metadata,
+    Column("id", String, primary_key=True),
+    Column("name", String, nullable=False, index=True),
+    Column("external_id", String, unique=True),
+    Column("consent", String),
+    Column("added_at", String, nullable=False),
+    Column("seen_at", String),
+)
+SAMPLES = Table(
+    "samples",
+    metadata,
+    Column("id", String, primary_key=True),
+    Column("person_id", ForeignKey("people.id", ondelete="CASCADE"), nullable=False),
+    Column("source", String, nullable=False),
+    Column("source_sha256", String, nullable=False),
+    Column("quality", String, nullable=False),  # JSON
+    Column("crop", LargeBinary),  # sealed PNG
+    Column("added_at", String, nullable=False),
+    UniqueConstraint("person_id", "source_sha256"),
+)
+TEMPLATES = Table(
+    "templates",
+    metadata,
+    Column("sample_id", ForeignKey("samples.id", ondelete="CASCADE"), primary_key=True),
+    Column("model", String, primary_key=True, index=True),
+    Column("data", LargeBinary, nullable=False),  # sealed float32
+)
+CONFIGURATIONS = Table(
+    "configurations",
+    metadata,
+    Column("version", Integer, primary_key=True),
+    Column("document", String, nullable=False),  # JSON: model, calibration, rule
+    Column("added_at", String, nullable=False),
+)
+AUDIT = Table(
+    "audit",
+    metadata,
+    Column("seq", Integer, primary_key=True),
+    Column("at", String, nullable=False),
+    Column("action", String, nullable=False),
+    Column("person_id", String),  # a random id: nothing of the person's outlives erasure
+    Column("details", String, nullable=False),  # JSON, nothing personal
+    Column("hash", LargeBinary, nullable=False),
+)
