@@ -204,10 +204,10 @@ def test_a_picture_that_cannot_be_embedded_is_named(folder, fake_embedder):
     assert sorted(found.bad) == [1, 4]
 
 
-def test_progress_is_watched_picture_by_picture(folder, fake_embedder):
-    watched = []
-    evaluate_ijb(folder, fake_embedder, watch=lambda names: watched.extend(names) or names)
-    assert len(watched) == len(SCORES)
+def test_progress_is_shown_picture_by_picture(folder, fake_embedder):
+    shown = []
+    evaluate_ijb(folder, fake_embedder, progress=lambda names: shown.extend(names) or names)
+    assert len(shown) == len(SCORES)
 
 
 @pytest.mark.parametrize("seed", range(5))

@@ -148,11 +148,11 @@ def test_a_missing_picture_is_named(folder):
         read_wider(folder)
 
 
-def test_progress_is_watched_picture_by_picture(folder):
-    watched = []
+def test_progress_is_shown_picture_by_picture(folder):
+    shown = []
     detect = finder([], [], [])
-    evaluate_wider(folder, detect, watch=lambda names: watched.extend(names) or names)
-    assert tuple(watched) == NAMES
+    evaluate_wider(folder, detect, progress=lambda names: shown.extend(names) or names)
+    assert tuple(shown) == NAMES
 
 
 FACES = truth_of(EVENTS)[FACE_FILE]

@@ -96,16 +96,16 @@ def _measured(
     from visavis.dataset.tree import tree_sha256
     from visavis.detect import load_detector
     from visavis.embed import load_embedder
-    from visavis.evaluate.protocols import Source, embed_people
+    from visavis.evaluate.protocols import CropSource, embed_people
 
     tree = open_tree(images)
     people = find_people(tree)
     if exclude:
         people = apply_exclusions(people, exclude)
-    source = Source(tree, load_detector(pack, device=where) if align else None)
+    source = CropSource(tree, load_detector(pack, device=where) if align else None)
     embed = load_embedder(pack, device=where)
     watch = options.watch(len(people.pictures), "embedding")
-    kept, found = embed_people(source, people, embed, skip_bad=skip_bad, watch=watch)
+    kept, found = embed_people(source, people, embed, skip_bad=skip_bad, progress=watch)
     return Measured(
         images.name,
         kept,

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from visavis.decision import Calibration
     from visavis.evaluate.degrade import DegradedResult
     from visavis.evaluate.measure import Subject
-    from visavis.evaluate.protocols import Source
+    from visavis.evaluate.protocols import CropSource
     from visavis.evaluate.run import Run
     from visavis.metrics.acceptance import Acceptance, Required
     from visavis.metrics.cohorts import LabelRates
@@ -36,11 +36,11 @@ class Model:
         """What the pack is called."""
         return self.subject.name
 
-    def source(self, tree: "Tree") -> "Source":
+    def source(self, tree: "Tree") -> "CropSource":
         """Where its crops come from."""
-        from visavis.evaluate.protocols import Source
+        from visavis.evaluate.protocols import CropSource
 
-        return Source(tree, self.detect)
+        return CropSource(tree, self.detect)
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,7 +155,7 @@ def on_pairs(models: Sequence[Model], data: Data, further: Further, *, json: boo
         )
         watch = options.watch(len(pairs.names), f"embedding, {model.name}")
         source = model.source(tree)
-        runs.append(measure(subject, source, pairs, skip_bad=data.skip_bad, watch=watch))
+        runs.append(measure(subject, source, pairs, skip_bad=data.skip_bad, progress=watch))
     _write(runs, further)
     found = results.Results(runs)
     if len(runs) > 1:
@@ -192,7 +192,7 @@ def on_all_pairs(models: Sequence[Model], data: Data, further: Further, *, json:
         watch = options.watch(len(people.pictures), f"embedding, {model.name}")
         source = model.source(tree)
         kept, embedded = embed_people(
-            source, people, model.subject.embed, skip_bad=data.skip_bad, watch=watch
+            source, people, model.subject.embed, skip_bad=data.skip_bad, progress=watch
         )
         embeddings = embedded.embeddings[embedded.acquired]
         result = evaluate_everyone(
@@ -216,7 +216,7 @@ def on_ijb(folder: Path, models: Sequence[Model], *, json: bool, skip_bad: bool)
     found = {}
     for model in models:
         watch = options.watch(len(ijb.names), f"embedding, {model.name}")
-        embedded = embed_ijb(ijb, model.subject.embed, skip_bad=skip_bad, watch=watch)
+        embedded = embed_ijb(ijb, model.subject.embed, skip_bad=skip_bad, progress=watch)
         found[model.name] = ijb_result(ijb, embedded, pool(ijb, embedded))
     results.show_ijb(found, json=json)
 
@@ -236,7 +236,7 @@ def on_wider(
         pack = load_pack(name)
         detect = load_detector(pack, device=device, min_score=LEAST_SCORE)
         watch = options.watch(len(wider.names), f"detecting, {pack.manifest.name}")
-        boxes, skipped = detect_all(wider, detect, skip_bad=skip_bad, watch=watch)
+        boxes, skipped = detect_all(wider, detect, skip_bad=skip_bad, progress=watch)
         found[pack.manifest.name] = wider_result(wider, boxes, skipped=skipped)
     results.show_wider(found, json=json)
 
@@ -301,7 +301,7 @@ def _degraded(model: Model, tree: "Tree", run: "Run", names: str) -> "list[Degra
     watch = options.watch(len(set(pairs.right.tolist())), "degrading")
     clean = Embedded(run.embeddings, run.acquired)
     return degraded(
-        model.source(tree), pairs, model.subject.embed, chosen, clean=clean, watch=watch
+        model.source(tree), pairs, model.subject.embed, chosen, clean=clean, progress=watch
     )
 
 

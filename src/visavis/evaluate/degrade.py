@@ -15,13 +15,13 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from visavis.alignment import ARCFACE_112, similarity_transform
+from visavis.batch import Progress
 from visavis.dataset import Pairs
 from visavis.errors import DatasetError
 from visavis.evaluate.protocols import (
     Change,
+    CropSource,
     Embedded,
-    Source,
-    Watch,
     embed_pairs,
     embed_tree,
     similarities,
@@ -198,13 +198,13 @@ def degradations(names: str) -> list[Degradation]:
 
 
 def degraded(
-    source: Source,
+    source: CropSource,
     pairs: Pairs,
     embed: Embedder,
     chosen: Sequence[Degradation],
     *,
     clean: Embedded | None = None,
-    watch: Watch = iter,
+    progress: Progress = iter,
 ) -> list[DegradedResult]:
     """A pairs list's figures with its right-hand pictures degraded, the left ones as they are: a
     probe from the field against a reference taken with care. First comes the row CLEAN.
@@ -215,7 +215,7 @@ def degraded(
     """
     plain = replace(source, change=None)
     if clean is None:
-        pairs, clean = embed_pairs(plain, pairs, embed, watch=watch)
+        pairs, clean = embed_pairs(plain, pairs, embed, progress=progress)
     rows, probe = np.unique(pairs.right, return_inverse=True)
     names = [pairs.names[row] for row in rows]
 
@@ -225,7 +225,7 @@ def degraded(
     found = [_result(CLEAN, pairs, clean, _rows(clean, rows), probe)]
     for one in chosen:
         probes = embed_tree(
-            replace(source, change=one.change), names, embed, where=where, watch=watch
+            replace(source, change=one.change), names, embed, where=where, progress=progress
         )
         found.append(_result(one, pairs, clean, probes, probe))
     return found

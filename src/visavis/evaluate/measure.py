@@ -11,11 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from visavis.alignment import SIZE
+from visavis.batch import Progress
 from visavis.dataset import Pairs
 from visavis.decision import Calibration
 from visavis.evaluate.protocols import (
-    Source,
-    Watch,
+    CropSource,
     embed_pairs,
     similarities,
     verification,
@@ -61,11 +61,11 @@ class _Timed:
 
 def measure(
     subject: Subject,
-    source: Source,
+    source: CropSource,
     pairs: Pairs,
     *,
     skip_bad: bool = False,
-    watch: Watch = iter,
+    progress: Progress = iter,
 ) -> Run:
     """Run an embedder over a list of pairs.
 
@@ -73,7 +73,7 @@ def measure(
     `skip_bad` such pairs are left out and counted.
     """
     timed = _Timed(subject.embed, subject.embed.model, subject.embed.dim)
-    kept, embedded = embed_pairs(source, pairs, timed, skip_bad=skip_bad, watch=watch)
+    kept, embedded = embed_pairs(source, pairs, timed, skip_bad=skip_bad, progress=progress)
     similarity = similarities(kept, embedded)
     shown, (people, labels) = _shown(kept, similarity), _people(kept)
     about = About(

@@ -2,13 +2,14 @@
 dropped.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from visavis.alignment import ARCFACE_112, SIZE, align, read_crop
+from visavis.batch import Progress
 from visavis.compare import UNIT_TOLERANCE
 from visavis.dataset import Pairs, People, Tree
 from visavis.errors import DatasetError, EmbeddingError, ImageError, LandmarkError
@@ -22,7 +23,6 @@ STEP = 65_536  # pairs at a time
 BORDER = np.array([0, 0, SIZE, SIZE], np.float32)
 MEASURES = ("sharpness", "brightness", "size", "score", "yaw")  # of visavis.quality
 
-Watch = Callable[[Iterable[str]], Iterable[str]]  # names through, progress shown
 Change = Callable[[Image, NDArray[np.float32] | None], Image]  # a picture and its landmarks
 
 
@@ -44,7 +44,7 @@ class Embedded:
 
 
 @dataclass(frozen=True, eq=False, slots=True)
-class Source:
+class CropSource:
     """Where crops come from, and what is done to pictures on the way."""
 
     tree: Tree
@@ -76,13 +76,13 @@ class Source:
 
 
 def embed_tree(
-    source: Source,
+    source: CropSource,
     names: Sequence[str],
     embed: Embedder,
     *,
     where: Callable[[int], str] | None = None,
     skip_bad: bool = False,
-    watch: Watch = iter,
+    progress: Progress = iter,
 ) -> Embedded:
     """Embed pictures of a data set, one face each, the largest.
 
@@ -100,7 +100,7 @@ def embed_tree(
     def place(row: int) -> str:
         return f"{where(row) if where else names[row]} of {source.tree.source}"
 
-    found = embed_crops(cut, names, embed, where=place, skip_bad=skip_bad, watch=watch)
+    found = embed_crops(cut, names, embed, where=place, skip_bad=skip_bad, progress=progress)
     return replace(found, measures=measures)
 
 
@@ -111,7 +111,7 @@ def embed_crops(
     *,
     where: Callable[[int], str],
     skip_bad: bool,
-    watch: Watch,
+    progress: Progress,
 ) -> Embedded:
     """Embed what `cut` makes of each row's picture, one crop or none; nothing is measured.
 
@@ -126,7 +126,7 @@ def embed_crops(
         found.bad[row] = str(error)
 
     pending: list[tuple[int, Crops]] = []
-    for row, _ in enumerate(watch(names)):
+    for row, _ in enumerate(progress(names)):
         try:
             crop = cut(row)
         except (ImageError, DatasetError, LandmarkError) as error:
@@ -141,37 +141,37 @@ def embed_crops(
 
 
 def embed_pairs(
-    source: Source,
+    source: CropSource,
     pairs: Pairs,
     embed: Embedder,
     *,
     skip_bad: bool = False,
-    watch: Watch = iter,
+    progress: Progress = iter,
 ) -> tuple[Pairs, Embedded]:
     """Embed a list's pictures; of the list what is left without bad ones.
 
     Raises what `embed_tree` raises, naming the line.
     """
     found = embed_tree(
-        source, pairs.names, embed, where=pairs.where, skip_bad=skip_bad, watch=watch
+        source, pairs.names, embed, where=pairs.where, skip_bad=skip_bad, progress=progress
     )
     bad = np.isin(pairs.left, [*found.bad]) | np.isin(pairs.right, [*found.bad])
     return (pairs.keep(~bad) if bad.any() else pairs), found
 
 
 def embed_people(
-    source: Source,
+    source: CropSource,
     people: People,
     embed: Embedder,
     *,
     skip_bad: bool = False,
-    watch: Watch = iter,
+    progress: Progress = iter,
 ) -> tuple[People, Embedded]:
     """Embed everybody's pictures; who is left, and what has a face. Raises what `embed_tree` does.
 
     Of the `Embedded` the rows are those of all pictures: `acquired` says which are left.
     """
-    found = embed_tree(source, people.pictures, embed, skip_bad=skip_bad, watch=watch)
+    found = embed_tree(source, people.pictures, embed, skip_bad=skip_bad, progress=progress)
     return people.keep(found.acquired), found
 
 

@@ -8,8 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from visavis.alignment import align
+from visavis.batch import Progress
 from visavis.dataset.ijb import Ijb, TemplatePairs, TemplatePeople, read_ijb
-from visavis.evaluate.protocols import Embedded, Watch, embed_crops
+from visavis.evaluate.protocols import Embedded, embed_crops
 from visavis.image import read_image
 from visavis.metrics.identification import IdentificationResult, evaluate_search, search_gallery
 from visavis.metrics.verification import FAILED, Result, evaluate
@@ -40,19 +41,19 @@ def evaluate_ijb(
     *,
     weigh: bool = True,
     skip_bad: bool = False,
-    watch: Watch = iter,
+    progress: Progress = iter,
 ) -> IjbResult:
     """Both protocols over a folder with meta/ and loose_crop/, IJB-B's or IJB-C's.
 
     Raises what `read_ijb` and `embed_ijb` raise; `skip_bad` counts instead.
     """
     ijb = read_ijb(folder, skip_bad=skip_bad)
-    embedded = embed_ijb(ijb, embed, skip_bad=skip_bad, watch=watch)
+    embedded = embed_ijb(ijb, embed, skip_bad=skip_bad, progress=progress)
     return ijb_result(ijb, embedded, pool(ijb, embedded, weigh=weigh))
 
 
 def embed_ijb(
-    ijb: Ijb, embed: Embedder, *, skip_bad: bool = False, watch: Watch = iter
+    ijb: Ijb, embed: Embedder, *, skip_bad: bool = False, progress: Progress = iter
 ) -> Embedded:
     """Embed the (N,) pictures, each aligned by the five points of its own line.
 
@@ -65,7 +66,7 @@ def embed_ijb(
         embed,
         where=ijb.where,
         skip_bad=skip_bad,
-        watch=watch,
+        progress=progress,
     )
 
 

@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from visavis.batch import Progress
 from visavis.dataset.wider import Wider, read_wider
 from visavis.errors import DatasetError, ImageError
-from visavis.evaluate.protocols import Watch
 from visavis.image import read_image
 from visavis.metrics.verification import Curve
 from visavis.types import Detector
@@ -40,7 +40,7 @@ class DetectionResult:
 
 
 def evaluate_wider(
-    folder: Path, detect: Detector, *, skip_bad: bool = False, watch: Watch = iter
+    folder: Path, detect: Detector, *, skip_bad: bool = False, progress: Progress = iter
 ) -> DetectionResult:
     """Average precision over a folder as `read_wider` reads it.
 
@@ -49,16 +49,16 @@ def evaluate_wider(
     counts it.
     """
     wider = read_wider(folder)
-    found, skipped = detect_all(wider, detect, skip_bad=skip_bad, watch=watch)
+    found, skipped = detect_all(wider, detect, skip_bad=skip_bad, progress=progress)
     return wider_result(wider, found, skipped=skipped)
 
 
 def detect_all(
-    wider: Wider, detect: Detector, *, skip_bad: bool = False, watch: Watch = iter
+    wider: Wider, detect: Detector, *, skip_bad: bool = False, progress: Progress = iter
 ) -> tuple[list[Detections], int]:
     """What a detector finds in each picture; how many cannot be read, in which it finds nothing."""
     found, skipped = [], 0
-    for name in watch(wider.names):
+    for name in progress(wider.names):
         try:
             faces = detect(read_image(wider.tree.read(name)))
         except (ImageError, DatasetError) as error:
