@@ -307,10 +307,11 @@ def _degraded(model: Model, tree: "Tree", run: "Run", names: str) -> "list[Degra
 
 def _groups(run: "Run", tree: "Tree", path: Path) -> "list[LabelRates]":
     from visavis.errors import CalibrationError
-    from visavis.metrics.cohorts import group_rates, read_groups
+    from visavis.evaluate.labels import read_cohorts
+    from visavis.metrics.cohorts import group_rates
 
     if run.about.calibration is None:
         raise CalibrationError(f"pack {run.about.name} has no calibration: groups need a threshold")
     threshold = run.about.calibration.policy("standard").match.threshold
-    groups = read_groups(path, tree.names())
+    groups = read_cohorts(path, tree.names())
     return group_rates(run.pairs, run.similarity, threshold, groups)

@@ -12,7 +12,7 @@ from visavis.metrics.bootstrap import Rate, rate
 from visavis.metrics.calibrate import ErrorCurve
 from visavis.metrics.verification import Flags, Floats, Rows, loosest_threshold
 
-Answer = Literal["yes", "no", "not shown"]
+Shown = Literal["yes", "no", "not shown"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +27,7 @@ class Required:
 class Acceptance:
     """The answer, and what it was read off: 95 % intervals, at which threshold."""
 
-    answer: Answer
+    answer: Shown
     false_match_rate: Rate
     false_non_match_rate: Rate
     threshold: float | None  # None: each fold at the one that the others chose
@@ -102,7 +102,7 @@ def accept_curve(
     )
 
 
-def judge(false_matches: Rate, false_non_matches: Rate, required: Required) -> Answer:
+def judge(false_matches: Rate, false_non_matches: Rate, required: Required) -> Shown:
     """Yes where both intervals end below, no where one begins above, else not shown."""
     asked = (
         (false_matches, required.false_match_rate),

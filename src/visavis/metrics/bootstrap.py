@@ -10,8 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from visavis.errors import DatasetError
-
-Floats = NDArray[np.float64]
+from visavis.metrics.verification import Flags, Floats
 
 DRAWS = 1000
 INTERVAL = (2.5, 97.5)  # percentiles of the draws: 95 %
@@ -36,7 +35,7 @@ def draw_people(people: int, *, draws: int = DRAWS, seed: int = 0) -> Floats:
 
 
 def rate(
-    wrong: NDArray[np.bool_],
+    wrong: Flags,
     people: NDArray[np.intp] | None,
     *,
     draws: int = DRAWS,

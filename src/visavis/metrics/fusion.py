@@ -11,7 +11,7 @@ from visavis.dataset import Pairs
 from visavis.errors import DatasetError
 from visavis.metrics.acceptance import fold_thresholds, people_of
 from visavis.metrics.bootstrap import DRAWS, INTERVAL, weighted_means
-from visavis.metrics.logistic import fit, log_loss
+from visavis.metrics.likelihood import fit, log_loss
 from visavis.metrics.verification import FAILED, Flags, Floats, Rows, right_answers
 
 STEPS = 20  # of a weight from 0 to 1, with two members; fewer with more

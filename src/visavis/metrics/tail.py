@@ -6,7 +6,7 @@ What it gives is a guess with an interval, and is marked extrapolated wherever i
 import numpy as np
 from numpy.typing import NDArray
 
-from visavis.metrics.bootstrap import Floats
+from visavis.metrics.verification import Floats
 
 MOST = 1000  # of the highest different pairs, what the tail is fitted to
 

@@ -16,19 +16,17 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
-from numpy.typing import NDArray
 from sklearn.decomposition import PCA
 from sklearn.manifold import TSNE
 from threadpoolctl import threadpool_limits
 
 from visavis.evaluate.run import Run
 from visavis.metrics.likelihood import cllr, reliability
-from visavis.metrics.verification import Curve, roc, worst_pairs
+from visavis.metrics.verification import Curve, Flags, Floats, Rows, roc, worst_pairs
 from visavis.report import numbers as findings
 from visavis.types import Embeddings
 
 Runs = Sequence[Run]
-Floats = NDArray[np.float64]
 
 DPI = 150
 FACES_DPI = 120  # a crop at about its own size
@@ -323,7 +321,7 @@ def _log(axes: Axes, least: float, most: float) -> None:
     axes.set_yscale("log")
 
 
-def _strip(axes: Axes, values: Floats, same: NDArray[np.bool_], between: Any) -> None:
+def _strip(axes: Axes, values: Floats, same: Flags, between: Any) -> None:
     """Two columns of points, and the line between them."""
     random = np.random.default_rng(0)
     for x, kind, color in ((1, same, SAME), (2, ~same, DIFFERENT)):
@@ -356,7 +354,7 @@ def _cloud(axes: Axes, parts: Sequence[Floats], names: Sequence[str]) -> None:
     axes.set(xticks=[], yticks=[])
 
 
-def _faces(run: Run, rows: NDArray[np.intp]) -> Figure | None:
+def _faces(run: Run, rows: Rows) -> Figure | None:
     """Pairs of stored crops, three in a row, wrong ones at the standard threshold in red."""
     place = {int(row): at for at, row in enumerate(run.shown)}
     kept = [row for row in rows if run.left[row] in place and run.right[row] in place]
