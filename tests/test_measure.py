@@ -10,9 +10,8 @@ from test_protocols import COLORS, colored, seen_in
 
 from visavis.dataset import open_tree
 from visavis.errors import DatasetError, ImageError
-from visavis.evaluate.measure import Subject, measure, scores_csv
 from visavis.evaluate.protocols import CropSource
-from visavis.evaluate.run import load_run, save_run
+from visavis.evaluate.run import Subject, load_run, measure, save_run, scores_csv
 
 
 @pytest.fixture

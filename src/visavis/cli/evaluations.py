@@ -9,9 +9,8 @@ if TYPE_CHECKING:
     from visavis.dataset import Pairs, People, Tree
     from visavis.decision import Calibration
     from visavis.evaluate.degrade import DegradedResult
-    from visavis.evaluate.measure import Subject
     from visavis.evaluate.protocols import CropSource
-    from visavis.evaluate.run import Run
+    from visavis.evaluate.run import Run, Subject
     from visavis.metrics.acceptance import Acceptance, Required
     from visavis.metrics.cohorts import LabelRates
     from visavis.runtime import Device
@@ -119,7 +118,7 @@ def load(name: str, device: "Device", *, flip: bool, detector: bool) -> Model:
     """A pack's models, its detector where it is wanted, and what a report says of them."""
     from visavis.detect import load_detector
     from visavis.embed import load_embedder
-    from visavis.evaluate.measure import Subject
+    from visavis.evaluate.run import Subject
     from visavis.pack import load_pack
     from visavis.pack.calibration import load_calibration
 
@@ -144,7 +143,7 @@ def load(name: str, device: "Device", *, flip: bool, detector: bool) -> Model:
 
 def on_pairs(models: Sequence[Model], data: Data, further: Further, *, json: bool) -> bool:
     """Measure a list of pairs; whether what is required is shown."""
-    from visavis.evaluate.measure import measure
+    from visavis.evaluate.run import measure
 
     required, weights = further.required(), further.fixed()
     tree, pairs = data.listed()
@@ -243,8 +242,7 @@ def on_wider(
 
 def _write(runs: "Sequence[Run]", further: Further) -> None:
     """The files asked for: one each, with the pack's name in it where there are several."""
-    from visavis.evaluate.measure import scores_csv
-    from visavis.evaluate.run import save_run
+    from visavis.evaluate.run import save_run, scores_csv
     from visavis.files import write_whole
 
     for run in runs:
