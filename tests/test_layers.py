@@ -7,8 +7,8 @@ from source import functions, imported, trees
 
 LAYERS = """
 errors types extras files document batch image draw compare decision alignment dataset runtime
-decode pack hub detect quality embed metrics evaluate report gallery recognizer enrollment cluster
-embeddings networks checkpoints convert insightface answers doctor cli
+decode pack hub detect quality embed metrics evaluate report gallery recognizer calibration
+enrollment cluster embeddings networks checkpoints convert insightface answers doctor cli
 """.split()
 
 # Modules that load others only when a function of theirs runs, each with its reason.

@@ -12,7 +12,13 @@ from visavis.alignment import ARCFACE_112, SIZE, align, read_crop
 from visavis.batch import Progress
 from visavis.compare import UNIT_TOLERANCE
 from visavis.dataset import Pairs, People, Tree
-from visavis.errors import DatasetError, EmbeddingError, ImageError, LandmarkError
+from visavis.errors import (
+    DatasetError,
+    EmbeddingError,
+    ImageError,
+    LandmarkError,
+    VisavisError,
+)
 from visavis.image import read_image
 from visavis.metrics.verification import FAILED, Floats, Result, Rows, evaluate
 from visavis.quality import assess
@@ -120,9 +126,9 @@ def embed_crops(
     """
     found = Embedded(np.zeros((len(names), embed.dim), np.float32), np.zeros(len(names), bool))
 
-    def note(row: int, error: Exception) -> None:
+    def note(row: int, error: VisavisError) -> None:
         if not skip_bad:
-            raise type(error)(f"{where(row)}: {error}") from error
+            raise error.at(where(row)) from error
         found.bad[row] = str(error)
 
     pending: list[tuple[int, Crops]] = []
@@ -207,7 +213,7 @@ def _embed_pending(
     pending: list[tuple[int, Crops]],
     embed: Embedder,
     found: Embedded,
-    note: Callable[[int, Exception], None],
+    note: Callable[[int, VisavisError], None],
 ) -> None:
     """Embed crops together; where that fails, each by itself, to find the one it fails for."""
     if not pending:

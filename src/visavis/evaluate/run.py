@@ -28,7 +28,7 @@ from visavis.evaluate.protocols import (
 )
 from visavis.files import write_whole
 from visavis.metrics.verification import FAILED, Result, worst_pairs
-from visavis.types import Crops, Embedder, Embeddings
+from visavis.types import Crops, Detector, Embedder, Embeddings
 
 DOCUMENT = "run.json"
 SHOWN = 12  # worst false matches, and as many worst false non-matches, that a report shows
@@ -43,6 +43,7 @@ class Subject:
     settings: Mapping[str, str] = field(default_factory=dict)  # label to value
     calibration: Calibration | None = None
     bytes: int | None = None  # of the model's file
+    detect: Detector | None = None  # finds the faces; None: the pictures are crops
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,7 +196,7 @@ def load_run(path: Path) -> Run:
         arrays = dict(found) if isinstance(found, np.lib.npyio.NpzFile) else {}
     except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
         raise DatasetError(
-            f"{path}: expected a result of visavis evaluate --out: {error}"
+            f"{path}: expected a result that visavis evaluate wrote: {error}"
         ) from error
     wanted = {field.name for field in fields(Run)} - {"about"} | {DOCUMENT}
     if set(arrays) != wanted:

@@ -10,7 +10,9 @@ from numpy.typing import NDArray
 from visavis.alignment import align
 from visavis.batch import Progress
 from visavis.dataset.ijb import Ijb, TemplatePairs, TemplatePeople, read_ijb
+from visavis.errors import DatasetError
 from visavis.evaluate.protocols import Embedded, embed_crops
+from visavis.evaluate.subjects import Packs, load_subjects
 from visavis.image import read_image
 from visavis.metrics.identification import IdentificationResult, evaluate_search, search_gallery
 from visavis.metrics.verification import FAILED, Result, evaluate
@@ -36,18 +38,31 @@ class IjbResult:
 
 
 def evaluate_ijb(
-    folder: Path,
+    folder: Path, packs: Packs, *, skip_bad: bool = False, progress: Progress = iter
+) -> dict[str, IjbResult]:
+    """Each pack's figures of a folder with meta/ and loose_crop/, IJB-B's or IJB-C's, by its name.
+
+    Pictures are aligned by the points in their lists, so `packs.align` must not be set. Raises
+    DatasetError where it is, and what `read_ijb` and `embed_ijb` raise; `skip_bad` counts instead.
+    """
+    if packs.align:
+        raise DatasetError("pictures of IJB are aligned by the points in their lists: find no face")
+    ijb = read_ijb(folder, skip_bad=skip_bad)
+    return {
+        subject.name: measure_ijb(ijb, subject.embed, skip_bad=skip_bad, progress=progress)
+        for subject in load_subjects(packs)
+    }
+
+
+def measure_ijb(
+    ijb: Ijb,
     embed: Embedder,
     *,
     weigh: bool = True,
     skip_bad: bool = False,
     progress: Progress = iter,
 ) -> IjbResult:
-    """Both protocols over a folder with meta/ and loose_crop/, IJB-B's or IJB-C's.
-
-    Raises what `read_ijb` and `embed_ijb` raise; `skip_bad` counts instead.
-    """
-    ijb = read_ijb(folder, skip_bad=skip_bad)
+    """Both protocols through one embedder. Raises what `embed_ijb` raises; `skip_bad` counts."""
     embedded = embed_ijb(ijb, embed, skip_bad=skip_bad, progress=progress)
     return ijb_result(ijb, embedded, pool(ijb, embedded, weigh=weigh))
 

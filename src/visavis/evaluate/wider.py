@@ -8,10 +8,15 @@ import numpy as np
 
 from visavis.batch import Progress
 from visavis.dataset.wider import Wider, read_wider
+from visavis.detect import load_detector
 from visavis.errors import DatasetError, ImageError
+from visavis.evaluate.subjects import Packs
 from visavis.image import read_image
 from visavis.metrics.detection import Detections, average_precision, precision_recall
+from visavis.pack import load_pack
 from visavis.types import Detector
+
+LEAST_SCORE = 0.02  # of a detected box, for its average precision: the field's choice
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,15 +31,33 @@ class DetectionResult:
 
 
 def evaluate_wider(
-    folder: Path, detect: Detector, *, skip_bad: bool = False, progress: Progress = iter
-) -> DetectionResult:
-    """Average precision over a folder as `read_wider` reads it.
+    folder: Path, packs: Packs, *, skip_bad: bool = False, progress: Progress = iter
+) -> dict[str, DetectionResult]:
+    """Each pack's detector over a folder as `read_wider` reads it, by the pack's name.
 
-    `detect` should keep boxes down to a score near 0: what it drops cannot be recalled. Raises
+    Boxes are kept down to a score of LEAST_SCORE; of `packs` only names and device count. Raises
     what `read_wider` raises, and ImageError for a picture that cannot be decoded; `skip_bad`
     counts it.
     """
     wider = read_wider(folder)
+    results = {}
+    for name in packs.names:
+        pack = load_pack(name)
+        detect = load_detector(pack, device=packs.device, min_score=LEAST_SCORE)
+        results[pack.manifest.name] = measure_wider(
+            wider, detect, skip_bad=skip_bad, progress=progress
+        )
+    return results
+
+
+def measure_wider(
+    wider: Wider, detect: Detector, *, skip_bad: bool = False, progress: Progress = iter
+) -> DetectionResult:
+    """One detector's average precisions.
+
+    `detect` should keep boxes down to a score near 0: what it drops cannot be recalled. Raises
+    ImageError or DatasetError for a picture that cannot be read; `skip_bad` counts it.
+    """
     found, skipped = detect_all(wider, detect, skip_bad=skip_bad, progress=progress)
     return wider_result(wider, found, skipped=skipped)
 
@@ -49,7 +72,7 @@ def detect_all(
             faces = detect(read_image(wider.tree.read(name)))
         except (ImageError, DatasetError) as error:
             if not skip_bad:
-                raise type(error)(f"{name} of {wider.tree.source}: {error}") from error
+                raise error.at(f"{name} of {wider.tree.source}") from error
             faces, skipped = [], skipped + 1
         boxes = np.array([face.box for face in faces], np.float64).reshape(-1, 4)
         found.append(Detections(boxes, np.array([face.score for face in faces], np.float64)))

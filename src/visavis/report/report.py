@@ -38,6 +38,17 @@ def write_report(runs: Sequence[Run], out: Path) -> list[Path]:
     return [out, *written]
 
 
+def write_projectors(runs: Sequence[Run], folder: Path) -> list[Path]:
+    """`write_projector` into the folder for one run, into numbered ones in it for several."""
+    if len(runs) == 1:
+        return write_projector(runs[0], folder)
+    return [
+        path
+        for number, run in enumerate(runs, start=1)
+        for path in write_projector(run, folder / str(number))
+    ]
+
+
 def write_projector(run: Run, folder: Path) -> list[Path]:
     """Write vecs.tsv and meta.tsv, a line for each face, as the embedding projector reads them.
 
