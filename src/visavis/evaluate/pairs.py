@@ -107,6 +107,11 @@ def evaluate_pairs(
     DatasetError, ImageError and EmbeddingError for bad data, CalibrationError where labels need the
     threshold of a pack without calibration, MismatchError where packs left out different pairs.
     """
+    if asked.weights is not None and len(packs.names) == 1:
+        raise DatasetError(
+            "expected at least two packs to weigh together, got one",
+            mend="name another pack, or leave the weights out",
+        )
     subjects = load_subjects(packs)
     tree, pairs = data.open()
     runs = []
