@@ -133,12 +133,12 @@ def test_the_table_compares():
     table = rows(undrawn(one, two))
     assert table["model ≠"] == ["a@1", "b@2"]
     assert table["flip"] == ["yes", "yes"]
-    assert table["device ≠"] == ["cpu", page.UNSAID]
+    assert table["device ≠"] == ["cpu", page.UNKNOWN]
     assert table["same pairs"] == ["36", "36"]
-    assert table["model, MB"] == ["5.0", page.UNSAID]
+    assert table["model, MB"] == ["5.0", page.UNKNOWN]
     assert table["ms per face"] == ["4.2", "4.2"]
     assert table["EER"] == [f"{100 * run.about.result.eer:.2f} %" for run in (one, two)]
-    assert table["Cllr"][1] == page.UNSAID
+    assert table["Cllr"][1] == page.UNKNOWN
     assert float(table["Cllr"][0]) == pytest.approx(page.metrics(one)["Cllr"], abs=5e-4)
 
 

@@ -68,7 +68,7 @@ class Run:
     about: About
     embeddings: Embeddings  # (N, D), zeros where no face was found
     acquired: NDArray[np.bool_]  # (N,)
-    labels: NDArray[np.intp]  # (N,) rows of `about.people`; -1 where it is not said
+    labels: NDArray[np.intp]  # (N,) rows of `about.people`; -1 where unknown
     measures: NDArray[np.float32]  # (N, 5), columns as MEASURES, NaN where no face was found
     left: NDArray[np.intp]  # (P,) rows of `about.names`
     right: NDArray[np.intp]  # (P,)
@@ -190,10 +190,10 @@ def save_run(path: Path, run: Run) -> None:
 
 
 def load_run(path: Path) -> Run:
-    """A run as `save_run` writes it. Raises DatasetError where it is no such file."""
+    """Read a run that `save_run` wrote. Raises DatasetError for any other file."""
     try:
-        found = np.load(io.BytesIO(path.read_bytes()), allow_pickle=False)
-        arrays = dict(found) if isinstance(found, np.lib.npyio.NpzFile) else {}
+        loaded = np.load(io.BytesIO(path.read_bytes()), allow_pickle=False)
+        arrays = dict(loaded) if isinstance(loaded, np.lib.npyio.NpzFile) else {}
     except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
         raise DatasetError(
             f"{path}: expected a result that visavis evaluate wrote: {error}"
@@ -224,7 +224,7 @@ def _people(pairs: Pairs) -> tuple[list[str], NDArray[np.intp]]:
 
 
 def _check(run: Run, source: str) -> None:
-    """Raise DatasetError for arrays of another type or shape, or rows that are not there."""
+    """Raise DatasetError for arrays of another type or shape, or row numbers out of range."""
     pictures, pairs, people = len(run.about.names), len(run.same), len(run.about.people)
     rows = {"left": pictures, "right": pictures, "shown": pictures, "fold": pairs, "labels": people}
     wanted: dict[str, tuple[str, tuple[int, ...]]] = {

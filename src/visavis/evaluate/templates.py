@@ -129,7 +129,7 @@ def pair_similarities(pairs: TemplatePairs, templates: Embedded) -> NDArray[np.f
 
 
 def ijb_result(ijb: Ijb, embedded: Embedded, templates: Embedded) -> IjbResult:
-    """The figures of templates that are made. A pair with a template without any picture counts as
+    """The figures of pooled templates. A pair with a template without any picture counts as
     answered "different", a search with one as finding nobody.
     """
     verification = evaluate(

@@ -58,15 +58,15 @@ def measure_wider(
     `detect` should keep boxes down to a score near 0: what it drops cannot be recalled. Raises
     ImageError or DatasetError for a picture that cannot be read; `skip_bad` counts it.
     """
-    found, skipped = detect_all(wider, detect, skip_bad=skip_bad, progress=progress)
-    return wider_result(wider, found, skipped=skipped)
+    detections, skipped = detect_all(wider, detect, skip_bad=skip_bad, progress=progress)
+    return wider_result(wider, detections, skipped=skipped)
 
 
 def detect_all(
     wider: Wider, detect: Detector, *, skip_bad: bool = False, progress: Progress = iter
 ) -> tuple[list[Detections], int]:
-    """What a detector finds in each picture; how many cannot be read, in which it finds nothing."""
-    found, skipped = [], 0
+    """The boxes of each picture, none for one that cannot be read; and how many cannot be read."""
+    detections, skipped = [], 0
     for name in progress(wider.names):
         try:
             faces = detect(read_image(wider.tree.read(name)))
@@ -75,21 +75,23 @@ def detect_all(
                 raise error.at(f"{name} of {wider.tree.source}") from error
             faces, skipped = [], skipped + 1
         boxes = np.array([face.box for face in faces], np.float64).reshape(-1, 4)
-        found.append(Detections(boxes, np.array([face.score for face in faces], np.float64)))
-    return found, skipped
+        detections.append(Detections(boxes, np.array([face.score for face in faces], np.float64)))
+    return detections, skipped
 
 
-def wider_result(wider: Wider, found: Sequence[Detections], *, skipped: int = 0) -> DetectionResult:
-    """The figures of what was found in each picture, in the order of `wider.names`."""
+def wider_result(
+    wider: Wider, detections: Sequence[Detections], *, skipped: int = 0
+) -> DetectionResult:
+    """The figures of each picture's boxes, in the order of `wider.names`."""
     return DetectionResult(
         pictures=len(wider.names),
-        found=sum(len(one.boxes) for one in found),
+        found=sum(len(one.boxes) for one in detections),
         faces={
             level: sum(int(faces.sum()) for faces in counted)
             for level, counted in wider.counted.items()
         },
         average_precision={
-            level: average_precision(*precision_recall(found, wider.boxes, counted))
+            level: average_precision(*precision_recall(detections, wider.boxes, counted))
             for level, counted in wider.counted.items()
         },
         skipped=skipped,

@@ -43,8 +43,9 @@ def rate(
 ) -> Rate:
     """The share of (T,) trials that went wrong; `people` (T, 2) are the two of each.
 
-    Of people drawn, a trial counts as often as its two people were, a trial of one person as often
-    as that one. Without `people` the trials are taken as independent. Raises DatasetError for none.
+    In each draw a trial counts as often as its first person was drawn, times its second; a trial of
+    one person as often as that person. Without `people` the trials are taken as independent. Raises
+    DatasetError without any trial.
     """
     trials, errors = len(wrong), int(np.sum(wrong))
     if not trials:

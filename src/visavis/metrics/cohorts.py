@@ -36,7 +36,7 @@ class GroupRates:
     """One group's rates at one threshold, over pairs whose two pictures are both of it."""
 
     value: str
-    pictures: int  # that its pairs are of
+    pictures: int  # in its pairs
     people: int | None  # None: the list does not say whom a picture shows
     false_match: Cell  # of different pairs
     false_non_match: Cell  # of same pairs
@@ -58,8 +58,8 @@ class LabelRates:
 
     label: str
     groups: tuple[GroupRates, ...]
-    unlabelled: int  # pictures of the list that have no value: their pairs are in no group
-    across: int  # pairs of two pictures with different values: likewise
+    unlabelled: int  # pictures of the list without a value: their pairs are in no group
+    across: int  # pairs of two pictures with different values: they are in no group
     false_match: Spread | None  # None: fewer than two sufficient cells
     false_non_match: Spread | None
 
@@ -114,8 +114,8 @@ def _cell(wrong: Flags, chosen: Flags, pairs: Pairs) -> Cell:
     if not chosen.any():
         return Cell(None, False)
     people = None if pairs.labels is None else people_of(pairs)[chosen]
-    found = rate(wrong[chosen], people)
-    return Cell(found, found.errors >= ENOUGH)
+    measured = rate(wrong[chosen], people)
+    return Cell(measured, measured.errors >= ENOUGH)
 
 
 def _spread(cells: dict[str, Cell]) -> Spread | None:

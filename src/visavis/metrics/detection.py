@@ -24,22 +24,23 @@ class Detections:
 
 
 def precision_recall(
-    found: Sequence[Detections], boxes: Sequence[Boxes], counted: Sequence[Flags]
+    detections: Sequence[Detections], boxes: Sequence[Boxes], counted: Sequence[Flags]
 ) -> Curve:
     """Precision and recall at 1,000 thresholds, from the strictest, of scores scaled to 0..1.
 
-    Scores are scaled over all pictures. A box is on the face that it overlaps most, if by half of
-    their union. The best box on a counted face is a hit, each further one an error; a box on an
-    ignored face is neither; in a picture without any face nothing is judged. Precision where
-    nothing was found is 0. Yang et al., WIDER FACE, 2016: the official tools. Raises DatasetError
-    for scores that are not finite, and where no face is counted.
+    Scores are scaled over all pictures. A box belongs to the face that it overlaps most, if the two
+    share at least half of their union. The best box on a counted face is a hit, each further one an
+    error; a box on an ignored face is neither; in a picture without any face nothing is judged.
+    Precision without any box is 0. Yang et al., WIDER FACE, 2016: the official tools. Raises
+    DatasetError for scores that are not finite, and where no face is counted.
     """
     faces = sum(int(np.sum(flags)) for flags in counted)
     if not faces:
         raise DatasetError("expected faces to be found, got none that is counted")
-    scores = _scaled(found)
+    scores = _scaled(detections)
     judged = [
-        _judge(one, truth, flags) for one, truth, flags in zip(found, boxes, counted, strict=True)
+        _judge(one, truth, flags)
+        for one, truth, flags in zip(detections, boxes, counted, strict=True)
     ]
     hits, errors = (np.concatenate(column) for column in zip(*judged, strict=True))
     thresholds = 1 - (np.arange(THRESHOLDS) + 1) / THRESHOLDS
@@ -68,8 +69,8 @@ def overlaps(boxes: Boxes, others: Boxes) -> Boxes:
     return np.asarray(common / (areas[0][:, None] + areas[1] - common))
 
 
-def _scaled(found: Sequence[Detections]) -> Boxes:
-    scores = np.concatenate([one.scores for one in found])
+def _scaled(detections: Sequence[Detections]) -> Boxes:
+    scores = np.concatenate([one.scores for one in detections])
     if not np.isfinite(scores).all():
         raise DatasetError(f"expected finite scores, got {scores[~np.isfinite(scores)][0]}")
     if not len(scores) or scores.max() == scores.min():
@@ -77,13 +78,13 @@ def _scaled(found: Sequence[Detections]) -> Boxes:
     return np.asarray((scores - scores.min()) / (scores.max() - scores.min()))
 
 
-def _judge(found: Detections, truth: Boxes, counted: Flags) -> tuple[Flags, Flags]:
+def _judge(detected: Detections, truth: Boxes, counted: Flags) -> tuple[Flags, Flags]:
     """Of each box whether it is a hit, and whether an error."""
-    hits, errors = np.zeros((2, len(found.boxes)), bool)
-    if not len(found.boxes) or not len(truth):
+    hits, errors = np.zeros((2, len(detected.boxes)), bool)
+    if not len(detected.boxes) or not len(truth):
         return hits, errors
-    order = np.argsort(-found.scores, kind="stable")
-    shares = overlaps(found.boxes[order], truth)
+    order = np.argsort(-detected.scores, kind="stable")
+    shares = overlaps(detected.boxes[order], truth)
     face, on = shares.argmax(axis=1), shares.max(axis=1) >= OVERLAP
     right = on & counted[face]
     _, first = np.unique(face[right], return_index=True)

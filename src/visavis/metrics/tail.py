@@ -1,6 +1,6 @@
 """Beyond what was measured: a generalised Pareto tail through the highest different pairs.
 
-What it gives is a guess with an interval, and is marked extrapolated wherever it goes.
+Its rates are guesses with an interval: whoever uses them marks them as extrapolated.
 """
 
 import numpy as np
