@@ -14,8 +14,7 @@ pytest.importorskip("matplotlib", reason="figures need an extra: pip install '.[
 pytest.importorskip("sklearn", reason="figures need an extra: pip install '.[plots]'")
 
 from visavis.metrics.verification import FAILED
-from visavis.report import figures
-from visavis.report import numbers
+from visavis.report import figures, numbers
 
 RUN = made_run(failed=(5,))
 OTHER = made_run("other", seed=1, spread=0.4)

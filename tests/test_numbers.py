@@ -131,7 +131,7 @@ def by_hand(run) -> list[tuple[float, str, str]]:
 @pytest.mark.parametrize("block", [1, 7, 10, 512])
 @pytest.mark.parametrize("most", [1, 4, 99])
 def test_confused_people(monkeypatch, block, most):
-    monkeypatch.setattr(findings, "BLOCK", block)
+    monkeypatch.setattr(numbers, "BLOCK", block)
     run = made_run(failed=(3, 8, 9, 10, 11), spread=0.5)  # nothing is left of Carl
     labels = np.random.default_rng(0).permutation(run.labels)
     labels[labels == NAMES.index("Dora")] = -1

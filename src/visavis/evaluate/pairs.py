@@ -107,23 +107,14 @@ def evaluate_pairs(
     DatasetError, ImageError and EmbeddingError for bad data, CalibrationError where labels need the
     threshold of a pack without calibration, MismatchError where packs left out different pairs.
     """
-    if asked.weights is not None and len(packs.names) == 1:
-        raise DatasetError(
-            "expected at least two packs to weigh together, got one",
-            mend="name another pack, or leave the weights out",
-        )
+    _refuse_lone_weights(packs, asked)
     subjects = load_subjects(packs)
     tree, pairs = data.open()
-    runs = []
-    for subject in subjects:
-        settings = {"data": str(data.images), **subject.settings}
-        source = CropSource(tree, subject.detect)
-        named = replace(subject, settings=settings)
-        runs.append(measure(named, source, pairs, skip_bad=data.skip_bad, progress=progress))
+    runs = [_run(subject, data, tree, pairs, progress) for subject in subjects]
     _write(runs, asked)
-    together, comparisons = (
-        compare_runs(runs, weights=asked.weights) if len(runs) > 1 else (None, [])
-    )
+    together, comparisons = None, []
+    if len(runs) > 1:
+        together, comparisons = compare_runs(runs, weights=asked.weights)
     results = [
         _answer(run, subject, tree, asked, progress)
         for run, subject in zip(runs, subjects, strict=True)
@@ -137,6 +128,20 @@ def calibrated_threshold(calibration: Calibration | None, required: Required) ->
     Raises CalibrationError where the calibration cannot show that rate.
     """
     return calibration.at(required.false_match_rate).threshold if calibration else None
+
+
+def _refuse_lone_weights(packs: Packs, asked: Asked) -> None:
+    if asked.weights is not None and len(packs.names) == 1:
+        raise DatasetError(
+            "expected at least two packs to weigh together, got one",
+            mend="name another pack, or leave the weights out",
+        )
+
+
+def _run(subject: Subject, data: PairsData, tree: Tree, pairs: Pairs, progress: Progress) -> Run:
+    named = replace(subject, settings={"data": str(data.images), **subject.settings})
+    source = CropSource(tree, subject.detect)
+    return measure(named, source, pairs, skip_bad=data.skip_bad, progress=progress)
 
 
 def _write(runs: Sequence[Run], asked: Asked) -> None:

@@ -5,7 +5,7 @@ import io
 import json
 import time
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -158,10 +158,7 @@ def measure(
         fold=kept.fold,
         similarity=similarity,
         shown=shown,
-        crops=np.concatenate(
-            [np.empty((0, SIZE, SIZE, 3), np.uint8)]
-            + [source.crop(kept.names[row])[0] for row in shown]
-        ),
+        crops=_crops(source, [kept.names[row] for row in shown]),
     )
 
 
@@ -205,6 +202,12 @@ def load_run(path: Path) -> Run:
     run = Run(about=about, **arrays)
     _check(run, str(path))
     return run
+
+
+def _crops(source: CropSource, names: Sequence[str]) -> Crops:
+    return np.concatenate(
+        [np.empty((0, SIZE, SIZE, 3), np.uint8), *(source.crop(name)[0] for name in names)]
+    )
 
 
 def _shown(pairs: Pairs, similarity: NDArray[np.float64]) -> NDArray[np.intp]:
