@@ -112,7 +112,8 @@ def evaluate_pairs(
     tree, pairs = data.open()
     runs = [_run(subject, data, tree, pairs, progress) for subject in subjects]
     _write(runs, asked)
-    together, comparisons = None, []
+    together: Together | None = None
+    comparisons: list[Comparison] = []
     if len(runs) > 1:
         together, comparisons = compare_runs(runs, weights=asked.weights)
     results = [
