@@ -87,7 +87,8 @@ def accept_curve(
         if place == len(curve.thresholds):
             raise CalibrationError(
                 f"the threshold {threshold:g} is beyond what the data measures "
-                f"({curve.thresholds[-1]:g}): use a looser rate, or more people"
+                f"({curve.thresholds[-1]:g})",
+                mend="use a looser rate, or more people",
             )
     false_matches, false_non_matches = (
         Rate(value[place], ends[0, place], ends[1, place], round(value[place] * trials), trials)

@@ -75,7 +75,7 @@ def _figures(runs: Sequence[Run]) -> dict[str, list[FigureFile]]:
     try:
         from visavis.report import figures as draw
     except ImportError as error:
-        raise OutputError(f'report needs {error.name}: pip install ".[plots]"') from error
+        raise OutputError(f"report needs {error.name}", mend='pip install ".[plots]"') from error
     together: dict[str, Callable[[Sequence[Run]], Any]] = {
         "roc": draw.roc_curves,
         "det": draw.det_curves,
