@@ -33,7 +33,7 @@ from visavis.convert.quantize import PRESETS, closeness, to_float16, to_int8
 from visavis.convert.tflite import prove_tflite, tflite_int8, to_tflite
 from visavis.dataset import Pairs, Tree, open_pairs
 from visavis.detect import load_detector
-from visavis.evaluate.protocols import Source, embed_pairs, similarities, verification
+from visavis.evaluate.protocols import CropSource, embed_pairs, similarities, verification
 from visavis.image import read_image
 from visavis.metrics.fusion import gains
 from visavis.networks.iresnet import IResNet
@@ -69,7 +69,7 @@ def accuracy() -> None:
             for flip in (False, True):
                 tree, pairs = lfw()
                 embed = form.embedder(device=device, flip=flip)
-                result = verification(pairs, embed_pairs(Source(tree), pairs, embed)[1])
+                result = verification(pairs, embed_pairs(CropSource(tree), pairs, embed)[1])
                 print(
                     f"    {device.precision:<8} {'flip' if flip else 'one pass':<9}"
                     f"{100 * (result.accuracy or 0):.2f} %, TAR@FAR 1e-3 "
@@ -190,7 +190,7 @@ def print_race(name: str, sides: dict[str, tuple[Form, Device]]) -> None:
 def similarity(form: Form, device: Device) -> tuple[float, np.ndarray]:
     """Accuracy in percent with the mirrored crop added, and each pair's similarity."""
     tree, pairs = lfw()
-    embedded = embed_pairs(Source(tree), pairs, form.embedder(device=device))[1]
+    embedded = embed_pairs(CropSource(tree), pairs, form.embedder(device=device))[1]
     found = similarities(pairs, embedded)
     return 100 * (verification(pairs, embedded, found).accuracy or 0), found
 

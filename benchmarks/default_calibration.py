@@ -16,7 +16,7 @@ from visavis.dataset import People, Tree, apply_exclusions, find_people, open_tr
 from visavis.dataset.tree import tree_sha256
 from visavis.document import to_bytes
 from visavis.embed import load_embedder
-from visavis.evaluate.protocols import Source, embed_tree
+from visavis.evaluate.protocols import CropSource, embed_tree
 from visavis.metrics.calibrate import ErrorCurve, calibrate, error_curve
 from visavis.pack import load_pack
 from visavis.runtime import Device
@@ -32,7 +32,7 @@ def main() -> None:
     embed = load_embedder(pack, device=Device(precision="float32"), flip=True)
     unseen = {folder.name for folder in (arguments.data / "lfw_people").iterdir()}
     everyone = find_people(tree)
-    embeddings = embed_tree(Source(tree), everyone.pictures, embed).embeddings
+    embeddings = embed_tree(CropSource(tree), everyone.pictures, embed).embeddings
     rows = {name: row for row, name in enumerate(everyone.pictures)}
     exclusions = Path(__file__).with_name("lfw_label_errors.csv")
     corrected = without(apply_exclusions(everyone, exclusions), unseen)

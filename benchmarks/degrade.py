@@ -18,7 +18,7 @@ from visavis.dataset.pairs import Listed, pairs_of
 from visavis.detect import load_detector
 from visavis.embed import load_embedder
 from visavis.evaluate.degrade import DegradedResult, degradations, degraded
-from visavis.evaluate.protocols import Source
+from visavis.evaluate.protocols import CropSource
 from visavis.pack import load_pack
 from visavis.pack.calibration import load_calibration
 
@@ -37,8 +37,8 @@ def main() -> None:
     listed = read_pairs(crops.read("lfw_aligned_112/pairs.txt").decode(), crops)
     photos = open_tree(arguments.data / "lfw_people")
     for title, source, pairs in (
-        ("Aligned crops", Source(crops), listed.keep(listed.fold < FOLDS)),
-        ("Photos", Source(photos, load_detector(pack)), sample(find_people(photos))),
+        ("Aligned crops", CropSource(crops), listed.keep(listed.fold < FOLDS)),
+        ("Photos", CropSource(photos, load_detector(pack)), sample(find_people(photos))),
     ):
         started = time.perf_counter()
         rows = degraded(source, pairs, embed, chosen)

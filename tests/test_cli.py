@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 from visavis.dataset import open_tree, read_bin
-from visavis.evaluate.protocols import Source
+from visavis.evaluate.protocols import CropSource
 from visavis.image import read_image
 from visavis.pack import Pack
 
@@ -145,7 +145,7 @@ def test_verify_evaluate_and_dataset_cut_one_crop_of_a_large_photo(
     tree, packed = read_bin(tmp_path / "one.bin")
     photo = tmp_path / "Ann" / "Ann_0001.jpg"
     verified = recognizer.verify(photo, photo).crops[:1]
-    evaluated, _ = Source(open_tree(tmp_path), recognizer.detect).crop("Ann/Ann_0001.jpg")
+    evaluated, _ = CropSource(open_tree(tmp_path), recognizer.detect).crop("Ann/Ann_0001.jpg")
     np.testing.assert_array_equal(evaluated, verified)
     np.testing.assert_array_equal(read_image(tree.read(packed.names[0])), verified[0])
 

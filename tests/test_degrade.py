@@ -23,7 +23,7 @@ from visavis.evaluate.degrade import (
     occlusion,
     tilt,
 )
-from visavis.evaluate.protocols import Source, embed_pairs
+from visavis.evaluate.protocols import CropSource, embed_pairs
 from visavis.metrics.verification import FAILED
 
 POINTS = ARCFACE_112.astype(np.float32)
@@ -198,7 +198,7 @@ PAIRS = pairs_of(LISTED, "made")
 def source(tmp_path):
     for name, level in (("a/a_1", 60), ("a/a_2", 60), ("b/b_1", 110), ("b/b_2", 110)):
         photo(tmp_path / f"{name}.png", level, noise=0)
-    return Source(open_tree(tmp_path), detect)
+    return CropSource(open_tree(tmp_path), detect)
 
 
 BRIGHTER = Degradation("brighter", "by 30", lambda image, points: image + np.uint8(30))
@@ -229,11 +229,11 @@ def test_what_is_embedded_is_not_embedded_again(source):
     pairs, clean = embed_pairs(source, PAIRS, AngleEmbedder())
     seen = []
 
-    def watch(names):
+    def progress(names):
         seen.append([*names])
         return names
 
-    again = degraded(source, pairs, AngleEmbedder(), [BRIGHTER], clean=clean, watch=watch)
+    again = degraded(source, pairs, AngleEmbedder(), [BRIGHTER], clean=clean, progress=progress)
     assert seen == [["a/a_2.png", "b/b_2.png"]]
     once = degraded(source, PAIRS, AngleEmbedder(), [BRIGHTER])
     assert [row.result for row in again] == [row.result for row in once]

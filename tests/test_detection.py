@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from visavis.errors import DatasetError
-from visavis.evaluate.wider import Detections, average_precision, overlaps, precision_recall
+from visavis.metrics.detection import Detections, average_precision, overlaps, precision_recall
 
 FACE, OTHER = (0, 0, 9, 9), (20, 0, 29, 9)  # 10x10 pixels each
 NOWHERE = (80, 80, 89, 89)

@@ -1,4 +1,4 @@
-"""visavis evaluate and calibrate, the default pack's embedder on made pictures."""
+"""visavis evaluate and calibrate, the default pack's models on made pictures."""
 
 import csv
 import json
@@ -10,8 +10,12 @@ from itertools import pairwise
 import numpy as np
 import pytest
 from PIL import Image as Pillow
+from test_ijb import write_ijb
+from test_wider import write as write_wider
 
+from visavis.cli.plain import with_kind
 from visavis.decision import POLICIES, read_calibration
+from visavis.errors import DatasetError
 from visavis.evaluate.run import load_run
 from visavis.gallery import Sample, open_gallery
 from visavis.pack import load_pack
@@ -204,6 +208,135 @@ def test_nothing_to_evaluate_is_an_error(run):
     assert (code, "--images" in err) == (2, True)
 
 
+def figures(words):
+    """A document without what differs from run to run."""
+    document = json.loads(words)
+    document.pop("milliseconds", None)
+    return document
+
+
+@pytest.mark.slow
+def test_the_plain_form_is_that_of_pairs(run, listed):
+    words = ("--images", listed, "--json", "--device", "cpu", "default")
+    plain, named = run("evaluate", *words), run("evaluate", "pairs", *words)
+    assert plain[0] == named[0] == 0
+    assert figures(plain[1]) == figures(named[1])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("plain", "named"), [(["--all-pairs"], []), (["--sample", "5"], ["--sample", "5"])]
+)
+def test_the_plain_form_knows_a_folder_of_people(run, people, plain, named):
+    old = run("evaluate", "--images", people, *plain, "--json")
+    new = run("evaluate", "people", "--images", people, *named, "--json")
+    assert old[0] == new[0] == 0
+    assert figures(old[1]) == figures(new[1])
+
+
+@pytest.mark.parametrize(
+    ("plain", "named"),
+    [
+        ([], ["pairs"]),
+        (["a", "--images", "x"], ["pairs", "a", "--images", "x"]),
+        (["--json", "--ijb", "x", "a"], ["ijb", "--json", "--images", "x", "a"]),
+        (["--wider=x", "a"], ["wider", "--images=x", "a"]),
+        (["--images", "x", "--all-pairs", "a"], ["people", "--images", "x", "a"]),
+        (["--images", "x", "--sample=5"], ["people", "--images", "x", "--sample=5"]),
+    ],
+)
+def test_the_plain_form_says_the_kind_of_data_by_an_option(plain, named):
+    assert with_kind(plain) == named
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--ijb", "x", "--wider", "y"], "one kind of data, got --ijb and --wider"),
+        (["--sample", "3", "--all-pairs"], "one kind of data, got --sample and --all-pairs"),
+        (["--wider", "x", "--images", "y"], "expected --wider or --images, got both"),
+    ],
+)
+def test_the_plain_form_takes_one_kind_of_data(words, message):
+    with pytest.raises(DatasetError, match=message):
+        with_kind(words)
+
+
+UNHEARD = [
+    ["--require", "fmr=1e-2,fnmr=0.5"],
+    ["--weights", "0.3,0.7"],
+    ["--degrade", "blur"],
+    ["--groups", "labels.csv"],
+    ["--scores", "scores.csv"],
+    ["--out", "run.npz"],
+    ["--pairs", "pairs.txt"],
+    ["--protocol", "FF"],
+    ["--exclude", "errors.csv"],
+    ["--sample", "5"],
+    ["--all-pairs"],
+    ["--align"],
+]
+
+
+@pytest.mark.parametrize("kind", ["ijb", "wider"])
+@pytest.mark.parametrize("words", UNHEARD, ids=lambda words: words[0])
+def test_what_a_kind_of_data_cannot_answer_is_refused(run, tmp_path, kind, words):
+    code, out, err = run("evaluate", f"--{kind}", tmp_path, *words, "--json")
+    assert (code, out) == (2, "")
+    assert err.startswith("visavis: ")
+    assert words[0] in err
+    if words != ["--all-pairs"]:  # an option of the plain form alone
+        code, out, err = run("evaluate", kind, "--images", tmp_path, *words)
+        assert (code, out) == (2, "")
+        assert err.startswith(f"visavis: evaluate {kind} has no {words[0]}: leave it out, or use ")
+
+
+def test_boxes_have_no_mirrored_crop(run, tmp_path):
+    code, _, err = run("evaluate", "--wider", tmp_path, "--no-flip")
+    assert (code, "evaluate wider has no --no-flip" in err) == (2, True)
+
+
+@pytest.mark.parametrize("words", UNHEARD[1:6], ids=lambda words: words[0])
+def test_of_all_pairs_only_rates_can_be_required(run, people, words):
+    code, _, err = run("evaluate", "people", "--images", people, *words)
+    assert (code, f"not {words[0]}" in err, "(--sample)" in err) == (2, True, True)
+
+
+def test_one_pack_has_no_weights(run, listed):
+    code, _, err = run("evaluate", "--images", listed, "--weights", "1")
+    assert (code, "expected at least two packs" in err) == (2, True)
+
+
+def test_templates_are_compared_and_searched_for(run, tmp_path):
+    write_ijb(tmp_path)
+    for number in range(1, 7):
+        Pillow.new("RGB", (112, 112), (40 * number, 100, 250 - 40 * number)).save(
+            tmp_path / "loose_crop" / f"{number}.jpg"
+        )
+    for words in (("--ijb", tmp_path), ("ijb", "--images", tmp_path)):
+        code, out, _ = run("evaluate", *words, "--json")
+        document = json.loads(out)["default"]
+        assert (code, document["pictures"], document["templates"]) == (0, 6, 5)
+        assert document["verification"]["pairs"] == 4
+        assert {*document["galleries"]} == {"G1", "G2"}
+    code, out, _ = run("evaluate", "ijb", "--images", tmp_path)
+    assert code == 0
+    assert "default: 5 templates of 6 pictures\n1:1  4 pairs\n" in out
+    assert "1:N  2 galleries, means\nrank 1  " in out
+
+
+def test_a_detector_is_measured(run, tmp_path):
+    io = pytest.importorskip("scipy.io", reason="scipy comes with '.[plots]'")
+    write_wider(tmp_path, io)
+    for words in (("--wider", tmp_path), ("wider", "--images", tmp_path)):
+        code, out, _ = run("evaluate", *words, "--json")
+        document = json.loads(out)["default"]
+        assert (code, document["pictures"], document["skipped"]) == (0, 3, 0)
+        assert document["faces"] == {"easy": 2, "medium": 3, "hard": 4}
+    code, out, _ = run("evaluate", "wider", "--images", tmp_path)
+    assert (code, out.splitlines()[0]) == (0, "default: WIDER FACE, 3 pictures")
+
+
 @pytest.mark.slow
 def test_a_calibration_goes_into_a_pack(run, people, tmp_path):
     pack = tmp_path / "mine"
@@ -255,7 +388,7 @@ def test_a_bad_picture_stops_a_calibration_or_is_counted(run, people, tmp_path):
     assert (code, json.loads(text)["skipped"]) == (0, 1)
 
 
-def test_a_gallerys_own_people_make_its_calibration(run, gallery, recognizer):
+def test_a_gallerys_own_people_make_its_calibration(run, gallery, recognizer, tmp_path):
     model, rng = recognizer.embed.model, np.random.default_rng(0)
     for row in range(12):
         person = gallery.add_person(f"person {row}")
@@ -268,6 +401,11 @@ def test_a_gallerys_own_people_make_its_calibration(run, gallery, recognizer):
             )
     folder = gallery.database.path.parent
     assert recognizer.calibration_of(gallery) == recognizer.calibration
+    out = tmp_path / "made.json"
+    assert run("calibrate", "--gallery", folder, "--out", out)[0] == 0
+    assert recognizer.calibration_of(gallery) == recognizer.calibration
+    code, _, err = run("calibrate", "--gallery", folder, "--align", "--skip-bad")
+    assert (code, "leave out --align, --skip-bad" in err) == (2, True)
     code, out, _ = run("calibrate", "--gallery", folder)
     assert code == 0
     assert "12 people, 36 same and 594 different pairs" in out
@@ -275,5 +413,39 @@ def test_a_gallerys_own_people_make_its_calibration(run, gallery, recognizer):
     assert (own.dataset, own.people) == ("the gallery's own people", 12)
     with closing(open_gallery(folder)) as again:
         assert recognizer.calibration_of(again) == own
-    assert run("calibrate", "--gallery", folder, "--clear")[0] == 0
+    code, out, _ = run("calibrate", "--gallery", folder, "--clear", "--json")
+    assert (code, json.loads(out)) == (0, {"out": str(folder), "cleared": True})
     assert recognizer.calibration_of(gallery) == recognizer.calibration
+    code, out, _ = run("calibrate", "--gallery", folder, "--clear")
+    assert (code, out) == (0, f"{folder}: the pack's calibration is used again\n")
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["--out", "x.json"],
+        ["--name", "x"],
+        ["--extrapolate"],
+        ["--exclude", "x.csv"],
+        ["--align"],
+        ["--skip-bad"],
+        ["--images", "x"],
+    ],
+    ids=lambda words: words[0],
+)
+def test_what_clearing_cannot_honour_is_refused(run, gallery, words):
+    code, out, err = run("calibrate", "--gallery", gallery.path.parent, "--clear", *words)
+    assert (code, out, words[0] in err) == (2, "", True)
+
+
+@pytest.mark.parametrize(
+    "words", [["--exclude", "x.csv"], ["--align"], ["--skip-bad"]], ids=lambda words: words[0]
+)
+def test_a_gallery_has_no_pictures_to_read(run, gallery, words):
+    code, _, err = run("calibrate", "--gallery", gallery.path.parent, *words)
+    assert (code, f"no pictures: leave out {words[0]}" in err) == (2, True)
+
+
+def test_only_a_gallerys_calibration_can_be_cleared(run, people):
+    code, _, err = run("calibrate", "--images", people, "--clear")
+    assert (code, "(--gallery)" in err) == (2, True)

@@ -14,8 +14,7 @@ pytest.importorskip("matplotlib", reason="figures need an extra: pip install '.[
 pytest.importorskip("sklearn", reason="figures need an extra: pip install '.[plots]'")
 
 from visavis.metrics.verification import FAILED
-from visavis.report import figures
-from visavis.report import numbers as findings
+from visavis.report import figures, numbers
 
 RUN = made_run(failed=(5,))
 OTHER = made_run("other", seed=1, spread=0.4)
@@ -88,7 +87,7 @@ def test_the_histogram_counts_every_pair_with_a_face():
 
 
 def test_curves_are_the_findings():
-    rates = findings.accuracy_curve(RUN.similarity, RUN.same)
+    rates = numbers.accuracy_curve(RUN.similarity, RUN.same)
     (drawn,) = [
         points
         for label, points in lines(figures.accuracy_by_threshold([RUN])).items()
@@ -96,17 +95,17 @@ def test_curves_are_the_findings():
     ]
     assert drawn.T.tolist() == [rates.thresholds.tolist(), rates.accuracy.tolist()]
     shares = lines(figures.discard([RUN]))["made"]
-    quality = findings.pair_qualities(RUN)["sharpness"]
-    expected = 100 * np.array(findings.discard_curve(RUN.similarity, RUN.same, quality))
+    quality = numbers.pair_qualities(RUN)["sharpness"]
+    expected = 100 * np.array(numbers.discard_curve(RUN.similarity, RUN.same, quality))
     assert shares.T == pytest.approx(expected)
 
 
 def test_the_carried_threshold_is_the_first_ones_best():
-    carried = findings.accuracy_curve(RUN.similarity, RUN.same).best
+    carried = numbers.accuracy_curve(RUN.similarity, RUN.same).best
     figure = figures.train_against_test(RUN, OTHER)
     for panel in figure.axes:
         assert panel.get_lines()[0].get_xdata()[0] == carried
-    own = findings.accuracy_curve(OTHER.similarity, OTHER.same)
+    own = numbers.accuracy_curve(OTHER.similarity, OTHER.same)
     assert figure.axes[1].get_lines()[1].get_xdata()[0] == own.best
     assert f"{100 * own.accuracy.max():.2f} % at its own best" in figure.axes[1].get_title()
 
@@ -115,7 +114,7 @@ def test_strips_name_the_rule_and_its_threshold():
     figure = figures.strips(RUN)
     assert len(figure.axes) == 6
     seen = RUN.similarity > FAILED
-    between = findings.separation(RUN.similarity[seen], RUN.same[seen], larger_is_closer=True)
+    between = numbers.separation(RUN.similarity[seen], RUN.same[seen], larger_is_closer=True)
     first = figure.axes[0]
     assert first.get_lines()[0].get_ydata()[0] == pytest.approx(between.threshold, rel=1e-5)
     assert f"threshold {between.threshold:.4g}" in first.get_title()

@@ -9,8 +9,8 @@ from source import functions, imported, trees
 LAYERS = """
 errors types extras files document batch image draw compare decision alignment dataset runtime
 decode pack hub detect quality faces embed metrics evaluate report gallery recognizer
-identification enrollment cluster embeddings insightface networks checkpoints convert doctor answers
-cli
+identification calibration enrollment cluster embeddings insightface networks checkpoints convert
+doctor answers cli
 """.split()
 
 # Modules that load others only when a function of theirs runs, each with its reason.

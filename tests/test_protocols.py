@@ -9,7 +9,7 @@ from visavis.dataset import Pairs, open_tree
 from visavis.embed import load_embedder
 from visavis.errors import DatasetError, EmbeddingError, ImageError, LandmarkError
 from visavis.evaluate import protocols
-from visavis.evaluate.protocols import Embedded, Source, embed_pairs, embed_tree, verification
+from visavis.evaluate.protocols import CropSource, Embedded, embed_pairs, embed_tree, verification
 from visavis.runtime import Device
 from visavis.types import Face
 
@@ -30,7 +30,7 @@ def unit_color(color):
 
 def test_each_picture_gives_the_embedding_of_its_row(tree, fake_embedder):
     names = ["blue.png", "red.png", "green.png"]
-    embedded = embed_tree(Source(tree), names, fake_embedder)
+    embedded = embed_tree(CropSource(tree), names, fake_embedder)
     expected = [unit_color(COLORS[name]) for name in names]
     np.testing.assert_allclose(embedded.embeddings, expected, atol=1e-6)
     assert embedded.acquired.tolist() == [True] * 3
@@ -38,15 +38,15 @@ def test_each_picture_gives_the_embedding_of_its_row(tree, fake_embedder):
 
 @pytest.mark.parametrize("chunk", [1, 2, 3, 4])
 def test_chunks_do_not_show_in_the_result(tree, fake_embedder, monkeypatch, chunk):
-    whole = embed_tree(Source(tree), [*COLORS] * 2, fake_embedder)
+    whole = embed_tree(CropSource(tree), [*COLORS] * 2, fake_embedder)
     monkeypatch.setattr(protocols, "CHUNK", chunk)
-    parts = embed_tree(Source(tree), [*COLORS] * 2, fake_embedder)
+    parts = embed_tree(CropSource(tree), [*COLORS] * 2, fake_embedder)
     np.testing.assert_array_equal(parts.embeddings, whole.embeddings)
     assert parts.acquired.all()
 
 
 def test_no_pictures_are_no_embeddings(tree, fake_embedder):
-    embedded = embed_tree(Source(tree), [], fake_embedder)
+    embedded = embed_tree(CropSource(tree), [], fake_embedder)
     assert (embedded.embeddings.shape, embedded.acquired.shape) == ((0, 6), (0,))
 
 
@@ -69,7 +69,7 @@ def seen_in(*colors):
 )
 def test_pictures_without_a_face_are_zeros_and_counted(tree, fake_embedder, found, acquired):
     detect = seen_in(*(COLORS[name] for name in found))
-    embedded = embed_tree(Source(tree, detect), [*COLORS], fake_embedder)
+    embedded = embed_tree(CropSource(tree, detect), [*COLORS], fake_embedder)
     assert embedded.acquired.tolist() == acquired
     for name, row, there in zip(COLORS, embedded.embeddings, acquired, strict=True):
         np.testing.assert_allclose(row, unit_color(COLORS[name]) * there, atol=1e-6)
@@ -80,38 +80,38 @@ def test_of_several_faces_the_first_is_embedded(tree, fake_embedder, tmp_path):
     split.paste((0, 0, 255), (4, 4, 108, 56))
     split.save(tmp_path / "split.png")
     detect = seen_in(COLORS["red.png"])
-    found = embed_tree(Source(tree, detect), ["split.png"], fake_embedder)
-    whole = embed_tree(Source(tree), ["split.png"], fake_embedder)
+    found = embed_tree(CropSource(tree, detect), ["split.png"], fake_embedder)
+    whole = embed_tree(CropSource(tree), ["split.png"], fake_embedder)
     np.testing.assert_allclose(found.embeddings, whole.embeddings, atol=1e-3)
 
 
 def test_a_picture_of_another_size_is_named(tree, fake_embedder, tmp_path):
     Pillow.new("RGB", (250, 200)).save(tmp_path / "wide.png")
     with pytest.raises(ImageError, match=r"wide\.png of .*112x112 crop, got 250x200: align it"):
-        embed_tree(Source(tree), ["red.png", "wide.png"], fake_embedder)
+        embed_tree(CropSource(tree), ["red.png", "wide.png"], fake_embedder)
 
 
 def test_a_damaged_picture_is_named(tree, fake_embedder, tmp_path):
     (tmp_path / "torn.png").write_bytes((tmp_path / "red.png").read_bytes()[:60])
     with pytest.raises(ImageError, match=r"torn\.png of "):
-        embed_tree(Source(tree), ["red.png", "torn.png"], fake_embedder)
+        embed_tree(CropSource(tree), ["red.png", "torn.png"], fake_embedder)
 
 
 def test_a_missing_picture_is_named(tree, fake_embedder):
     with pytest.raises(DatasetError, match=r"none\.png"):
-        embed_tree(Source(tree), ["none.png"], fake_embedder)
+        embed_tree(CropSource(tree), ["none.png"], fake_embedder)
 
 
-def test_progress_is_watched_picture_by_picture(tree, fake_embedder):
-    watched = []
+def test_progress_is_shown_picture_by_picture(tree, fake_embedder):
+    names_shown = []
 
-    def watch(names):
+    def progress(names):
         for name in names:
-            watched.append(name)
+            names_shown.append(name)
             yield name
 
-    embed_tree(Source(tree), [*COLORS], fake_embedder, watch=watch)
-    assert watched == [*COLORS]
+    embed_tree(CropSource(tree), [*COLORS], fake_embedder, progress=progress)
+    assert names_shown == [*COLORS]
 
 
 def pairs_of(*rows, folds=1):
@@ -170,15 +170,15 @@ class Sick:
 def test_a_bad_embedding_is_named_with_its_line(tree, fake_embedder, ill):
     embed = Sick(fake_embedder, COLORS["green.png"], ill)
     with pytest.raises(EmbeddingError, match=r"made\.txt, line 3: green\.png of .*: expected"):
-        embed_pairs(Source(tree), colored(), embed)
+        embed_pairs(CropSource(tree), colored(), embed)
 
 
 @pytest.mark.parametrize("ill", ["nan", "length", "error"])
 def test_a_bad_embedding_is_skipped_and_counted_and_the_rest_is_as_before(tree, fake_embedder, ill):
     embed = Sick(fake_embedder, COLORS["green.png"], ill)
-    kept, found = embed_pairs(Source(tree), colored(), embed, skip_bad=True)
+    kept, found = embed_pairs(CropSource(tree), colored(), embed, skip_bad=True)
     assert (kept.skipped, kept.lines.tolist(), [*found.bad]) == (2, [2], [1])
-    whole = embed_tree(Source(tree), [*COLORS], fake_embedder)
+    whole = embed_tree(CropSource(tree), [*COLORS], fake_embedder)
     np.testing.assert_array_equal(found.embeddings[[0, 2]], whole.embeddings[[0, 2]])
     assert found.acquired.tolist() == [True, False, True]
 
@@ -199,7 +199,7 @@ def colored():
 def test_a_face_that_cannot_be_aligned_is_named_or_left_out(tree, fake_embedder):
     flat = Face(np.float32([0, 0, 112, 112]), np.ones((5, 2), np.float32), 0.9)
     found = seen_in(*COLORS.values())
-    source = Source(
+    source = CropSource(
         tree,
         lambda image: [flat] if (image[0, 0] == COLORS["green.png"]).all() else found(image),
     )
@@ -213,25 +213,25 @@ def test_a_face_that_cannot_be_aligned_is_named_or_left_out(tree, fake_embedder)
 def test_a_damaged_picture_is_named_with_its_line(tree, fake_embedder, tmp_path):
     (tmp_path / "blue.png").write_bytes(b"no picture")
     with pytest.raises(ImageError, match=r"made\.txt, line 2: blue\.png of "):
-        embed_pairs(Source(tree), colored(), fake_embedder)
+        embed_pairs(CropSource(tree), colored(), fake_embedder)
 
 
 def test_a_damaged_picture_is_skipped_and_counted(tree, fake_embedder, tmp_path):
     (tmp_path / "blue.png").write_bytes(b"no picture")
-    kept, found = embed_pairs(Source(tree), colored(), fake_embedder, skip_bad=True)
+    kept, found = embed_pairs(CropSource(tree), colored(), fake_embedder, skip_bad=True)
     assert (kept.skipped, kept.lines.tolist(), found.failures) == (2, [3], 0)
 
 
 def test_bad_pictures_are_not_failures_to_acquire(tree, fake_embedder, tmp_path):
     (tmp_path / "blue.png").write_bytes(b"no picture")
-    source = Source(tree, seen_in(COLORS["red.png"]))
+    source = CropSource(tree, seen_in(COLORS["red.png"]))
     kept, found = embed_pairs(source, colored(), fake_embedder, skip_bad=True)
     assert (found.failures, len(found.bad)) == (1, 1)
     assert kept.lines.tolist() == [3]
 
 
 def test_measures_are_those_of_quality_and_nan_without_a_face(tree, fake_embedder):
-    source = Source(tree, seen_in(COLORS["red.png"]))
+    source = CropSource(tree, seen_in(COLORS["red.png"]))
     found = embed_tree(source, [*COLORS], fake_embedder)
     sharpness, brightness, size, score, yaw = found.measures[0]
     assert (sharpness, size) == (0, 112)
@@ -251,11 +251,11 @@ def test_a_picture_is_changed_before_the_face_is_sought_with_the_clean_ones_land
         return np.full_like(image, 255)
 
     detect = seen_in(COLORS["red.png"])  # in a white picture it finds nothing
-    found = embed_tree(Source(tree, detect, change), [*COLORS], fake_embedder)
+    found = embed_tree(CropSource(tree, detect, change), [*COLORS], fake_embedder)
     assert not found.acquired.any()
     np.testing.assert_allclose(seen[0], ARCFACE_112, atol=1e-4)
     assert seen[1:] == [None, None]
-    crops = embed_tree(Source(tree, change=change), [*COLORS], fake_embedder)
+    crops = embed_tree(CropSource(tree, change=change), [*COLORS], fake_embedder)
     np.testing.assert_allclose(crops.embeddings, crops.embeddings[[0, 0, 0]])
 
 
@@ -267,7 +267,7 @@ def test_batches_and_order_do_not_show_in_what_the_default_pack_answers(
     for name in names:
         noise = rng.integers(0, 256, (14, 14, 3), dtype=np.uint8)
         Pillow.fromarray(noise).resize((112, 112)).save(tmp_path / name)
-    source = Source(open_tree(tmp_path))
+    source = CropSource(open_tree(tmp_path))
     embed = load_embedder(pack, device=Device("cpu", precision="float32"))
     whole = embed_tree(source, names, embed).embeddings
     back = embed_tree(source, names[::-1], embed).embeddings[::-1]
@@ -282,8 +282,8 @@ def test_order_does_not_show_in_the_result(tree, fake_embedder):
     pairs = colored()
     turned = pairs.keep(np.ones(3, bool))
     order = np.array([2, 0, 1])
-    there = embed_tree(Source(tree), pairs.names, fake_embedder)
-    back = embed_tree(Source(tree), pairs.names[::-1], fake_embedder)
+    there = embed_tree(CropSource(tree), pairs.names, fake_embedder)
+    back = embed_tree(CropSource(tree), pairs.names[::-1], fake_embedder)
     np.testing.assert_array_equal(there.embeddings, back.embeddings[::-1])
     result = verification(pairs, there)
     shuffled = Pairs(

@@ -19,7 +19,7 @@ from visavis.convert.judge import Form, Judgement, judge, refuse_loss  # noqa: E
 from visavis.convert.quantize import closeness, embeddings, to_float16, to_int8  # noqa: E402
 from visavis.dataset import open_pairs  # noqa: E402
 from visavis.errors import DatasetError, DeviceError, ModelError, PackError  # noqa: E402
-from visavis.evaluate.protocols import Source  # noqa: E402
+from visavis.evaluate.protocols import CropSource  # noqa: E402
 from visavis.insightface.rules import names_normalisation  # noqa: E402
 from visavis.metrics.fusion import Gain  # noqa: E402
 from visavis.pack.metadata import read_metadata  # noqa: E402
@@ -189,7 +189,7 @@ def test_smaller_networks_are_not_taken_to_normalise():
 
 def test_both_are_judged_on_the_same_pairs(onnx, int8, tmp_path):
     tree, pairs = open_pairs(write_people(tmp_path / "people"))
-    found = judge(form(onnx).embedder(), form(int8).embedder(), Source(tree), pairs)
+    found = judge(form(onnx).embedder(), form(int8).embedder(), CropSource(tree), pairs)
     assert found.pairs == 40
     assert found.before > 0.9
     assert found.gain.value == pytest.approx(found.after - found.before)
@@ -199,7 +199,7 @@ def test_both_are_judged_on_the_same_pairs(onnx, int8, tmp_path):
 
 def test_one_network_alone_is_measured(onnx, tmp_path):
     tree, pairs = open_pairs(write_people(tmp_path / "people"))
-    found = judge(form(onnx).embedder(), None, Source(tree), pairs)
+    found = judge(form(onnx).embedder(), None, CropSource(tree), pairs)
     assert (found.after, found.gain) == (None, None)
     refuse_loss(found, 0)
 
@@ -209,7 +209,7 @@ def test_one_fold_cannot_judge(onnx, tmp_path):
     (folder / "pairs.txt").write_text("0a 0b 1\n0a 1b 0\n1a 1b 1")
     tree, pairs = open_pairs(folder)
     with pytest.raises(DatasetError, match="at least two folds"):
-        judge(form(onnx).embedder(), None, Source(tree), pairs)
+        judge(form(onnx).embedder(), None, CropSource(tree), pairs)
 
 
 @pytest.mark.parametrize(

@@ -133,12 +133,12 @@ def test_the_table_compares():
     table = rows(undrawn(one, two))
     assert table["model ≠"] == ["a@1", "b@2"]
     assert table["flip"] == ["yes", "yes"]
-    assert table["device ≠"] == ["cpu", page.UNSAID]
+    assert table["device ≠"] == ["cpu", page.UNKNOWN]
     assert table["same pairs"] == ["36", "36"]
-    assert table["model, MB"] == ["5.0", page.UNSAID]
+    assert table["model, MB"] == ["5.0", page.UNKNOWN]
     assert table["ms per face"] == ["4.2", "4.2"]
     assert table["EER"] == [f"{100 * run.about.result.eer:.2f} %" for run in (one, two)]
-    assert table["Cllr"][1] == page.UNSAID
+    assert table["Cllr"][1] == page.UNKNOWN
     assert float(table["Cllr"][0]) == pytest.approx(page.metrics(one)["Cllr"], abs=5e-4)
 
 
@@ -239,7 +239,7 @@ def test_a_truncated_run_is_refused(kept, tmp_path):
     data = path.read_bytes()
     path.write_bytes(data[: kept if kept in (0, 1, 100) else int(kept * len(data))])
     with pytest.raises(
-        DatasetError, match=r"run\.npz: expected a result of visavis evaluate --out"
+        DatasetError, match=r"run\.npz: expected a result that visavis evaluate wrote"
     ):
         load_run(path)
 
@@ -280,4 +280,4 @@ def test_the_verb_refuses_what_is_no_result(run, tmp_path):
     (tmp_path / "no.npz").write_text("no")
     code, _, words = run("report", tmp_path / "no.npz", "--out", tmp_path / "out.html")
     assert code == 2
-    assert "expected a result of visavis evaluate --out" in words
+    assert "expected a result that visavis evaluate wrote" in words

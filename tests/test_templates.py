@@ -12,7 +12,7 @@ from visavis.dataset.ijb import TemplatePairs, read_ijb
 from visavis.errors import DatasetError, EmbeddingError, ImageError, LandmarkError
 from visavis.evaluate import templates
 from visavis.evaluate.protocols import Embedded
-from visavis.evaluate.templates import embed_ijb, evaluate_ijb, ijb_result, pair_similarities, pool
+from visavis.evaluate.templates import embed_ijb, ijb_result, measure_ijb, pair_similarities, pool
 from visavis.metrics.verification import FAILED, evaluate
 
 RED, GREEN, BLUE = (200, 10, 10), (10, 200, 10), (10, 10, 200)
@@ -28,8 +28,13 @@ def folder(tmp_path):
     return tmp_path
 
 
+def measured(folder, embed, *, skip_bad=False, progress=iter):
+    ijb = read_ijb(folder, skip_bad=skip_bad)
+    return measure_ijb(ijb, embed, skip_bad=skip_bad, progress=progress)
+
+
 def test_a_small_set_is_told_apart(folder, fake_embedder):
-    result = evaluate_ijb(folder, fake_embedder)
+    result = measured(folder, fake_embedder)
     assert (result.pictures, result.templates, result.skipped) == (6, 5, 0)
     assert (result.verification.pairs, result.verification.auc) == (4, 1)
     assert result.verification.accuracy is None
@@ -46,7 +51,7 @@ def test_a_small_set_is_told_apart(folder, fake_embedder):
 def test_a_set_without_lists_of_searches_has_no_searches(folder, fake_embedder):
     for path in (folder / "meta").glob("*1N*"):
         path.unlink()
-    result = evaluate_ijb(folder, fake_embedder)
+    result = measured(folder, fake_embedder)
     assert (result.galleries, result.everybody, result.rank, result.tpir) == ({}, None, {}, {})
 
 
@@ -155,15 +160,15 @@ def test_a_template_without_pictures_fails_its_pairs_and_searches(folder, fake_e
 def test_a_bad_picture_is_named_by_file_and_line(folder, fake_embedder):
     (folder / "loose_crop" / "4.jpg").write_bytes(b"no picture")
     with pytest.raises(ImageError, match=r"ijbc_name_5pts_score.txt, line 4: 4\.jpg: "):
-        evaluate_ijb(folder, fake_embedder)
-    result = evaluate_ijb(folder, fake_embedder, skip_bad=True)
+        measured(folder, fake_embedder)
+    result = measured(folder, fake_embedder, skip_bad=True)
     assert (result.skipped, result.verification.failures_to_acquire) == (1, 0)
     assert (result.verification.pairs, result.verification.auc) == (4, 1)
 
 
 def test_a_template_whose_only_picture_is_bad_fails(folder, fake_embedder):
     (folder / "loose_crop" / "5.jpg").write_bytes(b"no picture")
-    result = evaluate_ijb(folder, fake_embedder, skip_bad=True)
+    result = measured(folder, fake_embedder, skip_bad=True)
     assert (result.skipped, result.verification.failures_to_acquire) == (1, 1)
     assert result.verification.pairs == 4
 
@@ -179,8 +184,8 @@ def test_points_in_one_spot_are_named(folder, fake_embedder):
     path = folder / "meta" / f"ijbc_{POINT}"
     path.write_text(path.read_text().replace(f"2.jpg {POINTS}", f"2.jpg{' 5' * 10}"))
     with pytest.raises(LandmarkError, match=r"line 2: 2\.jpg: "):
-        evaluate_ijb(folder, fake_embedder)
-    assert evaluate_ijb(folder, fake_embedder, skip_bad=True).skipped == 1
+        measured(folder, fake_embedder)
+    assert measured(folder, fake_embedder, skip_bad=True).skipped == 1
 
 
 class Nearly:
@@ -198,16 +203,16 @@ class Nearly:
 def test_a_picture_that_cannot_be_embedded_is_named(folder, fake_embedder):
     embed = Nearly(fake_embedder)
     with pytest.raises(EmbeddingError, match=r"line 2: 2\.jpg: expected unit"):
-        evaluate_ijb(folder, embed)
+        measured(folder, embed)
     found = embed_ijb(read_ijb(folder), embed, skip_bad=True)
     assert found.acquired.tolist() == [True, False, True, True, False, True]
     assert sorted(found.bad) == [1, 4]
 
 
-def test_progress_is_watched_picture_by_picture(folder, fake_embedder):
-    watched = []
-    evaluate_ijb(folder, fake_embedder, watch=lambda names: watched.extend(names) or names)
-    assert len(watched) == len(SCORES)
+def test_progress_is_shown_picture_by_picture(folder, fake_embedder):
+    shown = []
+    measured(folder, fake_embedder, progress=lambda names: shown.extend(names) or names)
+    assert len(shown) == len(SCORES)
 
 
 @pytest.mark.parametrize("seed", range(5))

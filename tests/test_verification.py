@@ -9,7 +9,7 @@ import pytest
 from visavis.dataset import open_tree, read_pairs
 from visavis.embed import load_embedder, unit
 from visavis.errors import DatasetError, DeviceError
-from visavis.evaluate.protocols import Embedded, Source, embed_tree
+from visavis.evaluate.protocols import CropSource, Embedded, embed_tree
 from visavis.metrics import verification
 from visavis.metrics.verification import (
     FAILED,
@@ -251,7 +251,7 @@ def test_lfw_in_float32_with_and_without_the_mirrored_crop(pack, lfw):
     tree, pairs = lfw
     device = Device("cpu", precision="float32")
     both = embed_tree(
-        Source(tree), pairs.names, BothWays(load_embedder(pack, device=device, flip=False))
+        CropSource(tree), pairs.names, BothWays(load_embedder(pack, device=device, flip=False))
     ).embeddings
     once, flipped = unit(both[:, :128]), unit(both[:, :128] + both[:, 128:])
     everybody = np.ones(len(once), bool)
@@ -270,6 +270,6 @@ def test_lfw_in_bfloat16(pack, lfw):
         embed = load_embedder(pack, device=Device("cpu", precision="bfloat16"), flip=False)
     except DeviceError as error:
         pytest.skip(str(error))
-    result = verification(pairs, embed_tree(Source(tree), pairs.names, embed))
+    result = verification(pairs, embed_tree(CropSource(tree), pairs.names, embed))
     assert result.accuracy >= 0.9930
     assert result.pairs == 6000

@@ -8,7 +8,7 @@ from PIL import Image as Pillow
 
 from visavis.dataset.wider import LEVELS, TRUTH, read_wider
 from visavis.errors import DatasetError, ImageError
-from visavis.evaluate.wider import evaluate_wider
+from visavis.evaluate.wider import measure_wider
 from visavis.types import Face
 
 # Events, their files, and of each its faces (left, top, width, height) and by level their numbers.
@@ -115,7 +115,7 @@ SECOND, THIRD = (1, 2, 11, 12), (9, 9, 49, 49)
 
 def test_a_perfect_detector_is_perfect(folder):
     detect = finder([(BIG, 0.9), (SMALL, 0.3)], [(SECOND, 0.5)], [(THIRD, 0.99)])
-    result = evaluate_wider(folder, detect)
+    result = measure_wider(read_wider(folder), detect)
     assert (result.pictures, result.found, result.skipped) == (3, 4, 0)
     assert result.faces == {"easy": 2, "medium": 3, "hard": 4}
     assert result.average_precision == {"easy": 1, "medium": 1, "hard": 1}
@@ -124,7 +124,7 @@ def test_a_perfect_detector_is_perfect(folder):
 def test_levels_ignore_faces_that_they_do_not_count(folder):
     # an error in the first picture stands above the third; the small face is never found
     detect = finder([(BIG, 0.9), ((30, 0, 40, 10), 0.8)], [(SECOND, 0.99)], [(THIRD, 0.2)])
-    result = evaluate_wider(folder, detect)
+    result = measure_wider(read_wider(folder), detect)
     assert result.average_precision == pytest.approx(
         {"easy": (1 + 2 / 3) / 2, "medium": (1 + 1 + 3 / 4) / 3, "hard": (1 + 1 + 3 / 4) / 4}
     )
@@ -134,8 +134,8 @@ def test_a_bad_picture_is_named_or_its_faces_are_missed(folder):
     (folder / "WIDER_val" / "images" / NAMES[2]).write_bytes(b"no picture")
     detect = finder([(BIG, 0.9), (SMALL, 0.3)], [(SECOND, 0.5)], [(THIRD, 0.99)])
     with pytest.raises(ImageError, match=r"7_Cheering_c\.jpg of "):
-        evaluate_wider(folder, detect)
-    result = evaluate_wider(folder, detect, skip_bad=True)
+        measure_wider(read_wider(folder), detect)
+    result = measure_wider(read_wider(folder), detect, skip_bad=True)
     assert result.skipped == 1
     assert result.average_precision == pytest.approx(
         {"easy": 1 / 2, "medium": 2 / 3, "hard": 3 / 4}
@@ -148,11 +148,11 @@ def test_a_missing_picture_is_named(folder):
         read_wider(folder)
 
 
-def test_progress_is_watched_picture_by_picture(folder):
-    watched = []
+def test_progress_is_shown_picture_by_picture(folder):
+    shown = []
     detect = finder([], [], [])
-    evaluate_wider(folder, detect, watch=lambda names: watched.extend(names) or names)
-    assert tuple(watched) == NAMES
+    measure_wider(read_wider(folder), detect, progress=lambda names: shown.extend(names) or names)
+    assert tuple(shown) == NAMES
 
 
 FACES = truth_of(EVENTS)[FACE_FILE]

@@ -92,12 +92,14 @@ class Converted:
         """Measure it, and refuse it where being smaller costs too much."""
         from visavis.convert.judge import judge, refuse_loss
         from visavis.dataset import open_pairs
-        from visavis.evaluate.protocols import Source
+        from visavis.evaluate.protocols import CropSource
 
         tree, listed = open_pairs(images, pairs=pairs)
         smaller = self.form.embedder() if self.closeness else None
         watch = options.watch(len(listed.names), "embedding")
-        self.judgement = judge(self.origin.embedder(), smaller, Source(tree), listed, watch=watch)
+        self.judgement = judge(
+            self.origin.embedder(), smaller, CropSource(tree), listed, watch=watch
+        )
         refuse_loss(self.judgement, max_loss)
 
     def to_tflite(self, int8: Path | None) -> None:

@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from visavis.cli import options
+from visavis.cli.printing import print_answer
 
 
 def report(
@@ -18,21 +19,13 @@ def report(
     json: options.Json = False,
 ) -> None:
     """Compare results on one page: a table, then figures."""
+    from visavis.answers.evaluation import report_json
     from visavis.evaluate.run import load_run
-    from visavis.report.page import metrics
-    from visavis.report.report import write_projector, write_report
+    from visavis.report.report import write_projectors, write_report
 
     runs = [load_run(path) for path in results]
     written = write_report(runs, out)
     if projector is not None:
-        for number, run in enumerate(runs, start=1):
-            folder = projector if len(runs) == 1 else projector / str(number)
-            written += write_projector(run, folder)
-    if json:
-        compared = [
-            {"name": run.about.name, "settings": run.about.settings, "metrics": metrics(run)}
-            for run in runs
-        ]
-        options.print_json({"files": [str(path) for path in written], "runs": compared})
-    else:
-        print(f"{len(runs)} run{'s' * (len(runs) != 1)}, {len(written)} files: {out}")
+        written += write_projectors(runs, projector)
+    words = f"{len(runs)} run{'s' * (len(runs) != 1)}, {len(written)} files: {out}"
+    print_answer(report_json(runs, written), [words], json=json)

@@ -5,10 +5,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from visavis.batch import Progress
 from visavis.dataset import Pairs
 from visavis.embed import ModelEmbedder
 from visavis.errors import DatasetError, ModelError
-from visavis.evaluate.protocols import Source, Watch, embed_pairs, similarities, verification
+from visavis.evaluate.protocols import CropSource, embed_pairs, similarities, verification
 from visavis.metrics.fusion import Gain, gains
 from visavis.runtime import Device, Preprocess, load_model
 from visavis.types import Embedder
@@ -44,7 +45,12 @@ class Judgement:
 
 
 def judge(
-    before: Embedder, after: Embedder | None, source: Source, pairs: Pairs, *, watch: Watch = iter
+    before: Embedder,
+    after: Embedder | None,
+    source: CropSource,
+    pairs: Pairs,
+    *,
+    watch: Progress = iter,
 ) -> Judgement:
     """Both on the same pairs, compared by drawing the same people for both.
 
@@ -80,8 +86,8 @@ def words(gain: Gain) -> str:
 
 
 def _measured(
-    embed: Embedder, source: Source, pairs: Pairs, watch: Watch
+    embed: Embedder, source: CropSource, pairs: Pairs, watch: Progress
 ) -> tuple[float, NDArray[np.float64]]:
-    kept, embedded = embed_pairs(source, pairs, embed, watch=watch)
+    kept, embedded = embed_pairs(source, pairs, embed, progress=watch)
     similarity = similarities(kept, embedded)
     return verification(kept, embedded, similarity).accuracy or 0.0, similarity

@@ -1,1 +1,3 @@
-"""A data set through models to figures. The numbers themselves are computed in visavis.metrics."""
+"""A data set through models to figures. Computes no figure itself, visavis.metrics does; draws and
+prints nothing.
+"""

@@ -1,16 +1,98 @@
-"""Every pair of a data set once: more impostors than any list names."""
+"""Packs on every pair of a folder of people: more impostors than any list names."""
 
 from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from visavis.dataset import People
+from visavis.batch import Progress
+from visavis.dataset import People, Tree, apply_exclusions, find_people, open_tree
 from visavis.errors import DatasetError
+from visavis.evaluate.pairs import calibrated_threshold
+from visavis.evaluate.protocols import CropSource, embed_people
+from visavis.evaluate.run import Subject
+from visavis.evaluate.subjects import Packs, load_subjects
+from visavis.metrics.acceptance import Acceptance, Required, accept_curve
+from visavis.metrics.calibrate import error_curve
 from visavis.metrics.verification import Flags, Result, evaluate
 from visavis.types import Embeddings
 
 BLOCK = 512  # rows of the all-pairs matrix at a time
+
+
+@dataclass(frozen=True, slots=True)
+class PeopleData:
+    """A folder of pictures for each person."""
+
+    images: Path  # a folder or a zip
+    exclude: Path | None = None  # a CSV of known label errors
+    skip_bad: bool = False  # leave out bad pictures, and count them
+
+
+@dataclass(frozen=True, slots=True)
+class PeopleResult:
+    """One pack on all pairs of a folder of people."""
+
+    name: str
+    model: str
+    people: int  # of whom a face was found
+    pictures: int  # in which a face was found
+    result: Result
+    acceptance: Acceptance | None  # None: nothing was required
+
+    @property
+    def accepted(self) -> bool:
+        """Whether the pack is shown to meet what is required, if anything is."""
+        return self.acceptance is None or self.acceptance.answer == "yes"
+
+
+def evaluate_people(
+    data: PeopleData,
+    packs: Packs,
+    *,
+    required: Required | None = None,
+    progress: Progress = iter,
+) -> list[PeopleResult]:
+    """Measure packs on every pair of a folder of people; a result for each pack.
+
+    Raises DatasetError, ImageError and EmbeddingError for bad data, CalibrationError where the
+    pack's calibration or the data cannot show what is required.
+    """
+    subjects = load_subjects(packs)
+    tree = open_tree(data.images)
+    people = find_people(tree)
+    if data.exclude is not None:
+        people = apply_exclusions(people, data.exclude)
+    return [
+        _measure_everyone(subject, tree, people, required, data.skip_bad, progress)
+        for subject in subjects
+    ]
+
+
+def _measure_everyone(
+    subject: Subject,
+    tree: Tree,
+    people: People,
+    required: Required | None,
+    skip_bad: bool,
+    progress: Progress,
+) -> PeopleResult:
+    source = CropSource(tree, subject.detect)
+    kept, embedded = embed_people(
+        source, people, subject.embed, skip_bad=skip_bad, progress=progress
+    )
+    embeddings = embedded.embeddings[embedded.acquired]
+    result = evaluate_everyone(
+        embeddings, kept, failures=embedded.failures, skipped=len(embedded.bad)
+    )
+    acceptance = None
+    if required is not None:
+        threshold = calibrated_threshold(subject.calibration, required)
+        acceptance = accept_curve(error_curve(embeddings, kept), required, threshold=threshold)
+    counts = (len(kept.names), len(kept.pictures))
+    return PeopleResult(subject.name, subject.embed.model, *counts, result, acceptance)
 
 
 def evaluate_everyone(

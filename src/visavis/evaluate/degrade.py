@@ -1,8 +1,8 @@
 """Named harm done to pictures at named strengths, and what it costs a model.
 
 Every degradation is a function of a picture and its five landmarks alone: the same in, the same
-out. Where no face was found (no landmarks) what is measured by the face leaves the picture as it
-is.
+out. Without landmarks, because no face was found, a degradation that is measured by the face does
+not change the picture.
 """
 
 import zlib
@@ -15,13 +15,13 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from visavis.alignment import ARCFACE_112, similarity_transform
+from visavis.batch import Progress
 from visavis.dataset import Pairs
 from visavis.errors import DatasetError
 from visavis.evaluate.protocols import (
     Change,
+    CropSource,
     Embedded,
-    Source,
-    Watch,
     embed_pairs,
     embed_tree,
     similarities,
@@ -47,7 +47,7 @@ BLUE, WHITE, DARK_GREY = (120, 170, 205), (238, 238, 235), (45, 45, 45)  # RGB
 @dataclass(frozen=True, slots=True)
 class Degradation:
     """One kind of harm at one strength. `change` takes an (H, W, 3) uint8 picture and its (5, 2)
-    landmarks or None, and gives a picture of the same shape; what it is given it leaves as it is.
+    landmarks or None, and returns a picture of the same shape; it does not change its arguments.
     """
 
     name: str
@@ -71,7 +71,7 @@ class DegradedResult:
 
 
 def dark(image: Image, landmarks: Landmarks | None, *, stops: float) -> Image:
-    """Less light by so many stops, and the noise of a sensor, of each pixel for itself."""
+    """Less light by so many stops, and the noise of a sensor, independent for each pixel."""
     light = (np.arange(256) / 255) ** GAMMA * FULL_WELL / 2**stops  # electrons by level
     clean = light.astype(np.float32)[image]
     noise = _draws(image).standard_normal(image.shape, np.float32) * np.sqrt(clean + READ_NOISE**2)
@@ -180,10 +180,10 @@ def degradations(names: str) -> list[Degradation]:
     """Parse "all", or names with commas between: "dark,mask" at every strength, "blur:strong" at
     one. Each once, in the order given.
 
-    Raises DatasetError for what is not known, listing what is.
+    Raises DatasetError for an unknown name or strength, and lists the known ones.
     """
     wanted = ",".join(DEGRADATIONS) if names.strip() == "all" else names
-    found: dict[str, Degradation] = {}
+    chosen: dict[str, Degradation] = {}
     for word in wanted.split(","):
         name, colon, strength = (part.strip() for part in word.partition(":"))
         strengths = DEGRADATIONS.get(name, {})
@@ -193,18 +193,18 @@ def degradations(names: str) -> list[Degradation]:
                 f"each with :{' or :'.join(next(iter(DEGRADATIONS.values())))}"
             )
         for one in [strength] if colon else strengths:
-            found[f"{name}:{one}"] = Degradation(name, one, strengths[one])
-    return [*found.values()]
+            chosen[f"{name}:{one}"] = Degradation(name, one, strengths[one])
+    return [*chosen.values()]
 
 
 def degraded(
-    source: Source,
+    source: CropSource,
     pairs: Pairs,
     embed: Embedder,
     chosen: Sequence[Degradation],
     *,
     clean: Embedded | None = None,
-    watch: Watch = iter,
+    progress: Progress = iter,
 ) -> list[DegradedResult]:
     """A pairs list's figures with its right-hand pictures degraded, the left ones as they are: a
     probe from the field against a reference taken with care. First comes the row CLEAN.
@@ -215,20 +215,20 @@ def degraded(
     """
     plain = replace(source, change=None)
     if clean is None:
-        pairs, clean = embed_pairs(plain, pairs, embed, watch=watch)
+        pairs, clean = embed_pairs(plain, pairs, embed, progress=progress)
     rows, probe = np.unique(pairs.right, return_inverse=True)
     names = [pairs.names[row] for row in rows]
 
     def where(row: int) -> str:
         return pairs.where(int(rows[row]))
 
-    found = [_result(CLEAN, pairs, clean, _rows(clean, rows), probe)]
+    results = [_result(CLEAN, pairs, clean, _rows(clean, rows), probe)]
     for one in chosen:
         probes = embed_tree(
-            replace(source, change=one.change), names, embed, where=where, watch=watch
+            replace(source, change=one.change), names, embed, where=where, progress=progress
         )
-        found.append(_result(one, pairs, clean, probes, probe))
-    return found
+        results.append(_result(one, pairs, clean, probes, probe))
+    return results
 
 
 def _result(
@@ -258,7 +258,7 @@ def _draws(image: Image) -> np.random.Generator:
 
 
 def _eyes(landmarks: Landmarks) -> float:
-    """Pixels between the eyes, had the face not turned aside."""
+    """Pixels between the eyes of the same face seen from the front."""
     matrix = similarity_transform(ARCFACE_112, landmarks)
     return EYES * float(np.hypot(*matrix[:, 0]))
 

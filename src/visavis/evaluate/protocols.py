@@ -2,16 +2,23 @@
 dropped.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from visavis.alignment import ARCFACE_112, SIZE, read_crop
+from visavis.batch import Progress
 from visavis.compare import UNIT_TOLERANCE
 from visavis.dataset import Pairs, People, Tree
-from visavis.errors import DatasetError, EmbeddingError, ImageError, LandmarkError
+from visavis.errors import (
+    DatasetError,
+    EmbeddingError,
+    ImageError,
+    LandmarkError,
+    VisavisError,
+)
 from visavis.faces import find_faces
 from visavis.image import read_image
 from visavis.metrics.verification import FAILED, Floats, Result, Rows, evaluate
@@ -23,7 +30,6 @@ STEP = 65_536  # pairs at a time
 BORDER = np.array([0, 0, SIZE, SIZE], np.float32)
 MEASURES = ("sharpness", "brightness", "size", "score", "yaw")  # of visavis.quality
 
-Watch = Callable[[Iterable[str]], Iterable[str]]  # names through, progress shown
 Change = Callable[[Image, NDArray[np.float32] | None], Image]  # a picture and its landmarks
 
 
@@ -45,7 +51,7 @@ class Embedded:
 
 
 @dataclass(frozen=True, eq=False, slots=True)
-class Source:
+class CropSource:
     """Where crops come from, and what is done to pictures on the way."""
 
     tree: Tree
@@ -78,13 +84,13 @@ class Source:
 
 
 def embed_tree(
-    source: Source,
+    source: CropSource,
     names: Sequence[str],
     embed: Embedder,
     *,
     where: Callable[[int], str] | None = None,
     skip_bad: bool = False,
-    watch: Watch = iter,
+    progress: Progress = iter,
 ) -> Embedded:
     """Embed pictures of a data set, one face each, the largest.
 
@@ -102,8 +108,8 @@ def embed_tree(
     def place(row: int) -> str:
         return f"{where(row) if where else names[row]} of {source.tree.source}"
 
-    found = embed_crops(cut, names, embed, where=place, skip_bad=skip_bad, watch=watch)
-    return replace(found, measures=measures)
+    embedded = embed_crops(cut, names, embed, where=place, skip_bad=skip_bad, progress=progress)
+    return replace(embedded, measures=measures)
 
 
 def embed_crops(
@@ -112,23 +118,23 @@ def embed_crops(
     embed: Embedder,
     *,
     where: Callable[[int], str],
-    skip_bad: bool,
-    watch: Watch,
+    skip_bad: bool = False,
+    progress: Progress = iter,
 ) -> Embedded:
-    """Embed what `cut` makes of each row's picture, one crop or none; nothing is measured.
+    """Embed the crop that `cut` makes of each row's picture, if any; no quality is measured.
 
     Raises ImageError, DatasetError, LandmarkError and EmbeddingError with `where` the row is;
     `skip_bad` notes them.
     """
-    found = Embedded(np.zeros((len(names), embed.dim), np.float32), np.zeros(len(names), bool))
+    embedded = Embedded(np.zeros((len(names), embed.dim), np.float32), np.zeros(len(names), bool))
 
-    def note(row: int, error: Exception) -> None:
+    def note(row: int, error: VisavisError) -> None:
         if not skip_bad:
-            raise type(error)(f"{where(row)}: {error}") from error
-        found.bad[row] = str(error)
+            raise error.at(where(row)) from error
+        embedded.bad[row] = str(error)
 
     pending: list[tuple[int, Crops]] = []
-    for row, _ in enumerate(watch(names)):
+    for row, _ in enumerate(progress(names)):
         try:
             crop = cut(row)
         except (ImageError, DatasetError, LandmarkError) as error:
@@ -137,59 +143,60 @@ def embed_crops(
             if len(crop):
                 pending.append((row, crop))
         if len(pending) == CHUNK or row == len(names) - 1:
-            _embed_pending(pending, embed, found, note)
+            _embed_pending(pending, embed, embedded, note)
             pending.clear()
-    return found
+    return embedded
 
 
 def embed_pairs(
-    source: Source,
+    source: CropSource,
     pairs: Pairs,
     embed: Embedder,
     *,
     skip_bad: bool = False,
-    watch: Watch = iter,
+    progress: Progress = iter,
 ) -> tuple[Pairs, Embedded]:
-    """Embed a list's pictures; of the list what is left without bad ones.
+    """Embed a list's pictures; returns the list without the pairs that have a bad picture, too.
 
-    Raises what `embed_tree` raises, naming the line.
+    Raises what `embed_tree` raises, with the line.
     """
-    found = embed_tree(
-        source, pairs.names, embed, where=pairs.where, skip_bad=skip_bad, watch=watch
+    embedded = embed_tree(
+        source, pairs.names, embed, where=pairs.where, skip_bad=skip_bad, progress=progress
     )
-    bad = np.isin(pairs.left, [*found.bad]) | np.isin(pairs.right, [*found.bad])
-    return (pairs.keep(~bad) if bad.any() else pairs), found
+    bad = np.isin(pairs.left, [*embedded.bad]) | np.isin(pairs.right, [*embedded.bad])
+    return (pairs.keep(~bad) if bad.any() else pairs), embedded
 
 
 def embed_people(
-    source: Source,
+    source: CropSource,
     people: People,
     embed: Embedder,
     *,
     skip_bad: bool = False,
-    watch: Watch = iter,
+    progress: Progress = iter,
 ) -> tuple[People, Embedded]:
-    """Embed everybody's pictures; who is left, and what has a face. Raises what `embed_tree` does.
+    """Embed everybody's pictures; returns the people without pictures that have no face, too.
 
-    Of the `Embedded` the rows are those of all pictures: `acquired` says which are left.
+    `Embedded` has a row for every picture: `acquired` says which are left. Raises what `embed_tree`
+    raises.
     """
-    found = embed_tree(source, people.pictures, embed, skip_bad=skip_bad, watch=watch)
-    return people.keep(found.acquired), found
+    embedded = embed_tree(source, people.pictures, embed, skip_bad=skip_bad, progress=progress)
+    return people.keep(embedded.acquired), embedded
 
 
 def similarities(pairs: Pairs, embedded: Embedded) -> NDArray[np.float64]:
     """(P,) cosines; FAILED for a pair with a picture that has no face."""
-    found = dot_products(embedded.embeddings, pairs.left, pairs.right)
-    found[~(embedded.acquired[pairs.left] & embedded.acquired[pairs.right])] = FAILED
-    return found
+    cosines = dot_products(embedded.embeddings, pairs.left, pairs.right)
+    cosines[~(embedded.acquired[pairs.left] & embedded.acquired[pairs.right])] = FAILED
+    return cosines
 
 
 def dot_products(rows: Embeddings, left: Rows, right: Rows) -> NDArray[np.float64]:
     """(P,) of pairs of rows."""
-    found = np.empty(len(left))
+    products = np.empty(len(left))
     for pairs in (slice(start, start + STEP) for start in range(0, len(left), STEP)):
-        found[pairs] = np.einsum("pd,pd->p", rows[left[pairs]], rows[right[pairs]], dtype=float)
-    return found
+        products[pairs] = np.einsum("pd,pd->p", rows[left[pairs]], rows[right[pairs]], dtype=float)
+    return products
 
 
 def verification(pairs: Pairs, embedded: Embedded, similarity: Floats | None = None) -> Result:
@@ -208,22 +215,22 @@ def verification(pairs: Pairs, embedded: Embedded, similarity: Floats | None = N
 def _embed_pending(
     pending: list[tuple[int, Crops]],
     embed: Embedder,
-    found: Embedded,
-    note: Callable[[int, Exception], None],
+    embedded: Embedded,
+    note: Callable[[int, VisavisError], None],
 ) -> None:
     """Embed crops together; where that fails, each by itself, to find the one it fails for."""
     if not pending:
         return
     rows = [row for row, _ in pending]
     try:
-        found.embeddings[rows] = _unit(embed(np.concatenate([crop for _, crop in pending])))
-        found.acquired[rows] = True
+        embedded.embeddings[rows] = _unit(embed(np.concatenate([crop for _, crop in pending])))
+        embedded.acquired[rows] = True
     except EmbeddingError as error:
         if len(pending) == 1:
             note(rows[0], error)
             return
         for one in pending:
-            _embed_pending([one], embed, found, note)
+            _embed_pending([one], embed, embedded, note)
 
 
 def _unit(rows: Embeddings) -> Embeddings:

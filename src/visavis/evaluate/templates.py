@@ -8,8 +8,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from visavis.alignment import align
+from visavis.batch import Progress
 from visavis.dataset.ijb import Ijb, TemplatePairs, TemplatePeople, read_ijb
-from visavis.evaluate.protocols import Embedded, Watch, embed_crops
+from visavis.errors import DatasetError
+from visavis.evaluate.protocols import Embedded, embed_crops
+from visavis.evaluate.subjects import Packs, load_subjects
 from visavis.image import read_image
 from visavis.metrics.identification import IdentificationResult, evaluate_search, search_gallery
 from visavis.metrics.verification import FAILED, Result, evaluate
@@ -35,24 +38,37 @@ class IjbResult:
 
 
 def evaluate_ijb(
-    folder: Path,
+    folder: Path, packs: Packs, *, skip_bad: bool = False, progress: Progress = iter
+) -> dict[str, IjbResult]:
+    """Each pack's figures of a folder with meta/ and loose_crop/, IJB-B's or IJB-C's, by its name.
+
+    Pictures are aligned by the points in their lists, so `packs.align` must not be set. Raises
+    DatasetError where it is, and what `read_ijb` and `embed_ijb` raise; `skip_bad` counts instead.
+    """
+    if packs.align:
+        raise DatasetError("pictures of IJB are aligned by the points in their lists: find no face")
+    ijb = read_ijb(folder, skip_bad=skip_bad)
+    return {
+        subject.name: measure_ijb(ijb, subject.embed, skip_bad=skip_bad, progress=progress)
+        for subject in load_subjects(packs)
+    }
+
+
+def measure_ijb(
+    ijb: Ijb,
     embed: Embedder,
     *,
     weigh: bool = True,
     skip_bad: bool = False,
-    watch: Watch = iter,
+    progress: Progress = iter,
 ) -> IjbResult:
-    """Both protocols over a folder with meta/ and loose_crop/, IJB-B's or IJB-C's.
-
-    Raises what `read_ijb` and `embed_ijb` raise; `skip_bad` counts instead.
-    """
-    ijb = read_ijb(folder, skip_bad=skip_bad)
-    embedded = embed_ijb(ijb, embed, skip_bad=skip_bad, watch=watch)
+    """Both protocols through one embedder. Raises what `embed_ijb` raises; `skip_bad` counts."""
+    embedded = embed_ijb(ijb, embed, skip_bad=skip_bad, progress=progress)
     return ijb_result(ijb, embedded, pool(ijb, embedded, weigh=weigh))
 
 
 def embed_ijb(
-    ijb: Ijb, embed: Embedder, *, skip_bad: bool = False, watch: Watch = iter
+    ijb: Ijb, embed: Embedder, *, skip_bad: bool = False, progress: Progress = iter
 ) -> Embedded:
     """Embed the (N,) pictures, each aligned by the five points of its own line.
 
@@ -65,7 +81,7 @@ def embed_ijb(
         embed,
         where=ijb.where,
         skip_bad=skip_bad,
-        watch=watch,
+        progress=progress,
     )
 
 
@@ -113,7 +129,7 @@ def pair_similarities(pairs: TemplatePairs, templates: Embedded) -> NDArray[np.f
 
 
 def ijb_result(ijb: Ijb, embedded: Embedded, templates: Embedded) -> IjbResult:
-    """The figures of templates that are made. A pair with a template without any picture counts as
+    """The figures of pooled templates. A pair with a template without any picture counts as
     answered "different", a search with one as finding nobody.
     """
     verification = evaluate(

@@ -1,31 +1,22 @@
-"""Average precision of a detector by WIDER FACE's own protocol."""
+"""WIDER FACE through a detector to average precisions."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
+from visavis.batch import Progress
 from visavis.dataset.wider import Wider, read_wider
+from visavis.detect import load_detector
 from visavis.errors import DatasetError, ImageError
-from visavis.evaluate.protocols import Watch
+from visavis.evaluate.subjects import Packs
 from visavis.image import read_image
-from visavis.metrics.verification import Curve
+from visavis.metrics.detection import Detections, average_precision, precision_recall
+from visavis.pack import load_pack
 from visavis.types import Detector
 
-Boxes = NDArray[np.float64]
-
-OVERLAP = 0.5  # of the union, from which a box is on a face
-THRESHOLDS = 1000
-
-
-@dataclass(frozen=True, eq=False, slots=True)
-class Detections:
-    """What a detector found in one picture."""
-
-    boxes: Boxes  # (P, 4) left, top, right, bottom, pixels
-    scores: NDArray[np.float64]  # (P,)
+LEAST_SCORE = 0.02  # of a detected box, for its average precision: the field's choice
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,119 +31,68 @@ class DetectionResult:
 
 
 def evaluate_wider(
-    folder: Path, detect: Detector, *, skip_bad: bool = False, watch: Watch = iter
-) -> DetectionResult:
-    """Average precision over a folder as `read_wider` reads it.
+    folder: Path, packs: Packs, *, skip_bad: bool = False, progress: Progress = iter
+) -> dict[str, DetectionResult]:
+    """Each pack's detector over a folder as `read_wider` reads it, by the pack's name.
 
-    `detect` should keep boxes down to a score near 0: what it drops cannot be recalled. Raises
+    Boxes are kept down to a score of LEAST_SCORE; of `packs` only names and device count. Raises
     what `read_wider` raises, and ImageError for a picture that cannot be decoded; `skip_bad`
     counts it.
     """
     wider = read_wider(folder)
-    found, skipped = detect_all(wider, detect, skip_bad=skip_bad, watch=watch)
-    return wider_result(wider, found, skipped=skipped)
+    results = {}
+    for name in packs.names:
+        pack = load_pack(name)
+        detect = load_detector(pack, device=packs.device, min_score=LEAST_SCORE)
+        results[pack.manifest.name] = measure_wider(
+            wider, detect, skip_bad=skip_bad, progress=progress
+        )
+    return results
+
+
+def measure_wider(
+    wider: Wider, detect: Detector, *, skip_bad: bool = False, progress: Progress = iter
+) -> DetectionResult:
+    """One detector's average precisions.
+
+    `detect` should keep boxes down to a score near 0: what it drops cannot be recalled. Raises
+    ImageError or DatasetError for a picture that cannot be read; `skip_bad` counts it.
+    """
+    detections, skipped = detect_all(wider, detect, skip_bad=skip_bad, progress=progress)
+    return wider_result(wider, detections, skipped=skipped)
 
 
 def detect_all(
-    wider: Wider, detect: Detector, *, skip_bad: bool = False, watch: Watch = iter
+    wider: Wider, detect: Detector, *, skip_bad: bool = False, progress: Progress = iter
 ) -> tuple[list[Detections], int]:
-    """What a detector finds in each picture; how many cannot be read, in which it finds nothing."""
-    found, skipped = [], 0
-    for name in watch(wider.names):
+    """The boxes of each picture, none for one that cannot be read; and how many cannot be read."""
+    detections, skipped = [], 0
+    for name in progress(wider.names):
         try:
             faces = detect(read_image(wider.tree.read(name)))
         except (ImageError, DatasetError) as error:
             if not skip_bad:
-                raise type(error)(f"{name} of {wider.tree.source}: {error}") from error
+                raise error.at(f"{name} of {wider.tree.source}") from error
             faces, skipped = [], skipped + 1
         boxes = np.array([face.box for face in faces], np.float64).reshape(-1, 4)
-        found.append(Detections(boxes, np.array([face.score for face in faces], np.float64)))
-    return found, skipped
+        detections.append(Detections(boxes, np.array([face.score for face in faces], np.float64)))
+    return detections, skipped
 
 
-def wider_result(wider: Wider, found: Sequence[Detections], *, skipped: int = 0) -> DetectionResult:
-    """The figures of what was found in each picture, in the order of `wider.names`."""
+def wider_result(
+    wider: Wider, detections: Sequence[Detections], *, skipped: int = 0
+) -> DetectionResult:
+    """The figures of each picture's boxes, in the order of `wider.names`."""
     return DetectionResult(
         pictures=len(wider.names),
-        found=sum(len(one.boxes) for one in found),
+        found=sum(len(one.boxes) for one in detections),
         faces={
             level: sum(int(faces.sum()) for faces in counted)
             for level, counted in wider.counted.items()
         },
         average_precision={
-            level: average_precision(*precision_recall(found, wider.boxes, counted))
+            level: average_precision(*precision_recall(detections, wider.boxes, counted))
             for level, counted in wider.counted.items()
         },
         skipped=skipped,
     )
-
-
-def precision_recall(
-    found: Sequence[Detections], boxes: Sequence[Boxes], counted: Sequence[NDArray[np.bool_]]
-) -> Curve:
-    """Precision and recall at 1,000 thresholds, from the strictest, of scores scaled to 0..1.
-
-    Scores are scaled over all pictures. A box is on the face that it overlaps most, if by half of
-    their union. The best box on a counted face is a hit, each further one an error; a box on an
-    ignored face is neither; in a picture without any face nothing is judged. Precision where
-    nothing was found is 0. Yang et al., WIDER FACE, 2016: the official tools. Raises DatasetError
-    for scores that are not finite, and where no face is counted.
-    """
-    faces = sum(int(np.sum(flags)) for flags in counted)
-    if not faces:
-        raise DatasetError("expected faces to be found, got none that is counted")
-    scores = _scaled(found)
-    judged = [
-        _judge(one, truth, flags) for one, truth, flags in zip(found, boxes, counted, strict=True)
-    ]
-    hits, errors = (np.concatenate(column) for column in zip(*judged, strict=True))
-    thresholds = 1 - (np.arange(THRESHOLDS) + 1) / THRESHOLDS
-    right, wrong = (
-        np.sum(kind) - np.searchsorted(np.sort(scores[kind]), thresholds) for kind in (hits, errors)
-    )
-    return right / np.maximum(right + wrong, 1), right / faces
-
-
-def average_precision(precision: Boxes, recall: Boxes) -> float:
-    """The area below (T,) precision over (T,) recall, from the strictest threshold: at each recall
-    the best precision of that or any greater. Everingham et al., PASCAL VOC 2010, all points.
-    """
-    best = np.maximum.accumulate(precision[::-1])[::-1]
-    return float(np.sum(np.diff(recall, prepend=0) * best))
-
-
-def overlaps(boxes: Boxes, others: Boxes) -> Boxes:
-    """(P, K) shares of the union, of (P, 4) and (K, 4) boxes whose last pixel is inside: a side is
-    right - left + 1, as the official tools have it.
-    """
-    least = np.minimum(boxes[:, None, 2:], others[:, 2:])
-    most = np.maximum(boxes[:, None, :2], others[:, :2])
-    common = np.prod(np.clip(least - most + 1, 0, None), axis=2)
-    areas = [np.prod(each[:, 2:] - each[:, :2] + 1, axis=1) for each in (boxes, others)]
-    return np.asarray(common / (areas[0][:, None] + areas[1] - common))
-
-
-def _scaled(found: Sequence[Detections]) -> Boxes:
-    scores = np.concatenate([one.scores for one in found])
-    if not np.isfinite(scores).all():
-        raise DatasetError(f"expected finite scores, got {scores[~np.isfinite(scores)][0]}")
-    if not len(scores) or scores.max() == scores.min():
-        return np.ones(len(scores))
-    return np.asarray((scores - scores.min()) / (scores.max() - scores.min()))
-
-
-def _judge(
-    found: Detections, truth: Boxes, counted: NDArray[np.bool_]
-) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
-    """Of each box whether it is a hit, and whether an error."""
-    hits, errors = np.zeros((2, len(found.boxes)), bool)
-    if not len(found.boxes) or not len(truth):
-        return hits, errors
-    order = np.argsort(-found.scores, kind="stable")
-    shares = overlaps(found.boxes[order], truth)
-    face, on = shares.argmax(axis=1), shares.max(axis=1) >= OVERLAP
-    right = on & counted[face]
-    _, first = np.unique(face[right], return_index=True)
-    hits[order[np.flatnonzero(right)[first]]] = True
-    errors[order] = ~(on & ~counted[face])
-    return hits, errors & ~hits

@@ -12,7 +12,7 @@ from visavis.metrics.bootstrap import Rate, rate
 from visavis.metrics.calibrate import ErrorCurve
 from visavis.metrics.verification import Flags, Floats, Rows, loosest_threshold
 
-Answer = Literal["yes", "no", "not shown"]
+Shown = Literal["yes", "no", "not shown"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,13 +25,13 @@ class Required:
 
 @dataclass(frozen=True, slots=True)
 class Acceptance:
-    """The answer, and what it was read off: 95 % intervals, at which threshold."""
+    """The answer, the rates it rests on with their 95 % intervals, and their threshold."""
 
-    answer: Answer
+    answer: Shown
     false_match_rate: Rate
     false_non_match_rate: Rate
-    threshold: float | None  # None: each fold at the one that the others chose
-    chosen: str  # how the threshold was, in words
+    threshold: float | None  # None: each fold has the one that the other folds chose
+    chosen: str  # how the threshold was chosen, in words
 
 
 def parse_required(text: str) -> Required:
@@ -87,7 +87,8 @@ def accept_curve(
         if place == len(curve.thresholds):
             raise CalibrationError(
                 f"the threshold {threshold:g} is beyond what the data measures "
-                f"({curve.thresholds[-1]:g}): use a looser rate, or more people"
+                f"({curve.thresholds[-1]:g})",
+                mend="use a looser rate, or more people",
             )
     false_matches, false_non_matches = (
         Rate(value[place], ends[0, place], ends[1, place], round(value[place] * trials), trials)
@@ -102,15 +103,17 @@ def accept_curve(
     )
 
 
-def judge(false_matches: Rate, false_non_matches: Rate, required: Required) -> Answer:
-    """Yes where both intervals end below, no where one begins above, else not shown."""
+def judge(false_matches: Rate, false_non_matches: Rate, required: Required) -> Shown:
+    """Yes where neither interval reaches above what is required, no where one begins above it, else
+    not shown.
+    """
     asked = (
         (false_matches, required.false_match_rate),
         (false_non_matches, required.false_non_match_rate),
     )
-    if any(found.low > limit for found, limit in asked):
+    if any(measured.low > limit for measured, limit in asked):
         return "no"
-    return "yes" if all(found.high <= limit for found, limit in asked) else "not shown"
+    return "yes" if all(measured.high <= limit for measured, limit in asked) else "not shown"
 
 
 def fold_thresholds(

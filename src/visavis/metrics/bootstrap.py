@@ -10,8 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from visavis.errors import DatasetError
-
-Floats = NDArray[np.float64]
+from visavis.metrics.verification import Flags, Floats
 
 DRAWS = 1000
 INTERVAL = (2.5, 97.5)  # percentiles of the draws: 95 %
@@ -36,7 +35,7 @@ def draw_people(people: int, *, draws: int = DRAWS, seed: int = 0) -> Floats:
 
 
 def rate(
-    wrong: NDArray[np.bool_],
+    wrong: Flags,
     people: NDArray[np.intp] | None,
     *,
     draws: int = DRAWS,
@@ -44,8 +43,9 @@ def rate(
 ) -> Rate:
     """The share of (T,) trials that went wrong; `people` (T, 2) are the two of each.
 
-    Of people drawn, a trial counts as often as its two people were, a trial of one person as often
-    as that one. Without `people` the trials are taken as independent. Raises DatasetError for none.
+    In each draw a trial counts as often as its first person was drawn, times its second; a trial of
+    one person as often as that person. Without `people` the trials are taken as independent. Raises
+    DatasetError without any trial.
     """
     trials, errors = len(wrong), int(np.sum(wrong))
     if not trials:

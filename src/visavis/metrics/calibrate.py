@@ -11,9 +11,10 @@ from numpy.typing import NDArray
 from visavis.dataset import People
 from visavis.decision import Calibration, OperatingPoint
 from visavis.errors import CalibrationError
-from visavis.metrics.bootstrap import DRAWS, INTERVAL, Floats, draw_people
-from visavis.metrics.logistic import fit
+from visavis.metrics.bootstrap import DRAWS, INTERVAL, draw_people
+from visavis.metrics.likelihood import fit
 from visavis.metrics.tail import extrapolate, highest
+from visavis.metrics.verification import Floats
 from visavis.types import Embeddings
 
 STEP = 0.0025  # of similarity, between two points

@@ -11,7 +11,7 @@ from visavis.dataset import Pairs
 from visavis.errors import DatasetError
 from visavis.metrics.acceptance import fold_thresholds, people_of
 from visavis.metrics.bootstrap import DRAWS, INTERVAL, weighted_means
-from visavis.metrics.logistic import fit, log_loss
+from visavis.metrics.likelihood import fit, log_loss
 from visavis.metrics.verification import FAILED, Flags, Floats, Rows, right_answers
 
 STEPS = 20  # of a weight from 0 to 1, with two members; fewer with more
@@ -79,7 +79,7 @@ def fuse(
     if folds < 2:
         raise DatasetError("expected at least two folds: weights are tested on the others")
     table = np.stack([np.asarray(member, np.float64) for member in members])  # (M, P)
-    grid = _given(weights, len(members)) if weights is not None else list(_simplex(len(members)))
+    grid = _fixed(weights, len(members)) if weights is not None else list(_simplex(len(members)))
     failed = (table == FAILED).any(axis=0)
     fused, chosen = np.full(len(same), FAILED), []
     for one in range(folds):
@@ -107,13 +107,13 @@ def _gain(
     return Gain(figure, float(difference.mean()), float(low), float(high))
 
 
-def _given(weights: Sequence[float], members: int) -> list[NDArray[np.float64]]:
-    given = np.array(weights, np.float64)
-    if len(given) != members or not (given >= 0).all() or not 0 < given.sum() < np.inf:
+def _fixed(weights: Sequence[float], members: int) -> list[NDArray[np.float64]]:
+    fixed = np.array(weights, np.float64)
+    if len(fixed) != members or not (fixed >= 0).all() or not 0 < fixed.sum() < np.inf:
         raise DatasetError(
             f"expected {members} weights of at least 0, not all 0, got {list(weights)}"
         )
-    return [given / given.sum()]
+    return [fixed / fixed.sum()]
 
 
 def _simplex(members: int) -> Iterator[NDArray[np.float64]]:

@@ -30,7 +30,7 @@ NEVER = np.iinfo(np.intp).max  # the rank of a person who cannot be found
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Search:
-    """What a search of one gallery says of each of P probes."""
+    """The outcome of a search of one gallery for P probes."""
 
     probe_people: Labels  # (P,)
     best: NDArray[np.float64]  # (P,) similarity of the closest person of the gallery
@@ -149,12 +149,12 @@ def dir_curve(search: Search) -> Curve:
     mated, hits = _mated(search)
     if mated.all():
         raise DatasetError("expected probes of strangers, got none: no false positive rate")
-    found = hits[hits > FAILED]
-    if not len(found):
+    first = hits[hits > FAILED]
+    if not len(first):
         return np.array([0.0, 1.0]), np.zeros(2)
-    kind = np.repeat([True, False], [len(found), int(np.sum(~mated))])
-    false, true = roc(np.concatenate([found, search.best[~mated]]), kind)
-    return false, true * (len(found) / len(hits))
+    kind = np.repeat([True, False], [len(first), int(np.sum(~mated))])
+    false, true = roc(np.concatenate([first, search.best[~mated]]), kind)
+    return false, true * (len(first) / len(hits))
 
 
 def _block(
@@ -176,8 +176,8 @@ def _mated(search: Search) -> tuple[NDArray[np.bool_], NDArray[np.float64]]:
     mated = search.rank > 0
     if not mated.any():
         raise DatasetError(
-            f"expected probes whose person is in the gallery, got none of {len(mated)}: "
-            "are gallery and probes of one list?"
+            f"expected probes whose person is in the gallery, got none of {len(mated)}",
+            mend="take the gallery and the probes from one list",
         )
     return mated, np.where(search.rank == 1, search.mate, FAILED)[mated]
 
@@ -203,5 +203,6 @@ def _check(rows: Embeddings, people: Labels, role: str) -> None:
     if bad.size:
         raise DatasetError(
             f"expected {role} rows of length 1, or 0 for a failure; row {bad[0]} of {len(rows)} "
-            f"has length {lengths[bad[0]]:.4g}: see visavis.embed.unit"
+            f"has length {lengths[bad[0]]:.4g}",
+            mend="use visavis.embed.unit",
         )

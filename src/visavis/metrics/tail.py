@@ -1,12 +1,12 @@
 """Beyond what was measured: a generalised Pareto tail through the highest different pairs.
 
-What it gives is a guess with an interval, and is marked extrapolated wherever it goes.
+Its rates are guesses with an interval: whoever uses them marks them as extrapolated.
 """
 
 import numpy as np
 from numpy.typing import NDArray
 
-from visavis.metrics.bootstrap import Floats
+from visavis.metrics.verification import Floats
 
 MOST = 1000  # of the highest different pairs, what the tail is fitted to
 

@@ -46,9 +46,9 @@ def evaluate(
 ) -> Result:
     """All figures of P pairs: similarity (P,), same (P,).
 
-    `folds` says how many contiguous ones of equal size there are, or the (P,) fold of each pair;
-    None is a protocol without. Raises DatasetError where a class is empty, a similarity is NaN, or
-    a fold is.
+    `folds` is the number of contiguous folds of equal size, or the (P,) fold of each pair; None for
+    a protocol without folds. Raises DatasetError where pairs are all same or all different, a
+    similarity is NaN, or a fold has no pairs.
     """
     _check(similarity, same)
     accuracies = None if folds is None else fold_accuracies(similarity, same, folds=folds)
@@ -115,10 +115,11 @@ def allowed(rate: float, trials: int) -> int:
 
 
 def loosest_threshold(different: Floats, rate: float, *, least: int = 0) -> float:
-    """The loosest threshold that a share of at most `rate` of (D,) different pairs reach, or
-    `least` of them: just above the first too many, so of equals none passes alone.
+    """The loosest threshold that at most a share `rate` of (D,) different pairs reach; `least`
+    pairs may reach it in any case.
 
-    Raises DatasetError where there are none.
+    It lies just above the first pair that is too many, so equal pairs pass or fail together. Raises
+    DatasetError without any pair.
     """
     if not len(different):
         raise DatasetError("expected different pairs to choose a threshold on, got none")

@@ -1,7 +1,7 @@
 """A run's numbers as pictures, one function a figure. The only module that imports matplotlib.
 
-Figures are objects of their own: nothing global is set and no window is opened. A function that
-may return None does so where the run has not what it draws. `png` makes a file of one.
+Figures are objects of their own: nothing global is set and no window is opened. A function
+returns None where the run lacks what it would draw. `png` makes a file of one.
 """
 
 import warnings
@@ -16,19 +16,17 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
-from numpy.typing import NDArray
 from sklearn.decomposition import PCA
 from sklearn.manifold import TSNE
 from threadpoolctl import threadpool_limits
 
 from visavis.evaluate.run import Run
 from visavis.metrics.likelihood import cllr, reliability
-from visavis.metrics.verification import Curve, roc, worst_pairs
-from visavis.report import numbers as findings
+from visavis.metrics.verification import Curve, Flags, Floats, Rows, roc, worst_pairs
+from visavis.report import numbers
 from visavis.types import Embeddings
 
 Runs = Sequence[Run]
-Floats = NDArray[np.float64]
 
 DPI = 150
 FACES_DPI = 120  # a crop at about its own size
@@ -54,7 +52,7 @@ def histogram(run: Run) -> Figure:
     figure, (axes,) = _canvas()
     _histogram(axes, run)
     for style, (name, threshold) in zip(
-        STYLES[1:], findings.policy_thresholds(run.about.calibration).items(), strict=False
+        STYLES[1:], numbers.policy_thresholds(run.about.calibration).items(), strict=False
     ):
         label = f"{name} {threshold:.3f}"
         axes.axvline(threshold, color="black", linestyle=style, linewidth=1.2, label=label)
@@ -71,7 +69,7 @@ def roc_curves(runs: Runs) -> Figure:
     lowest = 1.0
     for run, look in zip(runs, _looks(), strict=False):
         false, true = _thinned(roc(run.similarity, run.same))
-        shown = false > 0  # a log scale has no place for what is free of error
+        shown = false > 0  # a log scale cannot show 0
         lowest = min(lowest, float(true[shown].min()))
         label = f"{_plain(run.about.name)} (EER {100 * run.about.result.eer:.2f} %)"
         axes.plot(false[shown], true[shown], label=label, **look)
@@ -104,7 +102,7 @@ def accuracy_by_threshold(runs: Runs) -> Figure:
     """Accuracy at each threshold, and where it is best."""
     figure, (axes,) = _canvas()
     for run, look in zip(runs, _looks(), strict=False):
-        rates = findings.accuracy_curve(run.similarity, run.same)
+        rates = numbers.accuracy_curve(run.similarity, run.same)
         best = f"{100 * rates.accuracy.max():.2f} % at {rates.best:.3f}"
         label = f"{_plain(run.about.name)}: {best}"
         axes.plot(rates.thresholds, rates.accuracy, label=label, **look)
@@ -118,7 +116,7 @@ def rates_by_threshold(runs: Runs) -> Figure:
     """False match and false non-match rate at each threshold, on a log scale."""
     figure, (axes,) = _canvas()
     for run, look in zip(runs, _looks(), strict=False):
-        rates = findings.accuracy_curve(run.similarity, run.same)
+        rates = numbers.accuracy_curve(run.similarity, run.same)
         name, color = _plain(run.about.name), look["color"]
         for kind, style, rate in (
             ("false match", "-", rates.false_match_rate),
@@ -135,7 +133,7 @@ def rates_by_threshold(runs: Runs) -> Figure:
 
 def discard(runs: Runs) -> Figure | None:
     """False non-match rate when the pairs with the worst face are set aside, by measure."""
-    qualities = [findings.pair_qualities(run) for run in runs]
+    qualities = [numbers.pair_qualities(run) for run in runs]
     measures = list(dict.fromkeys(name for quality in qualities for name in quality))
     if not measures:
         return None
@@ -146,7 +144,7 @@ def discard(runs: Runs) -> Figure | None:
             continue
         for run, quality, look in zip(runs, qualities, _looks(), strict=False):
             if measure in quality:
-                shares, left = findings.discard_curve(run.similarity, run.same, quality[measure])
+                shares, left = numbers.discard_curve(run.similarity, run.same, quality[measure])
                 axes.plot(100 * shares, 100 * left, label=_plain(run.about.name), **look)
         axes.set(title=measure, xlabel="% of same pairs discarded", ylabel="% missed of the rest")
         axes.set_ylim(bottom=0)
@@ -156,7 +154,7 @@ def discard(runs: Runs) -> Figure | None:
 
 def reliability_plot(runs: Runs) -> Figure | None:
     """The probability a calibration states, at even odds, against the share of same pairs."""
-    known = [run for run in runs if run.about.calibration and findings.both_kinds(run)]
+    known = [run for run in runs if run.about.calibration and numbers.both_kinds(run)]
     if not known:
         return None
     figure, (axes,) = _canvas(size=(WIDTH, 5.2))
@@ -165,11 +163,11 @@ def reliability_plot(runs: Runs) -> Figure | None:
         assert run.about.calibration is not None
         line = (run.about.calibration.slope, run.about.calibration.offset)
         pairs = (run.similarity[run.seen], run.same[run.seen], *line)
-        found = reliability(*pairs)
+        curve = reliability(*pairs)
         label = f"{_plain(run.about.name)} (Cllr {cllr(*pairs):.3f})"
-        axes.plot(found.stated, found.observed, label=label, **look)
-        sizes = 6 + 20 * np.log10(found.pairs)
-        axes.scatter(found.stated, found.observed, s=sizes, marker=marker, color=look["color"])
+        axes.plot(curve.stated, curve.observed, label=label, **look)
+        sizes = 6 + 20 * np.log10(curve.pairs)
+        axes.scatter(curve.stated, curve.observed, s=sizes, marker=marker, color=look["color"])
     axes.set(xlabel="stated probability of same", ylabel="observed share of same")
     _legend(figure)
     return figure
@@ -179,18 +177,18 @@ def strips(run: Run) -> Figure | None:
     """Dot product, cosine and Euclidean distance of same and of different pairs, before and after
     normalising feature columns, with the threshold between their means: the ArcFace project's.
     """
-    if not findings.both_kinds(run):
+    if not numbers.both_kinds(run):
         return None
     seen = np.flatnonzero(run.seen)
     same = run.same[seen]
     figure, panels = _canvas(3, 2, size=(WIDTH, 8.4))
     for column, (when, rows) in enumerate(
-        (("before", run.embeddings), ("after", findings.column_normalised(run.embeddings)))
+        (("before", run.embeddings), ("after", numbers.column_normalised(run.embeddings)))
     ):
-        found = findings.distances(rows, run.left[seen], run.right[seen])
-        for axes, (name, values) in zip(panels[column::2], found.items(), strict=True):
-            larger = name == findings.DOT
-            between = findings.separation(values, same, larger_is_closer=larger)
+        distances = numbers.distances(rows, run.left[seen], run.right[seen])
+        for axes, (name, values) in zip(panels[column::2], distances.items(), strict=True):
+            larger = name == numbers.DOT
+            between = numbers.separation(values, same, larger_is_closer=larger)
             _strip(axes, values, same, between)
             words = f"threshold {between.threshold:.4g}: {100 * between.accuracy:.2f} % right"
             axes.set_title(f"{name}, {when}\n{words}", fontsize=9)
@@ -202,7 +200,7 @@ def people_scatter(run: Run, *, people: int = PEOPLE) -> Figure | None:
     """The people with most pictures in two dimensions, by PCA and t-SNE, before and after
     normalising feature columns.
     """
-    chosen = findings.most_pictured(run, people)
+    chosen = numbers.most_pictured(run, people)
     rows = np.concatenate([np.empty(0, np.intp), *(rows for _, rows in chosen)])
     if len(rows) < 4 or np.linalg.matrix_rank(run.embeddings[rows]) < 2:
         return None
@@ -210,7 +208,7 @@ def people_scatter(run: Run, *, people: int = PEOPLE) -> Figure | None:
     ends = np.cumsum([len(own) for _, own in chosen])[:-1]
     for axes, embeddings, when in (
         (panels[:2], run.embeddings, "before"),
-        (panels[2:], findings.column_normalised(run.embeddings), "after"),
+        (panels[2:], numbers.column_normalised(run.embeddings), "after"),
     ):
         for one, (name, points) in zip(axes, _in_two(embeddings[rows]).items(), strict=True):
             _cloud(one, np.split(points, ends), [name for name, _ in chosen])
@@ -223,10 +221,10 @@ def people_scatter(run: Run, *, people: int = PEOPLE) -> Figure | None:
 def train_against_test(first: Run, second: Run) -> Figure:
     """Two runs, and what the threshold that is best for the first does on the second."""
     figure, panels = _canvas(2, 1, size=(WIDTH, 6.4))
-    carried = findings.accuracy_curve(first.similarity, first.same).best
+    carried = numbers.accuracy_curve(first.similarity, first.same).best
     for axes, run in zip(panels, (first, second), strict=True):
-        own = findings.accuracy_curve(run.similarity, run.same).best
-        rates = findings.accuracy_curve(run.similarity, run.same, np.array([carried, own]))
+        own = numbers.accuracy_curve(run.similarity, run.same).best
+        rates = numbers.accuracy_curve(run.similarity, run.same, np.array([carried, own]))
         _histogram(axes, run)
         axes.axvline(carried, color="black", linestyle="--", label="best for the first")
         words = f"{100 * rates.accuracy[0]:.2f} % right at {carried:.3f}"
@@ -242,14 +240,16 @@ def train_against_test(first: Run, second: Run) -> Figure:
 
 def confused_people(run: Run) -> Figure | None:
     """The pairs of people that come closest, by the similarity of their closest pictures."""
-    found = findings.confused(run)
-    if not found:
+    confusions = numbers.confused(run)
+    if not confusions:
         return None
-    figure, (axes,) = _canvas(size=(WIDTH, 1 + 0.36 * len(found)))
-    labels = [" / ".join(_plain(name, 24) for name in one.people) for one in found]
-    bars = axes.barh(range(len(found)), [one.similarity for one in found], color=DIFFERENT)
+    figure, (axes,) = _canvas(size=(WIDTH, 1 + 0.36 * len(confusions)))
+    labels = [" / ".join(_plain(name, 24) for name in one.people) for one in confusions]
+    bars = axes.barh(
+        range(len(confusions)), [one.similarity for one in confusions], color=DIFFERENT
+    )
     axes.bar_label(bars, fmt="%.3f", fontsize=8, padding=2)
-    axes.set_yticks(range(len(found)), labels, fontsize=7)
+    axes.set_yticks(range(len(confusions)), labels, fontsize=7)
     axes.invert_yaxis()
     axes.margins(x=0.12)
     axes.set(title=_plain(run.about.name), xlabel="highest similarity")
@@ -286,7 +286,7 @@ def png(figure: Figure) -> bytes:
     """The figure as a PNG: the same bytes for the same figure."""
     buffer = BytesIO()
     with warnings.catch_warnings():
-        # A name in a script that the font has not is drawn as boxes.
+        # A name in a script that the font lacks is drawn as boxes.
         warnings.filterwarnings("ignore", "Glyph", UserWarning)
         figure.savefig(buffer, format="png", metadata={"Software": None})
     return buffer.getvalue()
@@ -323,7 +323,7 @@ def _log(axes: Axes, least: float, most: float) -> None:
     axes.set_yscale("log")
 
 
-def _strip(axes: Axes, values: Floats, same: NDArray[np.bool_], between: Any) -> None:
+def _strip(axes: Axes, values: Floats, same: Flags, between: Any) -> None:
     """Two columns of points, and the line between them."""
     random = np.random.default_rng(0)
     for x, kind, color in ((1, same, SAME), (2, ~same, DIFFERENT)):
@@ -356,7 +356,7 @@ def _cloud(axes: Axes, parts: Sequence[Floats], names: Sequence[str]) -> None:
     axes.set(xticks=[], yticks=[])
 
 
-def _faces(run: Run, rows: NDArray[np.intp]) -> Figure | None:
+def _faces(run: Run, rows: Rows) -> Figure | None:
     """Pairs of stored crops, three in a row, wrong ones at the standard threshold in red."""
     place = {int(row): at for at, row in enumerate(run.shown)}
     kept = [row for row in rows if run.left[row] in place and run.right[row] in place]
@@ -367,7 +367,7 @@ def _faces(run: Run, rows: NDArray[np.intp]) -> Figure | None:
     figure, panels = _canvas(-(-len(kept) // columns), columns, size=(WIDTH, height + 0.4))
     figure.set_dpi(FACES_DPI)
     figure.suptitle(_plain(run.about.name), fontsize=11)
-    threshold = findings.policy_thresholds(run.about.calibration).get("standard")
+    threshold = numbers.policy_thresholds(run.about.calibration).get("standard")
     for row, axes in zip_longest(kept, panels):
         axes.axis("off")
         if row is None:
@@ -385,19 +385,20 @@ def _faces(run: Run, rows: NDArray[np.intp]) -> Figure | None:
 
 def _legend(figure: Figure, columns: int = 2) -> None:
     """What all panels show, each once, below them."""
-    found: dict[str, Any] = {}
+    artists: dict[str, Any] = {}
     for axes in figure.axes:
         for artist, label in zip(*axes.get_legend_handles_labels(), strict=True):
-            found.setdefault(label, artist)
+            artists.setdefault(label, artist)
     where = {"loc": "outside lower center", "ncols": columns, "fontsize": 8, "frameon": False}
-    figure.legend(list(found.values()), list(found), **where)
+    figure.legend(list(artists.values()), list(artists), **where)
 
 
 def _plain(text: str, longest: int = LONG) -> str:
     """A name as it is drawn: on one line, not too long, and no formula."""
     shown = " ".join("".join(c if c.isprintable() else " " for c in text).split()) or "unnamed"
     shown = shown if len(shown) <= longest else f"{shown[: longest - 1]}…"
-    # Two dollars would make a formula of it, and a line called _x has no place in a legend.
+    # Matplotlib takes what stands between two dollars for a formula, and leaves a label that begins
+    # with _ out of the legend.
     return (" " if shown.startswith("_") else "") + shown.replace("$", r"\$")
 
 

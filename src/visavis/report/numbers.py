@@ -134,14 +134,14 @@ def both_kinds(run: Run) -> bool:
 
 def confused(run: Run, *, most: int = WORST) -> list[Confusion]:
     """The pairs of people with the highest similarity between any two of their pictures, of all
-    pictures whose person is said, not only of the run's pairs.
+    pictures whose person is known, not only of the run's pairs.
     """
     rows, starts = _by_person(run)
     if not len(starts):
         return []
     people = np.split(rows, starts[1:])
-    found = _closest_people(run.embeddings[rows], starts, most)
-    return [_confusion(run, people[a], people[b]) for _, a, b in found]
+    closest = _closest_people(run.embeddings[rows], starts, most)
+    return [_confusion(run, people[a], people[b]) for _, a, b in closest]
 
 
 def _by_person(run: Run) -> tuple[Rows, Rows]:
@@ -154,7 +154,7 @@ def _by_person(run: Run) -> tuple[Rows, Rows]:
 def _closest_people(rows: Embeddings, starts: Rows, most: int) -> list[tuple[float, int, int]]:
     """Similarity and places of the most alike people, each of which begins at one of `starts`."""
     people = len(starts)
-    found: list[tuple[float, int, int]] = []
+    closest: list[tuple[float, int, int]] = []
     blocks = np.flatnonzero(np.diff(starts // BLOCK, prepend=-1)).tolist()
     for first, last in pairwise([*blocks, people]):
         begin, end = starts[first], starts[last] if last < people else len(rows)
@@ -163,8 +163,8 @@ def _closest_people(rows: Embeddings, starts: Rows, most: int) -> list[tuple[flo
         alike[np.arange(first, last)[:, None] >= np.arange(people)] = -np.inf
         for place in _highest(alike.ravel(), most):
             a, b = divmod(int(place), people)
-            found.append((float(alike[a, b]), first + a, b))
-    return sorted(found, key=lambda one: (-one[0], one[1:]))[:most]
+            closest.append((float(alike[a, b]), first + a, b))
+    return sorted(closest, key=lambda one: (-one[0], one[1:]))[:most]
 
 
 def _highest(values: Floats, most: int) -> Rows:
@@ -227,11 +227,11 @@ def separation(values: Floats, same: Flags, *, larger_is_closer: bool) -> Separa
 
 def policy_thresholds(calibration: Calibration | None) -> dict[str, float]:
     """The thresholds of the policies that a calibration supports."""
-    found: dict[str, float] = {}
+    thresholds: dict[str, float] = {}
     for name, rate in POLICIES.items():
         with suppress(CalibrationError):
-            found |= {name: calibration.at(rate).threshold} if calibration else {}
-    return found
+            thresholds |= {name: calibration.at(rate).threshold} if calibration else {}
+    return thresholds
 
 
 def same_data(a: Run, b: Run) -> bool:

@@ -11,24 +11,24 @@ import numpy as np
 
 from visavis.evaluate.run import Run
 from visavis.metrics.likelihood import cllr
-from visavis.report import numbers as findings
+from visavis.report import numbers
 
 Metric = float | int | None
 
-UNSAID = "\N{EN DASH}"
+UNKNOWN = "\N{EN DASH}"
 STYLE = """
-:root { color-scheme: light dark; --line: #8885; --mark: #ffe9a8; --soft: #666 }
-@media (prefers-color-scheme: dark) { :root { --mark: #5c4a00; --soft: #aaa } }
+:root { color-scheme: light dark }
 body { font: 16px/1.5 system-ui, sans-serif; margin: 0 auto; padding: 1rem; max-width: 60rem }
-h2 { border-top: 1px solid var(--line); margin-top: 2.5rem; padding-top: 1rem }
+h2 { border-top: 1px solid #8885; margin-top: 2.5rem; padding-top: 1rem }
 p, figcaption { max-width: 42rem; overflow-wrap: anywhere }
-figure { margin: 1rem 0 } figcaption { color: var(--soft); font-size: .9rem }
+figure { margin: 1rem 0 } figcaption { color: #666; font-size: .9rem }
 img { width: 100%; max-width: 48rem; height: auto; background: #fff; border-radius: 6px }
 .wide { overflow-x: auto } table { border-collapse: collapse; font-size: .9rem }
-th, td { border-bottom: 1px solid var(--line); padding: .3rem .8rem; text-align: right }
+th, td { border-bottom: 1px solid #8885; padding: .3rem .8rem; text-align: right }
 th, td { overflow-wrap: anywhere; min-width: 6rem; max-width: 14rem }
 tbody th { font-weight: normal; text-align: left } td { font-variant-numeric: tabular-nums }
-.differs { background: var(--mark) } .note { border-left: 4px solid #d98c00; padding-left: .8rem }
+.differs { background: #ffe9a8 } .note { border-left: 4px solid #d98c00; padding-left: .8rem }
+@media (prefers-color-scheme: dark) { figcaption { color: #aaa } .differs { background: #5c4a00 } }
 """
 
 
@@ -43,7 +43,7 @@ class Section:
 
 
 @dataclass(frozen=True, slots=True)
-class Drawn:
+class FigureFile:
     """A figure as it is written."""
 
     name: str  # without suffix
@@ -94,8 +94,8 @@ SECTIONS = (
     Section(
         "reliability",
         "Reliability of the probability",
-        "Of the pairs said to be of one person with such a probability, how many are. On the "
-        "dotted line what is said is so. Cllr is what the ratios cost: 0 is perfect, 1 is no "
+        "Of the pairs that are one person with the stated probability, the share that really is. "
+        "On the dotted line the two are equal. Cllr is what the ratios cost: 0 is perfect, 1 is no "
         "better than not to look. A small mark rests on few pairs. Pairs without a face are left "
         "out.",
         "no run has a calibration, and faces in pairs of both kinds",
@@ -113,7 +113,7 @@ SECTIONS = (
         "People in two dimensions",
         "The people with the most pictures. Clusters that stand apart are told apart; distances "
         "between clusters mean nothing in t-SNE.",
-        "too few pictures say whom they show",
+        "too few pictures have a person's name",
     ),
     Section(
         "carried",
@@ -151,10 +151,10 @@ SECTIONS = (
 
 
 def metrics(run: Run) -> dict[str, Metric]:
-    """A run's figures by name; None for what it does not say."""
+    """A run's figures by name; None for what it does not state."""
     result, calibration = run.about.result, run.about.calibration
     cost = None
-    if calibration and findings.both_kinds(run):
+    if calibration and numbers.both_kinds(run):
         line = (calibration.slope, calibration.offset)
         cost = cllr(run.similarity[run.seen], run.same[run.seen], *line)
     return {
@@ -175,7 +175,7 @@ def metrics(run: Run) -> dict[str, Metric]:
     }
 
 
-def page(runs: Sequence[Run], figures: dict[str, list[Drawn]]) -> str:
+def page(runs: Sequence[Run], figures: dict[str, list[FigureFile]]) -> str:
     """The page, with the figures of each section by its key. All text from data is escaped."""
     names = escape(" · ".join(run.about.name for run in runs))
     sections = "\n".join(_section(section, figures[section.key]) for section in SECTIONS)
@@ -188,7 +188,7 @@ def page(runs: Sequence[Run], figures: dict[str, list[Drawn]]) -> str:
 <p>{names}</p>
 {_data_note(runs)}
 <h2 id="comparison">Comparison</h2>
-<p>Settings that differ between runs are marked ≠; what a run does not say is {UNSAID}.</p>
+<p>Settings that differ between runs are marked ≠; what a run does not state is {UNKNOWN}.</p>
 {_table(runs)}
 <p>{links}</p>
 {sections}
@@ -196,7 +196,7 @@ def page(runs: Sequence[Run], figures: dict[str, list[Drawn]]) -> str:
 """
 
 
-def _section(section: Section, figures: Sequence[Drawn]) -> str:
+def _section(section: Section, figures: Sequence[FigureFile]) -> str:
     shown = "\n".join(_figure(section, figure) for figure in figures)
     return (
         f'<section id="{section.key}"><h2>{section.title}</h2>\n<p>{section.words}</p>\n'
@@ -204,7 +204,7 @@ def _section(section: Section, figures: Sequence[Drawn]) -> str:
     )
 
 
-def _figure(section: Section, figure: Drawn) -> str:
+def _figure(section: Section, figure: FigureFile) -> str:
     caption = escape(figure.caption)
     text = f"{section.title}: {caption}" if caption else section.title
     source = f"data:image/png;base64,{base64.b64encode(figure.png).decode()}"
@@ -216,7 +216,7 @@ def _table(runs: Sequence[Run]) -> str:
     """Settings, then metrics, a column for each run."""
     settings = [run.about.settings for run in runs]
     labels = dict.fromkeys(label for one in settings for label in one)
-    rows = [(label, [one.get(label, UNSAID) for one in settings], True) for label in labels]
+    rows = [(label, [one.get(label, UNKNOWN) for one in settings], True) for label in labels]
     measured = [metrics(run) for run in runs]
     kinds = dict.fromkeys(kind for one in measured for kind in one)
     rows += [(kind, [_words(kind, one.get(kind)) for one in measured], False) for kind in kinds]
@@ -237,7 +237,7 @@ def _row(label: str, cells: Sequence[str], setting: bool) -> str:
 
 def _words(kind: str, value: Metric) -> str:
     if value is None:
-        return UNSAID
+        return UNKNOWN
     if isinstance(value, int):
         return f"{value:,}"
     if kind == "Cllr":
@@ -249,7 +249,7 @@ def _data_note(runs: Sequence[Run]) -> str:
     """Says which runs are over which data, where that is not the same."""
     groups: list[list[Run]] = []
     for run in runs:
-        home = next((group for group in groups if findings.same_data(group[0], run)), None)
+        home = next((group for group in groups if numbers.same_data(group[0], run)), None)
         groups.append([run]) if home is None else home.append(run)
     if len(groups) == 1:
         return ""

@@ -16,11 +16,11 @@ import numpy as np
 from visavis.errors import OutputError
 from visavis.evaluate.run import Run
 from visavis.files import write_whole
-from visavis.report.page import Drawn, page
+from visavis.report.page import FigureFile, page
 
 
 def write_report(runs: Sequence[Run], out: Path) -> list[Path]:
-    """Write the page, and a folder beside it with the figures and their numbers; what was written.
+    """Write the page, and a folder beside it with the figures and their numbers; returns the files.
 
     The same runs give the same bytes. Raises OutputError where that cannot be written, or where
     matplotlib or scikit-learn is missing.
@@ -30,12 +30,23 @@ def write_report(runs: Sequence[Run], out: Path) -> list[Path]:
     folder = out.with_name(f"{out.stem}_figures")
     _make(folder)
     written = []
-    for figure in (one for found in figures.values() for one in found):
+    for figure in (one for drawn in figures.values() for one in drawn):
         for suffix, data in ((".png", figure.png), (".json", figure.data)):
             write_whole(folder / f"{figure.name}{suffix}", data)
             written.append(folder / f"{figure.name}{suffix}")
     write_whole(out, page(runs, figures).encode(errors="replace"))
     return [out, *written]
+
+
+def write_projectors(runs: Sequence[Run], folder: Path) -> list[Path]:
+    """`write_projector` into the folder for one run, into numbered ones in it for several."""
+    if len(runs) == 1:
+        return write_projector(runs[0], folder)
+    return [
+        path
+        for number, run in enumerate(runs, start=1)
+        for path in write_projector(run, folder / str(number))
+    ]
 
 
 def write_projector(run: Run, folder: Path) -> list[Path]:
@@ -59,12 +70,12 @@ def write_projector(run: Run, folder: Path) -> list[Path]:
     return paths
 
 
-def _figures(runs: Sequence[Run]) -> dict[str, list[Drawn]]:
+def _figures(runs: Sequence[Run]) -> dict[str, list[FigureFile]]:
     """Every section's figures, by its key."""
     try:
         from visavis.report import figures as draw
     except ImportError as error:
-        raise OutputError(f'report needs {error.name}: pip install ".[plots]"') from error
+        raise OutputError(f"report needs {error.name}", mend='pip install ".[plots]"') from error
     together: dict[str, Callable[[Sequence[Run]], Any]] = {
         "roc": draw.roc_curves,
         "det": draw.det_curves,
@@ -82,17 +93,17 @@ def _figures(runs: Sequence[Run]) -> dict[str, list[Drawn]]:
         "false-matches": draw.worst_false_matches,
         "false-non-matches": draw.worst_false_non_matches,
     }
-    found = {key: [("", figure(runs))] for key, figure in together.items()}
-    found |= {key: [(run.about.name, figure(run)) for run in runs] for key, figure in each.items()}
-    found["carried"] = [
+    drawn = {key: [("", figure(runs))] for key, figure in together.items()}
+    drawn |= {key: [(run.about.name, figure(run)) for run in runs] for key, figure in each.items()}
+    drawn["carried"] = [
         (f"{runs[0].about.name}, then {run.about.name}", draw.train_against_test(runs[0], run))
         for run in runs[1:]
     ]
 
-    def finished(key: str, number: int, caption: str, figure: Any) -> Drawn:
+    def finished(key: str, number: int, caption: str, figure: Any) -> FigureFile:
         name = f"{key}-{number}" if key in each or key == "carried" else key
         numbers = {"caption": caption, "panels": _drawn(figure)}
-        return Drawn(name, caption, draw.png(figure), json.dumps(numbers).encode())
+        return FigureFile(name, caption, draw.png(figure), json.dumps(numbers).encode())
 
     return {
         key: [
@@ -100,7 +111,7 @@ def _figures(runs: Sequence[Run]) -> dict[str, list[Drawn]]:
             for number, (caption, figure) in enumerate(pairs, start=1)
             if figure is not None
         ]
-        for key, pairs in found.items()
+        for key, pairs in drawn.items()
     }
 
 
@@ -133,7 +144,7 @@ def _steps(patch: Any) -> dict[str, Any]:
 
 
 def _numbers(values: Any) -> Any:
-    """Numbers to six figures, and None for what is none."""
+    """Numbers to six digits, and None for a number that is not finite."""
     if np.ndim(values):
         return [_numbers(value) for value in values]
     return float(f"{values:.6g}") if np.isfinite(values) else None

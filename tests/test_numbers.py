@@ -9,7 +9,7 @@ from made_runs import CALIBRATION, NAMES, bare_run, made_run
 from visavis.decision import OperatingPoint
 from visavis.evaluate import protocols
 from visavis.metrics.verification import FAILED, worst_pairs
-from visavis.report import numbers as findings
+from visavis.report import numbers
 
 NAN = np.nan
 
@@ -22,25 +22,25 @@ def pairs_of(same, different):
 
 def test_rates_at_each_threshold():
     thresholds = np.array([0, 0.5, 0.75, 0.85, 0.95])
-    found = findings.accuracy_curve(*pairs_of([0.9, 0.7], [0.8, 0.2]), thresholds)
+    found = numbers.accuracy_curve(*pairs_of([0.9, 0.7], [0.8, 0.2]), thresholds)
     assert found.false_match_rate.tolist() == [1, 0.5, 0.5, 0, 0]
     assert found.false_non_match_rate.tolist() == [0, 0, 0.5, 0.5, 1]
     assert found.accuracy.tolist() == [0.5, 0.75, 0.5, 0.75, 0.5]
 
 
 def test_a_pair_at_the_threshold_is_called_same():
-    found = findings.accuracy_curve(*pairs_of([0.5], [0.5]), np.array([0.5]))
+    found = numbers.accuracy_curve(*pairs_of([0.5], [0.5]), np.array([0.5]))
     assert (found.false_match_rate[0], found.false_non_match_rate[0]) == (1, 0)
 
 
 def test_a_pair_without_a_face_is_called_different():
-    found = findings.accuracy_curve(*pairs_of([FAILED], [FAILED]))
+    found = numbers.accuracy_curve(*pairs_of([FAILED], [FAILED]))
     assert (found.false_match_rate == 0).all()
     assert (found.false_non_match_rate == 1).all()
 
 
 def test_the_best_threshold_is_the_middle_of_equally_good_ones():
-    assert findings.accuracy_curve(*pairs_of([0.8], [0.2])).best == pytest.approx(0.5, abs=0.003)
+    assert numbers.accuracy_curve(*pairs_of([0.8], [0.2])).best == pytest.approx(0.5, abs=0.003)
 
 
 @pytest.mark.parametrize(
@@ -53,13 +53,13 @@ def test_the_best_threshold_is_the_middle_of_equally_good_ones():
     ],
 )
 def test_the_loosest_threshold_for_a_rate(rate, above, not_above):
-    found = findings.threshold_at(*pairs_of([0.9], [0.1, 0.2, 0.3, 0.4]), rate)
+    found = numbers.threshold_at(*pairs_of([0.9], [0.1, 0.2, 0.3, 0.4]), rate)
     assert above < found <= not_above
 
 
 def test_every_pair_may_pass():
-    assert findings.threshold_at(*pairs_of([0.9], [0.1, 0.2]), 1) == 0.1
-    assert findings.threshold_at(*pairs_of([0.9], [0.1]), 1e-3) == 0.1
+    assert numbers.threshold_at(*pairs_of([0.9], [0.1, 0.2]), 1) == 0.1
+    assert numbers.threshold_at(*pairs_of([0.9], [0.1]), 1e-3) == 0.1
 
 
 @pytest.mark.parametrize(
@@ -74,14 +74,14 @@ def test_every_pair_may_pass():
 def test_discard(quality, expected):
     similarity, same = pairs_of([0.9, 0.1, 0.9, 0.1], [0.5, 0.4])
     shares = np.array([0, 0.25, 0.5])
-    found = findings.discard_curve(similarity, same, np.array([*quality, 9, 9]), shares=shares)
+    found = numbers.discard_curve(similarity, same, np.array([*quality, 9, 9]), shares=shares)
     assert found[0].tolist() == shares.tolist()
     assert found[1] == pytest.approx(expected)
 
 
 def test_the_last_pair_is_never_discarded():
     similarity, same = pairs_of([0.9, 0.1], [0.5])
-    found = findings.discard_curve(similarity, same, np.arange(3.0), shares=np.array([1.0]))
+    found = numbers.discard_curve(similarity, same, np.arange(3.0), shares=np.array([1.0]))
     assert found[1].tolist() == [1]
 
 
@@ -95,7 +95,7 @@ def test_a_pair_is_as_good_as_its_worse_face():
             [40, 152.5, 112, NAN, 0],
         ]
     )
-    found = findings.pair_qualities(replace(run, measures=measures))
+    found = numbers.pair_qualities(replace(run, measures=measures))
     assert set(found) == {"sharpness", "brightness", "yaw"}  # the others say nothing
     # the pairs are 01 02 03 12 13 23
     assert found["sharpness"].tolist() == [10, 10, 10, 20, 30, 20]
@@ -131,12 +131,12 @@ def by_hand(run) -> list[tuple[float, str, str]]:
 @pytest.mark.parametrize("block", [1, 7, 10, 512])
 @pytest.mark.parametrize("most", [1, 4, 99])
 def test_confused_people(monkeypatch, block, most):
-    monkeypatch.setattr(findings, "BLOCK", block)
+    monkeypatch.setattr(numbers, "BLOCK", block)
     run = made_run(failed=(3, 8, 9, 10, 11), spread=0.5)  # nothing is left of Carl
     labels = np.random.default_rng(0).permutation(run.labels)
     labels[labels == NAMES.index("Dora")] = -1
     for one in (run, replace(run, labels=labels)):
-        found = findings.confused(one, most=most)
+        found = numbers.confused(one, most=most)
         expected = by_hand(one)[:most]
         assert [entry.people for entry in found] == [(a, b) for _, a, b in expected]
         assert [entry.similarity for entry in found] == pytest.approx([e[0] for e in expected])
@@ -151,24 +151,24 @@ def test_confused_people(monkeypatch, block, most):
 
 def test_nobody_is_confused_where_nobody_else_is_named():
     run = made_run()
-    assert findings.confused(bare_run()) == []
-    assert findings.confused(replace(run, labels=np.where(run.labels == 0, 0, -1))) == []
+    assert numbers.confused(bare_run()) == []
+    assert numbers.confused(replace(run, labels=np.where(run.labels == 0, 0, -1))) == []
 
 
 def test_the_people_with_most_pictures():
     run = made_run(people=("Anna", "Bert", "Carl"), pictures=3, failed=(0, 1))
     labels = run.labels.copy()
     labels[8] = 1  # Anna has one picture left, Bert four, Carl two
-    found = findings.most_pictured(replace(run, labels=labels), 2, most=3)
+    found = numbers.most_pictured(replace(run, labels=labels), 2, most=3)
     assert [(name, rows.tolist()) for name, rows in found] == [
         ("Bert", [3, 4, 5]),
         ("Carl", [6, 7]),
     ]
-    assert findings.most_pictured(bare_run(), 2) == []
+    assert numbers.most_pictured(bare_run(), 2) == []
 
 
 def test_columns_are_normalised_and_rows_are_not():
-    found = findings.column_normalised(np.float32([[3, 0], [4, 0]]))
+    found = numbers.column_normalised(np.float32([[3, 0], [4, 0]]))
     assert found == pytest.approx(np.array([[0.6, 0], [0.8, 0]]))
 
 
@@ -176,7 +176,7 @@ def test_columns_are_normalised_and_rows_are_not():
 def test_distances(monkeypatch, step):
     monkeypatch.setattr(protocols, "STEP", step)
     rows = np.float32([[1, 0], [0, 2], [3, 4]])
-    found = findings.distances(rows, np.array([0, 0, 2]), np.array([1, 2, 2]))
+    found = numbers.distances(rows, np.array([0, 0, 2]), np.array([1, 2, 2]))
     assert found["dot product"] == pytest.approx([0, 3, 25])
     assert found["cosine distance"] == pytest.approx([1, 0.4, 0])
     assert found["Euclidean distance"] == pytest.approx([5**0.5, 20**0.5, 0])
@@ -184,23 +184,23 @@ def test_distances(monkeypatch, step):
 
 def test_the_threshold_lies_between_the_means():
     values, same = np.array([0.1, 0.3, 1.0, 1.2]), np.array([True, True, False, False])
-    found = findings.separation(values, same, larger_is_closer=False)
+    found = numbers.separation(values, same, larger_is_closer=False)
     assert (found.same, found.different) == pytest.approx((0.2, 1.1))
     assert found.threshold == pytest.approx(0.8 * 0.2 + 0.2 * 1.1)
     assert found.accuracy == 1
-    assert findings.separation(values, same, larger_is_closer=True).accuracy == 0
+    assert numbers.separation(values, same, larger_is_closer=True).accuracy == 0
 
 
 def test_the_thresholds_of_the_policies_that_are_supported():
-    assert findings.policy_thresholds(CALIBRATION) == {"convenience": 0.4, "standard": 0.5}
-    assert findings.policy_thresholds(None) == {}
+    assert numbers.policy_thresholds(CALIBRATION) == {"convenience": 0.4, "standard": 0.5}
+    assert numbers.policy_thresholds(None) == {}
     loose = replace(CALIBRATION, points=(OperatingPoint(0.1, 0.1, 0.2, 0),))
-    assert findings.policy_thresholds(loose) == {}
+    assert numbers.policy_thresholds(loose) == {}
 
 
 def test_the_same_data():
     run = made_run()
-    assert findings.same_data(run, made_run("another", seed=1))
-    assert not findings.same_data(run, made_run(pictures=3))
-    assert not findings.same_data(run, made_run(people=("Xaver", *NAMES[1:])))
-    assert not findings.same_data(run, replace(run, same=~run.same))
+    assert numbers.same_data(run, made_run("another", seed=1))
+    assert not numbers.same_data(run, made_run(pictures=3))
+    assert not numbers.same_data(run, made_run(people=("Xaver", *NAMES[1:])))
+    assert not numbers.same_data(run, replace(run, same=~run.same))

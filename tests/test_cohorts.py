@@ -7,8 +7,9 @@ import pytest
 
 from visavis.dataset.pairs import Listed, Pairs, pairs_of
 from visavis.errors import DatasetError
+from visavis.evaluate.labels import read_cohorts
 from visavis.metrics.bootstrap import rate, wilson
-from visavis.metrics.cohorts import Groups, group_rates, read_groups
+from visavis.metrics.cohorts import Cohorts, group_rates
 from visavis.metrics.verification import FAILED
 
 PICTURES = ("t/Ann/Ann_1.jpg", "t/Ann/Ann_2.jpg", "t/Bob/Bob_1.jpg", "t/Bob/x.jpg", "u/Cy/x.jpg")
@@ -22,9 +23,9 @@ def written(tmp_path, text: str | bytes):
 
 def test_people_are_labelled_by_folder(tmp_path):
     path = written(tmp_path, "person,skin,age\nAnn,2,30-39\nCy,5,\n")
-    groups = read_groups(path, PICTURES)
-    assert groups.labels == ("skin", "age")
-    assert groups.values == {
+    cohorts = read_cohorts(path, PICTURES)
+    assert cohorts.labels == ("skin", "age")
+    assert cohorts.values == {
         "t/Ann/Ann_1.jpg": ("2", "30-39"),
         "t/Ann/Ann_2.jpg": ("2", "30-39"),
         "u/Cy/x.jpg": ("5", ""),
@@ -33,9 +34,9 @@ def test_people_are_labelled_by_folder(tmp_path):
 
 def test_pictures_are_labelled_by_name_or_stem(tmp_path):
     path = written(tmp_path, "\ufeffpicture, age \r\n\r\n Ann_2 , 31 \r\nt/Bob/x.jpg,40\r\n")
-    groups = read_groups(path, PICTURES)
-    assert groups.labels == ("age",)
-    assert groups.values == {"t/Ann/Ann_2.jpg": ("31",), "t/Bob/x.jpg": ("40",)}
+    cohorts = read_cohorts(path, PICTURES)
+    assert cohorts.labels == ("age",)
+    assert cohorts.values == {"t/Ann/Ann_2.jpg": ("31",), "t/Bob/x.jpg": ("40",)}
 
 
 @pytest.mark.parametrize(
@@ -60,12 +61,12 @@ def test_pictures_are_labelled_by_name_or_stem(tmp_path):
 )
 def test_a_wrong_file_is_named_with_the_line(tmp_path, text, message):
     with pytest.raises(DatasetError, match=r"labels\.csv.*" + message):
-        read_groups(written(tmp_path, text), PICTURES)
+        read_cohorts(written(tmp_path, text), PICTURES)
 
 
 def test_a_missing_file_is_named(tmp_path):
     with pytest.raises(DatasetError, match=r"none\.csv: expected a CSV file"):
-        read_groups(tmp_path / "none.csv", PICTURES)
+        read_cohorts(tmp_path / "none.csv", PICTURES)
 
 
 def listed(left: str, right: str, line: int) -> Listed:
@@ -89,7 +90,7 @@ COMPARED = (
 PAIRS = pairs_of([listed(a, b, line) for line, (a, b, _) in enumerate(COMPARED)], "made")
 SIMILARITY = np.array([similarity for _, _, similarity in COMPARED])
 AGES = {"a": "old", "b": "old", "c": "young", "d": "young"}
-GROUPS = Groups(("age",), {name: (AGES[name[0]],) for name in PAIRS.names if name[0] in AGES})
+GROUPS = Cohorts(("age",), {name: (AGES[name[0]],) for name in PAIRS.names if name[0] in AGES})
 
 
 def test_rates_are_those_of_pairs_within_the_group():
@@ -119,7 +120,7 @@ def test_without_people_pairs_are_taken_as_independent():
 
 def test_each_label_has_its_own_groups():
     values = {"a1": ("x", "1"), "a2": ("x", ""), "c1": ("x", "1")}
-    first, second = group_rates(PAIRS, SIMILARITY, 0.5, Groups(("k", "n"), values))
+    first, second = group_rates(PAIRS, SIMILARITY, 0.5, Cohorts(("k", "n"), values))
     assert [(label.label, label.unlabelled, label.across) for label in (first, second)] == [
         ("k", 7, 0),
         ("n", 8, 0),
@@ -129,7 +130,7 @@ def test_each_label_has_its_own_groups():
 
 
 def test_a_group_without_pairs_has_no_rate():
-    (label,) = group_rates(PAIRS, SIMILARITY, 0.5, Groups(("k",), {"d1": ("x",)}))
+    (label,) = group_rates(PAIRS, SIMILARITY, 0.5, Cohorts(("k",), {"d1": ("x",)}))
     (group,) = label.groups
     assert (group.pictures, group.people) == (0, 0)
     assert (group.false_match.rate, group.false_non_match.rate) == (None, None)
@@ -137,12 +138,12 @@ def test_a_group_without_pairs_has_no_rate():
 
 
 def test_without_labels_there_are_no_groups():
-    (label,) = group_rates(PAIRS, SIMILARITY, 0.5, Groups(("k",), {}))
+    (label,) = group_rates(PAIRS, SIMILARITY, 0.5, Cohorts(("k",), {}))
     assert (label.groups, label.unlabelled) == ((), 10)
     assert (label.false_match, label.false_non_match) == (None, None)
 
 
-def counted(errors: dict[str, tuple[int, int]]) -> tuple[Pairs, np.ndarray, Groups]:
+def counted(errors: dict[str, tuple[int, int]]) -> tuple[Pairs, np.ndarray, Cohorts]:
     """Different pairs of strangers, so many of so many wrong in each group."""
     wrong = [
         (value, row < some) for value, (some, trials) in errors.items() for row in range(trials)
@@ -155,7 +156,7 @@ def counted(errors: dict[str, tuple[int, int]]) -> tuple[Pairs, np.ndarray, Grou
         np.arange(2 * count),
     )  # fmt: skip
     values = {f"{row}{side}": (value,) for side in "ab" for row, (value, _) in enumerate(wrong)}
-    return pairs, np.array([float(is_wrong) for _, is_wrong in wrong]), Groups(("k",), values)
+    return pairs, np.array([float(is_wrong) for _, is_wrong in wrong]), Cohorts(("k",), values)
 
 
 @pytest.mark.parametrize(

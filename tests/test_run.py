@@ -10,9 +10,8 @@ from test_protocols import COLORS, colored, seen_in
 
 from visavis.dataset import open_tree
 from visavis.errors import DatasetError, ImageError
-from visavis.evaluate.measure import Subject, measure, scores_csv
-from visavis.evaluate.protocols import Source
-from visavis.evaluate.run import load_run, save_run
+from visavis.evaluate.protocols import CropSource
+from visavis.evaluate.run import Subject, load_run, measure, save_run, scores_csv
 
 
 @pytest.fixture
@@ -27,7 +26,9 @@ def subject(embed, **more):
 
 
 def test_a_run_says_what_was_measured(tree, fake_embedder, calibration):
-    run = measure(subject(fake_embedder, calibration=calibration, bytes=7), Source(tree), colored())
+    run = measure(
+        subject(fake_embedder, calibration=calibration, bytes=7), CropSource(tree), colored()
+    )
     about = run.about
     assert (about.name, about.bytes, about.calibration) == ("fake", 7, calibration)
     assert about.settings == {"model": "fake@0", "precision": "float32"}
@@ -44,12 +45,12 @@ def test_people_are_named_by_folder_and_numbered_without_gaps(tmp_path, fake_emb
         Pillow.new("RGB", (112, 112), color).save(tmp_path / name[:-4] / name)
     names = tuple(f"{name[:-4]}/{name}" for name in COLORS)
     pairs = replace(colored(), names=names, labels=np.array([7, 3, 7]))
-    run = measure(subject(fake_embedder), Source(open_tree(tmp_path)), pairs)
+    run = measure(subject(fake_embedder), CropSource(open_tree(tmp_path)), pairs)
     assert (run.about.people, run.labels.tolist()) == (["green", "red"], [1, 0, 1])
 
 
 def test_a_run_keeps_the_crops_of_its_worst_pairs(tree, fake_embedder):
-    run = measure(subject(fake_embedder), Source(tree), colored())
+    run = measure(subject(fake_embedder), CropSource(tree), colored())
     for row, crop in zip(run.shown, run.crops, strict=True):
         assert crop[0, 0].tolist() == list([*COLORS.values()][row])
 
@@ -57,7 +58,7 @@ def test_a_run_keeps_the_crops_of_its_worst_pairs(tree, fake_embedder):
 def test_a_bad_picture_is_named_or_left_out(tree, fake_embedder, tmp_path):
     (tmp_path / "green.png").write_bytes(b"no picture")
     with pytest.raises(ImageError, match=r"line 3: green\.png"):
-        measure(subject(fake_embedder), Source(tree), colored())
+        measure(subject(fake_embedder), CropSource(tree), colored())
 
 
 def test_any_callable_with_a_model_and_a_dim_is_measured(tree):
@@ -68,18 +69,18 @@ def test_any_callable_with_a_model_and_a_dim_is_measured(tree):
             angle = crops[:, 0, 0, 0].astype(float)
             return np.stack([np.cos(angle), np.sin(angle)], axis=1).astype(np.float32)
 
-    run = measure(Subject("rival", Rival()), Source(tree), colored())
+    run = measure(Subject("rival", Rival()), CropSource(tree), colored())
     assert run.similarity[0] == pytest.approx(np.cos(190), abs=1e-6)
 
 
 def test_time_is_of_embedding_after_the_first_call(tree, fake_embedder, monkeypatch):
     monkeypatch.setattr("visavis.evaluate.protocols.CHUNK", 1)
-    run = measure(subject(fake_embedder), Source(tree), colored())
+    run = measure(subject(fake_embedder), CropSource(tree), colored())
     assert 0 < run.about.milliseconds < 1000
 
 
 def test_scores_are_a_line_a_pair_and_empty_without_a_face(tree, fake_embedder):
-    source = Source(tree, seen_in(COLORS["red.png"], COLORS["blue.png"]))
+    source = CropSource(tree, seen_in(COLORS["red.png"], COLORS["blue.png"]))
     lines = scores_csv(measure(subject(fake_embedder), source, colored())).decode().splitlines()
     assert lines[0] == "reference,probe,mated,similarity"
     assert lines[1].startswith("red.png,blue.png,1,0.")
@@ -87,7 +88,7 @@ def test_scores_are_a_line_a_pair_and_empty_without_a_face(tree, fake_embedder):
 
 
 def test_a_run_comes_back_from_its_file(tree, fake_embedder, calibration, tmp_path):
-    run = measure(subject(fake_embedder, calibration=calibration), Source(tree), colored())
+    run = measure(subject(fake_embedder, calibration=calibration), CropSource(tree), colored())
     save_run(tmp_path / "run.npz", run)
     again = load_run(tmp_path / "run.npz")
     assert again.about == run.about
@@ -122,7 +123,7 @@ def spoiled(run, path, **arrays):
     ],
 )
 def test_a_file_that_is_no_run_is_refused(tree, fake_embedder, tmp_path, arrays, message):
-    run = measure(subject(fake_embedder), Source(tree), colored())
+    run = measure(subject(fake_embedder), CropSource(tree), colored())
     spoiled(run, tmp_path / "run.npz", **arrays)
     with pytest.raises(DatasetError, match=message):
         load_run(tmp_path / "run.npz")

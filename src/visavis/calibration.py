@@ -1,0 +1,139 @@
+"""A pack's thresholds measured on one's own people: on their pictures, or on a gallery's templates.
+The numbers are those of visavis.metrics.calibrate.
+"""
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from visavis.batch import Progress
+from visavis.dataset import People, apply_exclusions, find_people, open_tree
+from visavis.dataset.tree import tree_sha256
+from visavis.decision import Calibration
+from visavis.detect import load_detector
+from visavis.document import to_bytes
+from visavis.embed import load_embedder
+from visavis.errors import PackError
+from visavis.evaluate.protocols import CropSource, embed_people
+from visavis.files import write_whole
+from visavis.gallery import Gallery
+from visavis.metrics.calibrate import calibrate, error_curve
+from visavis.pack import Pack, load_pack
+from visavis.pack.calibration import keep_calibration
+from visavis.recognizer import calibration_name
+from visavis.runtime import Device
+from visavis.types import Embeddings
+
+GALLERY = "the gallery's own people"  # what a gallery's data is called
+
+
+@dataclass(frozen=True, slots=True)
+class CalibrationData:
+    """Pictures of people, and what is done with them."""
+
+    images: Path  # a folder or zip with a folder for each person
+    name: str = ""  # what to call the data; "": the images' name
+    exclude: Path | None = None  # a CSV of known label errors
+    align: bool = False  # find a face in each picture first
+    skip_bad: bool = False  # leave out bad pictures, and count them
+
+
+@dataclass(frozen=True, slots=True)
+class Calibrated:
+    """A calibration, the pictures it could not use, and the file it was written to."""
+
+    calibration: Calibration
+    failures: int = 0  # pictures without a face
+    skipped: int = 0  # bad pictures
+    file: Path | None = None  # None: kept by the gallery
+
+
+def calibrate_images(
+    pack: Pack,
+    data: CalibrationData,
+    device: Device,
+    *,
+    extrapolate: bool = False,
+    out: Path | None = None,
+    progress: Progress = iter,
+) -> Calibrated:
+    """Measure a pack on pictures, and write the calibration into the pack, or to `out`.
+
+    `extrapolate` adds points beyond the data, which are marked. Raises PackError for the default
+    pack without `out`, CalibrationError for too little data, DatasetError and ImageError for bad
+    data, OutputError where it cannot be written.
+    """
+    if out is None and pack.folder == load_pack().folder:
+        raise PackError(
+            "the default pack keeps its calibration",
+            mend="write the new one to a file, calibrate a gallery, or calibrate a copy of the "
+            f"pack: cp -r {pack.folder} my-pack",
+            option="out",
+        )
+    tree = open_tree(data.images)
+    people = find_people(tree)
+    if data.exclude is not None:
+        people = apply_exclusions(people, data.exclude)
+    source = CropSource(tree, load_detector(pack, device=device) if data.align else None)
+    embed = load_embedder(pack, device=device)
+    kept, embedded = embed_people(source, people, embed, skip_bad=data.skip_bad, progress=progress)
+    calibration = calibrate(
+        error_curve(embedded.embeddings[embedded.acquired], kept, beyond=extrapolate),
+        model=pack.manifest.embedder.model,
+        dataset=data.name or data.images.name,
+        data_sha256=tree_sha256(tree, kept.pictures),
+        people=len(kept.names),
+    )
+    file = keep_calibration(pack, calibration) if out is None else _write(calibration, out)
+    return Calibrated(calibration, embedded.failures, len(embedded.bad), file)
+
+
+def calibrate_gallery(
+    pack: Pack,
+    gallery: Gallery,
+    *,
+    name: str = "",
+    extrapolate: bool = False,
+    out: Path | None = None,
+) -> Calibrated:
+    """Measure a pack on a gallery's templates; the gallery uses the calibration from now on, or it
+    is written to `out` and the gallery is left as it is.
+
+    Raises CalibrationError for too little data, OutputError where it cannot be written.
+    """
+    people, embeddings = _people_of(gallery, pack)
+    calibration = calibrate(
+        error_curve(embeddings, people, beyond=extrapolate),
+        model=pack.manifest.embedder.model,
+        dataset=name or GALLERY,
+        data_sha256=hashlib.sha256(embeddings.tobytes()).hexdigest(),
+        people=len(people.names),
+    )
+    if out is not None:
+        return Calibrated(calibration, file=_write(calibration, out))
+    gallery.keep(calibration_name(calibration.model), to_bytes(calibration))
+    return Calibrated(calibration)
+
+
+def clear_calibration(pack: Pack, gallery: Gallery) -> bool:
+    """Let a gallery use the pack's calibration again; whether it had one of its own."""
+    name = calibration_name(pack.manifest.embedder.model)
+    own = gallery.kept(name) is not None
+    gallery.keep(name, None)
+    return own
+
+
+def _people_of(gallery: Gallery, pack: Pack) -> tuple[People, Embeddings]:
+    """The gallery's templates of the pack's model, and whose each is."""
+    templates, _ = gallery.templates(pack.manifest.embedder.model)
+    ends = np.append(templates.starts[1:], len(templates.rows))
+    labels = np.repeat(np.arange(len(templates.people)), ends - templates.starts)
+    pictures = tuple(map(str, range(len(labels))))
+    return People(pictures, labels, tuple(templates.people)), templates.rows
+
+
+def _write(calibration: Calibration, out: Path) -> Path:
+    write_whole(out, to_bytes(calibration))
+    return out
