@@ -61,7 +61,8 @@ def remade(pack, folder, onnx=None, **detector):
 @cache
 def five_detectors(data: Path) -> dict[str, ScanDetector]:
     """The default pack's, SCRFD-500M, and three checkpoints as PyTorch runs them. Needs torch."""
-    from visavis.convert.detectors import answers, load_detector_checkpoint
+    from visavis.checkpoints.detectors import load_detector_checkpoint
+    from visavis.convert.parity import pytorch_answers
 
     scrfd = (data / "models" / "scrfd_500m_kps.onnx").read_bytes()
     found = {
@@ -71,10 +72,10 @@ def five_detectors(data: Path) -> dict[str, ScanDetector]:
     for name, file in CHECKPOINTS.items():
         checkpoint = load_detector_checkpoint(data / "models" / file)
         found[name] = ScanDetector(
-            lambda pictures, checkpoint=checkpoint: answers(checkpoint, pictures),
-            DECODERS[checkpoint.decoder],
+            lambda pictures, checkpoint=checkpoint: pytorch_answers(checkpoint, pictures),
+            DECODERS[checkpoint.family.decoder],
             LEAST,
             OVERLAP,
-            frame=FRAMES.get(checkpoint.decoder, Frame()),
+            frame=FRAMES.get(checkpoint.family.decoder, Frame()),
         )
     return found

@@ -33,7 +33,7 @@ KINDS = {
     "mbf": lambda: mobilefacenet.MobileFaceNet(2, 8),
     "mbf_large": lambda: mobilefacenet.MobileFaceNet(4, 8),
     "vit": lambda: vit.ViT(vit.ARCFACE["t"], 8),
-    "cvlface_vit": lambda: vit.ViT(vit.Layout(8, 512, 12, 8, 5), 8, masked=False),
+    "cvlface_vit": lambda: vit.ViT(vit.TransformerLayout(8, 512, 12, 8, 5), 8, masked=False),
     "foamliu": mobile.Foamliu,
     "xiaoccer": mobile.Xiaoccer,
     "xiaoccer_square": lambda: mobile.Xiaoccer(7),

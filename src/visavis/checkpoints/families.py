@@ -117,7 +117,7 @@ def _mobilefacenet(shapes: Shapes) -> nn.Module:
     )
 
 
-def _vit(shapes: Shapes, layouts: Mapping[str, vit.Layout]) -> nn.Module:
+def _vit(shapes: Shapes, layouts: Mapping[str, vit.TransformerLayout]) -> nn.Module:
     width, depth = shapes["pos_embed"][-1], _count(shapes, "blocks.")
     for layout in layouts.values():
         if (layout.width, layout.depth) == (width, depth):

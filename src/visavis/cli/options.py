@@ -71,6 +71,20 @@ Std = Annotated[
         parser=three_above_zero, metavar="NUMBERS", help="127.5, or three: then divided by."
     ),
 ]
+
+
+@dataclass(frozen=True, slots=True)
+class Pixels:
+    """How a network wants its pixels: three options of every verb that takes one in."""
+
+    color: Annotated[
+        Color | None,
+        typer.Option(help="Order of the input's channels; default: as its family or file says."),
+    ] = None
+    mean: Mean = None
+    std: Std = None
+
+
 # Of each stride, the width and height of three anchors.
 Anchors = NewType("Anchors", tuple[tuple[tuple[float, float], ...], ...])
 

@@ -32,7 +32,7 @@ class Unit(nn.Module):
         return x if self.raw else torch.relu(self.bn(x))
 
 
-class Head(nn.Module):
+class _Head(nn.Module):
     """The first stage: (N, 3, H, W) to (N, D, H / 2, W / 2)."""
 
     def __init__(self, middle: int, outputs: int) -> None:
@@ -46,7 +46,7 @@ class Head(nn.Module):
         return x
 
 
-class Stage(nn.Module):
+class _Stage(nn.Module):
     """Two units: (N, C, H, W) to (N, D, H, W)."""
 
     def __init__(self, inputs: int, outputs: int) -> None:
@@ -66,9 +66,9 @@ class Backbone(nn.Module):
 
     def __init__(self, widths: Sequence[int]) -> None:
         super().__init__()
-        self.model0 = Head(widths[0], widths[1])
+        self.model0 = _Head(widths[0], widths[1])
         for stage in range(1, len(widths) - 1):
-            self.add_module(f"model{stage}", Stage(widths[stage], widths[stage + 1]))
+            self.add_module(f"model{stage}", _Stage(widths[stage], widths[stage + 1]))
 
     def forward(self, pixels: Tensor) -> list[Tensor]:
         x = pixels
