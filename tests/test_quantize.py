@@ -38,7 +38,7 @@ def form():
 @pytest.fixture(scope="module")
 def int8(form):
     quantize._nncf()  # before pytest imports it to look: it must be told to report nothing
-    return to_int8(form, faces())
+    return to_int8(form, faces()).form
 
 
 def read(data: bytes) -> Form:
@@ -47,9 +47,22 @@ def read(data: bytes) -> Form:
 
 def test_int8_is_smaller_and_close(form, int8):
     assert len(int8.onnx) < 0.6 * len(form.onnx)
-    close = closeness(form, int8, faces(16, seed=9))
+    close = closeness(form.embeddings(faces(16, seed=9)), int8, faces(16, seed=9))
     assert close.mean > 0.99
     assert close.worst > 0.98
+
+
+def test_making_it_smaller_says_how_close_it_is(form):
+    smaller = to_int8(form, faces(4))
+    assert smaller.closeness == closeness(form.embeddings(faces(4)), smaller.form, faces(4))
+    assert 0.99 < to_float16(form).closeness.worst <= 1
+
+
+def test_making_it_smaller_leaves_the_network_as_it_was(form):
+    before = form.model.SerializeToString()
+    to_int8(form, faces(2))
+    to_float16(form)
+    assert form.model.SerializeToString() == before == form.network
 
 
 def test_int8_says_how_it_was_made(form, int8):
@@ -83,7 +96,7 @@ def test_int8_runs_in_every_runtime_and_batch(form, int8, batch):
 
 def test_nodes_can_be_kept_in_float32(form, int8):
     layers = [node.name for node in form.model.graph.node if node.op_type == "Conv"]
-    kept = to_int8(form, faces(), preset="mixed", keep=layers)
+    kept = to_int8(form, faces(), preset="mixed", keep=layers).form
 
     def weights_in_int8(form: Form) -> int:
         tensors = form.model.graph.initializer
@@ -148,13 +161,13 @@ def test_a_broken_smaller_network_is_refused(form):
     other = made_checkpoint()
     other.network.embed.weight.data *= -1
     with pytest.raises(ModelError, match="the smaller network is not the same"):
-        closeness(form, to_onnx(other), faces(4))
+        closeness(form.embeddings(faces(4)), to_onnx(other), faces(4))
 
 
 def test_float16_weights_halve_the_file_and_change_next_to_nothing(form):
-    half = to_float16(form)
+    half = to_float16(form).form
     assert len(half.onnx) < 0.75 * len(form.onnx)
-    assert closeness(form, half, faces(), kind="float16").worst > 0.999999
+    assert closeness(form.embeddings(faces()), half, faces(), kind="float16").worst > 0.999999
     assert read_metadata(read_network(half.onnx)).form == "float16 weights"
     for runtime in available_runtimes():
         model = load_model(half.onnx, PIXELS, Device("cpu", runtime=runtime.name))
@@ -170,8 +183,8 @@ def test_weights_that_float16_cannot_hold_stay(scale):
     checkpoint.network.embed.weight.data *= scale
     checkpoint.network.embed.bias.data *= scale
     form = to_onnx(checkpoint)
-    half = to_float16(form)
-    assert closeness(form, half, faces(), kind="float16").worst > 0.999999
+    half = to_float16(form).form
+    assert closeness(form.embeddings(faces()), half, faces(), kind="float16").worst > 0.999999
     kinds = {len(one.dims): one.data_type for one in half.model.graph.initializer}
     assert kinds[2] == TensorProto.FLOAT
 
@@ -186,7 +199,7 @@ def test_a_network_without_large_weights_cannot_be_halved():
 def test_smaller_networks_are_not_taken_to_normalise():
     form = to_onnx(made_checkpoint(Named()))
     for smaller in (to_int8(form, faces(4)), to_float16(form)):
-        assert not names_normalisation(smaller.model)
+        assert not names_normalisation(smaller.form.model)
 
 
 def test_both_are_judged_on_the_same_pairs(form, int8, tmp_path):

@@ -46,8 +46,8 @@ def to_onnx(checkpoint: Checkpoint, *, opset: int = OPSET, norm_output: bool = F
     outputs = [EMBEDDING, NORM] if norm_output else [EMBEDDING]
     model = _embedder(_WithNorm(network) if norm_output else network, example, outputs, opset)
     size = checkpoint.height, checkpoint.width
-    form = Form(model, model.SerializeToString(), checkpoint.preprocess, *size, dim)
-    return form.noted(_metadata(checkpoint, model, dim))
+    metadata = _metadata(checkpoint, model, dim)
+    return Form(model, model.SerializeToString(), checkpoint.preprocess, *size, dim, metadata)
 
 
 def traced(

@@ -11,7 +11,7 @@ from visavis.convert.crops import made_crops
 from visavis.embed import ModelEmbedder
 from visavis.errors import ModelError
 from visavis.pack.metadata import Metadata, Numbers, read_metadata, write_metadata
-from visavis.pack.onnx import PREFIX, Network, read_network
+from visavis.pack.onnx import Network, read_network
 from visavis.runtime import Color, Device, Preprocess, load_model
 from visavis.types import Crops, Embedder
 
@@ -50,28 +50,17 @@ class Form:
     width: int
     dim: int
     metadata: Metadata | None = None  # None: another tool's file, which says nothing
-    notes: bytes = b""  # the metadata, where `network` has none
+    noted: bool = False  # `network` has the metadata in it
 
     @property
     def onnx(self) -> bytes:
         """The whole file."""
-        return self.network + self.notes  # protobuf reads what follows as part of the message
-
-    def noted(self, metadata: Metadata) -> "Form":
-        """The same network with other metadata: its weights are not serialised again."""
+        if self.metadata is None or self.noted:
+            return self.network
         notes = ModelProto()
-        write_metadata(notes, metadata)
-        return replace(self, metadata=metadata, notes=notes.SerializeToString())
-
-    def remade(self, model: ModelProto, metadata: Metadata | None) -> "Form":
-        """Another model for the same crops, from here on the form's own, with its metadata."""
-        others = [entry for entry in model.metadata_props if not entry.key.startswith(PREFIX)]
-        del model.metadata_props[:]
-        model.metadata_props.extend(others)
-        form = replace(
-            self, model=model, network=model.SerializeToString(), metadata=None, notes=b""
-        )
-        return form if metadata is None else form.noted(metadata)
+        write_metadata(notes, self.metadata)
+        # protobuf takes what follows a message for more of it: weights are not serialised again.
+        return self.network + notes.SerializeToString()
 
     def embeddings(self, crops: Crops) -> NDArray[np.float32]:
         """(N, D) raw, in float32, of (N, height, width, 3) crops. Raises ModelError where a number
@@ -107,7 +96,7 @@ def read_form(source: Path | bytes, pixels: DeclaredPixels) -> Form:
         )
     height, width = _size(network)
     preprocess = pixels.over(metadata.preprocess if metadata else None)
-    form = Form(network.model, network.data, preprocess, height, width, 0, metadata)
+    form = Form(network.model, network.data, preprocess, height, width, 0, metadata, noted=True)
     dim = form.embeddings(made_crops(height, width)).shape[1]
     return replace(form, dim=dim)
 

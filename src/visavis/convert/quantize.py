@@ -13,13 +13,13 @@ import numpy as np
 from numpy.typing import NDArray
 from onnx import ModelProto, TensorProto, helper, numpy_helper
 
-from visavis.convert.crops import pixels
+from visavis.convert.crops import made_crops, pixels
 from visavis.convert.export import keep_names_apart
 from visavis.convert.form import Form
 from visavis.convert.parity import cosine_gaps
 from visavis.errors import DeviceError, ModelError
 from visavis.pack.dequantise import tensors_sha256
-from visavis.pack.onnx import real_inputs
+from visavis.pack.onnx import PREFIX, real_inputs
 from visavis.types import Crops
 
 PRESETS = ("performance", "mixed")  # mixed: activations may have a zero that is not 0
@@ -37,17 +37,25 @@ class Closeness:
     worst: float
 
 
+@dataclass(frozen=True, eq=False, slots=True)
+class Smaller:
+    """A network made smaller, and how close it is to the float32 one."""
+
+    form: Form
+    closeness: Closeness
+
+
 def to_int8(
     form: Form, crops: Crops, *, preset: str = "performance", keep: Sequence[str] = ()
-) -> Form:
+) -> Smaller:
     """The network with int8 weights and activations, float32 at either end, calibrated on crops
     (N, H, W, 3) of its size; nodes named in `keep` stay float32.
 
-    Raises ModelError for a network that answers with NaN or that nncf cannot quantise, DeviceError
-    where nncf or onnxruntime is not installed.
+    Raises ModelError for a network that answers with NaN, that nncf cannot quantise or that differs
+    too much afterwards, DeviceError where nncf or onnxruntime is not installed.
     """
     check_preset(preset)
-    form.embeddings(crops)  # nncf would quantise answers of NaN, too
+    expected = form.embeddings(crops)  # refuses NaN, which nncf would quantise, too
     model = _copy(form.model)
     _drop_unused(model)
     [pictures] = real_inputs(model.graph)
@@ -66,7 +74,8 @@ def to_int8(
         except (ValueError, RuntimeError, nncf.InternalError, nncf.ValidationError) as error:
             raise ModelError(f"the network cannot be quantised: {error}") from error
     label = f"int8, nncf {nncf.__version__} {preset}, {len(crops)} crops"
-    return _smaller(form, quantised, label)
+    smaller = _smaller(form, quantised, label)
+    return Smaller(smaller, closeness(expected, smaller, crops))
 
 
 def check_preset(preset: str) -> None:
@@ -76,11 +85,11 @@ def check_preset(preset: str) -> None:
         raise ModelError(f"unknown preset {preset!r}; known: {known}", option="preset")
 
 
-def to_float16(form: Form) -> Form:
+def to_float16(form: Form) -> Smaller:
     """The network with its weights stored in half precision and cast back as it is loaded: half the
     size, the same speed; inputs, outputs and all that is computed stay float32.
 
-    Raises ModelError where no weights can be stored so.
+    Raises ModelError where no weights can be stored so, or the network differs too much afterwards.
     """
     model = _copy(form.model)
     graph = model.graph
@@ -100,15 +109,21 @@ def to_float16(form: Form) -> Form:
     nodes = [*casts, *graph.node]
     del graph.node[:]
     graph.node.extend(nodes)
-    return _smaller(form, model, "float16 weights")
+    smaller = _smaller(form, model, "float16 weights")
+    crops = made_crops(form.height, form.width)
+    close = closeness(form.embeddings(crops), smaller, crops, kind="float16")
+    return Smaller(smaller, close)
 
 
-def closeness(form: Form, smaller: Form, crops: Crops, *, kind: str = "int8") -> Closeness:
-    """How alike both networks' embeddings of crops are; `kind` is a key of LEAST_COSINE.
+def closeness(
+    expected: NDArray[np.float32], smaller: Form, crops: Crops, *, kind: str = "int8"
+) -> Closeness:
+    """How alike the smaller network's embeddings of crops and the float32 ones, `expected` (N, D),
+    are; `kind` is a key of LEAST_COSINE.
 
     Raises ModelError where they are so far apart that the smaller one must be broken.
     """
-    cosines = 1 - cosine_gaps(form.embeddings(crops), smaller.embeddings(crops))
+    cosines = 1 - cosine_gaps(expected, smaller.embeddings(crops))
     least = LEAST_COSINE[kind]
     if not cosines.mean() >= least:
         raise ModelError(
@@ -173,15 +188,21 @@ def _drop_unused(model: ModelProto) -> None:
 
 
 def _copy(model: ModelProto) -> ModelProto:
+    """A copy to change, without what visavis noted in the file."""
     copy = ModelProto()
     copy.CopyFrom(model)
+    others = [entry for entry in copy.metadata_props if not entry.key.startswith(PREFIX)]
+    del copy.metadata_props[:]
+    copy.metadata_props.extend(others)
     return copy
 
 
 def _smaller(form: Form, model: ModelProto, label: str) -> Form:
-    """The smaller network with the larger one's metadata, if it has any, and its own label."""
+    """The smaller model with the larger one's metadata, if it has any, and its own label."""
     keep_names_apart(model)
-    if form.metadata is None:
-        return form.remade(model, None)
-    metadata = replace(form.metadata, form=label, weights_sha256=tensors_sha256(model))
-    return form.remade(model, replace(metadata, **asdict(form.preprocess)))
+    metadata = form.metadata
+    if metadata is not None:
+        hashed = tensors_sha256(model)
+        metadata = replace(metadata, form=label, weights_sha256=hashed, **asdict(form.preprocess))
+    network = model.SerializeToString()
+    return replace(form, model=model, network=network, metadata=metadata, noted=False)

@@ -10,7 +10,7 @@ from visavis.batch import Progress
 from visavis.checkpoints.checkpoint import Checkpoint, load_checkpoint
 from visavis.checkpoints.detectors import is_detector
 from visavis.checkpoints.weights import Weights, read_weights
-from visavis.convert.crops import MOST, made_crops, read_crops
+from visavis.convert.crops import MOST, read_crops
 from visavis.convert.detectors import DetectorReport, convert_detector
 from visavis.convert.export import OPSET, to_onnx
 from visavis.convert.form import DeclaredPixels, Form, read_form
@@ -19,8 +19,8 @@ from visavis.convert.parity import Gap, prove, worst_gaps
 from visavis.convert.quantize import (
     PRESETS,
     Closeness,
+    Smaller,
     check_preset,
-    closeness,
     to_float16,
     to_int8,
 )
@@ -168,7 +168,7 @@ def _traced(checkpoint: Checkpoint, request: ConversionRequest) -> tuple[Form, l
     crops = _crops(request.crops, form, most=MOST_PROVED)
     gaps = prove(checkpoint, form.network, crops=crops)
     if form.metadata is not None:
-        form = form.noted(replace(form.metadata, parity=worst_gaps(gaps)))
+        form = replace(form, metadata=replace(form.metadata, parity=worst_gaps(gaps)))
     return form, gaps
 
 
@@ -183,7 +183,8 @@ def _finished(
 ) -> Conversion:
     """Make it smaller, judge it and write it."""
     crops = _crops(request.int8, origin)
-    form, close = _smaller(origin, request, crops)
+    smaller = _smaller(origin, request, crops)
+    form = smaller.form if smaller else origin
     judgement = _judged(origin, form, request, progress)
     tflite = _tflite(checkpoint, crops, out) if checkpoint and request.tflite else None
     onnx = form.onnx
@@ -198,7 +199,7 @@ def _finished(
         dim=form.dim,
         metadata=form.metadata,
         gaps=gaps or [],
-        closeness=close,
+        closeness=smaller.closeness if smaller else None,
         judgement=judgement,
         tflite=tflite,
     )
@@ -208,18 +209,11 @@ def _crops(folder: Path | None, form: Form, *, most: int = MOST) -> Crops | None
     return None if folder is None else read_crops(folder, form.height, form.width, most=most)
 
 
-def _smaller(
-    origin: Form, request: ConversionRequest, crops: Crops | None
-) -> tuple[Form, Closeness | None]:
-    """The form that is asked for, and how close it is to float32."""
+def _smaller(origin: Form, request: ConversionRequest, crops: Crops | None) -> Smaller | None:
+    """The smaller form, if one is asked for."""
     if crops is not None:
-        form = to_int8(origin, crops, preset=request.preset or PRESETS[0])
-        return form, closeness(origin, form, crops)
-    if request.float16:
-        form = to_float16(origin)
-        made = made_crops(origin.height, origin.width)
-        return form, closeness(origin, form, made, kind="float16")
-    return origin, None
+        return to_int8(origin, crops, preset=request.preset or PRESETS[0])
+    return to_float16(origin) if request.float16 else None
 
 
 def _judged(
