@@ -14,7 +14,7 @@ UNKNOWN = "unknown"
 
 
 def conversion_json(conversion: Conversion | DetectorReport) -> dict[str, Any]:
-    """All that `convert --json` prints."""
+    """The JSON document of a conversion."""
     if isinstance(conversion, DetectorReport):
         return {**asdict(conversion), "out": str(conversion.out)}
     metadata = conversion.metadata

@@ -18,7 +18,7 @@ HUNDRED = 100  # points of accuracy
 
 @dataclass(frozen=True, slots=True)
 class Judgement:
-    """Accuracy of the float32 network and, where there is one, of the smaller one."""
+    """Accuracy of the float32 network and, if one was made, of the smaller one."""
 
     pairs: int
     before: float

@@ -62,10 +62,10 @@ class MobileNet(nn.Module):
             self.add_module(name, nn.Sequential(*([first] if name == "stage1" else []), *blocks))
 
     def forward(self, pixels: Tensor) -> list[Tensor]:
-        found = [pixels]
+        maps = [pixels]
         for stage in self.children():
-            found.append(stage(found[-1]))
-        return found[1:]
+            maps.append(stage(maps[-1]))
+        return maps[1:]
 
 
 class Pyramid(nn.Module):
