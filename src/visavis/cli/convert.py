@@ -12,7 +12,7 @@ from visavis.cli.spread import spread
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
+class ConversionOptions:
     """The options of an embedder's conversion: visavis.convert.workflow.ConversionRequest's."""
 
     family: Annotated[
@@ -54,7 +54,7 @@ def convert(
     ],
     out: Annotated[Path, typer.Option(help="The ONNX file to write.")],
     pixels: options.Pixels,
-    wanted: Wanted,
+    wanted: ConversionOptions,
     json: options.Json = False,
 ) -> None:
     """Turn a checkpoint into an ONNX file that any runtime loads, and prove that it is the same.
