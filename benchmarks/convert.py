@@ -27,9 +27,10 @@ from visavis.alignment import align
 from visavis.checkpoints.checkpoint import Checkpoint, load_checkpoint
 from visavis.checkpoints.families import FAMILIES
 from visavis.convert.export import to_onnx
-from visavis.convert.judge import Form, words
+from visavis.convert.form import DeclaredPixels, Form, read_form
+from visavis.convert.judge import gain_words
 from visavis.convert.parity import prove
-from visavis.convert.quantize import PRESETS, closeness, to_float16, to_int8
+from visavis.convert.quantize import PRESETS, Smaller, to_float16, to_int8
 from visavis.convert.tflite import prove_tflite, tflite_int8, to_tflite
 from visavis.dataset import Pairs, Tree, open_pairs
 from visavis.detect import load_detector
@@ -63,7 +64,7 @@ def accuracy() -> None:
     """The two MobileFaceNets, converted: in one pass, and with the mirrored crop added."""
     for file in ("mobilefacenet_foamliu.pt", "mobilefacenet_xiaoccer_068.ckpt"):
         checkpoint, form = converted(file)
-        worst = max(gap.cosine for gap in prove(checkpoint, form.onnx))
+        worst = max(gap.cosine for gap in prove(checkpoint, form.network))
         print(f"  {file}: {form.width}x{form.height}, 1 - cosine to PyTorch {worst:.1e}")
         for device in (EXACT, AUTO):
             for flip in (False, True):
@@ -85,13 +86,13 @@ def int8() -> None:
         print(f"  {name}, bf16: {before:.2f} %")
         for preset in PRESETS:
             started = time.perf_counter()
-            data = to_int8(form.onnx, calibration(), form.preprocess, preset=preset)
+            smaller = to_int8(form, calibration(), preset=preset)
             took = time.perf_counter() - started
-            after, found = similarity(like(form, data), AUTO)
+            after, found = similarity(smaller.form, AUTO)
             gain, _ = gains(lfw()[1], found, others, far=1e-3)
-            print(f"  {name}, int8 {preset}: {after:.2f} %, {words(gain)}")
-            print(f"    quantised in {took:.0f} s, {sizes(form, data)}", flush=True)
-        print(f"  {name}, float16 weights: {sizes(form, to_float16(form.onnx), 'float16')}")
+            print(f"  {name}, int8 {preset}: {after:.2f} %, {gain_words(gain)}")
+            print(f"    quantised in {took:.0f} s, {sizes(form, smaller)}", flush=True)
+        print(f"  {name}, float16 weights: {sizes(form, to_float16(form))}")
 
 
 def speed() -> None:
@@ -99,8 +100,7 @@ def speed() -> None:
     for name, form in networks().items():
         sides = {"bf16": (form, BF16), "float32": (form, EXACT)}
         for preset in PRESETS:
-            data = to_int8(form.onnx, calibration(), form.preprocess, preset=preset)
-            sides[f"int8 {preset}"] = like(form, data), AUTO
+            sides[f"int8 {preset}"] = to_int8(form, calibration(), preset=preset).form, AUTO
         print_race(name, sides)
 
 
@@ -135,13 +135,13 @@ def iresnet() -> None:
         network, family, family.preprocess, 112, 112, "random weights", "0" * 64, {}
     )
     started = time.perf_counter()
-    onnx = to_onnx(checkpoint)
+    form = to_onnx(checkpoint)
     traced = time.perf_counter() - started
-    gaps = prove(checkpoint, onnx)
+    gaps = prove(checkpoint, form.network)
     took = time.perf_counter() - started
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
     print(
-        f"  {len(onnx) / 1e6:.0f} MB, traced in {traced:.1f} s, proved by {took:.1f} s, peak "
+        f"  {len(form.onnx) / 1e6:.0f} MB, traced in {traced:.1f} s, proved by {took:.1f} s, peak "
         f"{peak:.1f} GiB, 1 - cosine {max(gap.cosine for gap in gaps):.1e}"
     )
 
@@ -153,16 +153,16 @@ def networks() -> dict[str, Form]:
     """What is made smaller."""
     pack = load_pack()
     spec = pack.manifest.embedder
-    onnx = pack.read(spec.file, spec.sha256)
-    sface = Form(onnx, spec.preprocess, *spec.size, spec.dim)
+    pixels = DeclaredPixels(spec.preprocess.color, spec.preprocess.mean, spec.preprocess.std)
+    sface = read_form(pack.read(spec.file, spec.sha256), pixels)
     return {"SFace": sface, "foamliu": converted("mobilefacenet_foamliu.pt")[1]}
 
 
-def sizes(form: Form, data: bytes, kind: str = "int8") -> str:
+def sizes(form: Form, smaller: Smaller) -> str:
     """A smaller file's size and closeness, in words."""
-    close = closeness(form.onnx, data, calibration(), form.preprocess, kind=kind)
+    close = smaller.closeness
     return (
-        f"{len(form.onnx) / 1e6:.1f} to {len(data) / 1e6:.1f} MB, cosine to float32 "
+        f"{len(form.onnx) / 1e6:.1f} to {len(smaller.form.onnx) / 1e6:.1f} MB, cosine to float32 "
         f"{close.mean:.5f}, at worst {close.worst:.5f}"
     )
 
@@ -170,7 +170,7 @@ def sizes(form: Form, data: bytes, kind: str = "int8") -> str:
 def print_race(name: str, sides: dict[str, tuple[Form, Device]]) -> None:
     """Milliseconds a call, one crop and eight; ratios to bf16, pair by pair."""
     models = {
-        side: load_model(form.onnx, form.preprocess, device)
+        side: load_model(form.network, form.preprocess, device)
         for side, (form, device) in sides.items()
     }
     for batch in (1, 8):
@@ -198,14 +198,7 @@ def similarity(form: Form, device: Device) -> tuple[float, np.ndarray]:
 def converted(file: str) -> tuple[Checkpoint, Form]:
     """A checkpoint, and it as ONNX."""
     checkpoint = load_checkpoint(DATA / "models" / file)
-    height, width = checkpoint.height, checkpoint.width
-    onnx = to_onnx(checkpoint)
-    return checkpoint, Form(onnx, checkpoint.preprocess, height, width, 128)
-
-
-def like(form: Form, onnx: bytes) -> Form:
-    """Another file of the same network."""
-    return Form(onnx, form.preprocess, form.height, form.width, form.dim)
+    return checkpoint, to_onnx(checkpoint)
 
 
 @cache

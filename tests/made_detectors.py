@@ -9,7 +9,6 @@ from pathlib import Path
 import numpy as np
 from onnx import TensorProto, helper, numpy_helper
 
-from visavis.decode import DECODERS
 from visavis.decode.scrfd import SCRFD
 from visavis.detect import ScanDetector, load_detector
 from visavis.pack import load_pack
@@ -61,7 +60,8 @@ def remade(pack, folder, onnx=None, **detector):
 @cache
 def five_detectors(data: Path) -> dict[str, ScanDetector]:
     """The default pack's, SCRFD-500M, and three checkpoints as PyTorch runs them. Needs torch."""
-    from visavis.convert.detectors import answers, load_detector_checkpoint
+    from visavis.checkpoints.detectors import load_detector_checkpoint
+    from visavis.convert.parity import pytorch_answers
 
     scrfd = (data / "models" / "scrfd_500m_kps.onnx").read_bytes()
     found = {
@@ -73,10 +73,10 @@ def five_detectors(data: Path) -> dict[str, ScanDetector]:
     for name, file in CHECKPOINTS.items():
         checkpoint = load_detector_checkpoint(data / "models" / file)
         found[name] = ScanDetector(
-            lambda pictures, checkpoint=checkpoint: answers(checkpoint, pictures),
-            DECODERS[checkpoint.decoder].decode,
+            lambda pictures, checkpoint=checkpoint: pytorch_answers(checkpoint, pictures),
+            checkpoint.family.decoder.decode,
             LEAST,
             OVERLAP,
-            frame=DECODERS[checkpoint.decoder].frame,
+            frame=checkpoint.family.decoder.frame,
         )
     return found

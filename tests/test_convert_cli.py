@@ -1,6 +1,8 @@
 """visavis convert: whole files or none, and what is said of them."""
 
 import json
+import subprocess
+import sys
 
 import pytest
 
@@ -10,10 +12,11 @@ pytest.importorskip("onnxscript", reason="pip install '.[convert]'")
 import typer  # noqa: E402
 from made_embedders import Different, Small, made_checkpoint, write_crops, write_people  # noqa: E402
 
-from visavis.checkpoints import checkpoint as checkpoints  # noqa: E402
+from visavis.checkpoints import weights  # noqa: E402
 from visavis.checkpoints.checkpoint import save_checkpoint  # noqa: E402
 from visavis.checkpoints.families import FAMILIES  # noqa: E402
-from visavis.cli import app, conversions  # noqa: E402
+from visavis.cli import app  # noqa: E402
+from visavis.convert import workflow  # noqa: E402
 from visavis.networks.mobile import Foamliu  # noqa: E402
 from visavis.pack.build import detector_part  # noqa: E402
 from visavis.pack.metadata import read_metadata  # noqa: E402
@@ -25,7 +28,7 @@ FOAMLIU = FAMILIES["mobilefacenet_foamliu"]
 @pytest.fixture
 def small(monkeypatch, tmp_path):
     """small.pth, which stands for a small network that no family knows."""
-    monkeypatch.setattr(checkpoints, "load_checkpoint", lambda path, *, family: made_checkpoint())
+    monkeypatch.setattr(workflow, "load_checkpoint", lambda source, *, family: made_checkpoint())
     path = tmp_path / "small.pth"
     torch.save({"weight": torch.zeros(1)}, path)
     return path
@@ -45,9 +48,14 @@ def test_a_checkpoint_of_a_family(run, monkeypatch, tmp_path):
     torch.manual_seed(0)
     path, out = tmp_path / "net.safetensors", tmp_path / "net.onnx"
     save_checkpoint(path, Foamliu().eval(), FOAMLIU.name, FOAMLIU.preprocess, (112, 112))
-    monkeypatch.delattr(checkpoints, "read_weights")  # the verb has read it: once is enough
+    reads = []
+    hashed = weights.hashlib.file_digest
+    monkeypatch.setattr(
+        weights.hashlib, "file_digest", lambda *file: reads.append(file) or hashed(*file)
+    )
     code, printed, errors = run("convert", path, "--out", out, "--json")
     assert (code, errors) == (0, "")
+    assert len(reads) == 1
     document = json.loads(printed)
     assert document["family"] == "mobilefacenet_foamliu"
     assert (document["color"], document["dim"], document["height"]) == ("rgb", 128, 112)
@@ -103,7 +111,7 @@ def test_an_onnx_file_is_made_smaller(run, small, crops, tmp_path):
     code, printed, _ = run("convert", whole, "--out", half, "--float16")
     assert code == 0
     assert "float16 weights" in printed
-    assert "accuracy not measured: give --images" in printed
+    assert "accuracy not measured: give images with pairs to judge it on" in printed
     assert run("convert", whole, "--out", eight, "--int8", crops)[0] == 0
     assert eight.stat().st_size < whole.stat().st_size > half.stat().st_size
     code, _, errors = run("convert", eight, "--out", half, "--float16")
@@ -119,7 +127,7 @@ def test_an_onnx_file_of_another_tool_needs_its_pixels(run, small, crops, tmp_pa
     path.write_bytes(model.SerializeToString())
     code, _, errors = run("convert", path, "--out", out, "--int8", crops)
     assert code == 2
-    assert "give --color, --mean and --std" in errors
+    assert "give color, mean and std" in errors
     pixels = ("--color", "bgr", "--mean", "0", "--std", "255,255,255")
     code, printed, _ = run("convert", path, "--out", out, "--int8", crops, *pixels, "--json")
     assert code == 0
@@ -136,7 +144,7 @@ def test_the_user_s_word_on_pixels_stands(run, small, tmp_path):
 
 def test_a_network_that_differs_writes_nothing(run, small, monkeypatch, tmp_path):
     different = made_checkpoint(Different())
-    monkeypatch.setattr(checkpoints, "load_checkpoint", lambda path, *, family: different)
+    monkeypatch.setattr(workflow, "load_checkpoint", lambda source, *, family: different)
     out = tmp_path / "a.onnx"
     out.write_bytes(b"what was there")
     code, printed, errors = run("convert", small, "--out", out)
@@ -150,7 +158,7 @@ def test_a_network_of_nan_writes_nothing(run, small, monkeypatch, tmp_path):
     network = Small()
     network.embed.weight.data[:] = float("nan")
     broken = made_checkpoint(network)
-    monkeypatch.setattr(checkpoints, "load_checkpoint", lambda path, *, family: broken)
+    monkeypatch.setattr(workflow, "load_checkpoint", lambda source, *, family: broken)
     code, _, errors = run("convert", small, "--out", tmp_path / "a.onnx")
     assert code == 2
     assert "NaN" in errors
@@ -176,6 +184,10 @@ def test_what_is_no_network_is_refused_by_name(run, crops, tmp_path, name, data)
         ("no/a.onnx", (), "no such folder"),
         ("a.onnx", ("--int8", "crops", "--float16"), "cannot be both"),
         ("a.onnx", ("--opset", "99"), "opset"),
+        ("a.onnx", ("--preset", "mixed"), "a preset is for int8 alone: leave it out (--preset)"),
+        ("a.onnx", ("--int8", "crops", "--preset", "best"), "unknown preset 'best'; known: "),
+        ("a.onnx", ("--pairs", "a.txt"), "pairs is for judging the network, which needs pictures"),
+        ("a.onnx", ("--max-loss", "0.5"), "max_loss is for judging the network"),
         ("a.onnx", ("--color", "hsv"), "Invalid value for '--color'"),
         ("a.onnx", ("--mean", "1,2"), "Invalid value for '--mean': expected a number, or three"),
         ("a.onnx", ("--std", "0"), "Invalid value for '--std': expected numbers above zero"),
@@ -191,21 +203,42 @@ def test_what_cannot_be_done_is_refused(run, small, tmp_path, out, words, error)
     assert not (tmp_path / out).exists()
 
 
-@pytest.mark.parametrize("words", [("--tflite",), ("--opset", "18"), ("--norm-output",)])
+@pytest.mark.parametrize(
+    "words",
+    [("--tflite",), ("--opset", "18"), ("--norm-output",), ("--family", "x"), ("--crops", "x")],
+)
 def test_what_an_onnx_file_cannot_become(run, small, tmp_path, words):
     path = tmp_path / "a.onnx"
     assert run("convert", small, "--out", path)[0] == 0
     code, _, errors = run("convert", path, "--out", tmp_path / "b.onnx", *words)
     assert code == 2
-    assert "ONNX file" in errors
+    name = words[0].removeprefix("--").replace("-", "_")
+    assert f"is an ONNX file, which stays as it was traced: leave out {name}\n" in errors
     assert not (tmp_path / "b.onnx").exists()
 
 
-def test_packages_that_are_not_there_are_named(run, small, monkeypatch, tmp_path):
-    monkeypatch.setattr(conversions, "find_spec", lambda name: None)
-    code, _, errors = run("convert", small, "--out", tmp_path / "a.onnx")
-    assert code == 2
-    assert "torch, onnxscript, safetensors: pip install '.[convert,ort]'" in errors
+HIDDEN = "import sys; sys.modules['torch'] = None\n"
+MISSING = "this needs packages that are not installed, torch: pip install '.[convert,ort]'"
+
+
+@pytest.mark.parametrize("room", ["networks", "checkpoints", "convert", "convert.workflow"])
+def test_a_room_without_torch_names_the_extra(room, tmp_path):
+    code = f"from visavis.errors import DeviceError\ntry: import visavis.{room}\n"
+    done = python(HIDDEN + code + "except DeviceError as error: print(error)", tmp_path)
+    assert (done.returncode, done.stdout, done.stderr) == (0, f"{MISSING}\n", "")
+
+
+def test_the_verb_without_torch_names_the_extra(small, tmp_path):
+    words = ["convert", str(small), "--out", "a.onnx"]
+    code = f"from visavis.cli import main; sys.argv[1:] = {words}; main()"
+    done = python(HIDDEN + code, tmp_path)
+    assert (done.returncode, done.stdout, done.stderr) == (2, "", f"visavis: {MISSING}\n")
+    assert not (tmp_path / "a.onnx").exists()
+
+
+def python(code, folder):
+    words = [sys.executable, "-c", code]
+    return subprocess.run(words, cwd=folder, capture_output=True, text=True, check=False)
 
 
 @pytest.mark.slow
@@ -259,7 +292,7 @@ def test_a_detector_that_is_not_read_is_called_one(run, unread, tmp_path):
 OPTIONS = {
     option.opts[0]: option
     for option in typer.main.get_command(app).commands["convert"].params
-    if option.param_type_name == "option" and option.name not in conversions.PLAIN | {"help"}
+    if option.param_type_name == "option" and option.name not in {"out", "json", "help"}
 }
 WORDS = {"--color": "bgr", "--mean": "1", "--std": "1", "--opset": "18", "--max-loss": "0.5"}
 
@@ -269,7 +302,8 @@ def test_what_is_for_embedders_is_refused_of_a_detector(run, unread, tmp_path, o
     words = [] if OPTIONS[option].is_flag else [WORDS.get(option, "anything")]
     code, printed, errors = run("convert", unread, "--out", tmp_path / "a.onnx", option, *words)
     assert (code, printed) == (2, "")
-    assert errors.endswith(f"converted as it is: leave out {option}\n")
+    name = option.removeprefix("--").replace("-", "_")
+    assert errors.endswith(f"converted as it is: leave out {name}\n")
 
 
 def test_all_that_was_given_in_vain_is_named(run, data, tmp_path):
@@ -277,5 +311,5 @@ def test_all_that_was_given_in_vain_is_named(run, data, tmp_path):
     source, out = data / "models" / "yunet_n.pth", tmp_path / "a.onnx"
     code, printed, errors = run("convert", source, "--out", out, *words)
     assert (code, printed) == (2, "")
-    assert errors.endswith("leave out --pairs, --max-loss, --preset\n")
+    assert errors.endswith("leave out preset, pairs, max_loss\n")
     assert not out.exists()

@@ -14,16 +14,15 @@ from conftest import share  # noqa: E402
 from made_detectors import CHECKPOINTS, EXACT, five_detectors, network  # noqa: E402
 from made_weights import made_tensor, read_fixture  # noqa: E402
 
-from visavis.checkpoints.weights import read_weights  # noqa: E402
-from visavis.convert import parity  # noqa: E402
-from visavis.convert.detectors import (  # noqa: E402
-    FAMILIES,
-    answers,
-    convert_detector,
-    detector_to_onnx,
+from visavis.checkpoints.detectors import (  # noqa: E402
+    DETECTOR_FAMILIES,
     is_detector,
     load_detector_checkpoint,
 )
+from visavis.checkpoints.weights import read_weights  # noqa: E402
+from visavis.convert import parity  # noqa: E402
+from visavis.convert.detectors import convert_detector, detector_to_onnx  # noqa: E402
+from visavis.convert.parity import pytorch_answers  # noqa: E402
 from visavis.decode import DECODERS, decoder_of  # noqa: E402
 from visavis.decode.yolov5face import ANCHORS  # noqa: E402
 from visavis.errors import CheckpointError, ModelError  # noqa: E402
@@ -134,16 +133,16 @@ def test_a_state_dict_finds_its_family_and_its_decoder(family, tmp_path):
         network, tmp_path / "a.pth", lambda tensors: {f"module.{k}": v for k, v in tensors.items()}
     )
     checkpoint = load_detector_checkpoint(wrapped)
-    assert checkpoint.family == family
+    assert checkpoint.family is DETECTOR_FAMILIES[family]
     assert is_detector(read_weights(wrapped).tensors)
     picture = np.random.default_rng(0).integers(0, 256, (1, 128, 256, 3), np.uint8)
-    outputs = answers(checkpoint, picture)
-    decoder = DECODERS[checkpoint.decoder]
+    outputs = pytorch_answers(checkpoint, picture)
+    decoder = checkpoint.family.decoder
     assert decoder_of([one.shape for one in outputs]) is decoder
     assert tuple(one.size for one in outputs) in decoder.numbers(128, 256)
     found = decoder.decode(outputs, 128, 256, min_score=0)
     assert len(found.scores) == PLACES[family]
-    assert len(FAMILIES[family].outputs) == len(outputs)
+    assert len(DETECTOR_FAMILIES[family].outputs) == len(outputs)
 
 
 @pytest.mark.parametrize(
@@ -209,10 +208,10 @@ def test_anchors_and_strides_are_the_checkpoints(data):
     assert head.anchor_grid.flatten(1).tolist() == [
         [float(side) for anchor in level for side in anchor] for level in ANCHORS[3]
     ]
-    before = answers(checkpoint, np.zeros((1, 64, 96, 3), np.uint8))[0]
+    before = pytorch_answers(checkpoint, np.zeros((1, 64, 96, 3), np.uint8))[0]
     head.anchor_grid *= 2
     head.anchors *= 2  # the stride is their ratio: it stays, and every size is doubled
-    after = answers(checkpoint, np.zeros((1, 64, 96, 3), np.uint8))[0]
+    after = pytorch_answers(checkpoint, np.zeros((1, 64, 96, 3), np.uint8))[0]
     np.testing.assert_allclose(after[..., :2], before[..., :2], rtol=1e-5)
     np.testing.assert_allclose(after[..., 2:4], 2 * before[..., 2:4], rtol=1e-5)
     # A landmark is so many anchors from the corner of its cell.
@@ -233,7 +232,7 @@ def test_yunets_checkpoint_answers_as_its_publishers_onnx(data):
     boxes = 0
     for path in sorted((data / "data" / "lfw_people").rglob("*.jpg"))[:: 1580 // share(200)]:
         picture = np.ascontiguousarray(read_image(path)[None, :224, :224])
-        ours, other = answers(checkpoint, picture), theirs(picture)
+        ours, other = pytorch_answers(checkpoint, picture), theirs(picture)
         for a, b in zip(ours, other, strict=True):
             np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-3)
         found, expected = (
@@ -251,7 +250,9 @@ def test_a_converted_detector_is_the_checkpoints_in_every_runtime(name, data, tm
     report = convert_detector(data / "models" / CHECKPOINTS[name], tmp_path / "a.onnx")
     assert max(report.parity.values()) < 1e-4
     model = onnx.load(tmp_path / "a.onnx")
-    assert [value.name for value in model.graph.output] == [*FAMILIES[report.family].outputs]
+    assert [value.name for value in model.graph.output] == [
+        *DETECTOR_FAMILIES[report.family].outputs
+    ]
     assert [d.dim_param for d in model.graph.input[0].type.tensor_type.shape.dim] == [
         "batch", "", "32*rows", "32*columns",
     ]  # fmt: skip
@@ -307,4 +308,4 @@ def test_another_networks_file_is_no_proof(data):
     with torch.no_grad():
         yunet.network.backbone.model0.conv1.bias += 1
     with pytest.raises(ModelError, match=r"is not the checkpoint's: in .* nothing was written"):
-        parity.prove_numbers(partial(answers, yunet), file, yunet.preprocess)
+        parity.prove_numbers(partial(pytorch_answers, yunet), file, yunet.preprocess)

@@ -12,7 +12,7 @@ from made_embedders import FAMILY, Named, OneBatch, Small, faces, made_checkpoin
 from onnx import ModelProto, TensorProto, helper  # noqa: E402
 
 from visavis.convert.export import to_onnx  # noqa: E402
-from visavis.convert.parity import answers  # noqa: E402
+from visavis.convert.parity import pytorch_answers  # noqa: E402
 from visavis.errors import ModelError  # noqa: E402
 from visavis.insightface.rules import WINDOW, keep_names_apart, names_normalisation  # noqa: E402
 from visavis.pack.metadata import read_metadata  # noqa: E402
@@ -24,14 +24,14 @@ EXACT = Device("cpu", precision="float32")
 
 @pytest.fixture(scope="module")
 def onnx():
-    return to_onnx(made_checkpoint())
+    return to_onnx(made_checkpoint()).onnx
 
 
 @pytest.mark.parametrize("batch", [1, 3, 8, 33])
 def test_the_batch_is_open(onnx, batch):
     checkpoint, crops = made_checkpoint(), faces(batch)
     [found] = load_model(onnx, checkpoint.preprocess, EXACT)(crops)
-    np.testing.assert_allclose(found, answers(checkpoint, crops), atol=1e-5)
+    np.testing.assert_allclose(found, pytorch_answers(checkpoint, crops)[0], atol=1e-5)
 
 
 def test_ends_have_names_and_an_open_batch(onnx):
@@ -49,7 +49,7 @@ def test_embeddings_are_as_the_network_gives_them(onnx):
 
 
 def test_the_norm_is_the_length_of_the_embedding():
-    data = to_onnx(made_checkpoint(), norm_output=True)
+    data = to_onnx(made_checkpoint(), norm_output=True).onnx
     assert [port.name for port in read_network(data).outputs] == ["embedding", "norm"]
     embedding, norm = load_model(data, FAMILY.preprocess, EXACT)(faces(5))
     assert norm.shape == (5, 1)
@@ -68,7 +68,7 @@ def test_the_file_says_what_a_pack_needs(onnx):
 
 
 def test_the_same_checkpoint_gives_the_same_weights(onnx):
-    assert read_network(to_onnx(made_checkpoint())).weights_sha256 == (
+    assert read_network(to_onnx(made_checkpoint()).onnx).weights_sha256 == (
         read_network(onnx).weights_sha256
     )
 
@@ -81,7 +81,7 @@ def test_nothing_of_the_machine_is_in_the_file(onnx):
 
 @pytest.mark.parametrize("opset", [17, 18, 20])
 def test_opsets(opset):
-    data = to_onnx(made_checkpoint(), opset=opset, norm_output=True)
+    data = to_onnx(made_checkpoint(), opset=opset, norm_output=True).onnx
     model = read_network(data).model
     assert [entry.version for entry in model.opset_import] == [opset]
     assert model.ir_version == {17: 8, 18: 8, 20: 9}[opset]
@@ -95,7 +95,7 @@ def test_an_opset_that_cannot_be_written_is_an_error(opset):
 
 
 def test_insightface_does_not_take_nodes_for_a_normalisation():
-    model = read_network(to_onnx(made_checkpoint(Named()))).model
+    model = to_onnx(made_checkpoint(Named())).model
     assert {"Sub", "Mul"} <= {node.op_type for node in model.graph.node[:WINDOW]}
     assert not names_normalisation(model)
 
@@ -141,5 +141,5 @@ def test_exporting_says_nothing(capfd, caplog):
 
 def test_other_pixels_are_kept():
     preprocess = Preprocess("rgb", (1.0, 2.0, 3.0), (4.0, 5.0, 6.0))
-    metadata = read_metadata(read_network(to_onnx(made_checkpoint(preprocess=preprocess))))
+    metadata = read_metadata(read_network(to_onnx(made_checkpoint(preprocess=preprocess)).onnx))
     assert metadata.preprocess == preprocess

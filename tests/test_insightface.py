@@ -376,7 +376,7 @@ def test_insightface_loads_a_converted_checkpoint(peer, portraits, data, tmp_pat
     for name in ("mobilefacenet_foamliu.pt", "mobilefacenet_xiaoccer_068.ckpt"):
         checkpoint = checkpoints.load_checkpoint(data / "models" / name)
         file = tmp_path / f"{checkpoint.family.name}.onnx"
-        file.write_bytes(export.to_onnx(checkpoint, norm_output=True))
+        file.write_bytes(export.to_onnx(checkpoint, norm_output=True).onnx)
         pack = write_pack(
             tmp_path / checkpoint.family.name,
             name="converted",

@@ -1,5 +1,7 @@
 """The proof: what PyTorch answers and what each runtime answers, set beside each other."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -11,7 +13,8 @@ from made_embedders import Different, Small, faces, made_checkpoint  # noqa: E40
 from visavis.cluster import CROPS, write_crops  # noqa: E402
 from visavis.convert.crops import made_crops, pixels, read_crops  # noqa: E402
 from visavis.convert.export import to_onnx  # noqa: E402
-from visavis.convert.parity import BATCHES, LIMIT, cosine_gaps, prove, stamped  # noqa: E402
+from visavis.convert.form import DeclaredPixels, read_form  # noqa: E402
+from visavis.convert.parity import BATCHES, LIMIT, cosine_gaps, prove, worst_gaps  # noqa: E402
 from visavis.errors import DatasetError, ImageError, ModelError  # noqa: E402
 from visavis.pack.metadata import read_metadata  # noqa: E402
 from visavis.pack.onnx import read_network  # noqa: E402
@@ -19,8 +22,13 @@ from visavis.runtime import Preprocess, available_runtimes  # noqa: E402
 
 
 @pytest.fixture(scope="module")
-def onnx():
+def form():
     return to_onnx(made_checkpoint())
+
+
+@pytest.fixture(scope="module")
+def onnx(form):
+    return form.onnx
 
 
 def test_every_runtime_and_batch_is_proved(onnx):
@@ -38,7 +46,7 @@ def test_a_network_that_was_traced_otherwise_is_refused():
     with pytest.raises(
         ModelError, match=r"not the checkpoint's: in .*1 - cosine is .*at most 1e-05"
     ):
-        prove(checkpoint, to_onnx(checkpoint))
+        prove(checkpoint, to_onnx(checkpoint).onnx)
 
 
 def test_other_weights_are_refused(onnx):
@@ -56,7 +64,7 @@ def test_another_shape_is_refused(onnx):
 
 
 def test_a_norm_that_is_wrong_is_refused(onnx):
-    data = to_onnx(made_checkpoint(), norm_output=True)
+    data = to_onnx(made_checkpoint(), norm_output=True).onnx
     model = read_network(data).model
     [last] = [node for node in model.graph.node if "norm" in node.output]
     last.op_type = "Neg"
@@ -65,17 +73,23 @@ def test_a_norm_that_is_wrong_is_refused(onnx):
     prove(made_checkpoint(), data)
 
 
-def test_the_proof_is_in_the_file(onnx):
+def test_the_worst_gaps_of_each_runtime_are_noted(onnx):
     gaps = prove(made_checkpoint(), onnx)
-    parity = read_metadata(read_network(stamped(onnx, gaps))).parity
+    parity = worst_gaps(gaps)
     assert set(parity) == {gap.runtime for gap in gaps}
     assert parity[gaps[0].runtime]["cosine"] == max(
         gap.cosine for gap in gaps if gap.runtime == gaps[0].runtime
     )
 
 
-def test_a_stamp_changes_no_weight(onnx):
-    assert read_network(stamped(onnx, [])).weights_sha256 == read_network(onnx).weights_sha256
+def test_a_note_is_in_the_file_and_changes_no_weight(form):
+    parity = {"a runtime": {"cosine": 1e-7}}
+    noted = replace(form, metadata=replace(form.metadata, parity=parity))
+    network = read_network(noted.onnx)
+    assert read_metadata(network) == noted.metadata
+    assert network.weights_sha256 == read_network(form.onnx).weights_sha256
+    keys = [entry.key for entry in network.model.metadata_props]
+    assert len(keys) == len(set(keys))
 
 
 @pytest.mark.parametrize(
@@ -157,7 +171,8 @@ def test_metadata_of_a_newer_form_is_refused(onnx):
 def test_a_file_of_another_tool_has_no_metadata(onnx):
     model = read_network(onnx).model
     del model.metadata_props[:]
-    network = read_network(model.SerializeToString())
-    assert read_metadata(network) is None
-    with pytest.raises(ModelError, match="no metadata"):
-        stamped(network.data, [])
+    data = model.SerializeToString()
+    assert read_metadata(read_network(data)) is None
+    with pytest.raises(ModelError, match="give color, mean and std"):
+        read_form(data, DeclaredPixels("bgr", (1, 1, 1)))
+    assert read_form(data, DeclaredPixels("bgr", (0, 0, 0), (1, 1, 1))).metadata is None

@@ -100,7 +100,7 @@ def test_a_tool_that_is_not_there_is_named(monkeypatch):
 
 
 def test_static_numbers_are_clipped():
-    port = tflite.Port((1, 2), "int8", 0.5, 10)
+    port = tflite.TfliteEnd((1, 2), "int8", 0.5, 10)
     numbers = tflite._quantised(np.array([[0.0, 1.2, 500.0, -500.0]], np.float32), port)
     assert numbers.dtype == np.int8
     assert numbers.tolist() == [[10, 12, 127, -128]]

@@ -10,7 +10,7 @@ from typing import Any
 from safetensors.torch import save
 from torch import nn
 
-from visavis.checkpoints.cvlface import declared, read_settings, weights_in
+from visavis.checkpoints.cvlface import read_settings, with_settings
 from visavis.checkpoints.families import FAMILIES, Family, detect_family
 from visavis.checkpoints.loading import load_weights
 from visavis.checkpoints.weights import Weights, read_weights
@@ -34,7 +34,7 @@ class Checkpoint:
     width: int
     source: str  # the name of the file or folder
     sha256: str  # of the file of weights
-    settings: dict[str, Any]  # how it was wrapped, what was left out, what lay beside it
+    settings: dict[str, Any]  # the wrapping, the keys that were left out, the model.yaml beside it
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,32 +47,29 @@ class _Wants:
 
 
 def load_checkpoint(source: Path | Weights, *, family: str = "auto") -> Checkpoint:
-    """Load a file of torch.save or safetensors, already read or not, or a CVLface folder; nothing
+    """Load a file of torch.save or safetensors, read already or not, or a CVLface folder; nothing
     in it is run.
 
-    `family` is a key of FAMILIES, or auto: by keys and wrapping. Every key must fit, so no weight
-    stays as it was made. Raises CheckpointError for a file that cannot be read, keys that fit no
-    family or several, and weights that are missing, too many, of another shape, or not finite.
+    `family` is a key of FAMILIES, or auto: keys and wrapping tell it. Every key must fit, so every
+    weight is the checkpoint's. Raises CheckpointError for a file that cannot be read, keys that fit
+    no family or several, and weights that are missing, too many, of another shape, or not finite.
     """
     if family != "auto" and family not in FAMILIES:
-        raise CheckpointError(f"unknown family {family!r}; known: auto, {', '.join(FAMILIES)}")
-    if isinstance(source, Weights):
-        path, weights = source.path, source
-    else:
-        path = Path(source)
-        weights = read_weights(weights_in(path) if path.is_dir() else path)
+        known = ", ".join(("auto", *FAMILIES))
+        raise CheckpointError(f"unknown family {family!r}; known: {known}", option="family")
+    weights = read_weights(source)
     try:
         if f"{OURS}family" in weights.metadata:
-            return _ours(path.name, weights, family)
-        return _theirs(path, weights, family)
+            return _ours(weights, family)
+        return _theirs(weights, family)
     except CheckpointError as error:
-        raise CheckpointError(f"{path}: {error}") from error.__cause__
+        raise error.at(str(weights.source)) from error.__cause__
 
 
 def save_checkpoint(
     path: Path, network: nn.Module, family: str, preprocess: Preprocess, size: tuple[int, int]
 ) -> None:
-    """Write a network's weights as safetensors, with what load_checkpoint must know of them.
+    """Write a network's weights as safetensors, with what load_checkpoint must know of it.
 
     `size` is a crop's height and width. Raises OutputError where the file cannot be written.
     """
@@ -89,45 +86,49 @@ def save_checkpoint(
     write_whole(path, save(tensors, {f"{OURS}{key}": value for key, value in metadata.items()}))
 
 
-def _theirs(path: Path, weights: Weights, name: str) -> Checkpoint:
+def _theirs(weights: Weights, name: str) -> Checkpoint:
+    folder = weights.source.is_dir()
     unwrapped = unwrap(weights.tensors, weights.container)
     settings: dict[str, Any] = {
         "container": unwrapped.container,
         "prefix": unwrapped.prefix,
         "left_out": unwrapped.left_out,
     }
-    family = choose_family(unwrapped, cvlface=path.is_dir()) if name == "auto" else FAMILIES[name]
+    family = choose_family(unwrapped, cvlface=folder) if name == "auto" else FAMILIES[name]
     preprocess = family.preprocess
     if family.name.startswith("cvlface"):
         settings |= {"model.yaml": read_settings(weights.path)}
-        preprocess = declared(preprocess, settings["model.yaml"])
+        preprocess = with_settings(preprocess, settings["model.yaml"])
     network = _loaded(unwrapped, family)
-    source = path.resolve().name
+    source = weights.source.resolve().name
     size = family.height, family.width
     return Checkpoint(network, family, preprocess, *size, source, weights.sha256, settings)
 
 
-def _ours(source: str, weights: Weights, name: str) -> Checkpoint:
-    said = {key.removeprefix(OURS): value for key, value in weights.metadata.items()}
-    if name not in ("auto", said["family"]):
-        raise CheckpointError(f"its family is {said['family']}, by its own word, and not {name}")
-    family = FAMILIES.get(said["family"])
+def _ours(weights: Weights, name: str) -> Checkpoint:
+    declared = {key.removeprefix(OURS): value for key, value in weights.metadata.items()}
+    own = declared["family"]
+    if name not in ("auto", own):
+        raise CheckpointError(
+            f"its own metadata say that its family is {own}, not {name}", option="family"
+        )
+    family = FAMILIES.get(own)
     if family is None:
-        raise CheckpointError(f"its family {said['family']!r} is newer: install a newer visavis")
-    wants = _wants(said)
+        raise CheckpointError(f"its family {own!r} is newer", mend="install a newer visavis")
+    wants = _wants(declared)
     network = _loaded(Unwrapped(weights.tensors), family)
-    size = wants.height, wants.width
-    return Checkpoint(network, family, wants.preprocess, *size, source, weights.sha256, said)
+    size, source = (wants.height, wants.width), weights.source.name
+    return Checkpoint(network, family, wants.preprocess, *size, source, weights.sha256, declared)
 
 
-def _wants(said: Mapping[str, str]) -> _Wants:
+def _wants(declared: Mapping[str, str]) -> _Wants:
     try:
-        height, width = json.loads(said["size"])
+        height, width = json.loads(declared["size"])
         document = {
             "preprocess": {
-                "color": said["color"],
-                "mean": json.loads(said["mean"]),
-                "std": json.loads(said["std"]),
+                "color": declared["color"],
+                "mean": json.loads(declared["mean"]),
+                "std": json.loads(declared["std"]),
             },
             "height": height,
             "width": width,

@@ -1,4 +1,4 @@
-"""CVLface's folders: where the weights lie, what model.yaml says of them. No code is run."""
+"""CVLface's folders: where the weights lie, and what model.yaml says of them. Runs no code."""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -18,7 +18,7 @@ MOST_BYTES = 65_536  # of a model.yaml
 
 
 def weights_in(folder: Path) -> Path:
-    """The file of weights in a CVLface folder. Raises CheckpointError where it is none."""
+    """The file of weights in a CVLface folder. Raises CheckpointError for any other folder."""
     for name in WEIGHTS:
         if (folder / name).is_file():
             break
@@ -35,9 +35,10 @@ def weights_in(folder: Path) -> Path:
 
 
 def read_settings(weights: Path) -> dict[str, Any]:
-    """What the model.yaml beside the weights says; nothing where there is none.
+    """What the model.yaml beside the weights says; empty if there is none.
 
-    config.json is not asked: in published folders it names other colours than the weights want.
+    config.json is not read: in published folders it names other colours than the weights want.
+    Raises CheckpointError for a model.yaml that cannot be read.
     """
     path = _beside(weights)
     if path is None:
@@ -46,16 +47,18 @@ def read_settings(weights: Path) -> dict[str, Any]:
         data = path.read_bytes()
         if len(data) > MOST_BYTES:
             raise ValueError(f"over {MOST_BYTES} bytes")
-        said = yaml.safe_load(data)
+        settings = yaml.safe_load(data)
     except (OSError, ValueError, RecursionError, yaml.YAMLError) as error:
         raise CheckpointError(f"{path}: cannot be read: {error}") from error
-    if not isinstance(said, dict):
-        raise CheckpointError(f"{path}: expected names with values, got {type(said).__name__}")
-    return said
+    if not isinstance(settings, dict):
+        raise CheckpointError(f"{path}: expected names with values, got {type(settings).__name__}")
+    return settings
 
 
-def declared(preprocess: Preprocess, settings: Mapping[str, Any]) -> Preprocess:
-    """With the colours that model.yaml names: for BGR, CVLface's wrapper turns RGB crops round."""
+def with_settings(preprocess: Preprocess, settings: Mapping[str, Any]) -> Preprocess:
+    """The pixels in the colours that model.yaml names: for BGR, CVLface's wrapper reverses the
+    channels of RGB crops. Raises CheckpointError for another size or unknown colours.
+    """
     size = settings.get("input_size", [3, 112, 112])
     if size != [3, 112, 112]:
         raise CheckpointError(f"model.yaml: expected input_size [3, 112, 112], got {size!r:.80}")

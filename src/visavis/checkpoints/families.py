@@ -1,6 +1,6 @@
-"""The families of checkpoints: by which keys each is known, its network, and the pixels it wants.
+"""The families of embedders' checkpoints: the keys of each, its network, and the pixels it wants.
 
-Where two differ in nothing but epsilon or colour, no key tells them apart: FAMILIES says both.
+No key tells two families apart that differ only in epsilon or colour: FAMILIES then names both.
 """
 
 from collections.abc import Callable, Mapping
@@ -27,7 +27,7 @@ DEEPFACE = "Deng et al., ArcFace, CVPR 2019"
 
 @dataclass(frozen=True, slots=True)
 class Family:
-    """Checkpoints that one network reads, given the same pixels."""
+    """Checkpoints that one network reads, and which want the same pixels."""
 
     name: str
     title: str
@@ -44,15 +44,15 @@ class Family:
 
 
 def detect_family(shapes: Shapes) -> list[str]:
-    """The families whose keys these are: none, one, or several that keys cannot tell apart.
+    """The families that have these keys: none, one, or several that keys cannot tell apart.
 
     Raises CheckpointError for a network that is known and not supported.
     """
     if "keypoint_linear.weight" in shapes:
         raise CheckpointError(
             "a CVLface transformer with keypoint relative position encoding (KPRPE): it wants five "
-            "landmarks beside the crop, which no embedder here is given; use CVLface's "
-            "vit_base_webface4m or an IR"
+            "landmarks beside the crop, which no embedder here takes",
+            mend="use CVLface's vit_base_webface4m or an IR",
         )
     return [name for name, family in FAMILIES.items() if family.recognise(shapes)]
 
@@ -72,12 +72,12 @@ def _columns(columns: int) -> Callable[[Shapes], bool]:
 
 
 def _count(shapes: Shapes, prefix: str) -> int:
-    """How many numbered modules there are of this name."""
+    """How many numbered modules have this name."""
     return len({key[len(prefix) :].split(".")[0] for key in shapes if key.startswith(prefix)})
 
 
 def width_of(shapes: Shapes, key: str, usual: int) -> int:
-    """The channels that a layer gives: as many as its weights have rows, else the usual."""
+    """The channels that a layer gives, the rows of its weights; `usual` if there are none."""
     return (*shapes.get(key, ()), usual)[0] or usual
 
 
@@ -117,7 +117,7 @@ def _mobilefacenet(shapes: Shapes) -> nn.Module:
     )
 
 
-def _vit(shapes: Shapes, layouts: Mapping[str, vit.Layout]) -> nn.Module:
+def _vit(shapes: Shapes, layouts: Mapping[str, vit.TransformerLayout]) -> nn.Module:
     width, depth = shapes["pos_embed"][-1], _count(shapes, "blocks.")
     for layout in layouts.values():
         if (layout.width, layout.depth) == (width, depth):
@@ -125,8 +125,8 @@ def _vit(shapes: Shapes, layouts: Mapping[str, vit.Layout]) -> nn.Module:
             return vit.ViT(layout, dim, masked="mask_token" in shapes)
     known = ", ".join(f"{name} {a.width} x {a.depth}" for name, a in layouts.items())
     raise CheckpointError(
-        f"expected a transformer of width x blocks {known}, got {width} x {depth}: how many heads "
-        "another has, its keys do not say"
+        f"expected a transformer of width x blocks {known}, got {width} x {depth}: its keys do not "
+        "say how many heads it has"
     )
 
 

@@ -1,4 +1,4 @@
-"""Weights into the network that they are of. Knows no family, and no file."""
+"""Weights into their network. Knows no family, and no file."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
@@ -14,13 +14,13 @@ def load_weights(build: Callable[[], nn.Module], state: Mapping[str, Tensor]) ->
     """The network with these weights in its own types, in evaluation mode.
 
     Raises CheckpointError naming the keys that are missing, too many, of another shape or kind, or
-    not finite: no weight stays as it was made.
+    not finite: so every weight is the checkpoint's.
     """
     with torch.device("meta"):
         network = build()
     wanted = network.state_dict()
     _check_keys(wanted, state)
-    # A copy: what torch read is still in the file.
+    # A copy: tensors that torch has mapped are still in the file.
     weights = {
         key: tensor.detach().to(wanted[key].dtype, copy=True).contiguous()
         for key, tensor in state.items()
@@ -33,7 +33,7 @@ def load_weights(build: Callable[[], nn.Module], state: Mapping[str, Tensor]) ->
 
 
 def listed(names: Iterable[object]) -> str:
-    """The first few of many, and how many there are."""
+    """The first MOST_LISTED names, and how many more there are."""
     every = [str(name) for name in names]
     more = f", and {len(every) - MOST_LISTED} more" if len(every) > MOST_LISTED else ""
     return ", ".join(every[:MOST_LISTED]) + more
@@ -60,7 +60,7 @@ def _check_keys(wanted: Mapping[str, Tensor], got: Mapping[str, Tensor]) -> None
 
 
 def _alike(wanted: Tensor, got: Tensor) -> bool:
-    # A count of batches may have been made a float with the rest: nothing reads it.
+    # A count of batches may have become a float with the rest: nothing reads it.
     whole = not wanted.is_floating_point()
     return wanted.shape == got.shape and (whole or got.is_floating_point())
 

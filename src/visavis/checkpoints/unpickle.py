@@ -1,7 +1,7 @@
-"""Pickled checkpoints to tensors and nothing else: whatever else they name stays an inert stub.
+"""Pickled checkpoints to tensors and nothing else: whatever else they name becomes an inert stub.
 
-Nothing is imported and nothing is called on a pickle's word but what rebuilds a tensor. Knows
-nothing of networks.
+A pickle can make us call nothing but what rebuilds a tensor, and import nothing. Knows nothing of
+networks.
 """
 
 import pickle
@@ -23,7 +23,7 @@ MOST_DEPTH = 64  # of modules within modules
 
 
 class Stub:
-    """In place of any other object: takes whatever a pickle hands it, and does nothing with it."""
+    """Stands for any other object: takes whatever a pickle hands it, and does nothing with it."""
 
     state: object = None
 
@@ -55,7 +55,8 @@ class Stub:
         """A pickle's ADDITEMS."""
 
 
-class Unpickler(pickle._Unpickler):  # in Python: the one in C takes memory for places it is told of
+# The one written in Python: the one in C allocates whatever size a pickle names.
+class Unpickler(pickle._Unpickler):
     """Builds tensors, dictionaries, lists, numbers and strings; of all else, stubs.
 
     torch.load derives from it, and gives it the storages by their numbers.
@@ -73,6 +74,7 @@ class Unpickler(pickle._Unpickler):  # in Python: the one in C takes memory for 
         return super().load()
 
 
+# torch.load wants a `pickle_module` with a function of this name.
 def load(file: Any, **options: Any) -> Any:
     """As pickle.load; torch.load calls it for a legacy file's heads."""
     return Unpickler(file, **options).load()
@@ -81,8 +83,8 @@ def load(file: Any, **options: Any) -> Any:
 def read_pickled(file: Any, *, mapped: bool) -> object:
     """What a file of torch.save holds, on the CPU, with stubs for what is no tensor or container.
 
-    `file` is a path or a binary file; `mapped` leaves the tensors in the file at a path until they
-    are used. Raises one of DAMAGE where it is no such file.
+    `file` is a path or a binary file; `mapped`, for a path, leaves the tensors in the file until
+    they are used. Raises one of DAMAGE for any other file.
     """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # of pickle protocols other than torch's own
@@ -102,7 +104,7 @@ def module_tensors(module: Stub, prefix: str = "", depth: int = 0) -> dict[str, 
     state = module.state
     if not isinstance(state, dict) or depth > MOST_DEPTH:
         return {}
-    found = {
+    tensors = {
         f"{prefix}{name}": tensor
         for kind in ("_parameters", "_buffers")
         for name, tensor in _items(state.get(kind))
@@ -110,8 +112,8 @@ def module_tensors(module: Stub, prefix: str = "", depth: int = 0) -> dict[str, 
     }
     for name, child in _items(state.get("_modules")):
         if isinstance(child, Stub):
-            found |= module_tensors(child, f"{prefix}{name}.", depth + 1)
-    return found
+            tensors |= module_tensors(child, f"{prefix}{name}.", depth + 1)
+    return tensors
 
 
 def _items(value: object) -> list[tuple[Any, Any]]:
@@ -120,7 +122,7 @@ def _items(value: object) -> list[tuple[Any, Any]]:
 
 def _tensor() -> Callable[..., object]:
     def rebuild(storage: Any, offset: int, size: Any, stride: Any, *rest: object) -> object:
-        # It refuses what lies outside the storage. The rest are hooks.
+        # torch refuses what lies outside the storage. The rest are hooks.
         return torch._utils._rebuild_tensor(storage, offset, size, stride)  # type: ignore[no-untyped-call]
 
     return rebuild

@@ -1,5 +1,5 @@
-"""A file of weights, of whichever format, to tensors by name. Trusts no file, and runs nothing in
-one. Knows nothing of networks.
+"""A file of weights, in any format, to tensors by name. Trusts no file, and runs nothing in one.
+Knows nothing of networks.
 """
 
 import hashlib
@@ -13,6 +13,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
+from visavis.checkpoints.cvlface import weights_in
 from visavis.checkpoints.unpickle import DAMAGE, Stub, module_tensors, read_pickled
 from visavis.errors import CheckpointError
 
@@ -26,17 +27,22 @@ class Weights:
     """What a file holds."""
 
     path: Path  # the file's
+    source: Path  # what was asked for: the file, or the CVLface folder it lies in
     tensors: dict[str, Tensor]
     container: str  # the entry they lay in: one of CONTAINERS, or "" where they lay bare
     metadata: dict[str, str]  # of a safetensors file
     sha256: str
 
 
-def read_weights(path: Path) -> Weights:
-    """The tensors of a torch.save file, new or legacy, or of a safetensors file, on the CPU.
+def read_weights(source: Path | Weights) -> Weights:
+    """The tensors of a torch.save file, new or legacy, of a safetensors file, or of a CVLface
+    folder, on the CPU. Weights that were read already are returned as they are.
 
-    Raises CheckpointError, saying what the file is instead where that can be told.
+    Raises CheckpointError, which says what the file is instead if its first bytes tell.
     """
+    if isinstance(source, Weights):
+        return source
+    path = weights_in(source) if source.is_dir() else source
     try:
         size = path.stat().st_size
         with path.open("rb") as file:
@@ -60,11 +66,11 @@ def read_weights(path: Path) -> Weights:
         raise CheckpointError(f"{path}: one tensor alone, as of a margin head: not a backbone")
     tensors, container = _contained(content)
     _check_tensors(path, tensors, size)
-    return Weights(path, tensors, container, metadata, sha256)
+    return Weights(path, source, tensors, container, metadata, sha256)
 
 
 def _check_head(path: Path, head: bytes) -> None:
-    """Say what a file is that no one can load, by its first bytes."""
+    """Raise CheckpointError for a file that cannot be loaded: its first bytes say what it is."""
     start = head.lstrip().lower()
     known = {
         "empty": not head,
@@ -74,8 +80,8 @@ def _check_head(path: Path, head: bytes) -> None:
         "adaface_ir101_webface{4m,12m}.ckpt, MagFace's .pth, or arcface_torch's "
         "glint360k_cosface_r{18,34,50,100}_fp16_0.1": head.startswith(b"\x89HDF"),
     }
-    for what, found in known.items():
-        if found:
+    for what, applies in known.items():
+        if applies:
             raise CheckpointError(f"{path}: {what}")
     if not head.startswith((b"PK\x03\x04", b"\x80")):
         raise CheckpointError(
@@ -107,19 +113,20 @@ def _check_zip(path: Path) -> None:
             raise CheckpointError(f"{path}: its entry {entry.filename!r} leads out of the archive")
         if entry.compress_type != ZIP_STORED:
             raise CheckpointError(
-                f"{path}: its entry {entry.filename!r} is compressed, as torch.save never does: "
-                f"where it is an archive with a checkpoint inside, unpack it"
+                f"{path}: its entry {entry.filename!r} is compressed, as torch.save never does",
+                mend="if it is an archive with a checkpoint inside, unpack it",
             )
     if "constants.pkl" in names:
         raise CheckpointError(
-            f"{path}: a TorchScript archive, which holds a program: save its state_dict() instead"
+            f"{path}: a TorchScript archive, which holds a program",
+            mend="save its state_dict() instead",
         )
     if "data.pkl" not in names:
         raise CheckpointError(f"{path}: a zip archive without data.pkl: not a file of torch.save")
 
 
 def _contained(content: object) -> tuple[dict[str, Tensor], str]:
-    """The state dict in what was read, and which entry of it that was."""
+    """The state dict in a file's content, and the name of the entry it lay in."""
     container = ""
     if isinstance(content, Mapping):
         for name in CONTAINERS:
@@ -149,7 +156,7 @@ def _check_tensors(path: Path, tensors: Mapping[str, Tensor], size: int) -> None
             raise CheckpointError(f"{path}: {name} is no plain tensor but {tensor.layout}")
         if tensor.device.type != "cpu":
             raise CheckpointError(f"{path}: {name} has a shape and no values")
-    # One number may be named a million times over: as weights, none is.
+    # A pickle can name one number a million times: no file of weights does.
     if sum(tensor.numel() * tensor.element_size() for tensor in tensors.values()) > size:
         raise CheckpointError(f"{path}: its tensors are larger than the file")
 

@@ -1,4 +1,4 @@
-"""How training code wraps a backbone's keys: taken off, and read for what it says of the family."""
+"""How training code wraps a backbone's keys. Takes the wrapping off and reads the family in it."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ PREFIXES = (
     "backbone.", "module.", "model.", "net.", "",
 )  # fmt: skip
 HEADS = ("head.", "header.", "parallel_fc.")  # of training: one row for each person
-HEADS_BESIDE = (*HEADS, "fc.", "module.fc.", "module.head.")  # where the backbone has a prefix
+HEADS_BESIDE = (*HEADS, "fc.", "module.fc.", "module.head.")  # if the backbone has a prefix
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +36,7 @@ class Unwrapped:
 def unwrap(tensors: Mapping[str, Tensor], container: str = "") -> Unwrapped:
     """Take off the first prefix under which some family's keys appear, and the margin head.
 
-    What is under no prefix and of no head stays, and is then one key too many. Raises
+    A key that has no prefix and is of no head stays, and is then one too many. Raises
     CheckpointError for a network that is known and not supported.
     """
     for prefix in PREFIXES:
@@ -49,28 +49,31 @@ def unwrap(tensors: Mapping[str, Tensor], container: str = "") -> Unwrapped:
         heads |= {key for key in beside if key.startswith(HEADS_BESIDE)}
         strays = {key: tensors[key] for key in sorted(beside - heads)}
         if strays.keys() & state.keys():
-            continue  # one key with the prefix and without: which is meant?
+            continue  # a key with the prefix and without: nobody can tell which is meant
         kept, left_out = state | strays, tuple(sorted(heads))
         return Unwrapped(kept, container, prefix, left_out)
     return Unwrapped(dict(tensors), container)
 
 
 def choose_family(unwrapped: Unwrapped, *, cvlface: bool = False) -> Family:
-    """The one family of these keys in this wrapping; `cvlface` where the folder is one of CVLface.
+    """The one family of these keys in this wrapping; `cvlface`: they lay in a folder of CVLface.
 
-    Raises CheckpointError where there is none, or several, with what they differ in.
+    Raises CheckpointError if there is none, or several: it then says in what they differ.
     """
     candidates = detect_family(unwrapped.shapes)
     if not candidates:
         raise CheckpointError(_unknown(unwrapped.state))
     if len(candidates) > 1:
-        said = [name for name in candidates if name in _said(unwrapped, cvlface=cvlface)]
-        candidates = said if len(said) == 1 else candidates
+        wrapped_so = _wrapped_so(unwrapped, cvlface=cvlface)
+        told = [name for name in candidates if name in wrapped_so]
+        candidates = told if len(told) == 1 else candidates
     if len(candidates) > 1:
         rows = "; ".join(_row(FAMILIES[name]) for name in candidates)
         raise CheckpointError(
             f"its keys are those of {len(candidates)} families, and a wrong one would answer "
-            f"nearly right: say which it is with family=...: {rows}"
+            f"nearly right: {rows}",
+            mend="say which it is",
+            option="family",
         )
     return FAMILIES[candidates[0]]
 
@@ -80,8 +83,8 @@ def shapes_of(state: Mapping[str, Tensor]) -> Shapes:
     return {key: tuple(tensor.shape) for key, tensor in state.items()}
 
 
-def _said(unwrapped: Unwrapped, *, cvlface: bool) -> set[str]:
-    """The families whose training code wraps so, and no other's does."""
+def _wrapped_so(unwrapped: Unwrapped, *, cvlface: bool) -> set[str]:
+    """The families whose training code alone wraps keys in this way."""
     prefix, head = unwrapped.prefix, set(unwrapped.left_out)
     if cvlface or prefix in ("net.", "model.net."):
         return {name for name in FAMILIES if name.startswith("cvlface")}

@@ -74,6 +74,20 @@ Std = Annotated[
         parser=three_above_zero, metavar="NUMBERS", help="127.5, or three: then divided by."
     ),
 ]
+
+
+@dataclass(frozen=True, slots=True)
+class Pixels:
+    """How a network wants its pixels: three options of every verb that takes one in."""
+
+    color: Annotated[
+        ColorName | None,
+        typer.Option(help="Order of the input's channels; default: as its family or file says."),
+    ] = None
+    mean: Mean = None
+    std: Std = None
+
+
 GalleryFolder = Annotated[
     Path | None,
     typer.Option(

@@ -1,4 +1,4 @@
-"""Crops to prove, calibrate and judge a network with, at its own size. Knows no network."""
+"""Crops to prove and calibrate a network with, at its own size. Knows no network."""
 
 from pathlib import Path
 
@@ -36,8 +36,8 @@ def read_crops(path: Path, height: int, width: int, *, most: int = MOST) -> Crop
     """The middle (N, height, width, 3) of a folder's or zip's 112x112 pictures: at most `most` of
     them, spread evenly over all.
 
-    Raises DatasetError where there are none, ImageError for a picture that cannot be decoded or is
-    of another size.
+    Raises DatasetError for a folder without pictures, ImageError for a picture that cannot be
+    decoded or is of another size.
     """
     tree = open_tree(path)
     names = [name for name in tree.names() if is_picture(name)]
@@ -49,7 +49,7 @@ def read_crops(path: Path, height: int, width: int, *, most: int = MOST) -> Crop
         try:
             crop[:] = read_crop(tree.read(name))
         except ImageError as error:
-            raise ImageError(f"{name} of {tree.source}: {error}") from error
+            raise error.at(f"{name} of {tree.source}") from error
     return middle(crops, (height, width))
 
 

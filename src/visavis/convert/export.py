@@ -1,6 +1,6 @@
 """A loaded checkpoint as one ONNX file: a batch of any size, embeddings as the network gives them.
 
-Normalisation stays outside the graph: what the pixels must be, the file's metadata says.
+Normalisation stays outside the graph: the file's metadata say what the pixels must be.
 """
 
 import logging
@@ -18,17 +18,18 @@ from torch.onnx import OnnxExporterError
 
 from visavis.checkpoints.checkpoint import Checkpoint
 from visavis.convert.crops import made_crops, pixels
+from visavis.convert.form import Form
 from visavis.errors import ModelError
 from visavis.insightface.rules import keep_names_apart
 from visavis.pack.dequantise import tensors_sha256
-from visavis.pack.metadata import Metadata, write_metadata
+from visavis.pack.metadata import Metadata
 
-OPSET = 18  # the lowest the exporter writes itself: what reads old files reads it, too
+OPSET = 18  # the lowest that the exporter writes itself: the most programs read it
 MOST_BYTES = 2**31 - 2**20  # protobuf's limit, less room for the nodes
 BATCH, EMBEDDING, NORM = "batch", "embedding", "norm"
 
 
-def to_onnx(checkpoint: Checkpoint, *, opset: int = OPSET, norm_output: bool = False) -> bytes:
+def to_onnx(checkpoint: Checkpoint, *, opset: int = OPSET, norm_output: bool = False) -> Form:
     """The checkpoint as an ONNX file: input (batch, 3, H, W) float32 normalised pixels, output
     embedding (batch, D) as the network gives it and, with `norm_output`, norm (batch, 1), its
     length: what AdaFace and MagFace take for quality.
@@ -43,8 +44,9 @@ def to_onnx(checkpoint: Checkpoint, *, opset: int = OPSET, norm_output: bool = F
     dim = _dim(network, example)
     outputs = [EMBEDDING, NORM] if norm_output else [EMBEDDING]
     model = _embedder(_WithNorm(network) if norm_output else network, example, outputs, opset)
-    write_metadata(model, _metadata(checkpoint, model, dim))
-    return bytes(model.SerializeToString())
+    size = checkpoint.height, checkpoint.width
+    metadata = _metadata(checkpoint, model, dim)
+    return Form(model, model.SerializeToString(), checkpoint.preprocess, *size, dim, metadata)
 
 
 def traced(
@@ -98,7 +100,7 @@ class _WithNorm(nn.Module):
 
 
 def _dim(network: nn.Module, example: Tensor) -> int:
-    """The length of its embeddings, which must be numbers."""
+    """The length of its embeddings. Raises ModelError where one is NaN or infinite."""
     weights = sum(tensor.nbytes for tensor in network.state_dict().values())
     if weights > MOST_BYTES:
         raise ModelError(f"the network has {weights:,} bytes of weights: over ONNX's limit of 2 GB")
@@ -118,15 +120,16 @@ def _dim(network: nn.Module, example: Tensor) -> int:
 def _embedder(network: nn.Module, example: Tensor, outputs: list[str], opset: int) -> ModelProto:
     batch = torch.export.Dim(BATCH)
     model = traced(network.eval(), example, {0: batch}, outputs=outputs, opset=opset)
-    found = next((entry.version for entry in model.opset_import if not entry.domain), 0)
-    if found != opset:
+    nearest = next((entry.version for entry in model.opset_import if not entry.domain), 0)
+    if nearest != opset:
         raise ModelError(
-            f"the network cannot be written in opset {opset}: the nearest is {found} (--opset)"
+            f"the network cannot be written in opset {opset}: the nearest is {nearest}",
+            option="opset",
         )
     for value in (*model.graph.input, *model.graph.output):
         if value.type.tensor_type.shape.dim[0].dim_param != BATCH:
             raise ModelError(
-                "the network takes batches of one size alone: its batch cannot be left open"
+                "the network takes batches of one size only: its batch cannot be left open"
             )
     return model
 
@@ -150,8 +153,8 @@ def _metadata(checkpoint: Checkpoint, model: ModelProto, dim: int) -> Metadata:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Without the exporter's notes on torchvision, which we do not use, and on opsets, which are
-    checked after it; its errors are raised and not logged.
+    """Silence the exporter's notes on torchvision, which we do not use, and on opsets, which we
+    check afterwards; its errors are raised and not logged.
     """
     loggers = [logging.getLogger(name) for name in ("torch.onnx", "onnxscript")]
     levels = [logger.level for logger in loggers]
@@ -159,7 +162,7 @@ def _quiet() -> Iterator[None]:
         logger.setLevel(logging.CRITICAL)
     try:
         with warnings.catch_warnings():
-            # torch.export copies a kind of its own that it has itself deprecated.
+            # torch.export copies a class of its own that it has deprecated itself.
             warnings.filterwarnings("ignore", "`isinstance.treespec, LeafSpec", FutureWarning)
             yield
     finally:
@@ -168,7 +171,7 @@ def _quiet() -> Iterator[None]:
 
 
 def _tidy(model: ModelProto) -> None:
-    """Without traces of the machine: each node carries the paths of the code it comes from."""
+    """Remove traces of the machine: each node carries the paths of the code it comes from."""
     graph = model.graph
     for part in (*graph.node, *graph.input, *graph.output, *graph.initializer, graph):
         part.doc_string = ""

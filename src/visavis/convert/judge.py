@@ -1,4 +1,4 @@
-"""What a converted network is worth on a list of pairs, and what making it smaller costs there."""
+"""A converted network's accuracy on a list of pairs, and what making it smaller costs there."""
 
 from dataclasses import dataclass
 
@@ -7,36 +7,18 @@ from numpy.typing import NDArray
 
 from visavis.batch import Progress
 from visavis.dataset import Pairs
-from visavis.embed import ModelEmbedder
 from visavis.errors import DatasetError, ModelError
 from visavis.evaluate.protocols import CropSource, embed_pairs, similarities, verification
 from visavis.metrics.fusion import Gain, gains
-from visavis.runtime import Device, Preprocess, load_model
 from visavis.types import Embedder
 
-FAR = 1e-2  # which `gains` asks for; accuracy does not depend on it
+FAR = 1e-2  # `gains` takes one; accuracy does not depend on it
 HUNDRED = 100  # points of accuracy
 
 
 @dataclass(frozen=True, slots=True)
-class Form:
-    """One file of a network, and what it takes."""
-
-    onnx: bytes
-    preprocess: Preprocess
-    height: int
-    width: int
-    dim: int
-
-    def embedder(self, *, device: str | Device = "auto", flip: bool = True) -> Embedder:
-        """It as an embedder of 112x112 crops, of which it may take the middle alone."""
-        network = load_model(self.onnx, self.preprocess, device)
-        return ModelEmbedder("converted", self.dim, network, flip, (self.height, self.width))
-
-
-@dataclass(frozen=True, slots=True)
 class Judgement:
-    """Accuracy of the float32 network and, where there is one, of the smaller one."""
+    """Accuracy of the float32 network and, if one was made, of the smaller one."""
 
     pairs: int
     before: float
@@ -44,24 +26,25 @@ class Judgement:
     gain: Gain | None = None  # in accuracy, with its interval over people; below 0: a loss
 
 
-def judge(
+def judge_forms(
     before: Embedder,
     after: Embedder | None,
     source: CropSource,
     pairs: Pairs,
     *,
-    watch: Progress = iter,
+    progress: Progress = iter,
 ) -> Judgement:
-    """Both on the same pairs, compared by drawing the same people for both.
+    """Measure both forms of a network on the same pairs; their difference draws the same people
+    for both.
 
-    Raises DatasetError where the pairs are of one fold, and what `embed_pairs` raises.
+    Raises DatasetError for pairs of one fold, and what `embed_pairs` raises.
     """
     if int(pairs.fold.max()) < 1:
         raise DatasetError(f"{pairs.source}: expected at least two folds of pairs, got one")
-    accuracy, similarity = _measured(before, source, pairs, watch)
+    accuracy, similarity = _measured(before, source, pairs, progress)
     if after is None:
         return Judgement(len(pairs.same), accuracy)
-    smaller, others = _measured(after, source, pairs, watch)
+    smaller, others = _measured(after, source, pairs, progress)
     gain, _ = gains(pairs, others, similarity, far=FAR)
     return Judgement(len(pairs.same), accuracy, smaller, gain)
 
@@ -74,20 +57,21 @@ def refuse_loss(judgement: Judgement, max_loss: float) -> None:
     if not loss <= max_loss:
         raise ModelError(
             f"the smaller network loses {loss:.2f} points of accuracy on {judgement.pairs:,} "
-            f"pairs, at most {max_loss} is allowed (--max-loss): {words(judgement.gain)}; nothing "
-            "was written"
+            f"pairs, at most {max_loss} is allowed: {gain_words(judgement.gain)}; nothing was "
+            "written",
+            option="max_loss",
         )
 
 
-def words(gain: Gain) -> str:
+def gain_words(gain: Gain) -> str:
     """A gain in points with its interval, and what that says."""
     value, low, high = (HUNDRED * number for number in (gain.value, gain.low, gain.high))
     return f"{value:+.2f} points, 95 % of draws {low:+.2f} to {high:+.2f}: {gain.verdict}"
 
 
 def _measured(
-    embed: Embedder, source: CropSource, pairs: Pairs, watch: Progress
+    embed: Embedder, source: CropSource, pairs: Pairs, progress: Progress
 ) -> tuple[float, NDArray[np.float64]]:
-    kept, embedded = embed_pairs(source, pairs, embed, progress=watch)
+    kept, embedded = embed_pairs(source, pairs, embed, progress=progress)
     similarity = similarities(kept, embedded)
     return verification(kept, embedded, similarity).accuracy or 0.0, similarity

@@ -1,17 +1,16 @@
 """The proof of a converted network: it answers as PyTorch does, in every runtime installed here."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
 from visavis.checkpoints.checkpoint import Checkpoint
+from visavis.checkpoints.detectors import DetectorCheckpoint
 from visavis.convert.crops import made_crops, pixels
 from visavis.errors import ModelError
-from visavis.pack.metadata import read_metadata, write_metadata
-from visavis.pack.onnx import read_network
 from visavis.runtime import (
     Device,
     Model,
@@ -44,8 +43,8 @@ class Gap:
 def prove(
     checkpoint: Checkpoint, onnx: bytes, *, crops: Crops | None = None, limit: float = LIMIT
 ) -> list[Gap]:
-    """Made crops, and `crops` (N, H, W, 3) where given, one, three and eight at a time through the
-    checkpoint and through the ONNX file in each runtime, in float32.
+    """Compare PyTorch and the ONNX file, in each runtime and in float32: made crops, and `crops`
+    (N, H, W, 3) if there are any, go through both, one, three and eight at a time.
 
     Raises ModelError where 1 - cosine is over `limit` anywhere, or either answers with NaN.
     """
@@ -53,15 +52,17 @@ def prove(
     if crops is not None and len(crops):
         sets["given"] = crops
     wanted = {
-        (kind, batch): [(part, answers(checkpoint, part)) for part in _split(some, batch)]
+        (kind, batch): [
+            (part, pytorch_answers(checkpoint, part)[0]) for part in _split(some, batch)
+        ]
         for kind, some in sets.items()
         for batch in BATCHES
     }
     gaps = []
     for runtime, network in _in_each_runtime(onnx, checkpoint.preprocess):
         for (kind, batch), parts in wanted.items():
-            found = [_gap(expected, network(part)) for part, expected in parts]
-            worst = (max(column) for column in zip(*found, strict=True))
+            every = [_gap(expected, network(part)) for part, expected in parts]
+            worst = (max(column) for column in zip(*every, strict=True))
             gaps.append(Gap(runtime, batch, kind, *worst))
     _refuse([gap for gap in gaps if not gap.cosine <= limit], limit)
     return gaps
@@ -70,10 +71,11 @@ def prove(
 def prove_numbers(
     answer: Callable[[Pictures], Outputs], onnx: bytes, preprocess: Preprocess
 ) -> dict[str, float]:
-    """Made pictures of several sizes through PyTorch, which is `answer`, and through the ONNX file
-    in each runtime, in float32: by runtime, the largest difference of a number, over 1 + its size.
+    """Compare PyTorch, which is `answer`, and the ONNX file, in each runtime and in float32: made
+    pictures of several sizes go through both. By runtime: the largest difference between two
+    numbers, over 1 + their size.
 
-    Raises ModelError where one is over NUMBER_LIMIT, or is no number.
+    Raises ModelError where one is over NUMBER_LIMIT or NaN.
     """
     made = [made_crops(height, width)[-batch:] for batch, height, width in SIZES]
     wanted = [(pictures, answer(pictures)) for pictures in made]
@@ -91,23 +93,18 @@ def prove_numbers(
     return worst
 
 
-def stamped(onnx: bytes, gaps: Iterable[Gap]) -> bytes:
-    """The file with the proof in its metadata: the worst gaps of each runtime."""
-    network = read_network(onnx, "the converted network")
-    metadata = read_metadata(network)
-    if metadata is None:
-        raise ModelError("expected a network that visavis converted: this one has no metadata")
+def worst_gaps(gaps: Iterable[Gap]) -> dict[str, dict[str, float]]:
+    """By runtime the largest `cosine` and the largest `difference`: a file's `parity`."""
     parity: dict[str, dict[str, float]] = {}
     for gap in gaps:
         worst = parity.setdefault(gap.runtime, {"cosine": 0.0, "difference": 0.0})
         worst["cosine"] = max(worst["cosine"], gap.cosine)
         worst["difference"] = max(worst["difference"], gap.difference)
-    write_metadata(network.model, replace(metadata, parity=parity))
-    return bytes(network.model.SerializeToString())
+    return parity
 
 
 def cosine_gaps(ours: NDArray[np.float32], theirs: NDArray[np.float32]) -> NDArray[np.float64]:
-    """(N,) 1 - cosine of rows (N, D). Raises ModelError where one is zero or no number."""
+    """(N,) 1 - cosine of rows (N, D). Raises ModelError where a row is zero or not finite."""
     a, b = ours.astype(np.float64), theirs.astype(np.float64)
     lengths = np.linalg.norm(a, axis=1) * np.linalg.norm(b, axis=1)
     if not (np.isfinite(lengths) & (lengths > 0)).all():
@@ -116,12 +113,12 @@ def cosine_gaps(ours: NDArray[np.float32], theirs: NDArray[np.float32]) -> NDArr
     return np.maximum(gaps, 0)  # equal rows may come out at -1e-16
 
 
-def answers(checkpoint: Checkpoint, crops: Crops) -> NDArray[np.float32]:
-    """(N, D) raw embeddings as PyTorch computes them."""
+def pytorch_answers(checkpoint: Checkpoint | DetectorCheckpoint, pictures: Pictures) -> Outputs:
+    """What PyTorch computes of (N, H, W, 3) uint8 RGB pictures; of an embedder, (N, D) raw."""
     with torch.inference_mode():
-        raw = checkpoint.network(torch.from_numpy(pixels(crops, checkpoint.preprocess)))
-    found: NDArray[np.float32] = raw.numpy()
-    return found
+        outputs = checkpoint.network(torch.from_numpy(pixels(pictures, checkpoint.preprocess)))
+    every = outputs if isinstance(outputs, tuple) else (outputs,)
+    return [output.numpy() for output in every]
 
 
 def _in_each_runtime(onnx: bytes, preprocess: Preprocess) -> Iterator[tuple[str, Model]]:
@@ -156,7 +153,7 @@ def _number_gap(expected: Outputs, got: Outputs) -> float:
     if [one.shape for one in expected] != [one.shape for one in got]:
         shapes, wanted = (", ".join(str(one.shape) for one in some) for some in (got, expected))
         raise ModelError(f"the converted network answers {shapes}, PyTorch {wanted}")
-    with np.errstate(invalid="ignore"):  # infinity less infinity: no number, and refused
+    with np.errstate(invalid="ignore"):  # infinity less infinity is NaN, which is refused
         gaps = [np.abs(a - b) / (1 + np.abs(a)) for a, b in zip(expected, got, strict=True)]
     return float(np.max([gap.max() for gap in gaps]))
 

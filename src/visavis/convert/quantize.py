@@ -4,21 +4,20 @@ import contextlib
 import io
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from onnx import ModelProto, TensorProto, helper, numpy_helper
 
-from visavis.convert.crops import pixels
+from visavis.convert.crops import made_crops, pixels
+from visavis.convert.form import Form
 from visavis.convert.parity import cosine_gaps
 from visavis.errors import DeviceError, ModelError
 from visavis.insightface.rules import keep_names_apart
 from visavis.pack.dequantise import tensors_sha256
-from visavis.pack.metadata import read_metadata, write_metadata
-from visavis.pack.onnx import read_network
-from visavis.runtime import Device, Preprocess, load_model
+from visavis.pack.onnx import PREFIX, real_inputs
 from visavis.runtime.telemetry import silence
 from visavis.types import Crops
 
@@ -37,51 +36,62 @@ class Closeness:
     worst: float
 
 
+@dataclass(frozen=True, eq=False, slots=True)
+class Smaller:
+    """A network made smaller, and how close it is to the float32 one."""
+
+    form: Form
+    closeness: Closeness
+
+
 def to_int8(
-    onnx: bytes,
-    crops: Crops,
-    preprocess: Preprocess,
-    *,
-    preset: str = "performance",
-    keep: Sequence[str] = (),
-) -> bytes:
+    form: Form, crops: Crops, *, preset: str = "performance", keep: Sequence[str] = ()
+) -> Smaller:
     """The network with int8 weights and activations, float32 at either end, calibrated on crops
     (N, H, W, 3) of its size; nodes named in `keep` stay float32.
 
-    Raises ModelError for a network that answers with NaN or that nncf cannot quantise, DeviceError
-    where nncf or onnxruntime is not installed.
+    Raises ModelError for a network that answers with NaN, that nncf cannot quantise or that differs
+    too much afterwards, DeviceError where nncf or onnxruntime is not installed.
     """
-    if preset not in PRESETS:
-        raise ModelError(f"unknown preset {preset!r}; known: {', '.join(PRESETS)}")
-    network = read_network(onnx)
-    embeddings(onnx, crops, preprocess)  # nncf would make something of NaN, too
-    _drop_unused(network.model)
-    [port] = network.inputs
-    aside = [*keep, *_behind_embedding(network.model)]
-    items = list(pixels(crops, preprocess)[:, None])
+    check_preset(preset)
+    expected = form.embeddings(crops)  # refuses NaN, which nncf would quantise, too
+    model = _copy(form.model)
+    _drop_unused(model)
+    [pictures] = real_inputs(model.graph)
+    aside = [*keep, *_behind_embedding(model)]
+    items = list(pixels(crops, form.preprocess)[:, None])
     nncf = _nncf()
     with contextlib.redirect_stdout(io.StringIO()):  # its progress bars
         try:
             quantised: ModelProto = nncf.quantize(
-                network.model,
-                nncf.Dataset(items, lambda item: {port.name: item}),
+                model,
+                nncf.Dataset(items, lambda item: {pictures.name: item}),
                 preset=nncf.QuantizationPreset(preset),
                 subset_size=len(items),
                 ignored_scope=nncf.IgnoredScope(names=aside) if aside else None,
             )
         except (ValueError, RuntimeError, nncf.InternalError, nncf.ValidationError) as error:
             raise ModelError(f"the network cannot be quantised: {error}") from error
-    return _restamped(
-        onnx, quantised, f"int8, nncf {nncf.__version__} {preset}, {len(crops)} crops"
-    )
+    label = f"int8, nncf {nncf.__version__} {preset}, {len(crops)} crops"
+    smaller = _smaller(form, quantised, label)
+    return Smaller(smaller, closeness(expected, smaller, crops))
 
 
-def to_float16(onnx: bytes) -> bytes:
+def check_preset(preset: str) -> None:
+    """Raises ModelError for an unknown preset."""
+    if preset not in PRESETS:
+        known = ", ".join(PRESETS)
+        raise ModelError(f"unknown preset {preset!r}; known: {known}", option="preset")
+
+
+def to_float16(form: Form) -> Smaller:
     """The network with its weights stored in half precision and cast back as it is loaded: half the
     size, the same speed; inputs, outputs and all that is computed stay float32.
+
+    Raises ModelError where no weights can be stored so, or the network differs too much afterwards.
     """
-    network = read_network(onnx)
-    graph = network.model.graph
+    model = _copy(form.model)
+    graph = model.graph
     inputs = {value.name for value in graph.input}
     casts = []
     for tensor in graph.initializer:
@@ -94,34 +104,25 @@ def to_float16(onnx: bytes) -> bytes:
             helper.make_node("Cast", [tensor.name], [name], f"cast_{name}", to=TensorProto.FLOAT)
         )
     if not casts:
-        raise ModelError(f"{network.source}: no weights that could be stored in half precision")
+        raise ModelError("the network has no weights that could be stored in half precision")
     nodes = [*casts, *graph.node]
     del graph.node[:]
     graph.node.extend(nodes)
-    return _restamped(onnx, network.model, "float16 weights")
-
-
-def embeddings(onnx: bytes, crops: Crops, preprocess: Preprocess) -> NDArray[np.float32]:
-    """(N, D) raw, in float32. Raises ModelError where a number is none."""
-    network = load_model(onnx, preprocess, Device("cpu", precision="float32"))
-    rows = np.concatenate([network(crops[at : at + 8])[0] for at in range(0, len(crops), 8)])
-    if rows.ndim != 2 or not np.isfinite(rows).all():
-        raise ModelError(
-            f"expected finite (N, D) embeddings, got {rows.shape} with "
-            f"{int(np.sum(~np.isfinite(rows)))} that are NaN or infinite: is the file whole?"
-        )
-    return rows
+    smaller = _smaller(form, model, "float16 weights")
+    crops = made_crops(form.height, form.width)
+    close = closeness(form.embeddings(crops), smaller, crops, kind="float16")
+    return Smaller(smaller, close)
 
 
 def closeness(
-    onnx: bytes, smaller: bytes, crops: Crops, preprocess: Preprocess, *, kind: str = "int8"
+    expected: NDArray[np.float32], smaller: Form, crops: Crops, *, kind: str = "int8"
 ) -> Closeness:
-    """How alike both networks' embeddings of crops are; `kind` is a key of LEAST_COSINE.
+    """How alike the smaller network's embeddings of crops and the float32 ones, `expected` (N, D),
+    are; `kind` is a key of LEAST_COSINE.
 
     Raises ModelError where they are so far apart that the smaller one must be broken.
     """
-    pair = [embeddings(one, crops, preprocess) for one in (onnx, smaller)]
-    cosines = 1 - cosine_gaps(pair[0], pair[1])
+    cosines = 1 - cosine_gaps(expected, smaller.embeddings(crops))
     least = LEAST_COSINE[kind]
     if not cosines.mean() >= least:
         raise ModelError(
@@ -138,7 +139,8 @@ def _nncf() -> Any:
         import nncf.onnx
     except ImportError as error:
         raise DeviceError(
-            f"int8 needs a package that is not installed: {error}: pip install '.[convert,ort]'"
+            f"int8 needs a package that is not installed: {error}",
+            mend="pip install '.[convert,ort]'",
         ) from error
     # Not nncf.set_log_level: it sets the level of handlers too, and those may be the caller's.
     logging.getLogger("nncf").setLevel(logging.ERROR)
@@ -146,7 +148,7 @@ def _nncf() -> Any:
 
 
 def _behind_embedding(model: ModelProto) -> list[str]:
-    """The nodes that compute other outputs of it: its length."""
+    """The nodes after the embedding, which compute other outputs: its length."""
     needed = {model.graph.output[0].name}
     behind = []
     for node in reversed(model.graph.node):
@@ -158,20 +160,20 @@ def _behind_embedding(model: ModelProto) -> list[str]:
 
 
 def _half(tensor: TensorProto) -> NDArray[np.float16] | None:
-    """The tensor in half precision, or None where that is no gain or a loss."""
+    """The tensor in half precision; None where that saves nothing or loses too much."""
     if tensor.data_type != TensorProto.FLOAT:
         return None
     full = numpy_helper.to_array(tensor)
     if full.size < HALF_LEAST:
         return None
-    with np.errstate(over="ignore"):  # what is too large is seen below
+    with np.errstate(over="ignore"):  # numbers that are too large make the error infinite
         half = full.astype(np.float16)
     error = np.linalg.norm(half.astype(np.float64) - full)
     return half if error <= HALF_ERROR * np.linalg.norm(full.astype(np.float64)) else None
 
 
 def _drop_unused(model: ModelProto) -> None:
-    """Without tensors that no node reads: onnxruntime warns of each on stderr."""
+    """Remove tensors that no node reads: onnxruntime warns of each on stderr."""
     used = {name for node in model.graph.node for name in node.input}
     kept = [tensor for tensor in model.graph.initializer if tensor.name in used]
     if not any(
@@ -181,11 +183,22 @@ def _drop_unused(model: ModelProto) -> None:
         model.graph.initializer.extend(kept)
 
 
-def _restamped(onnx: bytes, model: ModelProto, form: str) -> bytes:
-    """The smaller network's bytes; where the larger one had metadata, with its own."""
-    metadata = read_metadata(read_network(onnx))
+def _copy(model: ModelProto) -> ModelProto:
+    """A copy to change, without what visavis noted in the file."""
+    copy = ModelProto()
+    copy.CopyFrom(model)
+    others = [entry for entry in copy.metadata_props if not entry.key.startswith(PREFIX)]
+    del copy.metadata_props[:]
+    copy.metadata_props.extend(others)
+    return copy
+
+
+def _smaller(form: Form, model: ModelProto, label: str) -> Form:
+    """The smaller model with the larger one's metadata, if it has any, and its own label."""
     keep_names_apart(model)
+    metadata = form.metadata
     if metadata is not None:
         hashed = tensors_sha256(model)
-        write_metadata(model, replace(metadata, form=form, weights_sha256=hashed))
-    return bytes(model.SerializeToString())
+        metadata = replace(metadata, form=label, weights_sha256=hashed, **asdict(form.preprocess))
+    network = model.SerializeToString()
+    return replace(form, model=model, network=network, metadata=metadata, noted=False)

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from visavis.checkpoints.checkpoint import Checkpoint
 from visavis.convert.crops import made_crops, pixels
-from visavis.convert.parity import LIMIT, answers, cosine_gaps
+from visavis.convert.parity import LIMIT, cosine_gaps, pytorch_answers
 from visavis.convert.quantize import LEAST_COSINE, Closeness
 from visavis.errors import DeviceError, ModelError
 from visavis.runtime import Preprocess, cores
@@ -33,7 +33,7 @@ INPUT, SIGNATURE = "args_0", "serving_default"  # as litert-torch names them
 
 
 @dataclass(frozen=True, slots=True)
-class Port:
+class TfliteEnd:
     """An input or output as the file declares it."""
 
     shape: tuple[int, ...]
@@ -47,8 +47,8 @@ class TfliteProof:
     """What a file takes and gives, and how close its answers are to PyTorch's."""
 
     layout: str  # of its input
-    input: Port
-    output: Port
+    input: TfliteEnd
+    output: TfliteEnd
     closeness: Closeness
     difference: float  # of one number of an embedding, at worst
 
@@ -90,21 +90,21 @@ def tflite_int8(
         before, after = Path(folder) / "before.tflite", Path(folder) / "after.tflite"
         before.write_bytes(model)
         work = quantizer.Quantizer(str(before))
-        found = None
+        ranges = None
         if kind == "static" and crops is not None:
             work.load_quantization_recipe(recipe.static_wi8_ai8())
             items = _inputs(crops, preprocess, _layout(_Interpreter(model).input))
-            found = work.calibrate({SIGNATURE: [{INPUT: item} for item in items]})
+            ranges = work.calibrate({SIGNATURE: [{INPUT: item} for item in items]})
         else:
             work.load_quantization_recipe(recipe.dynamic_wi8_afp32())
-        work.quantize(found).export_model(str(after), overwrite=True)
+        work.quantize(ranges).export_model(str(after), overwrite=True)
         return after.read_bytes()
 
 
 def prove_tflite(
     checkpoint: Checkpoint, model: bytes, *, crops: Crops | None = None, int8: bool = False
 ) -> TfliteProof:
-    """Crops, made ones where none are given, one at a time through the checkpoint and the file.
+    """Compare PyTorch and the file: `crops`, or made ones, go through both, one at a time.
 
     Raises ModelError where 1 - cosine is over 1e-5 anywhere or, of a file that is `int8`, where
     the mean cosine is under 0.95.
@@ -115,16 +115,16 @@ def prove_tflite(
         network = _Interpreter(model)
         layout = _layout(network.input)
         items = _inputs(crops, checkpoint.preprocess, layout)
-        found = np.concatenate([network(item) for item in items])
-    expected = np.concatenate([answers(checkpoint, crop[None]) for crop in crops])
-    gaps = cosine_gaps(found, expected)
+        answers = np.concatenate([network(item) for item in items])
+    expected = np.concatenate([pytorch_answers(checkpoint, crop[None])[0] for crop in crops])
+    gaps = cosine_gaps(answers, expected)
     closeness = Closeness(float(1 - gaps.mean()), float(1 - gaps.max()))
     if not (gaps.mean() <= 1 - LEAST_COSINE["int8"] if int8 else gaps.max() <= LIMIT):
         raise ModelError(
             f"the TFLite file is not the checkpoint's network: 1 - cosine is {gaps.max():.1e} at "
             f"worst, {gaps.mean():.1e} in the mean; nothing was written"
         )
-    difference = float(np.abs(found - expected).max())
+    difference = float(np.abs(answers - expected).max())
     return TfliteProof(layout, network.input, network.output, closeness, difference)
 
 
@@ -139,7 +139,7 @@ class _Interpreter:
         except (RuntimeError, ValueError) as error:
             raise ModelError(f"LiteRT cannot load this network: {error}") from error
         self._ends = self._runs.get_input_details()[0], self._runs.get_output_details()[0]
-        self.input, self.output = (_port(end) for end in self._ends)
+        self.input, self.output = (_end(end) for end in self._ends)
 
     def __call__(self, item: NDArray[np.float32]) -> NDArray[np.float32]:
         self._runs.set_tensor(self._ends[0]["index"], _quantised(item, self.input))
@@ -150,9 +150,9 @@ class _Interpreter:
         return np.asarray(answer, np.float32)
 
 
-def _port(end: dict[str, Any]) -> Port:
+def _end(end: dict[str, Any]) -> TfliteEnd:
     scale, zero = end["quantization"]
-    return Port(
+    return TfliteEnd(
         tuple(int(size) for size in end["shape"]),
         np.dtype(end["dtype"]).name,
         float(scale),
@@ -160,17 +160,17 @@ def _port(end: dict[str, Any]) -> Port:
     )
 
 
-def _quantised(item: NDArray[np.float32], port: Port) -> NDArray[np.generic]:
-    if not port.scale:
+def _quantised(item: NDArray[np.float32], end: TfliteEnd) -> NDArray[np.generic]:
+    if not end.scale:
         return item
-    limits = np.iinfo(port.type)
-    numbers = np.round(item / port.scale) + port.zero
-    whole: NDArray[np.generic] = np.clip(numbers, limits.min, limits.max).astype(port.type)
+    limits = np.iinfo(end.type)
+    numbers = np.round(item / end.scale) + end.zero
+    whole: NDArray[np.generic] = np.clip(numbers, limits.min, limits.max).astype(end.type)
     return whole
 
 
-def _layout(port: Port) -> str:
-    return "NHWC" if port.shape[-1] == 3 else "NCHW"
+def _layout(end: TfliteEnd) -> str:
+    return "NHWC" if end.shape[-1] == 3 else "NCHW"
 
 
 def _inputs(crops: Crops, preprocess: Preprocess, layout: str) -> NDArray[np.float32]:
@@ -184,13 +184,14 @@ def _import(name: str) -> Any:
         return importlib.import_module(name)
     except ImportError as error:
         raise DeviceError(
-            f"TFLite needs a package that is not installed: {error}: see docs/convert.md, TFLite"
+            f"TFLite needs a package that is not installed: {error}",
+            mend="see docs/convert.md, TFLite",
         ) from error
 
 
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-    """Without the tools' progress and advice on each other; their errors are raised."""
+    """Silence the tools' progress and their advice on each other; their errors are raised."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     before = logging.root.manager.disable
     logging.disable(logging.WARNING)

@@ -1,8 +1,8 @@
-"""The backbones that checkpoints are loaded into, their parameters named as in the originals.
+"""The networks that checkpoints are loaded into, their parameters named as in the originals.
 
-Each takes (N, 3, H, W) float32 crops, already normalised, and gives raw (N, D) embeddings, not of
-unit length. They know nothing of files, colours or families: that is visavis.checkpoints'.
-They need PyTorch.
+Embedders take (N, 3, H, W) float32 crops, already normalised, and give raw (N, D) embeddings, not
+of unit length; detectors give what their decoder reads. Knows nothing of files, colours or
+families: visavis.checkpoints does. Needs PyTorch.
 """
 
 from visavis.extras import need

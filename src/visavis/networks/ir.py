@@ -17,7 +17,7 @@ STAGES = {  # blocks at 56x56, 28x28, 14x14 and 7x7; the originals' ir_101 has 1
 DEEP = 152  # from here on blocks have a bottleneck and four times the channels
 
 
-class Block(nn.Module):
+class _Block(nn.Module):
     """Convolutions beside a shortcut: (N, C, H, W) to (N, D, H / stride, W / stride)."""
 
     def __init__(
@@ -66,7 +66,7 @@ class IR(nn.Module):
             outputs = last >> (3 - stage)
             for n in range(count):
                 stride = 2 if n == 0 else 1
-                block = Block(inputs, outputs, stride=stride, bottleneck=deep, squeeze=squeeze)
+                block = _Block(inputs, outputs, stride=stride, bottleneck=deep, squeeze=squeeze)
                 blocks.append(block)
                 inputs = outputs
         self.body = nn.Sequential(*blocks)

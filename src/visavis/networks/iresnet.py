@@ -29,7 +29,7 @@ class SqueezeExcite(nn.Module):
         return maps * torch.sigmoid(self.fc2(x))  # (N, C, H, W)
 
 
-class Block(nn.Module):
+class _Block(nn.Module):
     """Two convolutions beside a shortcut: (N, C, H, W) to (N, D, H / stride, W / stride)."""
 
     def __init__(
@@ -72,9 +72,9 @@ class IResNet(nn.Module):
         self.prelu = nn.PReLU(64)
         self.layer1, self.layer2, self.layer3, self.layer4 = (
             nn.Sequential(
-                Block(inputs, outputs, first=True, epsilon=epsilon, squeeze=squeeze),
+                _Block(inputs, outputs, first=True, epsilon=epsilon, squeeze=squeeze),
                 *(
-                    Block(outputs, outputs, first=False, epsilon=epsilon, squeeze=squeeze)
+                    _Block(outputs, outputs, first=False, epsilon=epsilon, squeeze=squeeze)
                     for _ in range(count - 1)
                 ),
             )

@@ -62,7 +62,7 @@ class Foamliu(nn.Module):
         return embeddings
 
 
-class Conv(nn.Module):
+class _Conv(nn.Module):
     """Convolution, normalisation and, unless `linear`, PReLU: (N, C, H, W) to (N, D, ...)."""
 
     def __init__(self, conv: nn.Conv2d, *, linear: bool = False) -> None:
@@ -81,12 +81,12 @@ class Xiaoccer(nn.Module):
 
     def __init__(self, columns: int = 6, dim: int = 128) -> None:
         super().__init__()
-        self.conv1 = Conv(nn.Conv2d(3, 64, 3, 2, 1, bias=False))
-        self.dw_conv1 = Conv(nn.Conv2d(64, 64, 3, 1, 1, groups=64, bias=False))
+        self.conv1 = _Conv(nn.Conv2d(3, 64, 3, 2, 1, bias=False))
+        self.dw_conv1 = _Conv(nn.Conv2d(64, 64, 3, 1, 1, groups=64, bias=False))
         self.blocks = _inverted(relu6=False)
-        self.conv2 = Conv(nn.Conv2d(128, 512, 1, bias=False))
-        self.linear7 = Conv(nn.Conv2d(512, 512, (7, columns), groups=512, bias=False), linear=True)
-        self.linear1 = Conv(nn.Conv2d(512, dim, 1, bias=False), linear=True)
+        self.conv2 = _Conv(nn.Conv2d(128, 512, 1, bias=False))
+        self.linear7 = _Conv(nn.Conv2d(512, 512, (7, columns), groups=512, bias=False), linear=True)
+        self.linear1 = _Conv(nn.Conv2d(512, dim, 1, bias=False), linear=True)
 
     def forward(self, crops: Tensor) -> Tensor:
         x = self.dw_conv1(self.conv1(crops))  # (N, 64, 56, 8 * columns)
@@ -103,9 +103,9 @@ class Depthwise(nn.Module):
         self, inputs: int, outputs: int, middle: int, *, stride: int = 1, residual: bool = False
     ) -> None:
         super().__init__()
-        self.conv = Conv(nn.Conv2d(inputs, middle, 1, bias=False))
-        self.conv_dw = Conv(nn.Conv2d(middle, middle, 3, stride, 1, groups=middle, bias=False))
-        self.project = Conv(nn.Conv2d(middle, outputs, 1, bias=False), linear=True)
+        self.conv = _Conv(nn.Conv2d(inputs, middle, 1, bias=False))
+        self.conv_dw = _Conv(nn.Conv2d(middle, middle, 3, stride, 1, groups=middle, bias=False))
+        self.project = _Conv(nn.Conv2d(middle, outputs, 1, bias=False), linear=True)
         self.residual = residual
 
     def forward(self, maps: Tensor) -> Tensor:
@@ -118,16 +118,16 @@ class TreB1eN(nn.Module):
 
     def __init__(self, dim: int = 512) -> None:
         super().__init__()
-        self.conv1 = Conv(nn.Conv2d(3, 64, 3, 2, 1, bias=False))
-        self.conv2_dw = Conv(nn.Conv2d(64, 64, 3, 1, 1, groups=64, bias=False))
+        self.conv1 = _Conv(nn.Conv2d(3, 64, 3, 2, 1, bias=False))
+        self.conv2_dw = _Conv(nn.Conv2d(64, 64, 3, 1, 1, groups=64, bias=False))
         self.conv_23 = Depthwise(64, 64, 128, stride=2)
         self.conv_3 = _residuals(64, 128, 4)
         self.conv_34 = Depthwise(64, 128, 256, stride=2)
         self.conv_4 = _residuals(128, 256, 6)
         self.conv_45 = Depthwise(128, 128, 512, stride=2)
         self.conv_5 = _residuals(128, 256, 2)
-        self.conv_6_sep = Conv(nn.Conv2d(128, 512, 1, bias=False))
-        self.conv_6_dw = Conv(nn.Conv2d(512, 512, 7, groups=512, bias=False), linear=True)
+        self.conv_6_sep = _Conv(nn.Conv2d(128, 512, 1, bias=False))
+        self.conv_6_dw = _Conv(nn.Conv2d(512, 512, 7, groups=512, bias=False), linear=True)
         self.linear = nn.Linear(512, dim, bias=False)
         self.bn = nn.BatchNorm1d(dim)
 

@@ -1,5 +1,6 @@
-"""ResNet-50 as a body that others look at: He, Zhang, Ren, Sun, Deep Residual Learning for Image
-Recognition, 2016, halving in the 3x3 convolutions.
+"""ResNet-50 as a body whose maps other networks take. Halves in its 3x3 convolutions.
+
+He, Zhang, Ren, Sun: Deep Residual Learning for Image Recognition, 2016.
 """
 
 import torch
@@ -53,8 +54,8 @@ class ResNet50(nn.Module):
     def forward(self, pixels: Tensor) -> list[Tensor]:
         x = torch.relu(self.bn1(self.conv1(pixels)))  # (N, 64, H / 2, W / 2)
         x = nn.functional.max_pool2d(x, 3, 2, 1)  # (N, 64, H / 4, W / 4)
-        found = []
+        maps = []
         for stage in range(1, len(BLOCKS) + 1):
             x = self.get_submodule(f"layer{stage}")(x)
-            found.append(x)
-        return found[1:]
+            maps.append(x)
+        return maps[1:]

@@ -62,10 +62,10 @@ class MobileNet(nn.Module):
             self.add_module(name, nn.Sequential(*([first] if name == "stage1" else []), *blocks))
 
     def forward(self, pixels: Tensor) -> list[Tensor]:
-        found = [pixels]
+        maps = [pixels]
         for stage in self.children():
-            found.append(stage(found[-1]))
-        return found[1:]
+            maps.append(stage(maps[-1]))
+        return maps[1:]
 
 
 class Pyramid(nn.Module):
@@ -105,7 +105,7 @@ class Context(nn.Module):
         return torch.relu(torch.cat(parts, dim=1))
 
 
-class Head(nn.Module):
+class _Head(nn.Module):
     """(N, C, H, W) to (N, priors, numbers), cells row by row."""
 
     def __init__(self, width: int, numbers: int) -> None:
@@ -132,9 +132,9 @@ class RetinaFace(nn.Module):
         self.fpn = Pyramid(body.widths, width, slope)
         for level in LEVELS:
             self.add_module(f"ssh{level}", Context(width, slope))
-        self.ClassHead = nn.ModuleList([Head(width, 2) for _ in LEVELS])
-        self.BboxHead = nn.ModuleList([Head(width, 4) for _ in LEVELS])
-        self.LandmarkHead = nn.ModuleList([Head(width, 10) for _ in LEVELS])
+        self.ClassHead = nn.ModuleList([_Head(width, 2) for _ in LEVELS])
+        self.BboxHead = nn.ModuleList([_Head(width, 4) for _ in LEVELS])
+        self.LandmarkHead = nn.ModuleList([_Head(width, 10) for _ in LEVELS])
 
     def forward(self, pixels: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         maps = self.fpn(self.body(pixels))

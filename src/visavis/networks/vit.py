@@ -9,8 +9,8 @@ from torch.nn.functional import scaled_dot_product_attention
 
 
 @dataclass(frozen=True, slots=True)
-class Layout:
-    """How a transformer is built. Heads cannot be read off a checkpoint: they are known by name."""
+class TransformerLayout:
+    """How a transformer is built. No checkpoint says how many heads: they are known by name."""
 
     patch: int  # pixels a side, of 112; what is left over at the right and below is not seen
     width: int
@@ -25,13 +25,16 @@ class Layout:
 
 
 ARCFACE = {
-    "t": Layout(9, 256, 12, 8, 4),
-    "s": Layout(9, 512, 12, 8, 4),
-    "b": Layout(9, 512, 24, 8, 4),
-    "l": Layout(9, 768, 24, 8, 4),
-    "h": Layout(9, 1024, 48, 8, 4),
+    "t": TransformerLayout(9, 256, 12, 8, 4),
+    "s": TransformerLayout(9, 512, 12, 8, 4),
+    "b": TransformerLayout(9, 512, 24, 8, 4),
+    "l": TransformerLayout(9, 768, 24, 8, 4),
+    "h": TransformerLayout(9, 1024, 48, 8, 4),
 }
-CVLFACE = {"small": Layout(8, 512, 12, 8, 5), "base": Layout(8, 512, 24, 16, 3)}
+CVLFACE = {
+    "small": TransformerLayout(8, 512, 12, 8, 5),
+    "base": TransformerLayout(8, 512, 24, 16, 3),
+}
 
 
 class Attention(nn.Module):
@@ -51,10 +54,10 @@ class Attention(nn.Module):
         return mixed
 
 
-class Block(nn.Module):
+class _Block(nn.Module):
     """Attention and a perceptron, each beside a shortcut: (N, T, C) to the same shape."""
 
-    def __init__(self, layout: Layout) -> None:
+    def __init__(self, layout: TransformerLayout) -> None:
         super().__init__()
         width, hidden = layout.width, layout.width * layout.ratio
         self.norm1 = nn.LayerNorm(width)
@@ -76,14 +79,14 @@ class ViT(nn.Module):
     `masked` keeps the token that stands for hidden patches in training: nothing else uses it.
     """
 
-    def __init__(self, layout: Layout, dim: int = 512, *, masked: bool = True) -> None:
+    def __init__(self, layout: TransformerLayout, dim: int = 512, *, masked: bool = True) -> None:
         super().__init__()
         width = layout.width
         self.pos_embed = nn.Parameter(torch.zeros(1, layout.tokens, width))
         if masked:
             self.mask_token = nn.Parameter(torch.zeros(1, 1, width))
         self.patch_embed = nn.ModuleDict({"proj": nn.Conv2d(3, width, layout.patch, layout.patch)})
-        self.blocks = nn.Sequential(*(Block(layout) for _ in range(layout.depth)))
+        self.blocks = nn.Sequential(*(_Block(layout) for _ in range(layout.depth)))
         self.norm = nn.LayerNorm(width)
         self.feature = nn.Sequential(
             nn.Linear(layout.tokens * width, width, bias=False),

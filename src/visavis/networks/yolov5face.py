@@ -16,7 +16,7 @@ NECK = 64  # channels
 LOOKED_AT = (14, 17, 20)  # layers, at strides 8, 16 and 32
 
 
-class Conv(nn.Module):
+class _Conv(nn.Module):
     """Convolution, normalisation, SiLU: (N, C, H, W) to (N, D, H / stride, W / stride)."""
 
     def __init__(self, inputs: int, outputs: int, kernel: int = 1, stride: int = 1) -> None:
@@ -33,10 +33,10 @@ class Stem(nn.Module):
 
     def __init__(self, width: int) -> None:
         super().__init__()
-        self.stem_1 = Conv(3, width, 3, 2)
-        self.stem_2a = Conv(width, width // 2)
-        self.stem_2b = Conv(width // 2, width, 3, 2)
-        self.stem_3 = Conv(2 * width, width)
+        self.stem_1 = _Conv(3, width, 3, 2)
+        self.stem_2a = _Conv(width, width // 2)
+        self.stem_2b = _Conv(width // 2, width, 3, 2)
+        self.stem_3 = _Conv(2 * width, width)
 
     def forward(self, pixels: Tensor) -> Tensor:
         x = self.stem_1(pixels)
@@ -74,10 +74,10 @@ class CrossStage(nn.Module):
     def __init__(self, inputs: int, outputs: int) -> None:
         super().__init__()
         half = outputs // 2
-        self.cv1, self.cv2 = Conv(inputs, half), Conv(inputs, half)
-        self.cv3 = Conv(outputs, outputs)
+        self.cv1, self.cv2 = _Conv(inputs, half), _Conv(inputs, half)
+        self.cv3 = _Conv(outputs, outputs)
         inner: OrderedDict[str, nn.Module] = OrderedDict(
-            cv1=Conv(half, half), cv2=Conv(half, half, 3)
+            cv1=_Conv(half, half), cv2=_Conv(half, half, 3)
         )
         self.m = nn.Sequential(nn.Sequential(inner))
 
@@ -126,8 +126,8 @@ class YoloV5Face(nn.Module):
             layers[layer] = Shuffle(inputs, outputs, halve=True)
             units = [Shuffle(outputs, outputs, halve=False) for _ in range(count)]
             layers[layer + 1] = nn.Sequential(*units)
-        layers |= {7: Conv(256, NECK), 11: Conv(NECK, NECK)}
-        layers |= {layer: Conv(NECK, NECK, 3, 2) for layer in (15, 18)}
+        layers |= {7: _Conv(256, NECK), 11: _Conv(NECK, NECK)}
+        layers |= {layer: _Conv(NECK, NECK, 3, 2) for layer in (15, 18)}
         layers |= {10: CrossStage(NECK + 128, NECK)}
         layers |= {layer: CrossStage(2 * NECK, NECK) for layer in LOOKED_AT}
         layers[21] = Detect([NECK] * len(LOOKED_AT))

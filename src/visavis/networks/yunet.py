@@ -11,12 +11,12 @@ from torch import Tensor, nn
 STRIDES = (8, 16, 32)
 KINDS = ("cls", "obj", "bbox", "kps")  # the order of the outputs, each by stride
 POOLED = (0, 2, 3, 4)  # backbone stages that a pooling follows
-LEVELS = (3, 4, 5)  # stages that are looked at
+LEVELS = (3, 4, 5)  # stages whose maps the neck takes
 
 
 class Unit(nn.Module):
-    """Pointwise and depthwise convolution and, unless `raw`, what follows: (N, C, H, W) to (N, D,
-    H, W).
+    """Pointwise and depthwise convolution and, unless `raw`, normalisation and ReLU: (N, C, H, W)
+    to (N, D, H, W).
     """
 
     def __init__(self, inputs: int, outputs: int, *, raw: bool = False) -> None:
@@ -32,7 +32,7 @@ class Unit(nn.Module):
         return x if self.raw else torch.relu(self.bn(x))
 
 
-class Head(nn.Module):
+class _Head(nn.Module):
     """The first stage: (N, 3, H, W) to (N, D, H / 2, W / 2)."""
 
     def __init__(self, middle: int, outputs: int) -> None:
@@ -46,7 +46,7 @@ class Head(nn.Module):
         return x
 
 
-class Stage(nn.Module):
+class _Stage(nn.Module):
     """Two units: (N, C, H, W) to (N, D, H, W)."""
 
     def __init__(self, inputs: int, outputs: int) -> None:
@@ -66,20 +66,20 @@ class Backbone(nn.Module):
 
     def __init__(self, widths: Sequence[int]) -> None:
         super().__init__()
-        self.model0 = Head(widths[0], widths[1])
+        self.model0 = _Head(widths[0], widths[1])
         for stage in range(1, len(widths) - 1):
-            self.add_module(f"model{stage}", Stage(widths[stage], widths[stage + 1]))
+            self.add_module(f"model{stage}", _Stage(widths[stage], widths[stage + 1]))
 
     def forward(self, pixels: Tensor) -> list[Tensor]:
         x = pixels
-        found = []
+        levels = []
         for stage, module in enumerate(self.children()):
             x = module(x)
             if stage in LEVELS:
-                found.append(x)
+                levels.append(x)
             if stage in POOLED:
                 x = nn.functional.max_pool2d(x, 2)
-        return found
+        return levels
 
 
 class Neck(nn.Module):
@@ -90,11 +90,11 @@ class Neck(nn.Module):
         self.lateral_convs = nn.ModuleList([Unit(width, width) for width in widths])
 
     def forward(self, maps: list[Tensor]) -> list[Tensor]:
-        found: list[Tensor] = []
+        levels: list[Tensor] = []
         for lateral, x in zip(reversed(self.lateral_convs), reversed(maps), strict=True):
-            coarser = [nn.functional.interpolate(found[0], scale_factor=2.0)] if found else []
-            found.insert(0, lateral(sum(coarser, x)))
-        return found
+            coarser = [nn.functional.interpolate(levels[0], scale_factor=2.0)] if levels else []
+            levels.insert(0, lateral(sum(coarser, x)))
+        return levels
 
 
 class Heads(nn.Module):
@@ -111,13 +111,13 @@ class Heads(nn.Module):
 
     def forward(self, maps: list[Tensor]) -> tuple[Tensor, ...]:
         shared = [conv(x) for conv, x in zip(self.multi_level_share_convs, maps, strict=True)]
-        found = []
+        outputs = []
         for kind in KINDS:
             for level, x in enumerate(shared):
                 answers = self.get_submodule(f"multi_level_{kind}.{level}")(x)
                 rows = answers.permute(0, 2, 3, 1).flatten(1, 2)  # (N, cells, numbers)
-                found.append(rows.sigmoid() if kind in ("cls", "obj") else rows)
-        return tuple(found)
+                outputs.append(rows.sigmoid() if kind in ("cls", "obj") else rows)
+        return tuple(outputs)
 
 
 class YuNet(nn.Module):
@@ -127,11 +127,11 @@ class YuNet(nn.Module):
 
     def __init__(self, widths: Sequence[int] = (16, 16, 64, 64, 64, 64, 64)) -> None:
         super().__init__()
-        looked_at = [widths[stage + 1] for stage in LEVELS]
+        widths_of_levels = [widths[stage + 1] for stage in LEVELS]
         self.backbone = Backbone(widths)
-        self.neck = Neck(looked_at)
-        self.bbox_head = Heads(looked_at, looked_at[-1])
+        self.neck = Neck(widths_of_levels)
+        self.bbox_head = Heads(widths_of_levels, widths_of_levels[-1])
 
     def forward(self, pixels: Tensor) -> tuple[Tensor, ...]:
-        found: tuple[Tensor, ...] = self.bbox_head(self.neck(self.backbone(pixels)))
-        return found
+        outputs: tuple[Tensor, ...] = self.bbox_head(self.neck(self.backbone(pixels)))
+        return outputs

@@ -13,9 +13,7 @@ from visavis.decode.yolov5face import Anchors
 from visavis.document import parse
 from visavis.errors import PackError
 from visavis.pack.manifest import Commercial
-from visavis.runtime import Color
-
-Numbers = tuple[float, float, float]  # for each channel
+from visavis.runtime import Color, PerChannel
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,8 +22,8 @@ class Declared:
 
     name: str | None = None  # of an embedder: the first part of the model's identity
     color: Color | None = None
-    mean: Numbers | None = None  # on values 0..255, in the order of `color`
-    std: Numbers | None = None
+    mean: PerChannel | None = None  # on values 0..255, in the order of `color`
+    std: PerChannel | None = None
     size: tuple[int, int] | None = None  # of an embedder: height and width
     # These four are of a detector, as in a manifest. decoder None: the one that its outputs fit.
     decoder: str | None = None

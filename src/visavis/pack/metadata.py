@@ -12,9 +12,9 @@ from onnx import ModelProto
 from visavis.decode.yolov5face import Anchors
 from visavis.document import parse
 from visavis.errors import ModelError
-from visavis.pack.declaration import Declared, Numbers
+from visavis.pack.declaration import Declared
 from visavis.pack.onnx import PREFIX, Network
-from visavis.runtime import Color, Preprocess
+from visavis.runtime import Color, PerChannel, Preprocess
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,8 +23,8 @@ class Metadata:
 
     family: str
     color: Color
-    mean: Numbers  # in the order of `color`, on 0..255
-    std: Numbers
+    mean: PerChannel  # in the order of `color`, on 0..255
+    std: PerChannel
     height: int
     width: int
     dim: int
@@ -50,8 +50,8 @@ class DetectorMetadata:
     family: str
     decoder: str  # a key of visavis.decode.DECODERS
     color: Color
-    mean: Numbers
-    std: Numbers
+    mean: PerChannel
+    std: PerChannel
     licence: str
     training_data: str
     source: str

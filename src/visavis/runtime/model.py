@@ -14,6 +14,7 @@ from visavis.errors import DeviceError, ModelError
 Pictures = NDArray[np.uint8]  # (N, H, W, 3) RGB
 Outputs = Sequence[NDArray[np.float32]]  # in the order of the file
 Color = Literal["rgb", "bgr"]  # the order of channels
+PerChannel = tuple[float, float, float]
 
 Shape = tuple[int | None, ...]
 
@@ -26,8 +27,8 @@ class Preprocess:
     """How a network wants its pixels: (value - mean) / std on 0..255, in this colour order."""
 
     color: Color = "rgb"
-    mean: tuple[float, float, float] = (0.0, 0.0, 0.0)  # in the order of `color`
-    std: tuple[float, float, float] = (1.0, 1.0, 1.0)
+    mean: PerChannel = (0.0, 0.0, 0.0)  # in the order of `color`
+    std: PerChannel = (1.0, 1.0, 1.0)
 
     def __post_init__(self) -> None:
         if not min(self.std) > 0:
