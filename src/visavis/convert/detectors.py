@@ -53,7 +53,7 @@ def convert_detector(source: Path | Weights, out: Path) -> DetectorReport:
         sha256=hashlib.sha256(onnx).hexdigest(),
         family=family.name,
         decoder=family.decoder.name,
-        preprocess=family.preprocess,
+        preprocess=family.decoder.published,
         licence=family.licence,
         source=checkpoint.source,
         source_sha256=checkpoint.sha256,
