@@ -11,7 +11,7 @@ from PIL import Image
 
 from visavis.decision import OperatingPoint
 from visavis.document import to_bytes
-from visavis.enrollment import Candidate, embed_crops, enroll, from_folder, from_roster
+from visavis.enrollment import Candidate, embed_kept_crops, enroll, from_folder, from_roster
 from visavis.errors import DatasetError, GalleryError
 from visavis.gallery import Gallery, open_gallery
 from visavis.recognizer import Recognizer, calibration_name
@@ -242,8 +242,8 @@ def test_kept_crops_make_templates_of_another_model(made, gallery, tmp_path):
         list(enroll(made, gallery, wanted, keep_crops=keep))
     newer = AngleEmbedder()
     newer.model = "newer@1"
-    assert embed_crops(gallery, newer) == (1, 1)
-    assert embed_crops(gallery, newer) == (0, 1)
+    assert embed_kept_crops(gallery, newer) == (1, 1)
+    assert embed_kept_crops(gallery, newer) == (0, 1)
     old, new = (gallery.templates(model)[0] for model in ("fake@0", "newer@1"))
     assert (len(old.people), new.people) == (2, (gallery.find("Anna").id,))
     np.testing.assert_allclose(new.rows[0], old.rows[old.people.index(new.people[0])], atol=1e-6)

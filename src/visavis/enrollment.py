@@ -127,7 +127,7 @@ def enroll(
             yield _refused(candidate, code, str(error))
 
 
-def embed_crops(gallery: Gallery, embed: Embedder) -> tuple[int, int]:
+def embed_kept_crops(gallery: Gallery, embed: Embedder) -> tuple[int, int]:
     """Templates of another model from kept crops: how many, and how many photos have no crop."""
     made = without = 0
     for person in gallery.people():

@@ -102,10 +102,12 @@ def enroll(
     device = where.for_many()
     people = options.open_gallery(gallery)
     results = enrolling.run(Recognizer.load(pack, device), people, candidates)
-    report(results, len(candidates), people, json=json)
+    show_enrolled(results, len(candidates), people, json=json)
 
 
-def report(results: "Iterable[Enrolled]", total: int, people: "Gallery", *, json: bool) -> None:
+def show_enrolled(
+    results: "Iterable[Enrolled]", total: int, people: "Gallery", *, json: bool
+) -> None:
     """Enrol, with a bar; print what became of each photo; exit 2 or 3 where any was refused."""
     from visavis.answers.people import enrolled_json, enrolled_words
 

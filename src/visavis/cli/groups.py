@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from visavis.cli import options
-from visavis.cli.enroll import Enrolling, ExternalId, report
+from visavis.cli.enroll import Enrolling, ExternalId, show_enrolled
 from visavis.cli.spread import spread
 
 if TYPE_CHECKING:
@@ -78,7 +78,7 @@ def name_group(
     faces = candidates(groups, number, name, external_id=external_id or None, consent=consent)
     people = options.open_gallery(gallery)
     recognizer = Recognizer.load(pack, where.for_many())
-    report(enrolling.run(recognizer, people, faces), len(faces), people, json=json)
+    show_enrolled(enrolling.run(recognizer, people, faces), len(faces), people, json=json)
 
 
 def merge_groups(folder: Folder, first: int, second: int, json: options.Json = False) -> None:

@@ -164,12 +164,12 @@ def re_embed(
 ) -> None:
     """Make templates of the pack's model from the crops that were kept."""
     from visavis.embed import load_embedder
-    from visavis.enrollment import embed_crops
+    from visavis.enrollment import embed_kept_crops
     from visavis.pack import load_pack
 
     store = options.open_gallery(gallery, create=False)
     embed = load_embedder(load_pack(pack), device=where.for_one())
-    made, without = embed_crops(store, embed)
+    made, without = embed_kept_crops(store, embed)
     document = {"model": embed.model, "made": made, "without_crop": without}
     words = f"{made} templates made; {without} photos have no crop and must be enrolled again"
     options.present(document, [words], json=json)

@@ -36,7 +36,7 @@ class Entry:
 
 
 @dataclass(frozen=True, slots=True)
-class Head:
+class ChainHead:
     """The last entry's number and hash: two galleries with one head have one history."""
 
     seq: int = 0
@@ -88,11 +88,11 @@ class Audit:
         return None if whole else seq + 1
 
 
-def head(connection: Connection) -> Head:
+def head(connection: Connection) -> ChainHead:
     """The last entry: it differs after every change, whichever process made it."""
     query = select(AUDIT.c.seq, AUDIT.c.hash).order_by(AUDIT.c.seq.desc()).limit(1)
     last = connection.execute(query).first()
-    return Head(last.seq, last.hash) if last else Head()
+    return ChainHead(last.seq, last.hash) if last else ChainHead()
 
 
 def entries_since(connection: Connection, seq: int) -> list[Entry]:
@@ -106,7 +106,7 @@ def entries_of(connection: Connection, person: str) -> list[Entry]:
     return [_entry(row) for row in connection.execute(query)]
 
 
-def history(connection: Connection, known: Head) -> tuple[Head, list[Entry] | None]:
+def history(connection: Connection, known: ChainHead) -> tuple[ChainHead, list[Entry] | None]:
     """The head as it is now, and the entries since `known`.
 
     None where the chain does not go through `known`: a gallery restored from a backup may not.
@@ -114,7 +114,7 @@ def history(connection: Connection, known: Head) -> tuple[Head, list[Entry] | No
     rows = connection.execute(SINCE, {"seq": known.seq}).all()
     if not rows or (rows[0].seq, rows[0].hash) != (known.seq, known.hash):
         return head(connection), None
-    return Head(rows[-1].seq, rows[-1].hash), [_entry(row) for row in rows[1:]]
+    return ChainHead(rows[-1].seq, rows[-1].hash), [_entry(row) for row in rows[1:]]
 
 
 def _entry(row: Any) -> Entry:

@@ -13,8 +13,8 @@ from visavis.gallery.audit import (
     ERASE,
     MERGE,
     RE_EMBED,
+    ChainHead,
     Entry,
-    Head,
     head,
     history,
 )
@@ -46,7 +46,7 @@ class Followed:
     """The index of a model's templates, and the entry of the chain up to which it is right."""
 
     index: ExactIndex
-    head: Head
+    head: ChainHead
     quarantined: dict[str, Quarantined]  # by photo
 
 
