@@ -3,7 +3,7 @@
 import io
 import time
 
-from visavis.cli import options
+from visavis.cli import printing
 
 
 class Terminal(io.StringIO):
@@ -15,14 +15,14 @@ class Terminal(io.StringIO):
 
 def drive(monkeypatch, stderr: io.StringIO, seconds: float, items: int) -> tuple[list[int], str]:
     monkeypatch.setattr("sys.stderr", stderr)
-    monkeypatch.setattr(options, "PATIENCE", 0.1)
+    monkeypatch.setattr(printing, "PATIENCE", 0.1)
 
     def slow():
         for item in range(items):
             time.sleep(seconds)
             yield item
 
-    return list(options.progress(slow(), total=items, label="embedding")), stderr.getvalue()
+    return list(printing.progress(slow(), total=items, label="embedding")), stderr.getvalue()
 
 
 def test_a_long_run_on_a_terminal_shows_a_bar(monkeypatch):

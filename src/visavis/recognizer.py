@@ -96,7 +96,7 @@ class Recognizer:
         )
 
     def calibration_of(self, gallery: Gallery) -> Calibration:
-        """The calibration that `visavis calibrate --gallery` made of a gallery's own people, else
+        """The calibration made of the gallery's own people, where it keeps one; otherwise
         the pack's.
         """
         own = gallery.kept(calibration_name(self.embed.model))

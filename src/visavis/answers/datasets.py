@@ -7,12 +7,12 @@ from visavis.dataset import Pairs
 from visavis.dataset.bin import BinContents
 
 
-def made_json(out: Path, pairs: Pairs, size: int) -> dict[str, Any]:
+def bin_json(out: Path, pairs: Pairs, size: int) -> dict[str, Any]:
     """A .bin of `size` bytes that was made of pairs."""
     return {"out": str(out), **_counts(pairs), "skipped": pairs.skipped, "bytes": size}
 
 
-def made_words(out: Path, pairs: Pairs, size: int) -> list[str]:
+def bin_words(out: Path, pairs: Pairs, size: int) -> list[str]:
     """A .bin of `size` bytes that was made of pairs."""
     return [f"{out}: {_pairs_words(pairs)}, {pairs.skipped} skipped, {size / 1e6:.1f} MB"]
 

@@ -1,12 +1,14 @@
 """Results as plain data, for JSON. Decides nothing."""
 
+from collections.abc import Sequence
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
 from visavis.faces import PhotoFaces
 from visavis.quality import Quality
 from visavis.recognizer import Identification, Verification
-from visavis.types import Face
+from visavis.types import Embedder, Face
 
 
 def face_json(face: Face) -> dict[str, Any]:
@@ -89,3 +91,11 @@ def faces_json(photo: PhotoFaces, qualities: list[Quality | None]) -> dict[str, 
         "faces": faces,
         "truncated": photo.truncated,
     }
+
+
+def table_json(
+    out: Path, faces: int, embed: Embedder, errors: Sequence[dict[str, str]]
+) -> dict[str, Any]:
+    """What `embed` wrote, and the photos that failed."""
+    made = {"out": str(out), "faces": faces, "dim": embed.dim, "model": embed.model}
+    return {**made, "errors": list(errors)}

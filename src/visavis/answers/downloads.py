@@ -47,7 +47,7 @@ def _download_words(download: Download) -> str:
     )
 
 
-def pack_json(folder: Path, manifest: Manifest, next_command: str) -> dict[str, Any]:
+def pulled_json(folder: Path, manifest: Manifest, next_command: str) -> dict[str, Any]:
     """A pulled pack: what it is, where it lies, and what to do next."""
     origins = {"detector": manifest.detector.origin, "embedder": manifest.embedder.origin}
     return {
@@ -63,7 +63,7 @@ def pack_json(folder: Path, manifest: Manifest, next_command: str) -> dict[str, 
 
 
 def pulled_words(document: dict[str, Any]) -> list[str]:
-    """What `model_json` or `pack_json` holds, for people."""
+    """What `model_json` or `pulled_json` holds, for people."""
     return [
         *document["notes"],
         f"here     {document['folder']}",

@@ -44,7 +44,7 @@ def pairs_words(evaluation: PairsEvaluation) -> list[str]:
     return lines
 
 
-def people_json(results: Sequence[PeopleResult]) -> dict[str, Any]:
+def all_pairs_json(results: Sequence[PeopleResult]) -> dict[str, Any]:
     """The figures of all pairs: of one pack, or of several under "models"."""
     documents = [
         {
@@ -58,7 +58,7 @@ def people_json(results: Sequence[PeopleResult]) -> dict[str, Any]:
     return documents[0] if len(documents) == 1 else {"models": documents}
 
 
-def people_words(results: Sequence[PeopleResult]) -> list[str]:
+def all_pairs_words(results: Sequence[PeopleResult]) -> list[str]:
     """The figures of all pairs, pack by pack."""
     lines: list[str] = []
     for one in results:

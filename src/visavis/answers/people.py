@@ -10,7 +10,7 @@ from visavis.gallery import Person, StoredSample
 
 
 def sample_json(sample: StoredSample) -> dict[str, Any]:
-    """A photo's entry in `people show --json`: everything but the crop and the templates."""
+    """A photo's entry in what `people show` prints: all but its crop and templates."""
     return {
         "id": sample.id,
         "person_id": sample.person_id,
@@ -24,7 +24,7 @@ def sample_json(sample: StoredSample) -> dict[str, Any]:
 
 
 def person_json(person: Person, samples: Sequence[StoredSample]) -> dict[str, Any]:
-    """All that `people show --json` prints."""
+    """The document of `people show`."""
     return {**asdict(person), "samples": [sample_json(sample) for sample in samples]}
 
 
@@ -52,7 +52,7 @@ def people_words(people: Sequence[Person]) -> list[str]:
 
 
 def enrolled_json(photos: Sequence[Enrolled], people: int) -> dict[str, Any]:
-    """All that `enroll --json` prints; `people` are in the gallery now."""
+    """The document of `enroll`; `people` are in the gallery now."""
     return {"photos": [asdict(photo) for photo in photos], "people": people}
 
 

@@ -1,12 +1,14 @@
 """Results as words for people. Decides nothing."""
 
 from collections.abc import Sequence
+from pathlib import Path
 
 from visavis.decision import POLICIES, Calibration, OperatingPoint, Outcome
 from visavis.errors import CalibrationError
 from visavis.faces import PhotoFaces
 from visavis.quality import Quality
 from visavis.recognizer import Identification, Verification
+from visavis.types import Embedder
 
 OUTCOMES: dict[Outcome, str] = {"match": "match", "review": "review", "no_match": "no match"}
 
@@ -97,3 +99,8 @@ def faces_words(photo: PhotoFaces, qualities: list[Quality | None]) -> list[str]
             f"score {face.score:.2f}{reasons}"
         )
     return lines
+
+
+def table_words(out: Path, faces: int, embed: Embedder) -> list[str]:
+    """What `embed` wrote, in a line."""
+    return [f"{faces} embeddings of {embed.dim} numbers ({embed.model}): {out}"]

@@ -11,7 +11,7 @@ import warnings
 
 import typer
 
-from visavis.cli import options
+from visavis.cli import printing
 from visavis.cli.calibrate import calibrate
 from visavis.cli.convert import convert
 from visavis.cli.dataset import dataset
@@ -56,13 +56,14 @@ def main() -> None:
     """Run a verb: an error is one line on stderr and exit code 2, never a traceback."""
     warnings.filterwarnings("ignore", module="PIL")  # about damaged metadata, which is not used
     try:
-        app()
+        with printing.log_on_stderr():
+            app()
     except SystemExit as stopped:
         if stopped.code == INTERRUPTED:
             print("visavis: interrupted", file=sys.stderr)
         raise
     except VisavisError as error:
-        print(f"visavis: {options.line(error)}", file=sys.stderr)
+        print(f"visavis: {printing.line(error)}", file=sys.stderr)
         sys.exit(2)
     except BrokenPipeError:  # the reader of our output has gone: nobody is left to tell
         sys.stderr.close()

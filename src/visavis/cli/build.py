@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Literal, NewType
 
 import typer
 
-from visavis.cli import options
+from visavis.cli import options, printing
 from visavis.cli.spread import spread
 
 if TYPE_CHECKING:
@@ -119,7 +119,7 @@ def build(
         calibration=calibration,
         folder=out,
     )
-    options.print_answer((packs.made_json(pack), packs.made_words(pack)), json)
+    printing.print_answer(packs.made_json(pack), packs.made_words(pack), json=json)
 
 
 @spread
@@ -152,4 +152,4 @@ def import_models(
         models, name=name, detector=detector, declaration=declares.declaration(), folder=out
     )
     pack, notes = imported.pack, imported.notes
-    options.print_answer((packs.made_json(pack, notes), packs.made_words(pack, notes)), json)
+    printing.print_answer(packs.made_json(pack, notes), packs.made_words(pack, notes), json=json)

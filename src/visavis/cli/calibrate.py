@@ -10,8 +10,7 @@ if TYPE_CHECKING:
     from visavis.calibration import Calibrated
     from visavis.pack import Pack
 
-from visavis.cli import options
-from visavis.cli.printing import print_answer, progress_bar
+from visavis.cli import options, printing
 from visavis.cli.spread import spread
 
 
@@ -119,14 +118,14 @@ def _of_images(
         where.for_one(),
         extrapolate=chosen.extrapolate,
         out=chosen.out,
-        progress=progress_bar("embedding"),
+        progress=printing.progress_bar("embedding"),
     )
 
 
 def _of_gallery(pack: "Pack", folder: Path, chosen: CalibrationOptions) -> "Calibrated":
     from visavis.calibration import calibrate_gallery
 
-    gallery = options.open_gallery(folder, create=False)
+    gallery = options.gallery_at(folder, create=False)
     options.warn_quarantined(gallery, pack.manifest.embedder.model)
     return calibrate_gallery(
         pack, gallery, name=chosen.name, extrapolate=chosen.extrapolate, out=chosen.out
@@ -136,8 +135,8 @@ def _of_gallery(pack: "Pack", folder: Path, chosen: CalibrationOptions) -> "Cali
 def _clear(pack: "Pack", folder: Path, *, json: bool) -> None:
     from visavis.calibration import clear_calibration
 
-    cleared = clear_calibration(pack, options.open_gallery(folder, create=False))
-    print_answer(
+    cleared = clear_calibration(pack, options.gallery_at(folder, create=False))
+    printing.print_answer(
         {"out": str(folder), "cleared": cleared},
         [f"{folder}: the pack's calibration is used again"],
         json=json,
@@ -149,6 +148,6 @@ def _show(calibrated: "Calibrated", gallery: Path | None, *, json: bool) -> None
 
     written = calibrated.file or gallery
     assert written is not None  # what is not kept by a gallery is in a file
-    print_answer(
+    printing.print_answer(
         calibrated_json(calibrated, written), calibrated_words(calibrated, written), json=json
     )

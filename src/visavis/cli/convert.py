@@ -1,13 +1,12 @@
 """visavis convert CHECKPOINT --out FILE.onnx"""
 
-from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from visavis.cli import options
+from visavis.cli import options, printing
 from visavis.cli.spread import spread
 
 
@@ -67,13 +66,6 @@ def convert(
     from visavis.convert.form import DeclaredPixels
 
     request = workflow.ConversionRequest(pixels=DeclaredPixels(**asdict(pixels)), **asdict(wanted))
-    conversion = workflow.convert(checkpoint, out, request, progress=_progress)
-    if json:
-        options.print_json(conversion_json(conversion))
-    else:
-        print("\n".join(conversion_words(conversion)))
-
-
-def _progress(names: Iterable[str]) -> Iterator[str]:
-    every = list(names)
-    return options.progress(every, total=len(every), label="embedding")
+    progress = printing.progress_bar("embedding")
+    conversion = workflow.convert(checkpoint, out, request, progress=progress)
+    printing.print_answer(conversion_json(conversion), conversion_words(conversion), json=json)

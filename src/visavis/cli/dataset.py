@@ -1,16 +1,15 @@
 """visavis dataset bin make | inspect"""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from visavis.cli import options
+from visavis.cli import options, printing
 from visavis.cli.spread import spread
 
 if TYPE_CHECKING:
-    from visavis.batch import Progress
     from visavis.types import Detector
 
 dataset = typer.Typer(help="Data sets: pack them, look into them.", no_args_is_help=True)
@@ -36,15 +35,17 @@ def make(
     from visavis.answers import datasets
     from visavis.dataset.verification import make_bin
 
-    crop, progress = _crop(align, pack, where), _bar("packing")
     packed = make_bin(
-        out, images, crop, pairs=pairs, protocol=protocol, skip_bad=skip_bad, progress=progress
+        out,
+        images,
+        _crop(align, pack, where),
+        pairs=pairs,
+        protocol=protocol,
+        skip_bad=skip_bad,
+        progress=printing.progress_bar("packing"),
     )
     made = out, packed, out.stat().st_size
-    if json:
-        options.print_json(datasets.made_json(*made))
-    else:
-        print("\n".join(datasets.made_words(*made)))
+    printing.print_answer(datasets.bin_json(*made), datasets.bin_words(*made), json=json)
 
 
 @bins.command()
@@ -56,11 +57,9 @@ def inspect(
     from visavis.answers import datasets
     from visavis.dataset.bin import inspect_bin
 
-    contents = inspect_bin(file, progress=_bar("decoding"))
-    if json:
-        options.print_json(datasets.contents_json(file, contents))
-    else:
-        print("\n".join(datasets.contents_words(file, contents)))
+    contents = inspect_bin(file, progress=printing.progress_bar("decoding"))
+    document = datasets.contents_json(file, contents)
+    printing.print_answer(document, datasets.contents_words(file, contents), json=json)
     if contents.undecodable:
         raise typer.Exit(1)
 
@@ -74,16 +73,6 @@ def _crop(align: bool, pack: str, where: options.Where) -> Callable[[bytes], byt
     if not align:
         return as_it_is
     return _aligner(load_detector(load_pack(pack), device=where.for_one()))
-
-
-def _bar(label: str) -> "Progress":
-    """A bar over the names that a library function goes through."""
-
-    def show(names: Iterable[str]) -> Iterable[str]:
-        listed = list(names)
-        return options.progress(listed, total=len(listed), label=label)
-
-    return show
 
 
 def _aligner(detect: "Detector") -> Callable[[bytes], bytes]:

@@ -1,12 +1,17 @@
 """visavis detect IMAGE..."""
 
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from visavis.cli import options
+from visavis.cli import options, printing
 from visavis.cli.spread import spread
+
+if TYPE_CHECKING:
+    from visavis.faces import PhotoFaces
 
 
 @spread
@@ -33,24 +38,31 @@ def detect(
     json: options.Json = False,
 ) -> None:
     """Find the faces in photos: boxes, five points, quality."""
-    from visavis.answers import documents, pictures, words
     from visavis.dataset import find_photos
     from visavis.detect import load_detector
-    from visavis.draw import write_image
     from visavis.faces import MAX_SIDE, find_faces
     from visavis.pack import load_pack
 
     files, device = load_pack(pack), where.for_many()
     detector = load_detector(files, device=device, min_score=min_score, tiled=tiled)
     side = None if tiled else MAX_SIDE
-    paths, failures = find_photos(images), options.Failures()
-
-    def work(path: Path) -> options.Shown:
-        photo = find_faces(detector, path, max_faces=max_faces, min_size=min_size, max_side=side)
-        if draw:
-            write_image(options.drawing(draw, path, paths), pictures.faces_picture(photo))
-        qualities = photo.qualities()
-        return documents.faces_json(photo, qualities), words.faces_words(photo, qualities)
-
-    options.print_images(options.each(work, paths, failures, label="detecting"), failures, json)
+    find = partial(find_faces, detector, max_faces=max_faces, min_size=min_size, max_side=side)
+    paths, failures = find_photos(images), printing.Failures()
+    work = partial(_answer, find=find, draw=draw, paths=paths)
+    answers = printing.each(work, paths, failures, label="detecting")
+    printing.print_images(answers, failures, json=json)
     failures.exit(len(paths))
+
+
+def _answer(
+    path: Path, find: "Callable[[Path], PhotoFaces]", draw: Path | None, paths: list[Path]
+) -> printing.PhotoAnswer:
+    """A photo's faces; drawn, if that is wanted."""
+    from visavis.answers import documents, pictures, words
+    from visavis.draw import write_image
+
+    photo = find(path)
+    if draw:
+        write_image(printing.drawing(draw, path, paths), pictures.faces_picture(photo))
+    qualities = photo.qualities()
+    return documents.faces_json(photo, qualities), words.faces_words(photo, qualities)

@@ -2,7 +2,7 @@
 
 import typer
 
-from visavis.cli import options
+from visavis.cli import options, printing
 from visavis.cli.spread import spread
 
 
@@ -15,5 +15,5 @@ def doctor(
     from visavis.doctor import examine
 
     examination = examine(pack, where.for_one())
-    options.print_answer((examination_json(examination), examination_words(examination)), json)
+    printing.print_answer(examination_json(examination), examination_words(examination), json=json)
     raise typer.Exit(0 if examination.healthy else 1)

@@ -2,12 +2,15 @@
 
 from functools import partial
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from visavis.cli import options
+from visavis.cli import options, printing
 from visavis.cli.spread import spread
+
+if TYPE_CHECKING:
+    from visavis.types import Detector, Embedder
 
 
 @spread
@@ -29,24 +32,31 @@ def embed(
     json: options.Json = False,
 ) -> None:
     """Write an embedding for the face in each photo."""
+    from visavis.answers import documents, words
     from visavis.dataset import find_photos
-    from visavis.detect import load_detector
-    from visavis.embed import load_embedder
     from visavis.embeddings import check_writable, embed_photo, write_table
-    from visavis.pack import load_pack
 
     check_writable(out)
-    files, device = load_pack(pack), where.for_many()
-    embedder = load_embedder(files, device=device, flip=flip)
-    detector = None if aligned else load_detector(files, device=device)
+    detector, embedder = _models(pack, where, flip=flip, aligned=aligned)
     work = partial(embed_photo, detect=detector, embed=embedder, every=every)
-    paths, failures = find_photos(sources), options.Failures()
-    photos = options.each(work, paths, failures, label="embedding")
+    paths, failures = find_photos(sources), printing.Failures()
+    photos = printing.each(work, paths, failures, label="embedding")
     rows = [face for _, faces in photos for face in faces]
     if rows or not failures.items:
         write_table(out, rows, embedder)
-        model = {"dim": embedder.dim, "model": embedder.model}
-        summary = {"out": str(out), "faces": len(rows), **model, "errors": failures.items}
-        words = f"{len(rows)} embeddings of {embedder.dim} numbers ({embedder.model}): {out}"
-        options.print_answer((summary, [words]), json)
+        document = documents.table_json(out, len(rows), embedder, failures.items)
+        printing.print_answer(document, words.table_words(out, len(rows), embedder), json=json)
     failures.exit(len(paths))
+
+
+def _models(
+    pack: str, where: options.Where, *, flip: bool, aligned: bool
+) -> "tuple[Detector | None, Embedder]":
+    """The pack's models; no detector where pictures are crops already."""
+    from visavis.detect import load_detector
+    from visavis.embed import load_embedder
+    from visavis.pack import load_pack
+
+    files, device = load_pack(pack), where.for_many()
+    embedder = load_embedder(files, device=device, flip=flip)
+    return None if aligned else load_detector(files, device=device), embedder

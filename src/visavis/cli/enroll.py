@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from visavis.cli import options
+from visavis.cli import options, printing
 from visavis.cli.spread import spread
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ ExternalId = Annotated[str, typer.Option("--id", help="Your own id of the person
 
 
 @dataclass(frozen=True, slots=True)
-class Shown:
+class Photographed:
     """Whom photos show, and where they are."""
 
     name: Annotated[str, typer.Argument(help="Whom the photos show.")] = ""
@@ -81,13 +81,13 @@ class Enrolling:
             candidates,
             keep_crops=self.keep_crops,
             anyway=self.anyway,
-            workers=options.workers(),
+            workers=printing.workers(),
         )
 
 
 @spread
 def enroll(
-    shown: Shown,
+    photographed: Photographed,
     enrolling: Enrolling,
     gallery: options.GalleryFolder = None,
     pack: options.PackName = "default",
@@ -98,9 +98,9 @@ def enroll(
     """Add people to the gallery: each photo is accepted, or refused with its reason."""
     from visavis.recognizer import Recognizer
 
-    candidates = shown.candidates(enrolling.consent)
+    candidates = photographed.candidates(enrolling.consent)
     device = where.for_many()
-    people = options.open_gallery(gallery)
+    people = options.gallery_at(gallery)
     results = enrolling.run(Recognizer.load(pack, device), people, candidates)
     show_enrolled(results, len(candidates), people, json=json)
 
@@ -111,8 +111,8 @@ def show_enrolled(
     """Enrol, with a bar; print what became of each photo; exit 2 or 3 where any was refused."""
     from visavis.answers.people import enrolled_json, enrolled_words
 
-    photos = list(options.progress(results, total=total, label="enrolling"))
+    photos = list(printing.progress(results, total=total, label="enrolling"))
     document = enrolled_json(photos, len(people.people()))
-    options.present(document, enrolled_words(photos), json=json)
+    printing.print_answer(document, enrolled_words(photos), json=json)
     if any(not photo.accepted and photo.reason != "here_already" for photo in photos):
         raise typer.Exit(2 if len(photos) == 1 else 3)

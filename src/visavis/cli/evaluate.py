@@ -6,9 +6,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from visavis.cli import options
+from visavis.cli import options, printing
 from visavis.cli.plain import PlainForm
-from visavis.cli.printing import print_answer, progress_bar
 from visavis.cli.spread import spread
 
 if TYPE_CHECKING:
@@ -164,8 +163,10 @@ def ijb(
     from visavis.evaluate.templates import evaluate_ijb
 
     chosen = _packs(packs, where, flip=flip)
-    results = evaluate_ijb(images, chosen, skip_bad=skip_bad, progress=progress_bar("embedding"))
-    print_answer(by_pack_json(results), ijb_words(results), json=json)
+    results = evaluate_ijb(
+        images, chosen, skip_bad=skip_bad, progress=printing.progress_bar("embedding")
+    )
+    printing.print_answer(by_pack_json(results), ijb_words(results), json=json)
 
 
 @evaluate.command()
@@ -183,26 +184,30 @@ def wider(
     from visavis.evaluate.wider import evaluate_wider
 
     chosen = _packs(packs, where)
-    results = evaluate_wider(images, chosen, skip_bad=skip_bad, progress=progress_bar("detecting"))
-    print_answer(by_pack_json(results), wider_words(results), json=json)
+    results = evaluate_wider(
+        images, chosen, skip_bad=skip_bad, progress=printing.progress_bar("detecting")
+    )
+    printing.print_answer(by_pack_json(results), wider_words(results), json=json)
 
 
 def _show_pairs(data: Any, packs: "Packs", asked: "Asked", *, json: bool) -> None:
     from visavis.answers.evaluation import pairs_json, pairs_words
     from visavis.evaluate.pairs import evaluate_pairs
 
-    evaluation = evaluate_pairs(data, packs, asked, progress=progress_bar("embedding"))
-    print_answer(pairs_json(evaluation), pairs_words(evaluation), json=json)
+    evaluation = evaluate_pairs(data, packs, asked, progress=printing.progress_bar("embedding"))
+    printing.print_answer(pairs_json(evaluation), pairs_words(evaluation), json=json)
     if not evaluation.accepted:
         raise typer.Exit(1)
 
 
 def _show_people(data: Any, packs: "Packs", required: "Required | None", *, json: bool) -> None:
-    from visavis.answers.evaluation import people_json, people_words
+    from visavis.answers.evaluation import all_pairs_json, all_pairs_words
     from visavis.evaluate.all_pairs import evaluate_people
 
-    results = evaluate_people(data, packs, required=required, progress=progress_bar("embedding"))
-    print_answer(people_json(results), people_words(results), json=json)
+    results = evaluate_people(
+        data, packs, required=required, progress=printing.progress_bar("embedding")
+    )
+    printing.print_answer(all_pairs_json(results), all_pairs_words(results), json=json)
     if not all(result.accepted for result in results):
         raise typer.Exit(1)
 

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from visavis.cli import options
+from visavis.cli import options, printing
 from visavis.cli.enroll import Enrolling, ExternalId, show_enrolled
 from visavis.cli.spread import spread
 
@@ -39,20 +39,20 @@ def cluster(
         paths,
         out,
         policy=policy,
-        workers=options.workers(),
-        progress=lambda names: options.progress(names, total=len(paths), label="grouping"),
+        workers=printing.workers(),
+        progress=printing.progress_bar("grouping"),
     )
     _present_all(clustering, out, len(paths), json=json)
 
 
 def _present_all(clustering: "Clustering", out: Path, total: int, *, json: bool) -> None:
-    failures = options.Failures()
+    failures = printing.Failures()
     for path, error in clustering.failures:
         failures.add(path, error)
     sizes = _sizes(clustering.groups)
     document = {"out": str(out), "groups": sizes, "errors": failures.items}
     words = f"{sum(sizes)} faces in {len(sizes)} groups: {out / 'index.html'}"
-    options.present(document, [words], json=json)
+    printing.print_answer(document, [words], json=json)
     failures.exit(total)
 
 
@@ -76,7 +76,7 @@ def name_group(
     consent = enrolling.consent or None
     groups = read_face_groups(folder)
     faces = candidates(groups, number, name, external_id=external_id or None, consent=consent)
-    people = options.open_gallery(gallery)
+    people = options.gallery_at(gallery)
     recognizer = Recognizer.load(pack, where.for_many())
     show_enrolled(enrolling.run(recognizer, people, faces), len(faces), people, json=json)
 
@@ -100,7 +100,7 @@ def split_group(folder: Folder, number: int, faces: list[int], json: options.Jso
 def _present(folder: Path, groups: "FaceGroups", *, json: bool) -> None:
     sizes = _sizes(groups)
     words = f"{len(sizes)} groups: {folder / 'index.html'}"
-    options.present({"out": str(folder), "groups": sizes}, [words], json=json)
+    printing.print_answer({"out": str(folder), "groups": sizes}, [words], json=json)
 
 
 def _sizes(groups: "FaceGroups") -> list[int]:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from visavis.cli import options
+from visavis.cli import options, printing
 from visavis.cli.spread import spread
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ def identify(
         people,
         paths,
         false_positive_rate=false_positive_rate,
-        workers=options.workers(),
+        workers=printing.workers(),
         look=_drawer(draw, paths),
     )
     _show_all(answers, len(paths), json=json)
@@ -50,18 +50,18 @@ def _ready(pack: str, where: options.Where, gallery: Path | None) -> "tuple[Reco
     from visavis.recognizer import Recognizer
 
     recognizer = Recognizer.load(pack, where.for_many())
-    people = options.open_gallery(gallery, create=False)
+    people = options.gallery_at(gallery, create=False)
     options.warn_quarantined(people, recognizer.embed.model)
     return recognizer, people
 
 
 def _show_all(answers: "Iterable[Answered]", total: int, *, json: bool) -> None:
-    failures = options.Failures()
+    failures = printing.Failures()
     documents: list[dict[str, Any]] = []
-    for path, faces in options.shown(answers, total, failures, label="identifying"):
+    for path, faces in printing.shown(answers, total, failures, label="identifying"):
         documents += _show(path, faces, json=json)
     if json:
-        options.print_json({"images": documents, "errors": failures.items})
+        printing.print_json({"images": documents, "errors": failures.items})
     failures.exit(total)
 
 
@@ -85,6 +85,6 @@ def _drawer(folder: Path | None, paths: list[Path]) -> "Look":
 
         if folder is not None:
             picture = identified_picture(photo, faces)
-            write_image(folder / f"{options.below(path, paths)}.png", picture)
+            write_image(printing.drawing(folder, path, paths), picture)
 
     return draw

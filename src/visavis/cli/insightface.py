@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from visavis.cli import options
+from visavis.cli import options, printing
 
 
 def insightface(
@@ -42,7 +42,7 @@ def insightface(
         detector_from=detector_from,
         extras_from=extras_from,
     )
-    options.print_answer((packs.written_json(written), packs.written_words(written)), json)
+    printing.print_answer(packs.written_json(written), packs.written_words(written), json=json)
 
 
 def _check_proof(photo: Path | None, *, no_proof: bool) -> None:

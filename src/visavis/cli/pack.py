@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from visavis.cli import options
+from visavis.cli import options, printing
 from visavis.cli.build import build, import_models
 from visavis.cli.insightface import insightface
 from visavis.cli.pull import pull
@@ -36,7 +36,7 @@ def list_packs(
         if not commercial or pack.manifest.commercial == "yes"
     ]
     document = {"packs": rows, "folder": str(packs_folder())}
-    options.print_answer((document, packs.listed_words(rows)), json)
+    printing.print_answer(document, packs.listed_words(rows), json=json)
 
 
 @pack.command()
@@ -50,7 +50,7 @@ def info(name: options.PackArgument = "default", json: options.Json = False) -> 
     pack.read_all()
     policies = pack_policies(pack)
     answer = packs.pack_json(pack, policies), packs.pack_words(pack, policies)
-    options.print_answer(answer, json)
+    printing.print_answer(*answer, json=json)
 
 
 @pack.command()
@@ -63,6 +63,6 @@ def verify(name: options.PackArgument = "default", json: options.Json = False) -
     folder = pack_folder(name)
     findings = verify_pack(folder)
     document = packs.findings_json(folder, findings)
-    options.print_answer((document, packs.findings_words(findings)), json)
+    printing.print_answer(document, packs.findings_words(findings), json=json)
     if any(finding.level == "error" for finding in findings):
         raise typer.Exit(1)

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from visavis.cli import groups, options
+from visavis.cli import groups, options, printing
 from visavis.cli.spread import spread
 
 people = typer.Typer(help="The people of the gallery.", no_args_is_help=True)
@@ -25,9 +25,9 @@ def list_people(gallery: options.GalleryFolder = None, json: options.Json = Fals
     """Everybody, with the number of their photos."""
     from visavis.answers.people import people_words
 
-    everybody = options.open_gallery(gallery, create=False).people()
+    everybody = options.gallery_at(gallery, create=False).people()
     document = {"people": [asdict(person) for person in everybody]}
-    options.present(document, people_words(everybody), json=json)
+    printing.print_answer(document, people_words(everybody), json=json)
 
 
 @people.command()
@@ -35,10 +35,10 @@ def show(who: Who, gallery: options.GalleryFolder = None, json: options.Json = F
     """One person: photos, quality, consent, last seen."""
     from visavis.answers.people import person_json, person_words
 
-    store = options.open_gallery(gallery, create=False)
+    store = options.gallery_at(gallery, create=False)
     person = store.find(who)
     samples = store.samples(person.id)
-    options.present(person_json(person, samples), person_words(person, samples), json=json)
+    printing.print_answer(person_json(person, samples), person_words(person, samples), json=json)
 
 
 @people.command()
@@ -46,11 +46,11 @@ def rename(
     who: Who, name: str, gallery: options.GalleryFolder = None, json: options.Json = False
 ) -> None:
     """Give a person another name."""
-    store = options.open_gallery(gallery, create=False)
+    store = options.gallery_at(gallery, create=False)
     person = store.find(who)
     store.rename(person.id, name)
     document = {"renamed": asdict(store.find(person.id)), "from": person.name}
-    options.present(document, [f"{person.name} is now {name}"], json=json)
+    printing.print_answer(document, [f"{person.name} is now {name}"], json=json)
 
 
 @people.command()
@@ -58,13 +58,13 @@ def merge(
     kept: Who, merged: Who, gallery: options.GalleryFolder = None, json: options.Json = False
 ) -> None:
     """Two entries are one person: KEPT gets the photos of MERGED."""
-    store = options.open_gallery(gallery, create=False)
+    store = options.gallery_at(gallery, create=False)
     first, second = store.find(kept), store.find(merged)
     if first.id == second.id:
         raise typer.BadParameter(f"{kept} and {merged} are one entry already")
     store.merge(first.id, second.id)
     document = {"merged": asdict(second), "into": asdict(store.find(first.id))}
-    options.present(document, [f"{second.name} is merged into {first.name}"], json=json)
+    printing.print_answer(document, [f"{second.name} is merged into {first.name}"], json=json)
 
 
 @people.command()
@@ -75,7 +75,7 @@ def delete(
     json: options.Json = False,
 ) -> None:
     """Erase a person: name, photos' crops, templates. Backups are yours to delete."""
-    store = options.open_gallery(gallery, create=False)
+    store = options.gallery_at(gallery, create=False)
     person = store.find(who)
     if json and not yes:
         raise typer.BadParameter("with --json nobody is asked: say --yes")
@@ -83,7 +83,7 @@ def delete(
         typer.confirm(f"Erase {person.name} and {person.samples} photos for good?", abort=True)
     store.delete(person.id)
     words = f"erased {person.name}: no name, crop or template of theirs is left in {store.where}"
-    options.present({"erased": asdict(person)}, [words], json=json)
+    printing.print_answer({"erased": asdict(person)}, [words], json=json)
 
 
 @people.command()
@@ -96,10 +96,12 @@ def export(
     """All that is held on one person, as files."""
     from visavis.gallery.transfer import export_person
 
-    store = options.open_gallery(gallery, create=False)
+    store = options.gallery_at(gallery, create=False)
     person = store.find(who)
     folder = export_person(store, person, out)
-    options.present({"out": str(folder), "exported": asdict(person)}, [str(folder)], json=json)
+    printing.print_answer(
+        {"out": str(folder), "exported": asdict(person)}, [str(folder)], json=json
+    )
 
 
 @people.command("export-tensors")
@@ -112,9 +114,9 @@ def tensors(
     """One vector for each person, as <name>.npy."""
     from visavis.gallery.transfer import export_tensors
 
-    count = export_tensors(options.open_gallery(gallery, create=False), out, model)
+    count = export_tensors(options.gallery_at(gallery, create=False), out, model)
     document = {"out": str(out), "model": model, "vectors": count}
-    options.present(document, [f"{count} vectors of {model}: {out}"], json=json)
+    printing.print_answer(document, [f"{count} vectors of {model}: {out}"], json=json)
 
 
 @people.command("import")
@@ -130,10 +132,10 @@ def import_people(
     """
     from visavis.gallery.transfer import import_tensors
 
-    imported = import_tensors(options.open_gallery(gallery), folder, model)
+    imported = import_tensors(options.gallery_at(gallery), folder, model)
     document = {"model": model, "imported": [asdict(person) for person in imported]}
     words = f"{len(imported)} people imported with templates of {model}"
-    options.present(document, [words], json=json)
+    printing.print_answer(document, [words], json=json)
 
 
 @people.command()
@@ -146,11 +148,11 @@ def prune(
     """Erase people who were not seen for long."""
     from visavis.gallery.transfer import prune as erase_stale
 
-    store = options.open_gallery(gallery, create=False)
+    store = options.gallery_at(gallery, create=False)
     pruned = erase_stale(store, older_than, dry_run=dry_run)
     done = "would erase" if dry_run else "erased"
     document = {"erased": not dry_run, "people": [asdict(person) for person in pruned]}
-    options.present(document, [f"{done} {one.name} ({one.id})" for one in pruned], json=json)
+    printing.print_answer(document, [f"{done} {one.name} ({one.id})" for one in pruned], json=json)
 
 
 @people.command("re-embed")
@@ -167,12 +169,12 @@ def re_embed(
     from visavis.enrollment import embed_kept_crops
     from visavis.pack import load_pack
 
-    store = options.open_gallery(gallery, create=False)
+    store = options.gallery_at(gallery, create=False)
     embed = load_embedder(load_pack(pack), device=where.for_one())
     made, without = embed_kept_crops(store, embed)
     document = {"model": embed.model, "made": made, "without_crop": without}
     words = f"{made} templates made; {without} photos have no crop and must be enrolled again"
-    options.present(document, [words], json=json)
+    printing.print_answer(document, [words], json=json)
 
 
 @people.command()
@@ -180,11 +182,11 @@ def backup(target: Path, gallery: options.GalleryFolder = None, json: options.Js
     """Write a copy, while others may go on. The key is not in it: keep that apart, and keep it."""
     from visavis.gallery.transfer import backup as write_backup
 
-    store = options.open_gallery(gallery, create=False)
+    store = options.gallery_at(gallery, create=False)
     write_backup(store, target)
     count = len(store.people())
     words = f"{target}: {count} people. The key is not in it; keep a copy of that apart"
-    options.present({"out": str(target), "people": count}, [words], json=json)
+    printing.print_answer({"out": str(target), "people": count}, [words], json=json)
 
 
 @people.command()
@@ -201,7 +203,7 @@ def restore(
     folder = gallery or default_gallery()
     count = len(restore_backup(source, folder, replace=replace).people())
     document = {"gallery": str(folder), "people": count}
-    options.present(document, [f"restored {count} people to {folder}"], json=json)
+    printing.print_answer(document, [f"restored {count} people to {folder}"], json=json)
 
 
 @people.command("note-consent")
@@ -212,11 +214,11 @@ def note_consent(
     json: options.Json = False,
 ) -> None:
     """Note what a person agreed to."""
-    store = options.open_gallery(gallery, create=False)
+    store = options.gallery_at(gallery, create=False)
     person = store.find(who)
     store.note_consent(person.id, text)
     document = {"noted": asdict(store.find(person.id))}
-    options.present(document, [f"noted for {person.name}: {text}"], json=json)
+    printing.print_answer(document, [f"noted for {person.name}: {text}"], json=json)
 
 
 @people.command()
@@ -226,7 +228,7 @@ def consent(
     json: options.Json = False,
 ) -> None:
     """Whether nobody is added without a consent note."""
-    store = options.open_gallery(gallery)
+    store = options.gallery_at(gallery)
     store.requires_consent = required
     words = f"a consent note is {'demanded' if required else 'not demanded'}"
-    options.present({"consent_required": required}, [words], json=json)
+    printing.print_answer({"consent_required": required}, [words], json=json)

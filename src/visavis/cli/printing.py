@@ -1,27 +1,181 @@
-"""An answer on stdout, and progress on stderr."""
+"""What a verb prints: answers on stdout, errors and progress on stderr."""
 
-from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any
+import json as jsons
+import logging
+import os
+import sys
+import time
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
 
-from visavis.cli import options
+import typer
 
 if TYPE_CHECKING:
-    from visavis.batch import Progress
+    from visavis.batch import Progress as BatchProgress
+    from visavis.errors import VisavisError
+
+T = TypeVar("T")
+# One photo's answer: its JSON document, and its lines of words.
+PhotoAnswer = tuple[dict[str, Any], list[str]]
+
+PATIENCE = 1.0  # seconds that must be left for progress to be shown
+
+
+class Failures:
+    """The items of a batch that failed, and why; the others are not affected."""
+
+    def __init__(self) -> None:
+        self.items: list[dict[str, str]] = []
+
+    def add(self, path: Path, error: "VisavisError") -> None:
+        """Keep an item and its error, and print the error on stderr."""
+        reason = line(error)
+        self.items.append({"path": str(path), "error": reason})
+        print(f"visavis: {reason}", file=sys.stderr)
+
+    def exit(self, items: int) -> None:
+        """Exit 2 where the one item failed, 3 where some of a batch did."""
+        if self.items:
+            raise typer.Exit(2 if items == 1 else 3)
+
+
+def line(error: "VisavisError") -> str:
+    """What is wrong and how to mend it, in one line, with the name of the option that mends it."""
+    option = f" (--{error.option.replace('_', '-')})" if error.option else ""
+    return " ".join(f"{error}{option}".split())
+
+
+@contextmanager
+def log_on_stderr() -> Iterator[None]:
+    """Show the library's warnings as this command line shows errors."""
+    handler = logging.StreamHandler()
+    handler.setLevel(logging.WARNING)
+    handler.setFormatter(logging.Formatter("visavis: %(message)s"))
+    log = logging.getLogger("visavis")
+    log.addHandler(handler)
+    try:
+        yield
+    finally:
+        log.removeHandler(handler)
+
+
+def print_json(document: Any) -> None:
+    """One JSON document on stdout."""
+    print(jsons.dumps(document, indent=2, ensure_ascii=False, allow_nan=False))
 
 
 def print_answer(document: Any, lines: Iterable[str], *, json: bool) -> None:
-    """One JSON document, or lines for people."""
+    """One answer on stdout: its JSON document, or its lines for people."""
     if json:
-        options.print_json(document)
-    else:
-        print("\n".join(lines))
+        print_json(document)
+        return
+    for text in lines:
+        print(text)
 
 
-def progress_bar(label: str) -> "Progress":
-    """Progress as the library takes it: names through, with a bar where stderr is a terminal."""
+def print_images(
+    answers: Iterable[tuple[Path, PhotoAnswer]], failures: Failures, *, json: bool
+) -> None:
+    """Each photo's lines as they come, or all documents in one, with what failed."""
+    images: list[dict[str, Any]] = []
+    for _, (document, lines) in answers:
+        if json:
+            images.append(document)
+        else:
+            print("\n".join(lines))
+    if json:
+        print_json({"images": images, "errors": failures.items})
 
-    def shown(names: Iterable[str]) -> Iterable[str]:
+
+def below(path: Path, paths: list[Path]) -> Path:
+    """The path below the folder that all share, so that two photos of one name stay apart."""
+    shared = os.path.commonpath([other.absolute().parent for other in paths])
+    return path.absolute().relative_to(shared)
+
+
+def drawing(folder: Path, path: Path, paths: list[Path]) -> Path:
+    """Where one of many photos is drawn."""
+    return folder / f"{below(path, paths)}.png"
+
+
+def workers() -> int:
+    """How many photos are worked on at once: two a core, so that one decodes while one infers."""
+    from visavis.runtime import cores
+
+    return 2 * cores()
+
+
+def each(
+    work: Callable[[Path], T], paths: list[Path], failures: Failures, *, label: str
+) -> Iterator[tuple[Path, T]]:
+    """Each photo with its answer, in order, several worked on at once, with a bar.
+
+    A photo that fails is added to `failures` and left out.
+    """
+    from visavis.batch import in_order
+
+    answers = in_order(work, paths, workers=workers())
+    yield from shown(answers, len(paths), failures, label=label)
+
+
+def shown(
+    answers: "Iterable[tuple[Path, T | VisavisError]]",
+    total: int,
+    failures: Failures,
+    *,
+    label: str,
+) -> Iterator[tuple[Path, T]]:
+    """Each photo with its answer, with a bar. Those that failed are noted and left out."""
+    from visavis.errors import VisavisError
+
+    for path, answer in progress(answers, total=total, label=label):
+        if isinstance(answer, VisavisError):
+            failures.add(path, answer)
+        else:
+            yield path, answer
+
+
+def progress(items: Iterable[T], *, total: int, label: str) -> Iterator[T]:
+    """The items, with a bar on stderr if that is a terminal and more than a second is left."""
+    if not sys.stderr.isatty():
+        yield from items
+        return
+    yield from _with_bar(items, total, label)
+
+
+def progress_bar(label: str) -> "BatchProgress":
+    """`progress` as a function of names, for a library function that goes through them."""
+
+    def through(names: Iterable[str]) -> Iterable[str]:
         every = list(names)
-        return options.progress(every, total=len(every), label=label)
+        return progress(every, total=len(every), label=label)
 
-    return shown
+    return through
+
+
+def _with_bar(items: Iterable[T], total: int, label: str) -> Iterator[T]:
+    from rich.console import Console
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        TextColumn,
+        TimeRemainingColumn,
+    )
+
+    columns = (TextColumn(label), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    display = Progress(*columns, console=Console(stderr=True), transient=True)
+    task = display.add_task(label, total=total)
+    started, shown = time.perf_counter(), False
+    try:
+        for done, item in enumerate(items):
+            yield item
+            ahead = (time.perf_counter() - started) / (done + 1) * (total - done - 1)
+            if not shown and ahead > PATIENCE:
+                display.start()
+                shown = True
+            display.update(task, completed=done + 1)
+    finally:
+        display.stop()

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TextIO
 
 import typer
 
-from visavis.cli import options
+from visavis.cli import options, printing
 
 if TYPE_CHECKING:
     from visavis.hub.catalogue import Published
@@ -38,7 +38,7 @@ def pull(name: Wanted, to: To = None, replace: Replace = False, json: options.Js
         folder = pull(name, to=to, replace=replace, progress=progress)
     document = _model(folder, published) if published else _pack(folder, to)
     if json:
-        options.print_json(document)
+        printing.print_json(document)
     else:
         print("\n".join(pulled_words(document)))
 
@@ -65,11 +65,11 @@ def _model(folder: Path, published: "Published") -> dict[str, Any]:
 
 
 def _pack(folder: Path, to: Path | None) -> dict[str, Any]:
-    from visavis.answers.downloads import pack_json
+    from visavis.answers.downloads import pulled_json
     from visavis.pack.manifest import read_pack
 
     next_command = f"visavis pack info {folder if to else folder.name}"
-    return pack_json(folder, read_pack(folder).manifest, next_command)
+    return pulled_json(folder, read_pack(folder).manifest, next_command)
 
 
 @contextmanager

@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from visavis.cli import options
+from visavis.cli import options, printing
 from visavis.cli.pull import Replace, quieten_stores
 
 Url = Annotated[str, typer.Argument(help="The folder it becomes: s3://, gs://, file://, a path.")]
@@ -20,6 +20,6 @@ def push(
     where = push(pack, url, replace=replace)
     next_command = f"visavis pack pull {where}"
     if json:
-        options.print_json({"url": where, "next": next_command})
+        printing.print_json({"url": where, "next": next_command})
     else:
         print(f"there    {where}, read back and the same\nnext     {next_command}")

@@ -5,8 +5,7 @@ from typing import Annotated
 
 import typer
 
-from visavis.cli import options
-from visavis.cli.printing import print_answer
+from visavis.cli import options, printing
 
 
 def report(
@@ -28,4 +27,4 @@ def report(
     if projector is not None:
         written += write_projectors(runs, projector)
     words = f"{len(runs)} run{'s' * (len(runs) != 1)}, {len(written)} files: {out}"
-    print_answer(report_json(runs, written), [words], json=json)
+    printing.print_answer(report_json(runs, written), [words], json=json)

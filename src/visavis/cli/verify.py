@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated, NewType
 
 import typer
 
-from visavis.cli import options
+from visavis.cli import options, printing
 from visavis.cli.spread import spread
 
 if TYPE_CHECKING:
@@ -63,11 +63,11 @@ def verify(
         raise typer.BadParameter("--draw needs two photos")
     recognizer, numbers = Recognizer.load(pack, where.for_one()), face or ()
     if b is None:
-        known = options.open_gallery(gallery, create=False)
+        known = options.gallery_at(gallery, create=False)
         outcome, answer = _person(recognizer, a, known, person, policy, numbers)
     else:
         outcome, answer = _photos(recognizer, a, b, policy, numbers, draw)
-    options.print_answer(answer, json)
+    printing.print_answer(*answer, json=json)
     raise typer.Exit(0 if outcome == "match" else 1)
 
 
@@ -78,7 +78,7 @@ def _photos(
     policy: str,
     numbers: tuple[int, ...],
     draw: Path | None,
-) -> "tuple[Outcome, options.Shown]":
+) -> "tuple[Outcome, printing.PhotoAnswer]":
     """Two photos compared, and the comparison drawn where `draw` says."""
     from visavis.answers import documents, words
     from visavis.answers.pictures import verdict_picture
@@ -100,7 +100,7 @@ def _person(
     name: str,
     policy: str,
     numbers: tuple[int, ...],
-) -> "tuple[Outcome, options.Shown]":
+) -> "tuple[Outcome, printing.PhotoAnswer]":
     """A photo compared with somebody of the gallery."""
     from visavis.answers import documents, words
 

@@ -1,3 +1,5 @@
-"""A data set through models to figures. Computes no figure itself, visavis.metrics does; draws and
-prints nothing.
+"""A data set through models to figures.
+
+Knows data sets, models and protocols. Does not know how a figure is computed (visavis.metrics does)
+or shown.
 """

@@ -1,1 +1,4 @@
-"""Runs as figures and pages to read. Measures nothing itself."""
+"""Runs as figures and pages to read.
+
+Knows what evaluate keeps of a run. Does not know data sets or models, and measures nothing.
+"""

@@ -1,0 +1,72 @@
+"""A gallery's own calibration: measured on its templates, kept with it, cleared again."""
+
+import hashlib
+
+import numpy as np
+import pytest
+
+from visavis.calibration import (
+    GALLERY,
+    CalibrationData,
+    calibrate_gallery,
+    calibrate_images,
+    clear_calibration,
+)
+from visavis.decision import read_calibration
+from visavis.errors import CalibrationError, PackError
+from visavis.gallery import Sample
+from visavis.recognizer import Recognizer
+from visavis.runtime import Device
+
+PEOPLE, PHOTOS = 60, 4
+
+
+@pytest.fixture
+def peopled(gallery, pack):
+    """60 people of four photos each: noise about a direction of one's own."""
+    spec = pack.manifest.embedder
+    rng = np.random.default_rng(0)
+    for number in range(PEOPLE):
+        person = gallery.add_person(f"Person {number}")
+        middle = rng.normal(size=spec.dim)
+        for photo in range(PHOTOS):
+            row = (middle + 0.6 * rng.normal(size=spec.dim)).astype(np.float32)
+            row /= np.linalg.norm(row)
+            digest = hashlib.sha256(f"{number} {photo}".encode()).hexdigest()
+            gallery.add_sample(person.id, Sample("a.jpg", digest, {}, {spec.model: row}))
+    return gallery
+
+
+def test_a_gallery_is_measured_on_its_own_people(peopled, pack):
+    made = calibrate_gallery(pack, peopled).calibration
+    assert (made.dataset, made.people) == (GALLERY, PEOPLE)
+    assert made.same_pairs == PEOPLE * PHOTOS * (PHOTOS - 1) // 2
+    assert made.different_pairs == PEOPLE * (PEOPLE - 1) // 2 * PHOTOS**2
+    assert made.model == pack.manifest.embedder.model
+
+
+def test_what_was_measured_is_used_until_it_is_cleared(peopled, pack, calibration):
+    made = calibrate_gallery(pack, peopled).calibration
+    recognizer = Recognizer.load()
+    assert recognizer.calibration_of(peopled) == made
+    assert clear_calibration(pack, peopled)
+    assert recognizer.calibration_of(peopled) == recognizer.calibration
+    assert not clear_calibration(pack, peopled)
+
+
+def test_a_calibration_in_a_file_leaves_the_gallery_as_it_is(peopled, pack, tmp_path):
+    made = calibrate_gallery(pack, peopled, name="ours", out=tmp_path / "ours.json")
+    assert read_calibration(tmp_path / "ours.json") == made.calibration
+    assert made.calibration.dataset == "ours"
+    assert not clear_calibration(pack, peopled)
+
+
+def test_nobody_cannot_be_measured(gallery, pack):
+    with pytest.raises(CalibrationError, match="at least two people"):
+        calibrate_gallery(pack, gallery)
+
+
+def test_the_default_pack_keeps_its_calibration(pack, tmp_path):
+    with pytest.raises(PackError, match="the default pack keeps its calibration") as refused:
+        calibrate_images(pack, CalibrationData(tmp_path), Device("cpu"))
+    assert refused.value.option == "out"
