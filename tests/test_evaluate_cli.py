@@ -434,7 +434,7 @@ def test_a_gallerys_own_people_make_its_calibration(run, gallery, recognizer, tm
     ids=lambda words: words[0],
 )
 def test_what_clearing_cannot_honour_is_refused(run, gallery, words):
-    code, out, err = run("calibrate", "--gallery", gallery.where, "--clear", *words)
+    code, out, err = run("calibrate", "--gallery", gallery.database.path.parent, "--clear", *words)
     assert (code, out, words[0] in err) == (2, "", True)
 
 
@@ -442,7 +442,7 @@ def test_what_clearing_cannot_honour_is_refused(run, gallery, words):
     "words", [["--exclude", "x.csv"], ["--align"], ["--skip-bad"]], ids=lambda words: words[0]
 )
 def test_a_gallery_has_no_pictures_to_read(run, gallery, words):
-    code, _, err = run("calibrate", "--gallery", gallery.where, *words)
+    code, _, err = run("calibrate", "--gallery", gallery.database.path.parent, *words)
     assert (code, f"no pictures: leave out {words[0]}" in err) == (2, True)
 
 
