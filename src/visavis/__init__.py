@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from visavis.enrollment import Candidate, Enrolled, enroll
     from visavis.errors import VisavisError
     from visavis.faces import PhotoFaces, find_faces
-    from visavis.gallery import Gallery, Person
+    from visavis.gallery import Gallery, Person, open_gallery
     from visavis.image import Limits, read_image
     from visavis.pack import load_pack
     from visavis.pack.calibration import load_calibration
@@ -56,7 +56,7 @@ _MODULES = {
     "enrollment": ("Candidate", "Enrolled", "enroll"),
     "errors": ("VisavisError",),
     "faces": ("PhotoFaces", "find_faces"),
-    "gallery": ("Gallery", "Person"),
+    "gallery": ("Gallery", "Person", "open_gallery"),
     "image": ("Limits", "read_image"),
     "pack": ("load_pack",),
     "pack.calibration": ("load_calibration",),

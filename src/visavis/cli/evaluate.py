@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -11,7 +11,8 @@ from visavis.cli.plain import PlainForm
 from visavis.cli.spread import spread
 
 if TYPE_CHECKING:
-    from visavis.evaluate.pairs import Asked
+    from visavis.evaluate.all_pairs import PeopleData
+    from visavis.evaluate.pairs import Asked, PairsData
     from visavis.evaluate.subjects import Packs
     from visavis.metrics.acceptance import Required
 
@@ -190,7 +191,7 @@ def wider(
     printing.print_answer(by_pack_json(results), wider_words(results), json=json)
 
 
-def _show_pairs(data: Any, packs: "Packs", asked: "Asked", *, json: bool) -> None:
+def _show_pairs(data: "PairsData", packs: "Packs", asked: "Asked", *, json: bool) -> None:
     from visavis.answers.evaluation import pairs_json, pairs_words
     from visavis.evaluate.pairs import evaluate_pairs
 
@@ -200,7 +201,9 @@ def _show_pairs(data: Any, packs: "Packs", asked: "Asked", *, json: bool) -> Non
         raise typer.Exit(1)
 
 
-def _show_people(data: Any, packs: "Packs", required: "Required | None", *, json: bool) -> None:
+def _show_people(
+    data: "PeopleData", packs: "Packs", required: "Required | None", *, json: bool
+) -> None:
     from visavis.answers.evaluation import all_pairs_json, all_pairs_words
     from visavis.evaluate.all_pairs import evaluate_people
 
