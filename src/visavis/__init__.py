@@ -100,6 +100,7 @@ __all__ = [
     "load_detector",
     "load_embedder",
     "load_pack",
+    "open_gallery",
     "read_calibration",
     "read_image",
     "similarity",
