@@ -1,4 +1,4 @@
-"""A gallery's people out of it and into it: one person's data, vectors, backups, what is stale."""
+"""A gallery's people out of it and into it: one person's data, vectors, what is stale."""
 
 import json
 from datetime import UTC, datetime, timedelta
@@ -9,17 +9,14 @@ import numpy as np
 import pytest
 from made import ANNA, angle
 
-from visavis.errors import DatasetError, GalleryError, GalleryKeyError, OutputError
-from visavis.gallery import Gallery, Sample
+from visavis.errors import DatasetError, OutputError
+from visavis.gallery import Sample
 from visavis.gallery.transfer import (
-    backup,
     export_person,
     export_tensors,
     import_tensors,
-    restore,
     stale,
 )
-from visavis.gallery.vault import key_path
 
 MODEL = "arcface@seed"
 NAMES = ("Anna", "Bert", "Zoë", "Jean-Luc d'Arc")
@@ -173,59 +170,6 @@ def test_stale_are_those_neither_added_nor_seen(gallery):
     assert [person.name for person in stale(gallery, 90)] == ["Old"]
     assert stale(gallery, 101) == []
     assert sorted(person.name for person in stale(gallery, -1)) == ["New", "Old", "Seen"]
-
-
-def filled(gallery: Gallery) -> Gallery:
-    person = gallery.add_person("Anna")
-    gallery.add_sample(person.id, Sample("a.png", "0", {}, {MODEL: angle(ANNA)}))
-    return gallery
-
-
-def test_a_backup_comes_back_whole(gallery, tmp_path):
-    backup(filled(gallery), tmp_path / "copy.db")
-    gallery.delete(gallery.find("Anna").id)
-    assert [path.name for path in tmp_path.iterdir() if "copy" in path.name] == ["copy.db"]
-    restored = restore(tmp_path / "copy.db", tmp_path / "elsewhere")
-    assert [person.name for person in restored.people()] == ["Anna"]
-    np.testing.assert_array_equal(restored.templates(MODEL)[0].rows[0], angle(ANNA))
-    assert restored.audit_broken_at() is None
-    restored.close()
-
-
-def test_a_gallery_is_replaced_only_when_asked(gallery, tmp_path):
-    backup(filled(gallery), tmp_path / "copy.db")
-    gallery.add_person("Bert")
-    gallery.close()
-    with pytest.raises(GalleryError, match="already: say that it is to be replaced") as error:
-        restore(tmp_path / "copy.db", gallery.database.path.parent)
-    assert error.value.option == "replace"
-    restored = restore(tmp_path / "copy.db", gallery.database.path.parent, replace=True)
-    assert [person.name for person in restored.people()] == ["Anna"]
-    restored.close()
-
-
-@pytest.mark.parametrize("content", [b"", b"no database", None])
-def test_a_damaged_backup_replaces_nothing(gallery, tmp_path, content):
-    backup(filled(gallery), tmp_path / "copy.db")
-    data = (tmp_path / "copy.db").read_bytes()
-    (tmp_path / "bad.db").write_bytes(data[: len(data) // 2] if content is None else content)
-    with pytest.raises((GalleryError, GalleryKeyError)):
-        restore(tmp_path / "bad.db", gallery.database.path.parent, replace=True)
-    assert [person.name for person in gallery.people()] == ["Anna"]
-    assert [path.name for path in tmp_path.iterdir() if path.name.startswith(".")] == []
-
-
-def test_a_backup_is_of_no_use_without_its_key(gallery, tmp_path):
-    backup(filled(gallery), tmp_path / "copy.db")
-    key_path(gallery.id).unlink()
-    with pytest.raises(GalleryKeyError, match="key is missing"):
-        restore(tmp_path / "copy.db", tmp_path / "elsewhere")
-    assert not (tmp_path / "elsewhere").exists()
-
-
-def test_a_backup_that_cannot_be_written_is_said(gallery, tmp_path):
-    with pytest.raises(GalleryError, match="cannot write the backup"):
-        backup(gallery, tmp_path / "no such folder" / "copy.db")
 
 
 def test_two_people_of_one_name_are_exported_apart(gallery, tmp_path):

@@ -178,12 +178,17 @@ def re_embed(
 
 
 @people.command()
-def backup(target: Path, gallery: options.GalleryFolder = None, json: options.Json = False) -> None:
+def backup(
+    target: Path,
+    replace: Annotated[bool, typer.Option("--replace", help="Overwrite the file there.")] = False,
+    gallery: options.GalleryFolder = None,
+    json: options.Json = False,
+) -> None:
     """Write a copy, while others may go on. The key is not in it: keep that apart, and keep it."""
-    from visavis.gallery.transfer import backup as write_backup
+    from visavis.gallery.backups import backup as write_backup
 
     store = options.gallery_at(gallery, create=False)
-    write_backup(store, target)
+    write_backup(store, target, replace=replace)
     count = len(store.people())
     words = f"{target}: {count} people. The key is not in it; keep a copy of that apart"
     printing.print_answer({"out": str(target), "people": count}, [words], json=json)
@@ -198,7 +203,7 @@ def restore(
 ) -> None:
     """Put a backup in the gallery's place, once it is known to be whole."""
     from visavis.gallery import default_gallery
-    from visavis.gallery.transfer import restore as restore_backup
+    from visavis.gallery.backups import restore as restore_backup
 
     folder = gallery or default_gallery()
     count = len(restore_backup(source, folder, replace=replace).people())

@@ -43,6 +43,7 @@ from visavis.gallery.settings import read_setting, write_setting
 from visavis.gallery.tables import CONFIGURATIONS, PEOPLE, SAMPLES, TEMPLATES
 from visavis.gallery.templates import Quarantined, check_template, templates_of_people
 from visavis.gallery.vault import SampleVault
+from visavis.gallery.whole import first_damage
 
 log = logging.getLogger(__name__)
 
@@ -289,6 +290,20 @@ class Gallery:
         """The first audit entry that was altered, or None."""
         with self.database.reading() as connection:
             return self._audit.broken_at(connection)
+
+    def damage(self) -> str | None:
+        """What is damaged, in words: the first that is found; None where the gallery is whole.
+
+        Reads and opens everything there is.
+        """
+        with self.database.reading() as connection:
+            structure = self.database.damage(connection)
+            if structure is not None:
+                return structure
+            broken = self._audit.broken_at(connection)
+            if broken is not None:
+                return f"its audit is broken at entry {broken}"
+            return first_damage(connection, self._samples, audit.entries_since(connection, 0))
 
     def audit_of(self, person: str) -> list[Entry]:
         """The audit's entries on one person."""

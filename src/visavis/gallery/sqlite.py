@@ -8,8 +8,8 @@ deletion finds room to work.
 """
 
 import os
+import shutil
 import sqlite3
-import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
@@ -26,6 +26,7 @@ from visavis.gallery.tables import metadata
 T = TypeVar("T")
 
 FILE = "gallery.db"
+JOURNALS = (f"{FILE}-journal", f"{FILE}-wal", f"{FILE}-shm")
 VERSION = 1
 APPLICATION = 0x76697361  # "visa", in the file's header: this is a gallery
 FULL = "the disk is full; nothing was lost, and people delete still works"
@@ -111,27 +112,46 @@ class SqliteDatabase:
 
     def backup(self, target: Path) -> None:
         """Write a whole copy while others write. Raises GalleryError."""
-        staging = target.with_name(f".{target.name}.{uuid.uuid4().hex}")
         try:
+            target.touch(mode=0o600, exist_ok=False)  # names are readable in it
             with (
                 closing(sqlite3.connect(self.path)) as source,
-                closing(sqlite3.connect(staging)) as copy,
+                closing(sqlite3.connect(target)) as copy,
             ):
                 source.backup(copy)
-            staging.chmod(0o600)  # names are readable in it
-            staging.replace(target)
         except (OSError, sqlite3.Error) as error:
-            staging.unlink(missing_ok=True)
+            target.unlink(missing_ok=True)
             raise GalleryError(f"{target}: cannot write the backup: {error}") from error
 
-    def restore(self, source: Path) -> None:
-        """Put a whole gallery file in the place of this one. Raises OSError."""
+    @contextmanager
+    def replacing(self, source: Path) -> Iterator[None]:
+        """Put a whole gallery file in the place of this one, which comes back where the block
+        fails. Raises OSError.
+        """
+        if self.path.exists():
+            with suppress(GalleryError), self.outside() as connection:  # it may be damaged
+                connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)")
         self.close()
-        self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        # What is left of the old file's journals must never be applied to the new one.
-        for rest in ("-journal", "-wal", "-shm"):
-            self.path.with_name(FILE + rest).unlink(missing_ok=True)
-        source.replace(self.path)
+        _make_folder(self.path.parent)
+        kept = source.with_name("replaced")
+        kept.mkdir(mode=0o700)
+        _keep(self.path, kept)
+        try:
+            source.replace(self.path)
+            yield
+        except BaseException:
+            self.close()
+            _bring_back(kept, self.path)
+            raise
+
+    def damage(self, connection: Connection) -> str | None:
+        """What SQLite's own checks find; None for nothing."""
+        found = connection.exec_driver_sql("PRAGMA integrity_check(1)").scalar()
+        if found != "ok":
+            return f"SQLite says: {found}"
+        if connection.exec_driver_sql("PRAGMA foreign_key_check").first() is not None:
+            return "a row belongs to another one that is gone"
+        return None
 
     def register(self, table: str, person_column: str, traces: Sequence[str]) -> None:
         """Let the deletion of a person reach a table of another room, from now on and for all."""
@@ -254,6 +274,28 @@ def _make_folder(folder: Path) -> None:
     except OSError as error:
         raise GalleryError(f"{folder}: cannot make a gallery here: {error.strerror}") from error
     _make_ballast(folder / BALLAST)
+
+
+def _keep(path: Path, kept: Path) -> None:
+    """Put a gallery's file into `kept` as well, and its journals: they must never be applied to
+    another file. A file of its name is there at any moment.
+    """
+    if path.exists():
+        try:
+            (kept / FILE).hardlink_to(path)
+        except OSError:  # a file system without links
+            shutil.copy2(path, kept / FILE)
+    for name in JOURNALS:
+        if path.with_name(name).exists():
+            path.with_name(name).replace(kept / name)
+
+
+def _bring_back(kept: Path, path: Path) -> None:
+    """Put what `_keep` kept in the place of what is there now."""
+    for name in (*JOURNALS, FILE):
+        path.with_name(name).unlink(missing_ok=True)
+        if (kept / name).exists():
+            (kept / name).replace(path.with_name(name))
 
 
 def _make_ballast(path: Path) -> None:

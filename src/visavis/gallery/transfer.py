@@ -1,9 +1,7 @@
-"""A gallery's people out of it and into it: one person's data, other systems' layouts, backups."""
+"""A gallery's people out of it and into it: one person's data, other systems' layouts."""
 
 import hashlib
 import json
-import shutil
-import uuid
 from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -11,12 +9,11 @@ from typing import Any
 
 import numpy as np
 
-from visavis.errors import DatasetError, GalleryError, OutputError
+from visavis.errors import DatasetError, OutputError
 from visavis.files import write_whole
 from visavis.gallery.gallery import Gallery
 from visavis.gallery.people import Person
 from visavis.gallery.samples import Sample, StoredSample
-from visavis.gallery.sqlite import FILE, SqliteDatabase, check_header
 
 
 def export_person(gallery: Gallery, person: Person, folder: Path) -> Path:
@@ -94,49 +91,6 @@ def prune(gallery: Gallery, days: float, *, dry_run: bool = False) -> list[Perso
         for person in people:
             gallery.delete(person.id)
     return people
-
-
-def backup(gallery: Gallery, target: Path) -> None:
-    """Write a whole copy while others write; the key is not in it. Raises GalleryError."""
-    gallery.database.backup(target)
-
-
-def restore(source: Path, folder: Path, *, replace: bool = False) -> Gallery:
-    """Put a backup in a gallery's place, once it is known to be whole.
-
-    Raises GalleryError for a backup that is damaged, and where a gallery is there already, unless
-    `replace`; GalleryKeyError where the backup's key is not at hand.
-    """
-    if (folder / FILE).exists() and not replace:
-        raise GalleryError(
-            f"{folder}: a gallery is here already",
-            mend="say that it is to be replaced",
-            option="replace",
-        )
-    staging = folder.with_name(f".{folder.name}.{uuid.uuid4().hex}")
-    try:
-        staging.mkdir(parents=True)
-        shutil.copyfile(source, staging / FILE)
-        check_header(staging / FILE, str(source))
-        _check_whole(staging, source)
-        database = SqliteDatabase(folder)
-        database.restore(staging / FILE)
-    except OSError as error:
-        raise GalleryError(f"{source}: cannot restore: {error.strerror or error}") from error
-    finally:
-        shutil.rmtree(staging, ignore_errors=True)
-    database.prepare()
-    return Gallery(database)
-
-
-def _check_whole(staging: Path, source: Path) -> None:
-    database = SqliteDatabase(staging)
-    database.prepare(create=False)
-    copy = Gallery(database)
-    broken = copy.audit_broken_at()
-    copy.close()
-    if broken is not None:
-        raise GalleryError(f"{source}: the backup's audit is broken at entry {broken}")
 
 
 def _export_sample(sample: StoredSample, folder: Path) -> dict[str, Any]:
