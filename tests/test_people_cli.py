@@ -293,7 +293,8 @@ def test_every_verb_of_people_answers_in_one_document(known, portraits, tmp_path
     made = document("re-embed", "--runtime", "openvino", "--precision", "float32")
     assert (made["made"], made["without_crop"]) == (0, 1)
     kept = document("backup", tmp_path / "copy.db")
-    assert kept == {"out": str(tmp_path / "copy.db"), "people": 3}
+    head = document("audit", "head")["head"]
+    assert kept == {"out": str(tmp_path / "copy.db"), "people": 3, "head": head}
     assert document("delete", "Zoë", "--yes")["erased"]["name"] == "Zoë"
     restored = document("restore", tmp_path / "copy.db", "--replace")
     assert restored == {"gallery": str(tmp_path / "gallery"), "people": 3}

@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from visavis.cli import groups, options, printing
+from visavis.cli.audit import audit
 from visavis.cli.spread import spread
 
 people = typer.Typer(help="The people of the gallery.", no_args_is_help=True)
@@ -15,6 +16,7 @@ people.command()(groups.cluster)
 people.command()(groups.name_group)
 people.command()(groups.merge_groups)
 people.command()(groups.split_group)
+people.add_typer(audit, name="audit")
 
 Who = Annotated[str, typer.Argument(help="A name, your own id, or the gallery's id.")]
 Yes = Annotated[bool, typer.Option("--yes", help="Do it without asking.")]
@@ -189,9 +191,10 @@ def backup(
 
     store = options.gallery_at(gallery, create=False)
     write_backup(store, target, replace=replace)
-    count = len(store.people())
+    count, head = len(store.people()), str(store.audit_head())
     words = f"{target}: {count} people. The key is not in it; keep a copy of that apart"
-    printing.print_answer({"out": str(target), "people": count}, [words], json=json)
+    document = {"out": str(target), "people": count, "head": head}
+    printing.print_answer(document, [words, f"the audit's head: {head}"], json=json)
 
 
 @people.command()

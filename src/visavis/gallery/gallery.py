@@ -16,7 +16,7 @@ from sqlalchemy.exc import IntegrityError
 
 from visavis.errors import GalleryError, PersonError
 from visavis.gallery import audit, erasure, settings
-from visavis.gallery.audit import Audit, Details, Entry
+from visavis.gallery.audit import Audit, ChainHead, Details, Entry
 from visavis.gallery.database import Database
 from visavis.gallery.following import Followed, follow
 from visavis.gallery.index import ExactIndex, Index, Templates
@@ -286,10 +286,21 @@ class Gallery:
         with self.database.writing() as connection:
             self._audit.record(connection, action, None, details)
 
-    def audit_broken_at(self) -> int | None:
-        """The first audit entry that was altered, or None."""
+    def audit_head(self) -> ChainHead:
+        """The audit's last entry: kept elsewhere, it tells an older file from this one.
+
+        Raises GalleryError where the audit's end was altered.
+        """
         with self.database.reading() as connection:
-            return self._audit.broken_at(connection)
+            return self._audit.head(connection)
+
+    def audit_broken_at(self, known: ChainHead | None = None) -> int | None:
+        """The first audit entry that was altered, or None.
+
+        With `known`, an `audit_head` of earlier, an entry that is not there is one, too.
+        """
+        with self.database.reading() as connection:
+            return self._audit.broken_at(connection, known)
 
     def damage(self) -> str | None:
         """What is damaged, in words: the first that is found; None where the gallery is whole.

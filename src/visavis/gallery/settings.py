@@ -54,6 +54,6 @@ def _first_key(database: Database) -> tuple[str, Vault]:
             write_setting(database, connection, ID, gallery.encode())
             check = vault.seal(CHECK, gallery, KEY_CHECK)
             write_setting(database, connection, KEY_CHECK, check)
-            Audit(database, vault).record(connection, "make gallery", None, {})
+            Audit(database, vault).begin(connection)
             return gallery, vault
     return unlock(database)  # another process was first
