@@ -2,12 +2,14 @@
 
 import logging
 import sys
+from contextlib import suppress
 from types import SimpleNamespace
 
 import pytest
 
-from visavis.errors import GalleryKeyError
-from visavis.gallery import open_gallery
+from visavis.errors import GalleryError, GalleryKeyError
+from visavis.gallery import open_gallery, settings
+from visavis.gallery.audit import Audit, head
 from visavis.gallery.vault import ENVIRONMENT, Vault, key_path
 
 KEY = bytes(range(32))
@@ -130,6 +132,45 @@ def test_a_key_file_that_is_missing_or_wrong_is_named(tmp_path, damage, said):
     damage(key_path(gallery.id))
     with pytest.raises(GalleryKeyError, match=said):
         open_gallery(tmp_path / "gallery")
+
+
+LOST = (
+    "DELETE FROM settings WHERE name = 'gallery_id'",
+    "UPDATE settings SET name = 'gallery_iD' WHERE name = 'gallery_id'",  # one bit
+    "UPDATE settings SET value = 'text' WHERE name = 'gallery_id'",
+    "UPDATE settings SET value = x'ff' WHERE name = 'gallery_id'",
+    "UPDATE settings SET value = CAST('../../other' AS BLOB) WHERE name = 'gallery_id'",
+    "DELETE FROM settings WHERE name = 'key_check'",
+    "DELETE FROM settings",
+)
+
+
+def opened_anew(folder, statement):
+    """Whether a gallery of one person opens after a change of its settings, under a new key."""
+    gallery = open_gallery(folder)
+    gallery.add_person("Ann")
+    with gallery.database.writing() as connection:
+        connection.exec_driver_sql(statement)
+    gallery.close()
+    keys = sorted(key_path("x").parent.iterdir())
+    with suppress(GalleryError):
+        open_gallery(folder).close()
+    return sorted(key_path("x").parent.iterdir()) != keys
+
+
+@pytest.mark.parametrize("statement", LOST)
+def test_a_gallery_that_lost_its_id_is_damaged_and_never_new(tmp_path, statement):
+    assert not opened_anew(tmp_path / "gallery", statement)
+    with pytest.raises(GalleryError, match="its id or its key check cannot be read: restore"):
+        open_gallery(tmp_path / "gallery")
+
+
+@pytest.mark.parametrize("statement", [LOST[0], LOST[1], LOST[-1]])
+def test_the_check_of_what_is_new_can_fail(tmp_path, monkeypatch, statement):
+    monkeypatch.setattr(settings, "_is_new", lambda _: True)
+    first = ("make gallery", None, {})
+    monkeypatch.setattr(Audit, "begin", lambda one, file: one._append(file, head(file), first))
+    assert opened_anew(tmp_path / "gallery", statement)
 
 
 def test_the_environment_gives_the_key_and_no_file_is_made(tmp_path, home, monkeypatch):
