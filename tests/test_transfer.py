@@ -9,12 +9,13 @@ import numpy as np
 import pytest
 from made import ANNA, angle
 
-from visavis.errors import DatasetError, OutputError
+from visavis.errors import DatasetError, GalleryError, OutputError
 from visavis.gallery import Sample
 from visavis.gallery.transfer import (
     export_person,
     export_tensors,
     import_tensors,
+    prune,
     stale,
 )
 
@@ -169,7 +170,22 @@ def test_stale_are_those_neither_added_nor_seen(gallery):
     gallery.note_seen([people["Seen"].id])
     assert [person.name for person in stale(gallery, 90)] == ["Old"]
     assert stale(gallery, 101) == []
-    assert sorted(person.name for person in stale(gallery, -1)) == ["New", "Old", "Seen"]
+    assert stale(gallery, 36_500) == []
+    asked = [*stale(gallery, 90), people["Seen"], people["New"]]
+    gallery.note_seen([people["Old"].id])
+    assert prune(gallery, 90, asked) == []  # seen since it was asked: nobody
+    assert len(gallery.people()) == 3
+
+
+@pytest.mark.parametrize("days", [0, -0.0, -1, float("nan"), float("inf"), -float("inf"), 1e300])
+def test_a_rule_of_no_age_erases_nobody(gallery, days):
+    person = gallery.add_person("Anna")
+    with pytest.raises(GalleryError, match="expected an age above 0") as error:
+        stale(gallery, days)
+    assert error.value.option == "older_than"
+    with pytest.raises(GalleryError, match="expected an age above 0"):
+        prune(gallery, days, [person])
+    assert gallery.people() == [person]
 
 
 def test_two_people_of_one_name_are_exported_apart(gallery, tmp_path):

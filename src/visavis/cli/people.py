@@ -79,10 +79,8 @@ def delete(
     """Erase a person: name, photos' crops, templates. Backups are yours to delete."""
     store = options.gallery_at(gallery, create=False)
     person = store.find(who)
-    if json and not yes:
-        raise typer.BadParameter("with --json nobody is asked: say --yes")
     if not yes:
-        typer.confirm(f"Erase {person.name} and {person.samples} photos for good?", abort=True)
+        _confirm(f"Erase {person.name} and {person.samples} photos for good?", json=json)
     store.delete(person.id)
     words = f"erased {person.name}: no name, crop or template of theirs is left in {store.where}"
     printing.print_answer({"erased": asdict(person)}, [words], json=json)
@@ -144,14 +142,20 @@ def import_people(
 def prune(
     older_than: Annotated[float, typer.Option(help="Days since added or last recognised.")],
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say who, erase nobody.")] = False,
+    yes: Yes = False,
     gallery: options.GalleryFolder = None,
     json: options.Json = False,
 ) -> None:
-    """Erase people who were not seen for long."""
+    """Erase people who were not seen for long. Of more than one, you are asked."""
     from visavis.gallery.transfer import prune as erase_stale
+    from visavis.gallery.transfer import stale
 
     store = options.gallery_at(gallery, create=False)
-    pruned = erase_stale(store, older_than, dry_run=dry_run)
+    pruned = stale(store, older_than)
+    if not dry_run:
+        if len(pruned) > 1 and not yes:
+            _confirm(f"Erase {len(pruned)} people for good?", json=json)
+        pruned = erase_stale(store, older_than, pruned)
     done = "would erase" if dry_run else "erased"
     document = {"erased": not dry_run, "people": [asdict(person) for person in pruned]}
     printing.print_answer(document, [f"{done} {one.name} ({one.id})" for one in pruned], json=json)
@@ -240,3 +244,9 @@ def consent(
     store.requires_consent = required
     words = f"a consent note is {'demanded' if required else 'not demanded'}"
     printing.print_answer({"consent_required": required}, [words], json=json)
+
+
+def _confirm(question: str, *, json: bool) -> None:
+    if json:
+        raise typer.BadParameter(f"{question} With --json nobody is asked: say --yes")
+    typer.confirm(question, abort=True)

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from collections.abc import Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -9,11 +10,13 @@ from typing import Any
 
 import numpy as np
 
-from visavis.errors import DatasetError, OutputError
+from visavis.errors import DatasetError, GalleryError, OutputError
 from visavis.files import write_whole
 from visavis.gallery.gallery import Gallery
 from visavis.gallery.people import Person
 from visavis.gallery.samples import Sample, StoredSample
+
+MOST_DAYS = 36_500  # of a rule of retention
 
 
 def export_person(gallery: Gallery, person: Person, folder: Path) -> Path:
@@ -75,7 +78,16 @@ def export_tensors(gallery: Gallery, folder: Path, model: str) -> int:
 
 
 def stale(gallery: Gallery, days: float) -> list[Person]:
-    """People neither added nor recognised in so many days."""
+    """People neither added nor recognised in so many days.
+
+    Raises GalleryError for an age that is none: 0 would be everybody.
+    """
+    if not 0 < days <= MOST_DAYS:  # NaN is not
+        raise GalleryError(
+            f"expected an age above 0 and of at most {MOST_DAYS} days, got {days:g}",
+            mend="choose another age",
+            option="older_than",
+        )
     limit = datetime.now(UTC) - timedelta(days=days)
     return [
         person
@@ -84,13 +96,13 @@ def stale(gallery: Gallery, days: float) -> list[Person]:
     ]
 
 
-def prune(gallery: Gallery, days: float, *, dry_run: bool = False) -> list[Person]:
-    """Erase the people that are `stale`; who they were, or with `dry_run` would have been."""
-    people = stale(gallery, days)
-    if not dry_run:
-        for person in people:
-            gallery.delete(person.id)
-    return people
+def prune(gallery: Gallery, days: float, people: Sequence[Person]) -> list[Person]:
+    """Erase those of `people` that are `stale` still: nobody who was recognised meanwhile."""
+    meant = {person.id for person in people}
+    pruned = [person for person in stale(gallery, days) if person.id in meant]
+    for person in pruned:
+        gallery.delete(person.id)
+    return pruned
 
 
 def _export_sample(sample: StoredSample, folder: Path) -> dict[str, Any]:
