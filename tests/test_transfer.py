@@ -155,7 +155,7 @@ def test_an_export_holds_all_there_is_on_one_person(gallery, tmp_path):
     assert (folder / f"{sample['id']}.png").read_bytes() == b"crop"
     assert [entry["action"] for entry in document["audit"]] == ["add person", "enroll"]
     assert "Bert" not in (folder / "person.json").read_text(encoding="utf-8")
-    with pytest.raises(OutputError, match="cannot make this folder"):
+    with pytest.raises(OutputError, match="is there already"):
         export_person(gallery, anna, folder)
 
 

@@ -8,7 +8,7 @@ from types import SimpleNamespace
 import pytest
 
 from visavis.errors import GalleryError, GalleryKeyError
-from visavis.gallery import open_gallery, settings
+from visavis.gallery import open_gallery, settings, vault
 from visavis.gallery.audit import Audit, head
 from visavis.gallery.vault import ENVIRONMENT, Vault, key_path
 
@@ -132,6 +132,33 @@ def test_a_key_file_that_is_missing_or_wrong_is_named(tmp_path, damage, said):
     damage(key_path(gallery.id))
     with pytest.raises(GalleryKeyError, match=said):
         open_gallery(tmp_path / "gallery")
+
+
+def opens_with(mode, folder):
+    """Whether a gallery opens whose key, or whose keys' folder, has a mode."""
+    gallery = open_gallery(folder)
+    path = key_path(gallery.id)
+    for place, usual in ((path, 0o600), (path.parent, 0o700)):
+        place.chmod(usual | mode)
+        with suppress(GalleryKeyError):
+            open_gallery(folder)
+            return True
+        place.chmod(usual)
+    return False
+
+
+@pytest.mark.parametrize("mode", [0o020, 0o002, 0o022, 0o077])
+def test_a_key_that_others_may_write_is_refused(tmp_path, mode):
+    assert not opens_with(mode, tmp_path / "gallery")
+    assert opens_with(0o044, tmp_path / "gallery")  # as a backup brings it back
+    key_path(open_gallery(tmp_path / "gallery").id).chmod(0o602)
+    with pytest.raises(GalleryKeyError, match=r"others may write here.*chmod go-w"):
+        open_gallery(tmp_path / "gallery")
+
+
+def test_the_check_of_the_keys_mode_can_fail(tmp_path, monkeypatch):
+    monkeypatch.setattr(vault, "_refuse_shared", lambda _: None)
+    assert opens_with(0o022, tmp_path / "gallery")
 
 
 LOST = (

@@ -48,10 +48,10 @@ def output_errors(path: Path) -> Iterator[None]:
         raise OutputError(f"{path}: cannot write: {error.strerror or error}") from error
 
 
-def write_whole(path: Path, *parts: bytes) -> None:
+def write_whole(path: Path, *parts: bytes, private: bool = False) -> None:
     """Write a file, or leave the earlier one: nobody ever reads half of it.
 
-    Raises OutputError where it cannot be written.
+    With `private` its owner alone may read it. Raises OutputError where it cannot be written.
     """
     staging: Path | None = None
     try:
@@ -60,12 +60,25 @@ def write_whole(path: Path, *parts: bytes) -> None:
                 staging = Path(file.name)
                 file.writelines(parts)
             # A temporary file may be read by its owner alone.
-            staging.chmod(0o644)
+            staging.chmod(0o600 if private else 0o644)
             os.replace(staging, path)
     finally:
         if staging is not None:
             # It is still there where writing failed or was interrupted.
             staging.unlink(missing_ok=True)
+
+
+def make_private(folder: Path) -> None:
+    """Make a folder that its owner alone may enter; one that is there stays as it is.
+
+    Raises OSError.
+    """
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        folder.mkdir(mode=0o700)
+    except FileExistsError:  # another process may be making it, too
+        if not folder.is_dir():
+            raise
 
 
 @contextmanager

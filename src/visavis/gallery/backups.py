@@ -111,6 +111,7 @@ def _seal(gallery: Gallery, digest: bytes) -> bytes:
 def _copy_sealed(source: Path, target: Path) -> None:
     """Copy a backup without its seal, to the disk. Raises GalleryError where the seal is wrong."""
     size = source.stat().st_size - SEAL_BYTES
+    target.touch(mode=0o600)
     with source.open("rb") as file, target.open("wb") as copy:
         digest = _digest(file, max(0, size), copy)
         seal = file.read()

@@ -20,6 +20,7 @@ from sqlalchemy.exc import DatabaseError, IntegrityError, OperationalError
 from sqlalchemy.pool import QueuePool
 
 from visavis.errors import GalleryError
+from visavis.files import make_private
 from visavis.gallery.erasure import note_held
 from visavis.gallery.tables import metadata
 
@@ -56,6 +57,8 @@ class SqliteDatabase:
             if not create:
                 raise GalleryError(f"{folder}: no gallery here", mend="visavis enroll makes one")
             _make_folder(folder)
+            with _cannot_make(folder):
+                self.path.touch(mode=0o600)  # SQLite gives its journals the same mode
         self._migrate()
 
     @property
@@ -269,11 +272,17 @@ def _words(error: OperationalError) -> str:
 
 
 def _make_folder(folder: Path) -> None:
+    with _cannot_make(folder):
+        make_private(folder)
+    _make_ballast(folder / BALLAST)
+
+
+@contextmanager
+def _cannot_make(folder: Path) -> Iterator[None]:
     try:
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        yield
     except OSError as error:
         raise GalleryError(f"{folder}: cannot make a gallery here: {error.strerror}") from error
-    _make_ballast(folder / BALLAST)
 
 
 def _keep(path: Path, kept: Path) -> None:
@@ -303,6 +312,7 @@ def _make_ballast(path: Path) -> None:
     if path.exists():
         return
     try:
+        path.touch(mode=0o600)
         with path.open("wb") as file:
             file.write(bytes(BALLAST_BYTES))  # written, not sparse: it must hold real blocks
     except OSError:

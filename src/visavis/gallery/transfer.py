@@ -5,13 +5,15 @@ import json
 from collections.abc import Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from visavis.errors import DatasetError, GalleryError, OutputError
-from visavis.files import write_whole
+from visavis.errors import DatasetError, GalleryError
+from visavis.files import make_private, output_errors, refuse_taken, write_whole
 from visavis.gallery.gallery import Gallery
 from visavis.gallery.people import Person
 from visavis.gallery.samples import Sample, StoredSample
@@ -24,10 +26,9 @@ def export_person(gallery: Gallery, person: Person, folder: Path) -> Path:
 
     Raises OutputError where the folder is there already or cannot be written.
     """
-    try:
-        folder.mkdir(parents=True)
-    except OSError as error:
-        raise OutputError(f"{folder}: cannot make this folder: {error.strerror}") from error
+    refuse_taken(folder)
+    with output_errors(folder):
+        make_private(folder)
     samples = [_export_sample(sample, folder) for sample in gallery.samples(person.id)]
     entries = [
         {"seq": entry.seq, "at": entry.at, "action": entry.action, "details": entry.details}
@@ -35,7 +36,7 @@ def export_person(gallery: Gallery, person: Person, folder: Path) -> Path:
     ]
     document = {**asdict(person), "samples": samples, "audit": entries}
     text = json.dumps(document, indent=2, ensure_ascii=False)
-    write_whole(folder / "person.json", text.encode())
+    write_whole(folder / "person.json", text.encode(), private=True)
     gallery.record("export", {"person": person.id})
     return folder
 
@@ -62,7 +63,8 @@ def import_tensors(gallery: Gallery, folder: Path, model: str) -> list[Person]:
 
 def export_tensors(gallery: Gallery, folder: Path, model: str) -> int:
     """Each person's first template as <name>.npy, (1, D) float32: what `import_tensors` reads."""
-    folder.mkdir(parents=True, exist_ok=True)
+    with output_errors(folder):
+        make_private(folder)
     written: set[Path] = set()
     for person in gallery.people():
         for sample in gallery.samples(person.id):
@@ -71,7 +73,7 @@ def export_tensors(gallery: Gallery, folder: Path, model: str) -> int:
                 path = folder / f"{person.name.replace('/', '_').replace(chr(92), '_')}.npy"
                 if path in written:  # somebody else of that name
                     path = path.with_stem(f"{path.stem} {person.external_id or person.id}")
-                np.save(path, scale * sample.templates[model][None])
+                _save(path, scale * sample.templates[model][None])
                 written.add(path)
                 break
     return len(written)
@@ -109,10 +111,10 @@ def _export_sample(sample: StoredSample, folder: Path) -> dict[str, Any]:
     """A photo's entry in person.json; its crop and templates are written beside it."""
     files: dict[str, str] = {}
     if sample.crop is not None:
-        write_whole(folder / f"{sample.id}.png", sample.crop)
+        write_whole(folder / f"{sample.id}.png", sample.crop, private=True)
     for number, (model, vector) in enumerate(sorted(sample.templates.items())):
         files[model] = f"{sample.id}-{number}.npy"
-        np.save(folder / files[model], vector)
+        _save(folder / files[model], vector)
     entry = {
         "id": sample.id,
         "person_id": sample.person_id,
@@ -122,6 +124,12 @@ def _export_sample(sample: StoredSample, folder: Path) -> dict[str, Any]:
         "added_at": sample.added_at,
     }
     return {**entry, "templates": files} if files else entry
+
+
+def _save(path: Path, array: NDArray[np.float32]) -> None:
+    buffer = BytesIO()
+    np.save(buffer, array, allow_pickle=False)
+    write_whole(path, buffer.getvalue(), private=True)
 
 
 def _vector(path: Path) -> np.ndarray[tuple[int, ...], np.dtype[np.float32]]:
