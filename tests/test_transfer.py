@@ -1,6 +1,7 @@
 """A gallery's people out of it and into it: one person's data, vectors, what is stale."""
 
 import json
+import tracemalloc
 from datetime import UTC, datetime, timedelta
 from io import BytesIO
 from pathlib import Path
@@ -9,8 +10,8 @@ import numpy as np
 import pytest
 from made import ANNA, angle
 
-from visavis.errors import DatasetError, GalleryError, OutputError
-from visavis.gallery import Sample
+from visavis.errors import DatasetError, EmbeddingError, GalleryError, OutputError, PersonError
+from visavis.gallery import Gallery, Sample, transfer
 from visavis.gallery.transfer import (
     export_person,
     export_tensors,
@@ -197,3 +198,111 @@ def test_two_people_of_one_name_are_exported_apart(gallery, tmp_path):
     names = sorted(path.name for path in (tmp_path / "out").iterdir())
     assert len(names) == 2
     assert sorted(int(np.load(tmp_path / "out" / name).argmax()) for name in names) == [0, 1]
+
+
+def exported(gallery, folder):
+    """The files of an export of people with unfriendly names and ids, all of one model."""
+    people = [
+        ("王" * 200, None),
+        ("王" * 199, "E1"),
+        ("../../up", "a/b"),
+        ("../../up", "\u202e/.."),
+    ]
+    for number, (name, external_id) in enumerate([*people, ("Anna", None), ("anna", None)]):
+        person = gallery.add_person(name, external_id=external_id)
+        row = np.eye(8, dtype=np.float32)[number]
+        gallery.add_sample(person.id, Sample("a.npy", str(number), {}, {MODEL: row}))
+    assert export_tensors(gallery, folder, MODEL) == 6
+    return sorted(path.name for path in folder.rglob("*"))
+
+
+def test_every_name_makes_a_file_of_its_own(gallery, tmp_path):
+    names = exported(gallery, tmp_path / "deep" / "er" / "out")
+    assert len({name.casefold() for name in names}) == 6
+    assert all(len(name.encode()) <= 255 for name in names)
+    assert names[0] == "Anna.npy"
+    assert "_.._up.npy" in names
+    assert len(import_tensors(gallery, tmp_path / "deep" / "er" / "out", "other@1")) == 6
+
+
+def test_the_check_of_file_names_can_fail(gallery, tmp_path, monkeypatch):
+    monkeypatch.setattr(transfer, "safe_stem", str)
+    with pytest.raises((OutputError, AssertionError)):
+        exported(gallery, tmp_path / "deep" / "er" / "out")
+
+
+def claiming(shape, kind="<f4"):
+    """A .npy file of 8 floats whose header says something else."""
+    header = f"{{'descr': '{kind}', 'fortran_order': False, 'shape': {shape}, }}".encode()
+    start = b"\x93NUMPY\x01\x00" + len(header).to_bytes(2, "little") + header
+    return start + np.ones(8, np.float32).tobytes()
+
+
+CLAIMS = [
+    "(1000000000000,)",
+    "(1, 1000000000000)",
+    f"({2**62},)",
+    f"({2**70},)",
+    "(-8,)",
+    "(7,)",
+    "(9,)",
+    "()",
+    "(True,)",
+    "(8.0,)",
+    "8",
+    "(" * 300 + ")" * 300,
+    "(8,",
+]
+
+
+@pytest.mark.parametrize("shape", CLAIMS)
+def test_a_header_is_not_believed(gallery, tmp_path, shape):
+    (tmp_path / "Bad.npy").write_bytes(claiming(shape))
+    tracemalloc.start()
+    try:
+        with pytest.raises(DatasetError, match=r"Bad\.npy: expected"):
+            import_tensors(gallery, tmp_path, MODEL)
+        assert tracemalloc.get_traced_memory()[1] < 20_000_000
+    finally:
+        tracemalloc.stop()
+    assert gallery.people() == []
+
+
+def test_a_file_that_is_too_large_is_not_read(gallery, tmp_path):
+    with (tmp_path / "Bad.npy").open("wb") as file:
+        file.truncate(1 << 40)  # sparse: 1 TB of zeros
+    with pytest.raises(DatasetError, match=r"Bad\.npy: expected a vector, got more than 1048576"):
+        import_tensors(gallery, tmp_path, MODEL)
+
+
+def test_the_files_that_are_read_still_are(gallery, tmp_path):
+    (tmp_path / "Good.npy").write_bytes(claiming("(8,)"))
+    assert len(import_tensors(gallery, tmp_path, MODEL)) == 1
+
+
+def failing(gallery, folder):
+    """An import whose third file of three cannot be stored; the people and entries it leaves."""
+    folder.mkdir()
+    for number, name in enumerate(("A", "B", "C\u2028D")):
+        np.save(folder / f"{name}.npy", np.eye(3, dtype=np.float32)[number])
+    with pytest.raises(PersonError, match="control character"):
+        import_tensors(gallery, folder, MODEL)
+    return gallery.people(), [entry.action for entry in gallery.changes(0)]
+
+
+def test_an_import_that_fails_leaves_nothing(gallery, tmp_path):
+    assert failing(gallery, tmp_path / "in") == ([], ["make gallery"])
+    np.save(tmp_path / "in" / "C\u2028D.npy", np.ones(4, np.float32))
+    (tmp_path / "in" / "C\u2028D.npy").rename(tmp_path / "in" / "C.npy")
+    with pytest.raises(EmbeddingError, match="another model made it"):
+        import_tensors(gallery, tmp_path / "in", MODEL)
+    assert gallery.people() == []
+
+
+def test_the_check_of_failed_imports_can_fail(gallery, tmp_path, monkeypatch):
+    def one_by_one(self, samples):
+        return [self.add_sample(self.find_or_add(name).id, sample) for name, sample in samples]
+
+    monkeypatch.setattr(Gallery, "add_all", one_by_one)
+    people, actions = failing(gallery, tmp_path / "in")
+    assert ([person.name for person in people], len(actions)) == (["A", "B"], 5)

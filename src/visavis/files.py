@@ -4,6 +4,7 @@ Knows nothing of what the files hold.
 """
 
 import os
+import re
 import shutil
 import sys
 from collections.abc import Iterator
@@ -20,12 +21,24 @@ else:
 
 WORK = ".partial"  # behind the name of the folder that is being made
 WHOLE = "whole"  # in the work folder: what takes the final place
+ODD = frozenset('<>:"/\\|?*')  # in no name of a file, on one system or another
+STEM_BYTES = 150  # most file systems take names of 255
+DEVICES = re.compile("con|prn|aux|nul|(com|lpt)[0-9]", re.IGNORECASE)
 OLD = "old"  # in the work folder: what had the final place
 
 
 def is_plain(name: str) -> bool:
     """Whether a name from elsewhere is a file's own name, and leads to no other folder."""
     return Path(name).name == name and name not in ("", "..") and "\0" not in name
+
+
+def safe_stem(text: str) -> str:
+    """A text as the first part of a file's name: on any system, short, and never another folder."""
+    plain = "".join(sign if sign.isprintable() and sign not in ODD else "_" for sign in text)
+    short = plain.encode(errors="replace")[:STEM_BYTES].decode(errors="ignore")
+    # Windows drops dots and spaces at the end, and takes CON for a device.
+    stem = short.strip(" .") or "_"
+    return f"_{stem}" if DEVICES.fullmatch(stem.partition(".")[0]) else stem
 
 
 def is_taken(folder: Path) -> bool:

@@ -35,6 +35,7 @@ from visavis.gallery.people import (
 from visavis.gallery.samples import (
     Sample,
     StoredSample,
+    has_photo,
     insert_sample,
     move_samples,
     stored_samples,
@@ -139,11 +140,8 @@ class Gallery:
 
     def has_photo(self, person: str, source_sha256: str) -> bool:
         """Whether a person has the very photo already, by the hash of its bytes."""
-        query = select(SAMPLES.c.id).where(
-            SAMPLES.c.person_id == person, SAMPLES.c.source_sha256 == source_sha256
-        )
         with self.database.reading() as connection:
-            return connection.execute(query).first() is not None
+            return has_photo(connection, person, source_sha256)
 
     def add_sample(self, person: str, sample: Sample) -> str | None:
         """Store a photo's templates; its id, or None where this person has the very photo already.
@@ -157,6 +155,21 @@ class Gallery:
         except IntegrityError:
             return None
         return sample_id
+
+    def add_all(self, samples: Iterable[tuple[str, Sample]]) -> list[Person]:
+        """Store photos by people's names, all of them or none; their people, as `find_or_add`.
+
+        A photo that its person has already is left out. Raises as `add_sample`.
+        """
+        people = []
+        with self.database.writing() as connection:
+            for name, sample in samples:
+                person = known_as(connection, name, None)
+                person = person or self._add_person(connection, name, None, None)
+                if not has_photo(connection, person.id, sample.source_sha256):
+                    self._add_sample(connection, person.id, uuid.uuid4().hex, sample)
+                people.append(person)
+        return people
 
     def add_template(
         self, person: str, sample: str, model: str, embedding: NDArray[np.float32]

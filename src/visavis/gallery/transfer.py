@@ -7,18 +7,20 @@ from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 from io import BytesIO
 from pathlib import Path
+from tokenize import TokenError
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from visavis.errors import DatasetError, GalleryError
-from visavis.files import make_private, output_errors, refuse_taken, write_whole
+from visavis.files import make_private, output_errors, refuse_taken, safe_stem, write_whole
 from visavis.gallery.gallery import Gallery
 from visavis.gallery.people import Person
 from visavis.gallery.samples import Sample, StoredSample
 
 MOST_DAYS = 36_500  # of a rule of retention
+MOST_BYTES = 1 << 20  # of a file with one vector
 
 
 def export_person(gallery: Gallery, person: Person, folder: Path) -> Path:
@@ -45,38 +47,40 @@ def import_tensors(gallery: Gallery, folder: Path, model: str) -> list[Person]:
     """Vectors of another system, <name>.npy of shape (D,) or (1, D), as templates of `model`.
 
     They are scaled to length 1; the length they had is kept, and `export_tensors` gives it back.
-    Raises DatasetError for a file that is no such vector; then nothing of it is stored.
+    Raises DatasetError for a file that is no such vector, PersonError for a name that cannot be,
+    EmbeddingError for vectors of several lengths; then nothing at all is stored.
     """
-    vectors = [(path, _vector(path)) for path in sorted(folder.glob("*.npy"))]
-    if not vectors:
+    named = [(path.stem, _sample(path, model)) for path in sorted(folder.glob("*.npy"))]
+    if not named:
         raise DatasetError(f"{folder}: expected <name>.npy files, found none")
-    people = []
-    for path, vector in vectors:
-        length = float(np.linalg.norm(vector))
-        person = gallery.find_or_add(path.stem)
-        digest = hashlib.sha256(path.read_bytes()).hexdigest()
-        templates = {model: (vector / length).astype(np.float32)}
-        gallery.add_sample(person.id, Sample(path.name, digest, {"norm": length}, templates))
-        people.append(person)
-    return people
+    return gallery.add_all(named)
 
 
 def export_tensors(gallery: Gallery, folder: Path, model: str) -> int:
     """Each person's first template as <name>.npy, (1, D) float32: what `import_tensors` reads."""
     with output_errors(folder):
         make_private(folder)
-    written: set[Path] = set()
+    written: set[str] = set()
     for person in gallery.people():
         for sample in gallery.samples(person.id):
             if model in sample.templates:
                 scale = np.float32(sample.quality.get("norm", 1.0))
-                path = folder / f"{person.name.replace('/', '_').replace(chr(92), '_')}.npy"
-                if path in written:  # somebody else of that name
-                    path = path.with_stem(f"{path.stem} {person.external_id or person.id}")
-                _save(path, scale * sample.templates[model][None])
-                written.add(path)
+                stem = _free_stem(person, written)
+                _save(folder / f"{stem}.npy", scale * sample.templates[model][None])
+                written.add(stem.casefold())
                 break
     return len(written)
+
+
+def _free_stem(person: Person, written: set[str]) -> str:
+    """A file's name for a person; with an id behind it where somebody else has that name."""
+    stem = safe_stem(person.name)
+    for own in ("", person.external_id, person.id):
+        free = f"{stem} {safe_stem(own)}" if own else stem
+        # Some file systems take Anna and anna for one.
+        if own is not None and free.casefold() not in written:
+            break
+    return free
 
 
 def stale(gallery: Gallery, days: float) -> list[Person]:
@@ -132,21 +136,46 @@ def _save(path: Path, array: NDArray[np.float32]) -> None:
     write_whole(path, buffer.getvalue(), private=True)
 
 
-def _vector(path: Path) -> np.ndarray[tuple[int, ...], np.dtype[np.float32]]:
+def _sample(path: Path, model: str) -> Sample:
+    """A file's vector as a photo's template."""
     try:
-        vector = np.load(path, allow_pickle=False)
-    except (OSError, ValueError, EOFError) as error:
+        with path.open("rb") as file:
+            data = file.read(MOST_BYTES + 1)
+    except OSError as error:
+        raise DatasetError(f"{path}: cannot read: {error.strerror}") from error
+    vector = _vector(data, path)
+    length = float(np.linalg.norm(vector))
+    digest = hashlib.sha256(data).hexdigest()
+    templates = {model: (vector / length).astype(np.float32)}
+    return Sample(path.name, digest, {"norm": length}, templates)
+
+
+def _vector(data: bytes, path: Path) -> NDArray[np.float32]:
+    if len(data) > MOST_BYTES:
+        raise DatasetError(f"{path}: expected a vector, got more than {MOST_BYTES} bytes")
+    file = BytesIO(data)
+    try:
+        shape, kind = _header(file)
+    except (ValueError, TypeError, SyntaxError, EOFError, RecursionError, TokenError) as error:
         raise DatasetError(f"{path}: expected a NumPy file of numbers: {error}") from error
-    flat = np.asarray(vector).reshape(-1)
-    good = flat.dtype.kind == "f" and np.isfinite(flat).all() and np.linalg.norm(flat) > 0
-    if (
-        not isinstance(vector, np.ndarray)
-        or vector.ndim > 2
-        or vector.shape[:-1] not in ((), (1,))
-        or not good
-    ):
+    # What the header says is believed only where just so many bytes follow it.
+    flat = len(shape) in (1, 2) and shape[:-1] in ((), (1,)) and kind.kind == "f"
+    if not flat or shape[-1] * kind.itemsize != len(data) - file.tell() or not shape[-1]:
         raise DatasetError(
-            f"{path}: expected one finite vector, (D,) or (1, D), "
-            f"got {np.shape(vector)} {getattr(vector, 'dtype', 'in a zip')}"
+            f"{path}: expected one vector, (D,) or (1, D), got {shape} {kind} in {len(data)} bytes"
         )
-    return flat.astype(np.float32)
+    vector = np.frombuffer(data, kind, offset=file.tell()).astype(np.float32)
+    if not np.isfinite(vector).all() or not np.linalg.norm(vector) > 0:
+        raise DatasetError(f"{path}: expected finite numbers, not all of them zero")
+    return vector
+
+
+def _header(file: BytesIO) -> tuple[tuple[int, ...], np.dtype[Any]]:
+    version = np.lib.format.read_magic(file)
+    if version not in ((1, 0), (2, 0)):
+        raise ValueError(f"format {version}")
+    reads = np.lib.format.read_array_header_1_0
+    if version == (2, 0):
+        reads = np.lib.format.read_array_header_2_0
+    shape, _, kind = reads(file)
+    return shape, kind
