@@ -18,6 +18,7 @@ from visavis.errors import GalleryError, PersonError
 from visavis.gallery import audit, erasure, settings
 from visavis.gallery.audit import Audit, ChainHead, Details, Entry
 from visavis.gallery.database import Database
+from visavis.gallery.erasure import Erased
 from visavis.gallery.following import Followed, follow
 from visavis.gallery.index import ExactIndex, Index, Templates
 from visavis.gallery.people import (
@@ -64,8 +65,7 @@ class Gallery:
         self._audit = Audit(database, self.vault)
         self._followed: dict[str, Followed] = {}
         self._lock = RLock()
-        if self._setting(erasure.TRACES) is not None:
-            erasure.scrub(database)
+        erasure.finish(database)
 
     @property
     def where(self) -> str:
@@ -193,11 +193,11 @@ class Gallery:
     def rename(self, person: str, name: str) -> None:
         """Give a person another name. Raises PersonError."""
         with self.database.writing() as connection:
-            traces = self._traces(connection, person)
+            erased = self._note_traces(connection, person)
             query = update(PEOPLE).where(PEOPLE.c.id == person)
             connection.execute(query.values(name=clean_name(name)))
             self._audit.record(connection, "rename", person, {})
-        erasure.scrub(self.database, traces)
+        erasure.scrub(self.database, erased)
 
     def merge(self, kept: str, merged: str) -> None:
         """Give all samples of `merged` to `kept`; the merged person is gone. Raises PersonError."""
@@ -205,12 +205,12 @@ class Gallery:
             raise PersonError(f"expected two people to merge, got {kept} twice")
         with self.database.writing() as connection:
             check_person(connection, kept)
-            traces = self._traces(connection, merged)
+            erased = self._note_traces(connection, merged)
             move_samples(connection, self._samples, kept, merged)
             erasure.move_held(connection, kept, merged)
             connection.execute(delete(PEOPLE).where(PEOPLE.c.id == merged))
             self._audit.record(connection, audit.MERGE, kept, {"merged": merged})
-        erasure.scrub(self.database, traces)
+        erasure.scrub(self.database, erased)
 
     def delete(self, person: str) -> None:
         """Erase a person: name, samples, crops, templates, and what other rooms registered.
@@ -218,18 +218,18 @@ class Gallery:
         Works on a full disk too. Raises PersonError.
         """
 
-        def erase(connection: Connection) -> set[bytes]:
-            traces = self._traces(connection, person)
+        def erase(connection: Connection) -> Erased:
+            erased = self._note_traces(connection, person)
             erasure.delete_held(connection, person)
             connection.execute(delete(PEOPLE).where(PEOPLE.c.id == person))
             self._audit.record(connection, audit.ERASE, person, {})
-            return traces
+            return erased
 
-        traces = self.database.erasing(erase)
+        erased = self.database.erasing(erase)
         with self._lock:
             for followed in self._followed.values():
                 followed.index.remove(person)
-        erasure.scrub(self.database, traces)
+        erasure.scrub(self.database, erased)
 
     def index(self, model: str) -> Index:
         """All templates of a model, searchable; caught up with what any process has changed.
@@ -376,11 +376,10 @@ class Gallery:
         insert_sample(connection, self._samples, (person, sample_id), sample)
         self._audit.record(connection, audit.ENROLL, person, {"sample": sample_id})
 
-    def _traces(self, connection: Connection, person: str) -> set[bytes]:
+    def _note_traces(self, connection: Connection, person: str) -> Erased:
         """What will have to be gone from the files. Raises PersonError where nobody has that id."""
         check_person(connection, person)
-        write_setting(self.database, connection, erasure.TRACES, b"yes")
-        return erasure.traces_of(connection, person)
+        return erasure.note_traces(self.database, connection, person)
 
     def _setting(self, name: str) -> bytes | None:
         with self.database.reading() as connection:

@@ -7,6 +7,7 @@ some of it is left. A file beside it, the ballast, is given up when the disk is 
 deletion finds room to work.
 """
 
+import logging
 import os
 import shutil
 import sqlite3
@@ -24,6 +25,7 @@ from visavis.files import make_private
 from visavis.gallery.erasure import note_held
 from visavis.gallery.tables import metadata
 
+log = logging.getLogger(__name__)
 T = TypeVar("T")
 
 FILE = "gallery.db"
@@ -104,14 +106,22 @@ class SqliteDatabase:
         connection.execute(insert(table).prefix_with("OR REPLACE").values(dict(row)))
 
     def scrub(self, traces: Iterable[bytes] | None) -> None:
-        """Write the file anew where it holds one of `traces`; None: in any case."""
+        """Write the file anew where the folder holds one of `traces`; None: in any case.
+
+        Raises GalleryError where another program still reads what was.
+        """
+        wanted, folder = set(traces or ()), self.path.parent
         with self.outside() as connection:
-            # A write-ahead log may still hold them.
-            connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)")
-            if traces is None or _holds(self.path, set(traces)):
+            self._empty_log(connection)
+            if traces is None or _holding(folder, wanted):
                 connection.exec_driver_sql("VACUUM")
-                connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)")
-        _make_ballast(self.path.with_name(BALLAST))
+                self._empty_log(connection)
+        left = _holding(folder, wanted)  # in the file itself they may be somebody else's, too
+        if BALLAST in left:
+            (folder / BALLAST).unlink()
+        _make_ballast(folder / BALLAST)
+        for name in sorted(left - {FILE, *JOURNALS, BALLAST}):
+            log.warning("%s: may hold what was erased; it is yours to delete", folder / name)
 
     def backup(self, target: Path) -> None:
         """Write a whole copy while others write. Raises GalleryError."""
@@ -163,6 +173,14 @@ class SqliteDatabase:
     def close(self) -> None:
         """Let go of the file."""
         self.engine.dispose()
+
+    def _empty_log(self, connection: Connection) -> None:
+        """Bring the write-ahead log into the file. Waits for readers; raises GalleryError where one
+        does not end: the log then still holds what was deleted.
+        """
+        busy, *_ = connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)").one()
+        if busy:
+            raise GalleryError(f"{self.path}: not yet gone from the log: another program reads it")
 
     def _migrate(self) -> None:
         """Make the tables of a new file, and bring an older one up to date."""
@@ -319,6 +337,17 @@ def _make_ballast(path: Path) -> None:
         # There is no room for it now, or no leave to write; the next deletion tries again.
         with suppress(OSError):
             path.unlink(missing_ok=True)
+
+
+def _holding(folder: Path, traces: set[bytes]) -> set[str]:
+    """The files of a folder that hold one of the traces, journals and what else lies there too."""
+    found = set()
+    for path in folder.iterdir() if traces else ():
+        # A journal may go while it is looked at.
+        with suppress(FileNotFoundError):
+            if path.is_file() and _holds(path, traces):
+                found.add(path.name)
+    return found
 
 
 def _holds(path: Path, traces: set[bytes]) -> bool:
