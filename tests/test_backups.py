@@ -226,6 +226,15 @@ def test_a_gallery_that_is_damaged_is_not_backed_up(gallery, tmp_path):
     assert sorted(path.name for path in tmp_path.iterdir()) == ["gallery"]
 
 
+def test_a_merge_that_does_not_say_whom_is_no_damage(copied):
+    gallery, _, _ = copied
+    gallery.record("merge", {})  # as an older visavis wrote it
+    assert gallery.damage() is None
+    with gallery.database.writing() as connection:
+        connection.exec_driver_sql("UPDATE templates SET data = x'00'")
+    assert "was altered" in gallery.damage()
+
+
 def test_a_backup_overwrites_nothing_unless_asked(gallery, tmp_path):
     (tmp_path / "copy.db").write_bytes(b"the only backup")
     with pytest.raises(GalleryError, match="is there already") as error:

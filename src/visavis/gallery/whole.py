@@ -25,9 +25,11 @@ def first_damage(connection: Connection, vault: SampleVault, entries: list[Entry
 
 
 def _people(connection: Connection, entries: list[Entry]) -> Iterator[str]:
-    known = {entry.person for entry in entries if entry.action == "add person"}
+    merged = {_detail(entry, "merged") for entry in entries if entry.action == MERGE}
+    if None in merged:
+        return  # an older visavis did not say who
+    known = {entry.person for entry in entries if entry.action == "add person"} - merged
     known -= {entry.person for entry in entries if entry.action == ERASE}
-    known -= {_detail(entry, "merged") for entry in entries if entry.action == MERGE}
     stored = set(connection.scalars(select(PEOPLE.c.id)))
     if stored != known:
         yield f"by its audit it holds {len(known)} people; {len(stored & known)} of them are there"
