@@ -1,12 +1,16 @@
 """The audit: every edit of it is found."""
 
 import json
+from contextlib import suppress
 
 import numpy as np
 import pytest
 
-from visavis.gallery import Sample, open_gallery
+from visavis.errors import GalleryError
+from visavis.gallery import Sample, audit, open_gallery
+from visavis.gallery.audit import Audit, ChainHead, Entry, head
 from visavis.gallery.tables import AUDIT
+from visavis.gallery.vault import Vault
 
 AXES = np.eye(4, dtype=np.float32)
 
@@ -92,15 +96,120 @@ def test_every_edit_is_found_where_it_was_made(gallery, statements, broken):
     assert gallery.audit_broken_at() == broken
 
 
-def test_a_chain_made_anew_without_the_key_is_found(gallery):
-    """Whoever can write the file can hash, too: the seal over the last entry is what stops them."""
-    from visavis.gallery.audit import Audit
-    from visavis.gallery.vault import Vault
+def cut(gallery):
+    edit(gallery, "DELETE FROM audit WHERE seq > 4")
 
-    edit(gallery, "DELETE FROM audit WHERE seq = 6")
+
+def emptied(gallery):
+    edit(gallery, "DELETE FROM audit", "DELETE FROM settings WHERE name = 'audit_head'")
+
+
+def unsealed(gallery):
+    edit(gallery, "DELETE FROM settings WHERE name = 'audit_head'")
+
+
+def rewritten(gallery):
+    """Whoever can write the file can hash, too: another history of the same length."""
     with gallery.database.writing() as connection:
-        Audit(gallery.database, Vault(bytes(32))).record(connection, "seen", None, {})
-    assert gallery.audit_broken_at() == 7
+        rows = connection.execute(AUDIT.select().order_by(AUDIT.c.seq)).all()
+        before = b""
+        for row in rows:
+            action = "consent" if row.action == "erase" else row.action
+            entry = Entry(row.seq, row.at, action, row.person_id, row.details)
+            before = audit._hash(before, entry)
+            query = AUDIT.update().where(AUDIT.c.seq == row.seq)
+            connection.execute(query.values(action=action, hash=before))
+
+
+def continued(gallery):
+    """Without the key: an entry more, under a seal of one's own."""
+    with gallery.database.writing() as connection:
+        forged = Audit(gallery.database, Vault(bytes(32)))
+        forged._append(connection, head(connection), ("enroll", None, {}))
+
+
+def texts(gallery):
+    edit(gallery, "UPDATE audit SET hash = 'text'")
+
+
+ATTACKS = (cut, emptied, unsealed, rewritten, continued, texts)
+
+
+def covered_up(gallery, attack):
+    """Whether an honest write after the attack seals what it left."""
+    attack(gallery)
+    with suppress(GalleryError):
+        gallery.record("export", {})
+    return gallery.audit_broken_at() is None
+
+
+@pytest.mark.parametrize("attack", ATTACKS)
+def test_no_honest_write_seals_what_was_altered(gallery, attack):
+    assert not covered_up(gallery, attack)
+    before = entries(gallery)
+    with pytest.raises(GalleryError, match=r"audit was altered.*nothing more.*: keep the file"):
+        gallery.record("export", {})
+    assert entries(gallery) == before
+    assert gallery.audit_broken_at() is not None
+    with pytest.raises(GalleryError, match="the audit was altered"):
+        gallery.audit_head()
+    with pytest.raises(GalleryError, match="the audit was altered"):
+        gallery.add_person("Eve")
+    assert [person.name for person in gallery.people()] == ["Ann"]
+
+
+@pytest.mark.parametrize("attack", [cut, emptied, unsealed, rewritten])
+def test_the_check_before_a_write_can_fail(gallery, attack, monkeypatch):
+    monkeypatch.setattr(Audit, "head", lambda _, connection: head(connection))
+    assert covered_up(gallery, attack)
+
+
+def rolled_back(gallery):
+    """Put an older file in place with its own seal, and go on: its head of then and of now."""
+    file = gallery.database.path
+    gallery.close()
+    old = file.read_bytes()
+    gallery.delete(gallery.find("Ann").id)
+    known = gallery.audit_head()
+    gallery.close()
+    file.write_bytes(old)
+    gallery.add_person("Eve")
+    return known
+
+
+def test_an_older_file_is_told_by_a_head_kept_elsewhere(gallery):
+    first = gallery.audit_head()
+    known = rolled_back(gallery)
+    assert (first.seq, known.seq) == (6, 7)
+    assert gallery.audit_broken_at() is None  # inside the file nothing is wrong
+    assert gallery.audit_broken_at(first) is None
+    assert gallery.audit_broken_at(known) == 7
+    assert gallery.audit_broken_at(ChainHead(9, bytes(32))) == 8
+    assert ChainHead.of_text(str(known)) == known
+
+
+@pytest.mark.parametrize(
+    "text", ["", "7", "7-ab", "-" + "0" * 64, "x-" + "0" * 64, "7-" + "g" * 64]
+)
+def test_what_is_no_head_is_refused(text):
+    with pytest.raises(GalleryError, match="expected an audit's head"):
+        ChainHead.of_text(text)
+
+
+def test_the_verbs_of_the_audit(run, gallery):
+    words = ("--gallery", gallery.database.path.parent)
+    code, first, _ = run("people", "audit", "head", *words)
+    assert (code, first[:2]) == (0, "6-")
+    code, out, _ = run("people", "audit", "check", *words, "--expect-head", first.strip())
+    assert (code, out) == (0, "whole\n")
+    known = rolled_back(gallery)
+    gallery.close()
+    code, out, _ = run("people", "audit", "check", *words, "--expect-head", known, "--json")
+    assert (code, json.loads(out)) == (1, {"whole": False, "broken_at": 7})
+    code, out, err = run("people", "audit", "check", *words, "--expect-head", "7")
+    assert (code, out, err.count("\n")) == (2, "", 1)
+    cut(gallery)
+    assert run("people", "audit", "head", *words)[0] == 2
 
 
 def test_every_flipped_bit_of_an_entry_is_found(gallery):

@@ -25,6 +25,8 @@ NO_MODEL = {
     "people export-tensors": "it copies what is there",
     "people import": "it copies what is there",
     "people prune": "it erases",
+    "people audit head": "it reads the gallery",
+    "people audit check": "it reads the gallery",
     "people backup": "it copies what is there",
     "people restore": "it copies what is there",
     "people note-consent": "it writes a note",

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from visavis.errors import OutputError
-from visavis.files import write_whole
+from visavis.files import is_plain, make_private, safe_stem, write_whole
 
 
 def names(folder):
@@ -26,6 +26,45 @@ def test_parts_are_written_one_behind_the_other(parts, content, tmp_path):
 def test_a_written_file_is_readable_by_all(tmp_path):
     write_whole(tmp_path / "out.bin", b"x")
     assert stat.S_IMODE((tmp_path / "out.bin").stat().st_mode) == 0o644
+
+
+def test_a_private_file_and_folder_are_their_owners_alone(tmp_path):
+    umask = os.umask(0)
+    try:
+        for _ in range(2):
+            make_private(tmp_path / "deep" / "folder")
+            write_whole(tmp_path / "deep" / "folder" / "out.bin", b"x", private=True)
+    finally:
+        os.umask(umask)
+    assert stat.S_IMODE((tmp_path / "deep" / "folder").stat().st_mode) == 0o700
+    assert stat.S_IMODE((tmp_path / "deep" / "folder" / "out.bin").stat().st_mode) == 0o600
+    with pytest.raises(FileExistsError):
+        make_private(tmp_path / "deep" / "folder" / "out.bin")
+
+
+@pytest.mark.parametrize(
+    ("text", "stem"),
+    [
+        ("Zoë Kaya", "Zoë Kaya"),
+        ("a/b\\c:d", "a_b_c_d"),
+        ("../../etc/passwd", "_.._etc_passwd"),
+        ("..", "_"),
+        ("", "_"),
+        (" .hidden. ", "hidden"),
+        ("con", "_con"),
+        ("Com1.old", "_Com1.old"),
+        ("console", "console"),
+        ("a\0b\nc", "a_b_c"),
+        ("a\ud800b", "a_b"),
+        ("王" * 200, "王" * 50),
+        ("é" * 200, "é" * 75),
+        ("a" + "王" * 200, "a" + "王" * 49),  # no sign is cut in two
+    ],
+)
+def test_a_name_makes_a_safe_and_short_file_name(tmp_path, text, stem):
+    assert safe_stem(text) == stem
+    assert is_plain(f"{stem} {stem[:30]}.npy")
+    (tmp_path / f"{stem}.npy").touch()
 
 
 def test_a_file_is_replaced_and_never_written_into(tmp_path):

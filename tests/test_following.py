@@ -8,8 +8,8 @@ import pytest
 
 from visavis.gallery import Sample, following, open_gallery
 from visavis.gallery.audit import ENROLL, ERASE, MERGE, RE_EMBED, Entry
+from visavis.gallery.backups import backup, restore
 from visavis.gallery.following import Changes, changes_of
-from visavis.gallery.transfer import backup, restore
 
 MODEL, OTHER = "made@0", "other@1"
 AXES = np.eye(8, dtype=np.float32)

@@ -4,7 +4,9 @@ The search for what was erased is shown to fail where SQLite leaves it and nobod
 """
 
 import base64
+import sqlite3
 import subprocess
+from contextlib import closing
 
 import numpy as np
 import pytest
@@ -120,7 +122,86 @@ def test_the_erasure_check_can_fail(tmp_path, journal, monkeypatch):
     # As after a crash: the next opening finishes it.
     gallery = open_gallery(gallery.database.path.parent)
     assert in_folder(gallery, WORDS) == []
-    assert query(gallery, "SELECT name FROM settings WHERE name = 'traces'") == []
+    assert query(gallery, "SELECT name FROM settings WHERE name LIKE 'traces%'") == []
+
+
+def notes(gallery):
+    return len(query(gallery, "SELECT name FROM settings WHERE name LIKE 'traces%'"))
+
+
+def erased_under_a_reader(folder, monkeypatch):
+    """Erase Ann while another program reads: what of her is left, and the notes that say so."""
+    monkeypatch.setattr(schema, "SAFE_WAL", (3, 7, 0))
+    monkeypatch.setattr(schema, "BUSY_SECONDS", 0.1)
+    gallery, ann, _ = peopled(folder)
+    with closing(sqlite3.connect(gallery.database.path, isolation_level=None)) as reader:
+        reader.execute("BEGIN")
+        reader.execute("SELECT count(*) FROM people").fetchone()
+        gallery.delete(ann.id)
+        return gallery, in_folder(gallery, WORDS), notes(gallery)
+
+
+def test_a_log_that_is_still_read_is_not_taken_for_empty(tmp_path, monkeypatch, caplog):
+    gallery, left, noted = erased_under_a_reader(tmp_path / "gallery", monkeypatch)
+    assert (left, noted) == (WORDS, 1)
+    assert "not yet gone from the log: another program reads it" in caplog.text
+    gallery = open_gallery(gallery.database.path.parent)  # that program has ended by now
+    assert (in_folder(gallery, WORDS), notes(gallery)) == ([], 0)
+
+
+def test_the_check_of_the_log_can_fail(tmp_path, monkeypatch):
+    def unasked(_, connection):
+        connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)")
+
+    monkeypatch.setattr(schema.SqliteDatabase, "_empty_log", unasked)
+    monkeypatch.setattr(schema, "_holding", lambda *_: set())
+    _, left, noted = erased_under_a_reader(tmp_path / "gallery", monkeypatch)
+    assert (left, noted) == (WORDS, 0)
+
+
+def after_two_erasers(folder, monkeypatch):
+    """One eraser is killed before it searched the files, another ends well; then an opening."""
+    gallery, ann, _ = peopled(folder)
+    killed = open_gallery(folder)
+    leaky(killed)
+    with monkeypatch.context() as patch:
+        patch.setattr(erasure, "scrub", lambda *arguments: None)
+        killed.delete(ann.id)
+    killed.close()
+    gallery.delete(gallery.add_person("Solo").id)
+    assert in_folder(gallery, WORDS) == WORDS[3:]  # of whose photo nothing was written over
+    gallery.close()
+    return in_folder(open_gallery(folder), WORDS)
+
+
+def test_no_eraser_clears_the_note_of_another(tmp_path, monkeypatch):
+    assert after_two_erasers(tmp_path / "gallery", monkeypatch) == []
+
+
+def test_the_check_of_two_erasers_can_fail(tmp_path, monkeypatch):
+    monkeypatch.setattr(erasure, "_new_note", lambda: "traces")
+    assert after_two_erasers(tmp_path / "gallery", monkeypatch) == WORDS[3:]
+
+
+def erased_from(folder, name):
+    """Erase Ann, of whom a file of the folder holds the name: what is left of her."""
+    gallery, ann, _ = peopled(folder)
+    (folder / name).write_bytes(bytes(100) + WORDS[0] + bytes(100))
+    gallery.delete(ann.id)
+    return in_folder(gallery, WORDS)
+
+
+def test_the_ballast_is_searched_and_another_file_is_named(tmp_path, caplog):
+    assert erased_from(tmp_path / "gallery", schema.BALLAST) == []
+    assert (tmp_path / "gallery" / schema.BALLAST).stat().st_size == schema.BALLAST_BYTES
+    assert erased_from(tmp_path / "other", "copy.db") == WORDS[:1]
+    assert "copy.db: may hold what was erased; it is yours to delete" in caplog.text
+    assert notes(open_gallery(tmp_path / "other")) == 0
+
+
+def test_the_search_of_the_folder_can_fail(tmp_path, monkeypatch):
+    monkeypatch.setattr(schema, "_holding", lambda *_: set())
+    assert erased_from(tmp_path / "gallery", schema.BALLAST) == WORDS[:1]
 
 
 @pytest.mark.parametrize("way", ["rename", "merge"])

@@ -20,7 +20,7 @@ from gallery_children import DIM, MODEL, PEOPLE, PHOTOS, photo, query
 from visavis.errors import GalleryError, VisavisError
 from visavis.gallery import open_gallery
 from visavis.gallery import sqlite as schema
-from visavis.gallery.transfer import backup, restore
+from visavis.gallery.backups import backup, restore
 from visavis.gallery.vault import Vault
 
 CHILDREN = gallery_children.__file__

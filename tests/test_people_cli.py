@@ -1,11 +1,13 @@
 """enroll, identify, people and verify --person as a user meets them."""
 
 import csv
+import io
 import json
 import re
 import shlex
 import shutil
 import sqlite3
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,7 +20,7 @@ from made import NONE, photo
 
 from visavis.cli import app
 from visavis.errors import GalleryError
-from visavis.gallery import open_gallery
+from visavis.gallery import open_gallery, transfer
 from visavis.gallery.sqlite import SqliteDatabase
 
 pytestmark = pytest.mark.pack
@@ -251,18 +253,55 @@ def test_one_person_is_exported_and_vectors_come_and_go(known, tmp_path):
     assert (code, "Bad.npy" in err) == (2, True)
 
 
-def test_prune_erases_whom_it_named(known):
-    dry = known("people", "prune", "--older-than", "0", "--dry-run")[1]
-    assert dry.count("would erase") == 2
-    assert known("people", "prune", "--older-than", "1")[:2] == (0, "")
-    code, out, _ = known("people", "prune", "--older-than", "0", "--json")
+@pytest.fixture
+def aged(visavis, tmp_path):
+    """Three people: two of whom were added in 2020."""
+    gallery = open_gallery(tmp_path / "gallery")
+    for name in ("Old", "Older", "New"):
+        gallery.add_person(name)
+    with gallery.database.writing() as connection:
+        connection.exec_driver_sql(
+            "UPDATE people SET added_at = '2020-01-01T00:00:00+00:00' WHERE name <> 'New'"
+        )
+    gallery.close()
+    return visavis
+
+
+def test_prune_erases_whom_it_named_and_asks_for_more_than_one(aged, monkeypatch):
+    def prune(*words):
+        code, out, err = aged("people", "prune", "--older-than", "30", *words)
+        return code, out, err.count("Erase 2 people for good?")
+
+    assert prune("--dry-run") == (0, aged("people", "prune", "--older-than=30", "--dry-run")[1], 0)
+    assert prune("--dry-run")[1].count("would erase") == 2
+    monkeypatch.setattr(sys, "stdin", io.StringIO(""))
+    code, out, _ = prune()
+    assert (code, "Erase 2 people for good?" in out) == (1, True)  # nobody answers: no
+    code, out, asked = prune("--json")
+    assert (code, out, asked) == (2, "", 1)
+    assert aged("people", "list")[1].endswith("3 people\n")
+    code, out, _ = prune("--yes", "--json")
     assert (code, len(json.loads(out)["people"])) == (0, 2)
-    assert known("people", "list")[1] == "0 people\n"
+    assert aged("people", "list")[1].endswith("1 people\n")
+
+
+@pytest.mark.parametrize("days", ["0", "-1", "nan", "inf", "1e300"])
+def test_a_rule_of_no_age_is_refused_in_one_line(aged, days):
+    code, out, err = aged("people", "prune", f"--older-than={days}", "--yes")
+    assert (code, out, err.count("\n"), "--older-than" in err) == (2, "", 1, True)
+    assert aged("people", "list")[1].endswith("3 people\n")
+
+
+def test_the_check_of_ages_can_fail(aged, monkeypatch):
+    monkeypatch.setattr(transfer, "stale", lambda gallery, days: gallery.people())
+    assert aged("people", "prune", "--older-than=0", "--yes")[0] == 0
+    assert aged("people", "list")[1] == "0 people\n"
 
 
 def test_a_backup_is_restored_and_re_embed_counts(known, tmp_path):
     assert known("people", "backup", tmp_path / "copy.db")[0] == 0
     known("people", "delete", "Obama", "--yes")
+    assert known("people", "backup", tmp_path / "copy.db")[0] == 2  # it is there already
     assert known("people", "restore", tmp_path / "copy.db")[0] == 2
     assert known("people", "restore", tmp_path / "copy.db", "--replace")[0] == 0
     gallery = open_gallery(tmp_path / "gallery", create=False)
@@ -293,7 +332,8 @@ def test_every_verb_of_people_answers_in_one_document(known, portraits, tmp_path
     made = document("re-embed", "--runtime", "openvino", "--precision", "float32")
     assert (made["made"], made["without_crop"]) == (0, 1)
     kept = document("backup", tmp_path / "copy.db")
-    assert kept == {"out": str(tmp_path / "copy.db"), "people": 3}
+    head = document("audit", "head")["head"]
+    assert kept == {"out": str(tmp_path / "copy.db"), "people": 3, "head": head}
     assert document("delete", "Zoë", "--yes")["erased"]["name"] == "Zoë"
     restored = document("restore", tmp_path / "copy.db", "--replace")
     assert restored == {"gallery": str(tmp_path / "gallery"), "people": 3}

@@ -1,6 +1,7 @@
-"""A gallery's people out of it and into it: one person's data, vectors, backups, what is stale."""
+"""A gallery's people out of it and into it: one person's data, vectors, what is stale."""
 
 import json
+import tracemalloc
 from datetime import UTC, datetime, timedelta
 from io import BytesIO
 from pathlib import Path
@@ -9,17 +10,15 @@ import numpy as np
 import pytest
 from made import ANNA, angle
 
-from visavis.errors import DatasetError, GalleryError, GalleryKeyError, OutputError
-from visavis.gallery import Gallery, Sample
+from visavis.errors import DatasetError, EmbeddingError, GalleryError, OutputError, PersonError
+from visavis.gallery import Gallery, Sample, transfer
 from visavis.gallery.transfer import (
-    backup,
     export_person,
     export_tensors,
     import_tensors,
-    restore,
+    prune,
     stale,
 )
-from visavis.gallery.vault import key_path
 
 MODEL = "arcface@seed"
 NAMES = ("Anna", "Bert", "Zoë", "Jean-Luc d'Arc")
@@ -157,7 +156,7 @@ def test_an_export_holds_all_there_is_on_one_person(gallery, tmp_path):
     assert (folder / f"{sample['id']}.png").read_bytes() == b"crop"
     assert [entry["action"] for entry in document["audit"]] == ["add person", "enroll"]
     assert "Bert" not in (folder / "person.json").read_text(encoding="utf-8")
-    with pytest.raises(OutputError, match="cannot make this folder"):
+    with pytest.raises(OutputError, match="is there already"):
         export_person(gallery, anna, folder)
 
 
@@ -172,60 +171,22 @@ def test_stale_are_those_neither_added_nor_seen(gallery):
     gallery.note_seen([people["Seen"].id])
     assert [person.name for person in stale(gallery, 90)] == ["Old"]
     assert stale(gallery, 101) == []
-    assert sorted(person.name for person in stale(gallery, -1)) == ["New", "Old", "Seen"]
+    assert stale(gallery, 36_500) == []
+    asked = [*stale(gallery, 90), people["Seen"], people["New"]]
+    gallery.note_seen([people["Old"].id])
+    assert prune(gallery, 90, asked) == []  # seen since it was asked: nobody
+    assert len(gallery.people()) == 3
 
 
-def filled(gallery: Gallery) -> Gallery:
+@pytest.mark.parametrize("days", [0, -0.0, -1, float("nan"), float("inf"), -float("inf"), 1e300])
+def test_a_rule_of_no_age_erases_nobody(gallery, days):
     person = gallery.add_person("Anna")
-    gallery.add_sample(person.id, Sample("a.png", "0", {}, {MODEL: angle(ANNA)}))
-    return gallery
-
-
-def test_a_backup_comes_back_whole(gallery, tmp_path):
-    backup(filled(gallery), tmp_path / "copy.db")
-    gallery.delete(gallery.find("Anna").id)
-    assert [path.name for path in tmp_path.iterdir() if "copy" in path.name] == ["copy.db"]
-    restored = restore(tmp_path / "copy.db", tmp_path / "elsewhere")
-    assert [person.name for person in restored.people()] == ["Anna"]
-    np.testing.assert_array_equal(restored.templates(MODEL)[0].rows[0], angle(ANNA))
-    assert restored.audit_broken_at() is None
-    restored.close()
-
-
-def test_a_gallery_is_replaced_only_when_asked(gallery, tmp_path):
-    backup(filled(gallery), tmp_path / "copy.db")
-    gallery.add_person("Bert")
-    gallery.close()
-    with pytest.raises(GalleryError, match="already: say that it is to be replaced") as error:
-        restore(tmp_path / "copy.db", gallery.database.path.parent)
-    assert error.value.option == "replace"
-    restored = restore(tmp_path / "copy.db", gallery.database.path.parent, replace=True)
-    assert [person.name for person in restored.people()] == ["Anna"]
-    restored.close()
-
-
-@pytest.mark.parametrize("content", [b"", b"no database", None])
-def test_a_damaged_backup_replaces_nothing(gallery, tmp_path, content):
-    backup(filled(gallery), tmp_path / "copy.db")
-    data = (tmp_path / "copy.db").read_bytes()
-    (tmp_path / "bad.db").write_bytes(data[: len(data) // 2] if content is None else content)
-    with pytest.raises((GalleryError, GalleryKeyError)):
-        restore(tmp_path / "bad.db", gallery.database.path.parent, replace=True)
-    assert [person.name for person in gallery.people()] == ["Anna"]
-    assert [path.name for path in tmp_path.iterdir() if path.name.startswith(".")] == []
-
-
-def test_a_backup_is_of_no_use_without_its_key(gallery, tmp_path):
-    backup(filled(gallery), tmp_path / "copy.db")
-    key_path(gallery.id).unlink()
-    with pytest.raises(GalleryKeyError, match="key is missing"):
-        restore(tmp_path / "copy.db", tmp_path / "elsewhere")
-    assert not (tmp_path / "elsewhere").exists()
-
-
-def test_a_backup_that_cannot_be_written_is_said(gallery, tmp_path):
-    with pytest.raises(GalleryError, match="cannot write the backup"):
-        backup(gallery, tmp_path / "no such folder" / "copy.db")
+    with pytest.raises(GalleryError, match="expected an age above 0") as error:
+        stale(gallery, days)
+    assert error.value.option == "older_than"
+    with pytest.raises(GalleryError, match="expected an age above 0"):
+        prune(gallery, days, [person])
+    assert gallery.people() == [person]
 
 
 def test_two_people_of_one_name_are_exported_apart(gallery, tmp_path):
@@ -237,3 +198,111 @@ def test_two_people_of_one_name_are_exported_apart(gallery, tmp_path):
     names = sorted(path.name for path in (tmp_path / "out").iterdir())
     assert len(names) == 2
     assert sorted(int(np.load(tmp_path / "out" / name).argmax()) for name in names) == [0, 1]
+
+
+def exported(gallery, folder):
+    """The files of an export of people with unfriendly names and ids, all of one model."""
+    people = [
+        ("王" * 200, None),
+        ("王" * 199, "E1"),
+        ("../../up", "a/b"),
+        ("../../up", "\u202e/.."),
+    ]
+    for number, (name, external_id) in enumerate([*people, ("Anna", None), ("anna", None)]):
+        person = gallery.add_person(name, external_id=external_id)
+        row = np.eye(8, dtype=np.float32)[number]
+        gallery.add_sample(person.id, Sample("a.npy", str(number), {}, {MODEL: row}))
+    assert export_tensors(gallery, folder, MODEL) == 6
+    return sorted(path.name for path in folder.rglob("*"))
+
+
+def test_every_name_makes_a_file_of_its_own(gallery, tmp_path):
+    names = exported(gallery, tmp_path / "deep" / "er" / "out")
+    assert len({name.casefold() for name in names}) == 6
+    assert all(len(name.encode()) <= 255 for name in names)
+    assert names[0] == "Anna.npy"
+    assert "_.._up.npy" in names
+    assert len(import_tensors(gallery, tmp_path / "deep" / "er" / "out", "other@1")) == 6
+
+
+def test_the_check_of_file_names_can_fail(gallery, tmp_path, monkeypatch):
+    monkeypatch.setattr(transfer, "safe_stem", str)
+    with pytest.raises((OutputError, AssertionError)):
+        exported(gallery, tmp_path / "deep" / "er" / "out")
+
+
+def claiming(shape, kind="<f4"):
+    """A .npy file of 8 floats whose header says something else."""
+    header = f"{{'descr': '{kind}', 'fortran_order': False, 'shape': {shape}, }}".encode()
+    start = b"\x93NUMPY\x01\x00" + len(header).to_bytes(2, "little") + header
+    return start + np.ones(8, np.float32).tobytes()
+
+
+CLAIMS = [
+    "(1000000000000,)",
+    "(1, 1000000000000)",
+    f"({2**62},)",
+    f"({2**70},)",
+    "(-8,)",
+    "(7,)",
+    "(9,)",
+    "()",
+    "(True,)",
+    "(8.0,)",
+    "8",
+    "(" * 300 + ")" * 300,
+    "(8,",
+]
+
+
+@pytest.mark.parametrize("shape", CLAIMS)
+def test_a_header_is_not_believed(gallery, tmp_path, shape):
+    (tmp_path / "Bad.npy").write_bytes(claiming(shape))
+    tracemalloc.start()
+    try:
+        with pytest.raises(DatasetError, match=r"Bad\.npy: expected"):
+            import_tensors(gallery, tmp_path, MODEL)
+        assert tracemalloc.get_traced_memory()[1] < 20_000_000
+    finally:
+        tracemalloc.stop()
+    assert gallery.people() == []
+
+
+def test_a_file_that_is_too_large_is_not_read(gallery, tmp_path):
+    with (tmp_path / "Bad.npy").open("wb") as file:
+        file.truncate(1 << 40)  # sparse: 1 TB of zeros
+    with pytest.raises(DatasetError, match=r"Bad\.npy: expected a vector, got more than 1048576"):
+        import_tensors(gallery, tmp_path, MODEL)
+
+
+def test_the_files_that_are_read_still_are(gallery, tmp_path):
+    (tmp_path / "Good.npy").write_bytes(claiming("(8,)"))
+    assert len(import_tensors(gallery, tmp_path, MODEL)) == 1
+
+
+def failing(gallery, folder):
+    """An import whose third file of three cannot be stored; the people and entries it leaves."""
+    folder.mkdir()
+    for number, name in enumerate(("A", "B", "C\u2028D")):
+        np.save(folder / f"{name}.npy", np.eye(3, dtype=np.float32)[number])
+    with pytest.raises(PersonError, match="control character"):
+        import_tensors(gallery, folder, MODEL)
+    return gallery.people(), [entry.action for entry in gallery.changes(0)]
+
+
+def test_an_import_that_fails_leaves_nothing(gallery, tmp_path):
+    assert failing(gallery, tmp_path / "in") == ([], ["make gallery"])
+    np.save(tmp_path / "in" / "C\u2028D.npy", np.ones(4, np.float32))
+    (tmp_path / "in" / "C\u2028D.npy").rename(tmp_path / "in" / "C.npy")
+    with pytest.raises(EmbeddingError, match="another model made it"):
+        import_tensors(gallery, tmp_path / "in", MODEL)
+    assert gallery.people() == []
+
+
+def test_the_check_of_failed_imports_can_fail(gallery, tmp_path, monkeypatch):
+    def one_by_one(self, samples):
+        return [self.add_sample(self.find_or_add(name).id, sample) for name, sample in samples]
+
+    monkeypatch.setattr(Gallery, "add_all", one_by_one)
+    people, actions = failing(gallery, tmp_path / "in")
+    assert ([person.name for person in people], len(actions)) == (["A", "B"], 5)

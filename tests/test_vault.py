@@ -2,12 +2,14 @@
 
 import logging
 import sys
+from contextlib import suppress
 from types import SimpleNamespace
 
 import pytest
 
-from visavis.errors import GalleryKeyError
-from visavis.gallery import open_gallery
+from visavis.errors import GalleryError, GalleryKeyError
+from visavis.gallery import open_gallery, settings, vault
+from visavis.gallery.audit import Audit, head
 from visavis.gallery.vault import ENVIRONMENT, Vault, key_path
 
 KEY = bytes(range(32))
@@ -130,6 +132,72 @@ def test_a_key_file_that_is_missing_or_wrong_is_named(tmp_path, damage, said):
     damage(key_path(gallery.id))
     with pytest.raises(GalleryKeyError, match=said):
         open_gallery(tmp_path / "gallery")
+
+
+def opens_with(mode, folder):
+    """Whether a gallery opens whose key, or whose keys' folder, has a mode."""
+    gallery = open_gallery(folder)
+    path = key_path(gallery.id)
+    for place, usual in ((path, 0o600), (path.parent, 0o700)):
+        place.chmod(usual | mode)
+        with suppress(GalleryKeyError):
+            open_gallery(folder)
+            return True
+        place.chmod(usual)
+    return False
+
+
+@pytest.mark.parametrize("mode", [0o020, 0o002, 0o022, 0o077])
+def test_a_key_that_others_may_write_is_refused(tmp_path, mode):
+    assert not opens_with(mode, tmp_path / "gallery")
+    assert opens_with(0o044, tmp_path / "gallery")  # as a backup brings it back
+    key_path(open_gallery(tmp_path / "gallery").id).chmod(0o602)
+    with pytest.raises(GalleryKeyError, match=r"others may write here.*chmod go-w"):
+        open_gallery(tmp_path / "gallery")
+
+
+def test_the_check_of_the_keys_mode_can_fail(tmp_path, monkeypatch):
+    monkeypatch.setattr(vault, "_refuse_shared", lambda _: None)
+    assert opens_with(0o022, tmp_path / "gallery")
+
+
+LOST = (
+    "DELETE FROM settings WHERE name = 'gallery_id'",
+    "UPDATE settings SET name = 'gallery_iD' WHERE name = 'gallery_id'",  # one bit
+    "UPDATE settings SET value = 'text' WHERE name = 'gallery_id'",
+    "UPDATE settings SET value = x'ff' WHERE name = 'gallery_id'",
+    "UPDATE settings SET value = CAST('../../other' AS BLOB) WHERE name = 'gallery_id'",
+    "DELETE FROM settings WHERE name = 'key_check'",
+    "DELETE FROM settings",
+)
+
+
+def opened_anew(folder, statement):
+    """Whether a gallery of one person opens after a change of its settings, under a new key."""
+    gallery = open_gallery(folder)
+    gallery.add_person("Ann")
+    with gallery.database.writing() as connection:
+        connection.exec_driver_sql(statement)
+    gallery.close()
+    keys = sorted(key_path("x").parent.iterdir())
+    with suppress(GalleryError):
+        open_gallery(folder).close()
+    return sorted(key_path("x").parent.iterdir()) != keys
+
+
+@pytest.mark.parametrize("statement", LOST)
+def test_a_gallery_that_lost_its_id_is_damaged_and_never_new(tmp_path, statement):
+    assert not opened_anew(tmp_path / "gallery", statement)
+    with pytest.raises(GalleryError, match="its id or its key check cannot be read: restore"):
+        open_gallery(tmp_path / "gallery")
+
+
+@pytest.mark.parametrize("statement", [LOST[0], LOST[1], LOST[-1]])
+def test_the_check_of_what_is_new_can_fail(tmp_path, monkeypatch, statement):
+    monkeypatch.setattr(settings, "_is_new", lambda _: True)
+    first = ("make gallery", None, {})
+    monkeypatch.setattr(Audit, "begin", lambda one, file: one._append(file, head(file), first))
+    assert opened_anew(tmp_path / "gallery", statement)
 
 
 def test_the_environment_gives_the_key_and_no_file_is_made(tmp_path, home, monkeypatch):

@@ -15,7 +15,7 @@ from visavis.document import parse, to_bytes
 from visavis.draw import write_image
 from visavis.enrollment import Candidate
 from visavis.errors import DatasetError, OutputError, VisavisError
-from visavis.files import write_whole
+from visavis.files import make_private, write_whole
 from visavis.recognizer import Recognizer
 from visavis.types import Crops, Embeddings
 
@@ -119,7 +119,8 @@ def make_folder(folder: Path) -> None:
             f"{folder}: groups are here already", mend="name another folder, or remove it"
         )
     try:
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        make_private(folder)
+        make_private(folder / CROPS)
     except OSError as error:
         raise OutputError(f"{folder}: cannot make this folder: {error.strerror}") from error
 
@@ -131,7 +132,7 @@ def write_crops(folder: Path, photo: Path, crops: Crops, *, before: int) -> list
         for face in range(1, len(crops) + 1)
     ]
     for member, crop in zip(members, crops, strict=True):
-        write_image(folder / member.crop, crop)
+        write_image(folder / member.crop, crop, private=True)
     return members
 
 
@@ -154,8 +155,8 @@ def read_face_groups(folder: Path) -> FaceGroups:
 
 def save_face_groups(folder: Path, groups: FaceGroups) -> FaceGroups:
     """Write groups.json and the sheet."""
-    write_whole(folder / GROUPS, to_bytes(groups))
-    write_whole(folder / SHEET, sheet(groups).encode(errors="replace"))
+    write_whole(folder / GROUPS, to_bytes(groups), private=True)
+    write_whole(folder / SHEET, sheet(groups).encode(errors="replace"), private=True)
     return groups
 
 

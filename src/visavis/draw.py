@@ -73,7 +73,7 @@ def draw_verdict(
     return np.asarray(canvas)
 
 
-def write_image(path: Path, image: Image) -> None:
+def write_image(path: Path, image: Image, *, private: bool = False) -> None:
     """Write a picture in the format that its suffix names, and make its folder.
 
     Raises OutputError for another suffix, or where it cannot be written.
@@ -87,7 +87,7 @@ def write_image(path: Path, image: Image) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise OutputError(f"{path.parent}: cannot make this folder: {error.strerror}") from error
-    write_whole(path, buffer.getvalue())
+    write_whole(path, buffer.getvalue(), private=private)
 
 
 def _corners(face: Face, size: tuple[int, int]) -> list[float]:

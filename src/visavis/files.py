@@ -4,6 +4,7 @@ Knows nothing of what the files hold.
 """
 
 import os
+import re
 import shutil
 import sys
 from collections.abc import Iterator
@@ -20,12 +21,24 @@ else:
 
 WORK = ".partial"  # behind the name of the folder that is being made
 WHOLE = "whole"  # in the work folder: what takes the final place
+ODD = frozenset('<>:"/\\|?*')  # in no name of a file, on one system or another
+STEM_BYTES = 150  # most file systems take names of 255
+DEVICES = re.compile("con|prn|aux|nul|(com|lpt)[0-9]", re.IGNORECASE)
 OLD = "old"  # in the work folder: what had the final place
 
 
 def is_plain(name: str) -> bool:
     """Whether a name from elsewhere is a file's own name, and leads to no other folder."""
     return Path(name).name == name and name not in ("", "..") and "\0" not in name
+
+
+def safe_stem(text: str) -> str:
+    """A text as the first part of a file's name: on any system, short, and never another folder."""
+    plain = "".join(sign if sign.isprintable() and sign not in ODD else "_" for sign in text)
+    short = plain.encode(errors="replace")[:STEM_BYTES].decode(errors="ignore")
+    # Windows drops dots and spaces at the end, and takes CON for a device.
+    stem = short.strip(" .") or "_"
+    return f"_{stem}" if DEVICES.fullmatch(stem.partition(".")[0]) else stem
 
 
 def is_taken(folder: Path) -> bool:
@@ -48,10 +61,10 @@ def output_errors(path: Path) -> Iterator[None]:
         raise OutputError(f"{path}: cannot write: {error.strerror or error}") from error
 
 
-def write_whole(path: Path, *parts: bytes) -> None:
+def write_whole(path: Path, *parts: bytes, private: bool = False) -> None:
     """Write a file, or leave the earlier one: nobody ever reads half of it.
 
-    Raises OutputError where it cannot be written.
+    With `private` its owner alone may read it. Raises OutputError where it cannot be written.
     """
     staging: Path | None = None
     try:
@@ -60,12 +73,25 @@ def write_whole(path: Path, *parts: bytes) -> None:
                 staging = Path(file.name)
                 file.writelines(parts)
             # A temporary file may be read by its owner alone.
-            staging.chmod(0o644)
+            staging.chmod(0o600 if private else 0o644)
             os.replace(staging, path)
     finally:
         if staging is not None:
             # It is still there where writing failed or was interrupted.
             staging.unlink(missing_ok=True)
+
+
+def make_private(folder: Path) -> None:
+    """Make a folder that its owner alone may enter; one that is there stays as it is.
+
+    Raises OSError.
+    """
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        folder.mkdir(mode=0o700)
+    except FileExistsError:  # another process may be making it, too
+        if not folder.is_dir():
+            raise
 
 
 @contextmanager

@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from visavis.cli import groups, options, printing
+from visavis.cli.audit import audit
 from visavis.cli.spread import spread
 
 people = typer.Typer(help="The people of the gallery.", no_args_is_help=True)
@@ -15,6 +16,7 @@ people.command()(groups.cluster)
 people.command()(groups.name_group)
 people.command()(groups.merge_groups)
 people.command()(groups.split_group)
+people.add_typer(audit, name="audit")
 
 Who = Annotated[str, typer.Argument(help="A name, your own id, or the gallery's id.")]
 Yes = Annotated[bool, typer.Option("--yes", help="Do it without asking.")]
@@ -77,10 +79,8 @@ def delete(
     """Erase a person: name, photos' crops, templates. Backups are yours to delete."""
     store = options.gallery_at(gallery, create=False)
     person = store.find(who)
-    if json and not yes:
-        raise typer.BadParameter("with --json nobody is asked: say --yes")
     if not yes:
-        typer.confirm(f"Erase {person.name} and {person.samples} photos for good?", abort=True)
+        _confirm(f"Erase {person.name} and {person.samples} photos for good?", json=json)
     store.delete(person.id)
     words = f"erased {person.name}: no name, crop or template of theirs is left in {store.where}"
     printing.print_answer({"erased": asdict(person)}, [words], json=json)
@@ -142,14 +142,20 @@ def import_people(
 def prune(
     older_than: Annotated[float, typer.Option(help="Days since added or last recognised.")],
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say who, erase nobody.")] = False,
+    yes: Yes = False,
     gallery: options.GalleryFolder = None,
     json: options.Json = False,
 ) -> None:
-    """Erase people who were not seen for long."""
+    """Erase people who were not seen for long. Of more than one, you are asked."""
     from visavis.gallery.transfer import prune as erase_stale
+    from visavis.gallery.transfer import stale
 
     store = options.gallery_at(gallery, create=False)
-    pruned = erase_stale(store, older_than, dry_run=dry_run)
+    pruned = stale(store, older_than)
+    if not dry_run:
+        if len(pruned) > 1 and not yes:
+            _confirm(f"Erase {len(pruned)} people for good?", json=json)
+        pruned = erase_stale(store, older_than, pruned)
     done = "would erase" if dry_run else "erased"
     document = {"erased": not dry_run, "people": [asdict(person) for person in pruned]}
     printing.print_answer(document, [f"{done} {one.name} ({one.id})" for one in pruned], json=json)
@@ -178,15 +184,21 @@ def re_embed(
 
 
 @people.command()
-def backup(target: Path, gallery: options.GalleryFolder = None, json: options.Json = False) -> None:
+def backup(
+    target: Path,
+    replace: Annotated[bool, typer.Option("--replace", help="Overwrite the file there.")] = False,
+    gallery: options.GalleryFolder = None,
+    json: options.Json = False,
+) -> None:
     """Write a copy, while others may go on. The key is not in it: keep that apart, and keep it."""
-    from visavis.gallery.transfer import backup as write_backup
+    from visavis.gallery.backups import backup as write_backup
 
     store = options.gallery_at(gallery, create=False)
-    write_backup(store, target)
-    count = len(store.people())
+    write_backup(store, target, replace=replace)
+    count, head = len(store.people()), str(store.audit_head())
     words = f"{target}: {count} people. The key is not in it; keep a copy of that apart"
-    printing.print_answer({"out": str(target), "people": count}, [words], json=json)
+    document = {"out": str(target), "people": count, "head": head}
+    printing.print_answer(document, [words, f"the audit's head: {head}"], json=json)
 
 
 @people.command()
@@ -198,7 +210,7 @@ def restore(
 ) -> None:
     """Put a backup in the gallery's place, once it is known to be whole."""
     from visavis.gallery import default_gallery
-    from visavis.gallery.transfer import restore as restore_backup
+    from visavis.gallery.backups import restore as restore_backup
 
     folder = gallery or default_gallery()
     count = len(restore_backup(source, folder, replace=replace).people())
@@ -232,3 +244,9 @@ def consent(
     store.requires_consent = required
     words = f"a consent note is {'demanded' if required else 'not demanded'}"
     printing.print_answer({"consent_required": required}, [words], json=json)
+
+
+def _confirm(question: str, *, json: bool) -> None:
+    if json:
+        raise typer.BadParameter(f"{question} With --json nobody is asked: say --yes")
+    typer.confirm(question, abort=True)

@@ -41,8 +41,14 @@ class Database(Protocol):
     def backup(self, target: Path) -> None:
         """Write a whole copy to a file, while others write."""
 
-    def restore(self, source: Path) -> None:
-        """Put a copy that `backup` wrote in the place of what is here; `source` is moved."""
+    def replacing(self, source: Path) -> AbstractContextManager[None]:
+        """Put a copy that `backup` wrote in the place of what is here; `source` is moved.
+
+        Where the block fails, what was here comes back.
+        """
+
+    def damage(self, connection: Connection) -> str | None:
+        """What of the database's own structure is damaged, in words; None where all is whole."""
 
     def register(self, table: str, person_column: str, traces: Sequence[str]) -> None:
         """Let the deletion of a person reach a table of another room, from now on and for all.

@@ -1,12 +1,14 @@
 """What a deletion must reach, and what it must not leave behind. Knows no database's files.
 
-The setting TRACES is there from a deletion until the files are searched, so that what a crash or a
-full disk interrupts is done at the next opening. The settings HELD name the tables of other rooms:
+Each deletion sets a note of its own, a setting TRACES, until the files are searched: what a crash,
+a full disk or a long reader hinders is done at the next opening, and no other deletion clears it.
+The settings HELD name the tables of other rooms:
 a process that never heard of such a room deletes from its table all the same.
 """
 
 import json
 import logging
+import uuid
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -56,6 +58,21 @@ def note_held(
             database.put(connection, SETTINGS, {"name": name, "value": value})
 
 
+@dataclass(frozen=True, slots=True)
+class Erased:
+    """What a deletion must leave in no file, and the name of its note."""
+
+    note: str
+    traces: frozenset[bytes]
+
+
+def note_traces(database: Database, connection: Connection, person: str) -> Erased:
+    """Note, within the transaction of a deletion, that its traces are still to be searched for."""
+    name = _new_note()
+    database.put(connection, SETTINGS, {"name": name, "value": b"yes"})
+    return Erased(name, frozenset(traces_of(connection, person)))
+
+
 def traces_of(connection: Connection, person: str) -> set[bytes]:
     """What of a person's could be found in the files: in words, and the heads of sealed rows."""
     words = connection.execute(
@@ -87,18 +104,35 @@ def move_held(connection: Connection, kept: str, merged: str) -> None:
         connection.execute(rows.values({held.person: kept}))
 
 
-def scrub(database: Database, traces: Iterable[bytes] | None = None) -> None:
-    """Leave no trace in the files; where that is not possible now, log it and leave TRACES set."""
+def scrub(database: Database, erased: Erased) -> None:
+    """Leave no trace in the files; where that is not possible now, say so and leave the note."""
+    _scrub(database, erased.traces, [erased.note])
+
+
+def finish(database: Database) -> None:
+    """Do what deletions of earlier left to be done: write the files anew, whatever they hold."""
+    with database.reading() as connection:
+        query = select(SETTINGS.c.name).where(SETTINGS.c.name.startswith(TRACES))
+        notes = list(connection.scalars(query))
+    if notes:
+        _scrub(database, None, notes)
+
+
+def _scrub(database: Database, traces: Iterable[bytes] | None, notes: Sequence[str]) -> None:
     try:
         database.scrub(traces)
         with database.writing() as connection:
-            connection.execute(delete(SETTINGS).where(SETTINGS.c.name == TRACES))
+            connection.execute(delete(SETTINGS).where(SETTINGS.c.name.in_(notes)))
     except GalleryError as error:
         log.warning(
-            "erased, but unused parts of the file may still show what was; they are written anew "
+            "erased, but unused parts of the files may still show what was; they are written anew "
             "when the gallery is next opened: %s",
             error,
         )
+
+
+def _new_note() -> str:
+    return f"{TRACES} {uuid.uuid4().hex}"
 
 
 def _held(connection: Connection) -> Iterator[Held]:

@@ -16,8 +16,9 @@ from sqlalchemy.exc import IntegrityError
 
 from visavis.errors import GalleryError, PersonError
 from visavis.gallery import audit, erasure, settings
-from visavis.gallery.audit import Audit, Details, Entry
+from visavis.gallery.audit import Audit, ChainHead, Details, Entry
 from visavis.gallery.database import Database
+from visavis.gallery.erasure import Erased
 from visavis.gallery.following import Followed, follow
 from visavis.gallery.index import ExactIndex, Index, Templates
 from visavis.gallery.people import (
@@ -35,6 +36,7 @@ from visavis.gallery.people import (
 from visavis.gallery.samples import (
     Sample,
     StoredSample,
+    has_photo,
     insert_sample,
     move_samples,
     stored_samples,
@@ -43,6 +45,7 @@ from visavis.gallery.settings import read_setting, write_setting
 from visavis.gallery.tables import CONFIGURATIONS, PEOPLE, SAMPLES, TEMPLATES
 from visavis.gallery.templates import Quarantined, check_template, templates_of_people
 from visavis.gallery.vault import SampleVault
+from visavis.gallery.whole import first_damage
 
 log = logging.getLogger(__name__)
 
@@ -62,8 +65,7 @@ class Gallery:
         self._audit = Audit(database, self.vault)
         self._followed: dict[str, Followed] = {}
         self._lock = RLock()
-        if self._setting(erasure.TRACES) is not None:
-            erasure.scrub(database)
+        erasure.finish(database)
 
     @property
     def where(self) -> str:
@@ -138,11 +140,8 @@ class Gallery:
 
     def has_photo(self, person: str, source_sha256: str) -> bool:
         """Whether a person has the very photo already, by the hash of its bytes."""
-        query = select(SAMPLES.c.id).where(
-            SAMPLES.c.person_id == person, SAMPLES.c.source_sha256 == source_sha256
-        )
         with self.database.reading() as connection:
-            return connection.execute(query).first() is not None
+            return has_photo(connection, person, source_sha256)
 
     def add_sample(self, person: str, sample: Sample) -> str | None:
         """Store a photo's templates; its id, or None where this person has the very photo already.
@@ -156,6 +155,21 @@ class Gallery:
         except IntegrityError:
             return None
         return sample_id
+
+    def add_all(self, samples: Iterable[tuple[str, Sample]]) -> list[Person]:
+        """Store photos by people's names, all of them or none; their people, as `find_or_add`.
+
+        A photo that its person has already is left out. Raises as `add_sample`.
+        """
+        people = []
+        with self.database.writing() as connection:
+            for name, sample in samples:
+                person = known_as(connection, name, None)
+                person = person or self._add_person(connection, name, None, None)
+                if not has_photo(connection, person.id, sample.source_sha256):
+                    self._add_sample(connection, person.id, uuid.uuid4().hex, sample)
+                people.append(person)
+        return people
 
     def add_template(
         self, person: str, sample: str, model: str, embedding: NDArray[np.float32]
@@ -179,11 +193,11 @@ class Gallery:
     def rename(self, person: str, name: str) -> None:
         """Give a person another name. Raises PersonError."""
         with self.database.writing() as connection:
-            traces = self._traces(connection, person)
+            erased = self._note_traces(connection, person)
             query = update(PEOPLE).where(PEOPLE.c.id == person)
             connection.execute(query.values(name=clean_name(name)))
             self._audit.record(connection, "rename", person, {})
-        erasure.scrub(self.database, traces)
+        erasure.scrub(self.database, erased)
 
     def merge(self, kept: str, merged: str) -> None:
         """Give all samples of `merged` to `kept`; the merged person is gone. Raises PersonError."""
@@ -191,12 +205,12 @@ class Gallery:
             raise PersonError(f"expected two people to merge, got {kept} twice")
         with self.database.writing() as connection:
             check_person(connection, kept)
-            traces = self._traces(connection, merged)
+            erased = self._note_traces(connection, merged)
             move_samples(connection, self._samples, kept, merged)
             erasure.move_held(connection, kept, merged)
             connection.execute(delete(PEOPLE).where(PEOPLE.c.id == merged))
             self._audit.record(connection, audit.MERGE, kept, {"merged": merged})
-        erasure.scrub(self.database, traces)
+        erasure.scrub(self.database, erased)
 
     def delete(self, person: str) -> None:
         """Erase a person: name, samples, crops, templates, and what other rooms registered.
@@ -204,18 +218,18 @@ class Gallery:
         Works on a full disk too. Raises PersonError.
         """
 
-        def erase(connection: Connection) -> set[bytes]:
-            traces = self._traces(connection, person)
+        def erase(connection: Connection) -> Erased:
+            erased = self._note_traces(connection, person)
             erasure.delete_held(connection, person)
             connection.execute(delete(PEOPLE).where(PEOPLE.c.id == person))
             self._audit.record(connection, audit.ERASE, person, {})
-            return traces
+            return erased
 
-        traces = self.database.erasing(erase)
+        erased = self.database.erasing(erase)
         with self._lock:
             for followed in self._followed.values():
                 followed.index.remove(person)
-        erasure.scrub(self.database, traces)
+        erasure.scrub(self.database, erased)
 
     def index(self, model: str) -> Index:
         """All templates of a model, searchable; caught up with what any process has changed.
@@ -285,10 +299,35 @@ class Gallery:
         with self.database.writing() as connection:
             self._audit.record(connection, action, None, details)
 
-    def audit_broken_at(self) -> int | None:
-        """The first audit entry that was altered, or None."""
+    def audit_head(self) -> ChainHead:
+        """The audit's last entry: kept elsewhere, it tells an older file from this one.
+
+        Raises GalleryError where the audit's end was altered.
+        """
         with self.database.reading() as connection:
-            return self._audit.broken_at(connection)
+            return self._audit.head(connection)
+
+    def audit_broken_at(self, known: ChainHead | None = None) -> int | None:
+        """The first audit entry that was altered, or None.
+
+        With `known`, an `audit_head` of earlier, an entry that is not there is one, too.
+        """
+        with self.database.reading() as connection:
+            return self._audit.broken_at(connection, known)
+
+    def damage(self) -> str | None:
+        """What is damaged, in words: the first that is found; None where the gallery is whole.
+
+        Reads and opens everything there is.
+        """
+        with self.database.reading() as connection:
+            structure = self.database.damage(connection)
+            if structure is not None:
+                return structure
+            broken = self._audit.broken_at(connection)
+            if broken is not None:
+                return f"its audit is broken at entry {broken}"
+            return first_damage(connection, self._samples, audit.entries_since(connection, 0))
 
     def audit_of(self, person: str) -> list[Entry]:
         """The audit's entries on one person."""
@@ -337,11 +376,10 @@ class Gallery:
         insert_sample(connection, self._samples, (person, sample_id), sample)
         self._audit.record(connection, audit.ENROLL, person, {"sample": sample_id})
 
-    def _traces(self, connection: Connection, person: str) -> set[bytes]:
+    def _note_traces(self, connection: Connection, person: str) -> Erased:
         """What will have to be gone from the files. Raises PersonError where nobody has that id."""
         check_person(connection, person)
-        write_setting(self.database, connection, erasure.TRACES, b"yes")
-        return erasure.traces_of(connection, person)
+        return erasure.note_traces(self.database, connection, person)
 
     def _setting(self, name: str) -> bytes | None:
         with self.database.reading() as connection:

@@ -42,6 +42,14 @@ class StoredSample:
     templates: dict[str, NDArray[np.float32]]  # model to (D,) embedding
 
 
+def has_photo(connection: Connection, person: str, source_sha256: str) -> bool:
+    """Whether a person has the very photo already, by the hash of its bytes."""
+    query = select(SAMPLES.c.id).where(
+        SAMPLES.c.person_id == person, SAMPLES.c.source_sha256 == source_sha256
+    )
+    return connection.execute(query).first() is not None
+
+
 def insert_sample(
     connection: Connection, vault: SampleVault, owner: tuple[str, str], sample: Sample
 ) -> None:

@@ -7,9 +7,10 @@ some of it is left. A file beside it, the ballast, is given up when the disk is 
 deletion finds room to work.
 """
 
+import logging
 import os
+import shutil
 import sqlite3
-import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
@@ -20,12 +21,15 @@ from sqlalchemy.exc import DatabaseError, IntegrityError, OperationalError
 from sqlalchemy.pool import QueuePool
 
 from visavis.errors import GalleryError
+from visavis.files import make_private
 from visavis.gallery.erasure import note_held
 from visavis.gallery.tables import metadata
 
+log = logging.getLogger(__name__)
 T = TypeVar("T")
 
 FILE = "gallery.db"
+JOURNALS = (f"{FILE}-journal", f"{FILE}-wal", f"{FILE}-shm")
 VERSION = 1
 APPLICATION = 0x76697361  # "visa", in the file's header: this is a gallery
 FULL = "the disk is full; nothing was lost, and people delete still works"
@@ -55,6 +59,8 @@ class SqliteDatabase:
             if not create:
                 raise GalleryError(f"{folder}: no gallery here", mend="visavis enroll makes one")
             _make_folder(folder)
+            with _cannot_make(folder):
+                self.path.touch(mode=0o600)  # SQLite gives its journals the same mode
         self._migrate()
 
     @property
@@ -100,38 +106,65 @@ class SqliteDatabase:
         connection.execute(insert(table).prefix_with("OR REPLACE").values(dict(row)))
 
     def scrub(self, traces: Iterable[bytes] | None) -> None:
-        """Write the file anew where it holds one of `traces`; None: in any case."""
+        """Write the file anew where the folder holds one of `traces`; None: in any case.
+
+        Raises GalleryError where another program still reads what was.
+        """
+        wanted, folder = set(traces or ()), self.path.parent
         with self.outside() as connection:
-            # A write-ahead log may still hold them.
-            connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)")
-            if traces is None or _holds(self.path, set(traces)):
+            self._empty_log(connection)
+            if traces is None or _holding(folder, wanted):
                 connection.exec_driver_sql("VACUUM")
-                connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)")
-        _make_ballast(self.path.with_name(BALLAST))
+                self._empty_log(connection)
+        left = _holding(folder, wanted)  # in the file itself they may be somebody else's, too
+        if BALLAST in left:
+            (folder / BALLAST).unlink()
+        _make_ballast(folder / BALLAST)
+        for name in sorted(left - {FILE, *JOURNALS, BALLAST}):
+            log.warning("%s: may hold what was erased; it is yours to delete", folder / name)
 
     def backup(self, target: Path) -> None:
         """Write a whole copy while others write. Raises GalleryError."""
-        staging = target.with_name(f".{target.name}.{uuid.uuid4().hex}")
         try:
+            target.touch(mode=0o600, exist_ok=False)  # names are readable in it
             with (
                 closing(sqlite3.connect(self.path)) as source,
-                closing(sqlite3.connect(staging)) as copy,
+                closing(sqlite3.connect(target)) as copy,
             ):
                 source.backup(copy)
-            staging.chmod(0o600)  # names are readable in it
-            staging.replace(target)
         except (OSError, sqlite3.Error) as error:
-            staging.unlink(missing_ok=True)
+            target.unlink(missing_ok=True)
             raise GalleryError(f"{target}: cannot write the backup: {error}") from error
 
-    def restore(self, source: Path) -> None:
-        """Put a whole gallery file in the place of this one. Raises OSError."""
+    @contextmanager
+    def replacing(self, source: Path) -> Iterator[None]:
+        """Put a whole gallery file in the place of this one, which comes back where the block
+        fails. Raises OSError.
+        """
+        if self.path.exists():
+            with suppress(GalleryError), self.outside() as connection:  # it may be damaged
+                connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)")
         self.close()
-        self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        # What is left of the old file's journals must never be applied to the new one.
-        for rest in ("-journal", "-wal", "-shm"):
-            self.path.with_name(FILE + rest).unlink(missing_ok=True)
-        source.replace(self.path)
+        _make_folder(self.path.parent)
+        kept = source.with_name("replaced")
+        kept.mkdir(mode=0o700)
+        _keep(self.path, kept)
+        try:
+            source.replace(self.path)
+            yield
+        except BaseException:
+            self.close()
+            _bring_back(kept, self.path)
+            raise
+
+    def damage(self, connection: Connection) -> str | None:
+        """What SQLite's own checks find; None for nothing."""
+        found = connection.exec_driver_sql("PRAGMA integrity_check(1)").scalar()
+        if found != "ok":
+            return f"SQLite says: {found}"
+        if connection.exec_driver_sql("PRAGMA foreign_key_check").first() is not None:
+            return "a row belongs to another one that is gone"
+        return None
 
     def register(self, table: str, person_column: str, traces: Sequence[str]) -> None:
         """Let the deletion of a person reach a table of another room, from now on and for all."""
@@ -140,6 +173,14 @@ class SqliteDatabase:
     def close(self) -> None:
         """Let go of the file."""
         self.engine.dispose()
+
+    def _empty_log(self, connection: Connection) -> None:
+        """Bring the write-ahead log into the file. Waits for readers; raises GalleryError where one
+        does not end: the log then still holds what was deleted.
+        """
+        busy, *_ = connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)").one()
+        if busy:
+            raise GalleryError(f"{self.path}: not yet gone from the log: another program reads it")
 
     def _migrate(self) -> None:
         """Make the tables of a new file, and bring an older one up to date."""
@@ -249,11 +290,39 @@ def _words(error: OperationalError) -> str:
 
 
 def _make_folder(folder: Path) -> None:
+    with _cannot_make(folder):
+        make_private(folder)
+    _make_ballast(folder / BALLAST)
+
+
+@contextmanager
+def _cannot_make(folder: Path) -> Iterator[None]:
     try:
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        yield
     except OSError as error:
         raise GalleryError(f"{folder}: cannot make a gallery here: {error.strerror}") from error
-    _make_ballast(folder / BALLAST)
+
+
+def _keep(path: Path, kept: Path) -> None:
+    """Put a gallery's file into `kept` as well, and its journals: they must never be applied to
+    another file. A file of its name is there at any moment.
+    """
+    if path.exists():
+        try:
+            (kept / FILE).hardlink_to(path)
+        except OSError:  # a file system without links
+            shutil.copy2(path, kept / FILE)
+    for name in JOURNALS:
+        if path.with_name(name).exists():
+            path.with_name(name).replace(kept / name)
+
+
+def _bring_back(kept: Path, path: Path) -> None:
+    """Put what `_keep` kept in the place of what is there now."""
+    for name in (*JOURNALS, FILE):
+        path.with_name(name).unlink(missing_ok=True)
+        if (kept / name).exists():
+            (kept / name).replace(path.with_name(name))
 
 
 def _make_ballast(path: Path) -> None:
@@ -261,12 +330,24 @@ def _make_ballast(path: Path) -> None:
     if path.exists():
         return
     try:
+        path.touch(mode=0o600)
         with path.open("wb") as file:
             file.write(bytes(BALLAST_BYTES))  # written, not sparse: it must hold real blocks
     except OSError:
         # There is no room for it now, or no leave to write; the next deletion tries again.
         with suppress(OSError):
             path.unlink(missing_ok=True)
+
+
+def _holding(folder: Path, traces: set[bytes]) -> set[str]:
+    """The files of a folder that hold one of the traces, journals and what else lies there too."""
+    found = set()
+    for path in folder.iterdir() if traces else ():
+        # A journal may go while it is looked at.
+        with suppress(FileNotFoundError):
+            if path.is_file() and _holds(path, traces):
+                found.add(path.name)
+    return found
 
 
 def _holds(path: Path, traces: set[bytes]) -> bool:

@@ -1,22 +1,26 @@
-"""A gallery's people out of it and into it: one person's data, other systems' layouts, backups."""
+"""A gallery's people out of it and into it: one person's data, other systems' layouts."""
 
 import hashlib
 import json
-import shutil
-import uuid
+from collections.abc import Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
+from io import BytesIO
 from pathlib import Path
+from tokenize import TokenError
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from visavis.errors import DatasetError, GalleryError, OutputError
-from visavis.files import write_whole
+from visavis.errors import DatasetError, GalleryError
+from visavis.files import make_private, output_errors, refuse_taken, safe_stem, write_whole
 from visavis.gallery.gallery import Gallery
 from visavis.gallery.people import Person
 from visavis.gallery.samples import Sample, StoredSample
-from visavis.gallery.sqlite import FILE, SqliteDatabase, check_header
+
+MOST_DAYS = 36_500  # of a rule of retention
+MOST_BYTES = 1 << 20  # of a file with one vector
 
 
 def export_person(gallery: Gallery, person: Person, folder: Path) -> Path:
@@ -24,10 +28,9 @@ def export_person(gallery: Gallery, person: Person, folder: Path) -> Path:
 
     Raises OutputError where the folder is there already or cannot be written.
     """
-    try:
-        folder.mkdir(parents=True)
-    except OSError as error:
-        raise OutputError(f"{folder}: cannot make this folder: {error.strerror}") from error
+    refuse_taken(folder)
+    with output_errors(folder):
+        make_private(folder)
     samples = [_export_sample(sample, folder) for sample in gallery.samples(person.id)]
     entries = [
         {"seq": entry.seq, "at": entry.at, "action": entry.action, "details": entry.details}
@@ -35,7 +38,7 @@ def export_person(gallery: Gallery, person: Person, folder: Path) -> Path:
     ]
     document = {**asdict(person), "samples": samples, "audit": entries}
     text = json.dumps(document, indent=2, ensure_ascii=False)
-    write_whole(folder / "person.json", text.encode())
+    write_whole(folder / "person.json", text.encode(), private=True)
     gallery.record("export", {"person": person.id})
     return folder
 
@@ -44,41 +47,53 @@ def import_tensors(gallery: Gallery, folder: Path, model: str) -> list[Person]:
     """Vectors of another system, <name>.npy of shape (D,) or (1, D), as templates of `model`.
 
     They are scaled to length 1; the length they had is kept, and `export_tensors` gives it back.
-    Raises DatasetError for a file that is no such vector; then nothing of it is stored.
+    Raises DatasetError for a file that is no such vector, PersonError for a name that cannot be,
+    EmbeddingError for vectors of several lengths; then nothing at all is stored.
     """
-    vectors = [(path, _vector(path)) for path in sorted(folder.glob("*.npy"))]
-    if not vectors:
+    named = [(path.stem, _sample(path, model)) for path in sorted(folder.glob("*.npy"))]
+    if not named:
         raise DatasetError(f"{folder}: expected <name>.npy files, found none")
-    people = []
-    for path, vector in vectors:
-        length = float(np.linalg.norm(vector))
-        person = gallery.find_or_add(path.stem)
-        digest = hashlib.sha256(path.read_bytes()).hexdigest()
-        templates = {model: (vector / length).astype(np.float32)}
-        gallery.add_sample(person.id, Sample(path.name, digest, {"norm": length}, templates))
-        people.append(person)
-    return people
+    return gallery.add_all(named)
 
 
 def export_tensors(gallery: Gallery, folder: Path, model: str) -> int:
     """Each person's first template as <name>.npy, (1, D) float32: what `import_tensors` reads."""
-    folder.mkdir(parents=True, exist_ok=True)
-    written: set[Path] = set()
+    with output_errors(folder):
+        make_private(folder)
+    written: set[str] = set()
     for person in gallery.people():
         for sample in gallery.samples(person.id):
             if model in sample.templates:
                 scale = np.float32(sample.quality.get("norm", 1.0))
-                path = folder / f"{person.name.replace('/', '_').replace(chr(92), '_')}.npy"
-                if path in written:  # somebody else of that name
-                    path = path.with_stem(f"{path.stem} {person.external_id or person.id}")
-                np.save(path, scale * sample.templates[model][None])
-                written.add(path)
+                stem = _free_stem(person, written)
+                _save(folder / f"{stem}.npy", scale * sample.templates[model][None])
+                written.add(stem.casefold())
                 break
     return len(written)
 
 
+def _free_stem(person: Person, written: set[str]) -> str:
+    """A file's name for a person; with an id behind it where somebody else has that name."""
+    stem = safe_stem(person.name)
+    for own in ("", person.external_id, person.id):
+        free = f"{stem} {safe_stem(own)}" if own else stem
+        # Some file systems take Anna and anna for one.
+        if own is not None and free.casefold() not in written:
+            break
+    return free
+
+
 def stale(gallery: Gallery, days: float) -> list[Person]:
-    """People neither added nor recognised in so many days."""
+    """People neither added nor recognised in so many days.
+
+    Raises GalleryError for an age that is none: 0 would be everybody.
+    """
+    if not 0 < days <= MOST_DAYS:  # NaN is not
+        raise GalleryError(
+            f"expected an age above 0 and of at most {MOST_DAYS} days, got {days:g}",
+            mend="choose another age",
+            option="older_than",
+        )
     limit = datetime.now(UTC) - timedelta(days=days)
     return [
         person
@@ -87,66 +102,23 @@ def stale(gallery: Gallery, days: float) -> list[Person]:
     ]
 
 
-def prune(gallery: Gallery, days: float, *, dry_run: bool = False) -> list[Person]:
-    """Erase the people that are `stale`; who they were, or with `dry_run` would have been."""
-    people = stale(gallery, days)
-    if not dry_run:
-        for person in people:
-            gallery.delete(person.id)
-    return people
-
-
-def backup(gallery: Gallery, target: Path) -> None:
-    """Write a whole copy while others write; the key is not in it. Raises GalleryError."""
-    gallery.database.backup(target)
-
-
-def restore(source: Path, folder: Path, *, replace: bool = False) -> Gallery:
-    """Put a backup in a gallery's place, once it is known to be whole.
-
-    Raises GalleryError for a backup that is damaged, and where a gallery is there already, unless
-    `replace`; GalleryKeyError where the backup's key is not at hand.
-    """
-    if (folder / FILE).exists() and not replace:
-        raise GalleryError(
-            f"{folder}: a gallery is here already",
-            mend="say that it is to be replaced",
-            option="replace",
-        )
-    staging = folder.with_name(f".{folder.name}.{uuid.uuid4().hex}")
-    try:
-        staging.mkdir(parents=True)
-        shutil.copyfile(source, staging / FILE)
-        check_header(staging / FILE, str(source))
-        _check_whole(staging, source)
-        database = SqliteDatabase(folder)
-        database.restore(staging / FILE)
-    except OSError as error:
-        raise GalleryError(f"{source}: cannot restore: {error.strerror or error}") from error
-    finally:
-        shutil.rmtree(staging, ignore_errors=True)
-    database.prepare()
-    return Gallery(database)
-
-
-def _check_whole(staging: Path, source: Path) -> None:
-    database = SqliteDatabase(staging)
-    database.prepare(create=False)
-    copy = Gallery(database)
-    broken = copy.audit_broken_at()
-    copy.close()
-    if broken is not None:
-        raise GalleryError(f"{source}: the backup's audit is broken at entry {broken}")
+def prune(gallery: Gallery, days: float, people: Sequence[Person]) -> list[Person]:
+    """Erase those of `people` that are `stale` still: nobody who was recognised meanwhile."""
+    meant = {person.id for person in people}
+    pruned = [person for person in stale(gallery, days) if person.id in meant]
+    for person in pruned:
+        gallery.delete(person.id)
+    return pruned
 
 
 def _export_sample(sample: StoredSample, folder: Path) -> dict[str, Any]:
     """A photo's entry in person.json; its crop and templates are written beside it."""
     files: dict[str, str] = {}
     if sample.crop is not None:
-        write_whole(folder / f"{sample.id}.png", sample.crop)
+        write_whole(folder / f"{sample.id}.png", sample.crop, private=True)
     for number, (model, vector) in enumerate(sorted(sample.templates.items())):
         files[model] = f"{sample.id}-{number}.npy"
-        np.save(folder / files[model], vector)
+        _save(folder / files[model], vector)
     entry = {
         "id": sample.id,
         "person_id": sample.person_id,
@@ -158,21 +130,52 @@ def _export_sample(sample: StoredSample, folder: Path) -> dict[str, Any]:
     return {**entry, "templates": files} if files else entry
 
 
-def _vector(path: Path) -> np.ndarray[tuple[int, ...], np.dtype[np.float32]]:
+def _save(path: Path, array: NDArray[np.float32]) -> None:
+    buffer = BytesIO()
+    np.save(buffer, array, allow_pickle=False)
+    write_whole(path, buffer.getvalue(), private=True)
+
+
+def _sample(path: Path, model: str) -> Sample:
+    """A file's vector as a photo's template."""
     try:
-        vector = np.load(path, allow_pickle=False)
-    except (OSError, ValueError, EOFError) as error:
+        with path.open("rb") as file:
+            data = file.read(MOST_BYTES + 1)
+    except OSError as error:
+        raise DatasetError(f"{path}: cannot read: {error.strerror}") from error
+    vector = _vector(data, path)
+    length = float(np.linalg.norm(vector))
+    digest = hashlib.sha256(data).hexdigest()
+    templates = {model: (vector / length).astype(np.float32)}
+    return Sample(path.name, digest, {"norm": length}, templates)
+
+
+def _vector(data: bytes, path: Path) -> NDArray[np.float32]:
+    if len(data) > MOST_BYTES:
+        raise DatasetError(f"{path}: expected a vector, got more than {MOST_BYTES} bytes")
+    file = BytesIO(data)
+    try:
+        shape, kind = _header(file)
+    except (ValueError, TypeError, SyntaxError, EOFError, RecursionError, TokenError) as error:
         raise DatasetError(f"{path}: expected a NumPy file of numbers: {error}") from error
-    flat = np.asarray(vector).reshape(-1)
-    good = flat.dtype.kind == "f" and np.isfinite(flat).all() and np.linalg.norm(flat) > 0
-    if (
-        not isinstance(vector, np.ndarray)
-        or vector.ndim > 2
-        or vector.shape[:-1] not in ((), (1,))
-        or not good
-    ):
+    # What the header says is believed only where just so many bytes follow it.
+    flat = len(shape) in (1, 2) and shape[:-1] in ((), (1,)) and kind.kind == "f"
+    if not flat or shape[-1] * kind.itemsize != len(data) - file.tell() or not shape[-1]:
         raise DatasetError(
-            f"{path}: expected one finite vector, (D,) or (1, D), "
-            f"got {np.shape(vector)} {getattr(vector, 'dtype', 'in a zip')}"
+            f"{path}: expected one vector, (D,) or (1, D), got {shape} {kind} in {len(data)} bytes"
         )
-    return flat.astype(np.float32)
+    vector = np.frombuffer(data, kind, offset=file.tell()).astype(np.float32)
+    if not np.isfinite(vector).all() or not np.linalg.norm(vector) > 0:
+        raise DatasetError(f"{path}: expected finite numbers, not all of them zero")
+    return vector
+
+
+def _header(file: BytesIO) -> tuple[tuple[int, ...], np.dtype[Any]]:
+    version = np.lib.format.read_magic(file)
+    if version not in ((1, 0), (2, 0)):
+        raise ValueError(f"format {version}")
+    reads = np.lib.format.read_array_header_1_0
+    if version == (2, 0):
+        reads = np.lib.format.read_array_header_2_0
+    shape, _, kind = reads(file)
+    return shape, kind

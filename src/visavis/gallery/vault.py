@@ -7,6 +7,7 @@ system's keyring where $VISAVIS_KEY is "keyring", or from a file of the user's c
 import logging
 import os
 import secrets
+import stat
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
@@ -17,6 +18,7 @@ from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from visavis.errors import GalleryKeyError
+from visavis.files import make_private
 
 log = logging.getLogger(__name__)
 
@@ -112,6 +114,7 @@ def load_key(gallery: str) -> bytes:
         return _decoded(declared, f"${ENVIRONMENT}")
     path = key_path(gallery)
     try:
+        _refuse_shared(path)
         return _decoded(path.read_text(encoding="ascii").strip(), str(path))
     except FileNotFoundError:
         raise GalleryKeyError(
@@ -122,9 +125,19 @@ def load_key(gallery: str) -> bytes:
         raise GalleryKeyError(f"{path}: the gallery's key cannot be read: {error}") from error
 
 
+def _refuse_shared(path: Path) -> None:
+    """Raise GalleryKeyError for a file, or a folder around it, that others may write."""
+    for one in (path, path.parent):
+        if os.name == "posix" and one.stat().st_mode & (stat.S_IWGRP | stat.S_IWOTH):
+            raise GalleryKeyError(
+                f"{one}: others may write here, and put a key of their own in place",
+                mend="take that right away (chmod go-w), and look whether the key is yours",
+            )
+
+
 def _write_key(path: Path, key: bytes) -> None:
     try:
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        make_private(path.parent)
         handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         with os.fdopen(handle, "w") as file:
             file.write(key.hex() + "\n")
