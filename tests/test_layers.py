@@ -7,8 +7,8 @@ import pytest
 from source import functions, imported, trees
 
 LAYERS = """
-errors types extras files document batch image draw compare decision alignment dataset runtime
-decode pack hub detect quality faces embed metrics evaluate report gallery recognizer
+errors types extras files folders document batch image draw compare decision alignment dataset
+runtime decode pack hub detect quality faces embed metrics evaluate report gallery recognizer
 identification calibration enrollment cluster embeddings insightface networks checkpoints convert
 doctor answers cli
 """.split()
