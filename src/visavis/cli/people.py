@@ -80,7 +80,8 @@ def delete(
     if json and not yes:
         raise typer.BadParameter("with --json nobody is asked: say --yes")
     if not yes:
-        typer.confirm(f"Erase {person.name} and {person.samples} photos for good?", abort=True)
+        name = printing.harmless(person.name)
+        typer.confirm(f"Erase {name} and {person.samples} photos for good?", abort=True)
     store.delete(person.id)
     words = f"erased {person.name}: no name, crop or template of theirs is left in {store.where}"
     printing.print_answer({"erased": asdict(person)}, [words], json=json)
