@@ -208,3 +208,14 @@ def test_a_variable_shows_where_a_fault_was(run, monkeypatch):
     assert err.startswith("Traceback (most recent call last):")
     assert "test_streams.py" in err
     assert err.splitlines()[-1].startswith("visavis: unexpected KeyError: 'weights'")
+
+
+def test_a_fault_would_say_no_match_if_it_were_not_caught():
+    """Python's own exit code for it, on a copy whose guard is taken out, is that of an answer."""
+    fault = "import visavis.cli, visavis.recognizer as room; room.Recognizer.load = None"
+    guarded = visavis("verify", "a.jpg", "b.jpg", code=fault)
+    sabotage = f"{fault}\nvisavis.cli._guarded = lambda work: work()"
+    sabotaged = visavis("verify", "a.jpg", "b.jpg", code=sabotage)
+    assert (guarded.returncode, sabotaged.returncode) == (2, 1)
+    assert b"Traceback" not in guarded.stderr
+    assert b"Traceback" in sabotaged.stderr
