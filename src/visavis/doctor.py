@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from importlib import metadata
 from io import BytesIO
+from pathlib import Path
 from typing import Literal, cast
 
 import numpy as np
@@ -19,6 +20,8 @@ from visavis.detect import ScanDetector, load_detector
 from visavis.embed import ModelEmbedder, load_embedder
 from visavis.errors import DeviceError, VisavisError
 from visavis.extras import EXTRAS
+from visavis.folders import cache_folder, can_write, config_folder, data_folder
+from visavis.gallery import default_gallery
 from visavis.gallery.sqlite import journal_mode
 from visavis.image import read_image
 from visavis.pack import load_pack
@@ -32,6 +35,13 @@ PACKAGES = """
 visavis numpy opencv-python-headless pillow onnx openvino pydantic sqlalchemy cryptography
 """.split()
 REPEATS = 15
+# Where visavis keeps things, and how to move each.
+FOLDERS: tuple[tuple[str, str, Callable[[], Path]], ...] = (
+    ("cache folder", "XDG_CACHE_HOME", cache_folder),
+    ("data folder", "XDG_DATA_HOME", data_folder),
+    ("keys folder", "XDG_CONFIG_HOME", config_folder),
+    ("gallery folder", "VISAVIS_GALLERY", default_gallery),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +49,7 @@ class Check:
     """One thing looked at."""
 
     name: str
-    state: State  # missing: an extra that is not there, and need not be
+    state: State  # missing: what is not there, and need not be
     found: str
     mend: str = ""
 
@@ -70,6 +80,7 @@ def examine(pack: str = "default", device: str | Device = "auto") -> Examination
     """Look at the versions, runtimes, models and speed of this installation."""
     runtimes = _runtimes()
     checks = [_python(), *map(_package, PACKAGES), _runtimes_apart(), *runtimes, *_extras(runtimes)]
+    checks += [_folder(*row) for row in FOLDERS]
     checks.append(Check("sqlite", "ok", f"{sqlite3.sqlite_version}, {journal_mode()} journal"))
     models, stages = _models(pack, device)
     return Examination((*checks, *models), stages)
@@ -86,6 +97,18 @@ def _package(name: str) -> Check:
         return Check(name, "ok", metadata.version(name))
     except metadata.PackageNotFoundError:
         return Check(name, "error", "not installed", "pip install .")
+
+
+def _folder(name: str, variable: str, find: Callable[[], Path]) -> Check:
+    """Whether a folder can be written: what reads it works where it cannot."""
+    mend = f"set ${variable} to a folder that can be written"
+    try:
+        folder = find()
+    except VisavisError as error:
+        return Check(name, "missing", error.what, mend)
+    if not can_write(folder):
+        return Check(name, "missing", f"{folder}: cannot be written", mend)
+    return Check(name, "ok", f"{folder}: can be written")
 
 
 def _runtimes_apart() -> Check:

@@ -68,7 +68,12 @@ class _Prepared:
 
 
 def from_folder(folder: Path) -> list[Candidate]:
-    """PEOPLE/<name>/*.jpg and PEOPLE/<name>.png: a folder or a file has its person's name."""
+    """PEOPLE/<name>/*.jpg and PEOPLE/<name>.png: a folder or a file has its person's name.
+
+    Raises DatasetError for what is no folder, or has no pictures.
+    """
+    if not folder.is_dir():
+        raise DatasetError(f"{folder}: no such folder")
     return [
         Candidate(
             photo.stem if photo.parent == folder else photo.relative_to(folder).parts[0], photo

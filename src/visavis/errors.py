@@ -20,6 +20,8 @@ VisavisError
 └── OutputError          a result that cannot be written where it was asked for
 """
 
+from collections.abc import Iterable
+from difflib import get_close_matches
 from typing import Self
 
 
@@ -43,6 +45,13 @@ class VisavisError(Exception):
     def at(self, where: str) -> Self:
         """The same error with its place in front: `raise error.at(where) from error`."""
         return type(self)(f"{where}: {self.what}", mend=self.mend, option=self.option)
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """A question that names what is spelt alike, as a `mend`; empty where nothing is."""
+    written = {one.casefold(): one for one in known}
+    close = [written[one] for one in get_close_matches(name.casefold(), written)]
+    return f"did you mean {' or '.join(map(repr, close))}?" if close else ""
 
 
 class ImageError(VisavisError):

@@ -65,7 +65,7 @@ def pulled_json(folder: Path, manifest: Manifest, next_command: str) -> dict[str
 def pulled_words(document: dict[str, Any]) -> list[str]:
     """What `model_json` or `pulled_json` holds, for people."""
     return [
-        *document["notes"],
+        *(line for note in document["notes"] for line in note.split("\n")),
         f"here     {document['folder']}",
         f"next     {document['next']}",
     ]

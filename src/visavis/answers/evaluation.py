@@ -230,7 +230,8 @@ def _acceptance_words(acceptance: Acceptance) -> list[str]:
 
 
 def _degraded_words(rows: Iterable[DegradedResult]) -> list[str]:
-    lines = [f"\n{'probe degraded by':<20}{'accuracy':>10}{'EER':>9}{'strictest TAR':>20}  no face"]
+    title = f"{'probe degraded by':<20}{'accuracy':>10}{'EER':>9}{'strictest TAR':>20}  no face"
+    lines = ["", title]
     for one in rows:
         result = one.result
         accuracy = f"{100 * result.accuracy:.2f} %" if result.accuracy is not None else ""
@@ -244,7 +245,7 @@ def _degraded_words(rows: Iterable[DegradedResult]) -> list[str]:
 
 def _label_words(label: LabelRates) -> list[str]:
     unlabelled = f"{label.unlabelled} pictures have no value"
-    lines = [f"\n{label.label} ({unlabelled}, {label.across} pairs are across groups)"]
+    lines = ["", f"{label.label} ({unlabelled}, {label.across} pairs are across groups)"]
     for group in label.groups:
         lines += [
             f"  {group.value:<16}{group.pictures} pictures",
@@ -274,7 +275,8 @@ def _together_words(together: Together, names: Sequence[str]) -> list[str]:
         f"{name} {weight:.2f}" for name, weight in zip(names, together.weights, strict=True)
     )
     return [
-        f"\ntogether  weights, mean over the folds, each found on the others: {shares}",
+        "",
+        f"together  weights, mean over the folds, each found on the others: {shares}",
         *_result_words(together.result),
     ]
 

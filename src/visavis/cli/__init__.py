@@ -6,8 +6,12 @@ Exit codes: 0 done (verify: match), 1 a negative answer, 2 an error, 3 a batch i
 failed, 130 interrupted.
 """
 
+import os
 import sys
+import traceback
 import warnings
+from collections.abc import Callable
+from contextlib import suppress
 
 import typer
 
@@ -20,6 +24,7 @@ from visavis.cli.doctor import doctor
 from visavis.cli.embed import embed
 from visavis.cli.enroll import enroll
 from visavis.cli.evaluate import evaluate
+from visavis.cli.help import Verbs, Version
 from visavis.cli.identify import identify
 from visavis.cli.pack import pack
 from visavis.cli.people import people
@@ -27,44 +32,84 @@ from visavis.cli.report import report
 from visavis.cli.verify import verify
 from visavis.errors import VisavisError
 
+DEBUG = "VISAVIS_DEBUG"
 INTERRUPTED = 130  # typer's exit code after Ctrl-C, as shells have it
 
 app = typer.Typer(
     name="visavis",
+    cls=Verbs,
     help="Face recognition that states its error rate. Works offline; sends nothing.",
+    epilog="visavis help VERB says what a verb does and takes.",
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
 )
-app.command()(verify)
-app.command()(detect)
-app.command()(embed)
+COMPARE, PEOPLE, MEASURE, MODELS, MACHINE = (
+    "Compare and find people",
+    "Your people",
+    "Measure",
+    "Models",
+    "This machine",
+)
+app.command(rich_help_panel=COMPARE)(verify)
+app.command(rich_help_panel=COMPARE)(identify)
+app.command(rich_help_panel=COMPARE)(detect)
+app.command(rich_help_panel=COMPARE)(embed)
 app.command(name="predict", hidden=True)(embed)
-app.command()(enroll)
-app.command()(identify)
-app.command()(calibrate)
-app.command()(report)
-app.command()(convert)
-app.command()(doctor)
-app.add_typer(evaluate, name="evaluate")
-app.add_typer(people, name="people")
-app.add_typer(dataset, name="dataset")
-app.add_typer(pack, name="pack")
+app.command(rich_help_panel=PEOPLE)(enroll)
+app.add_typer(people, name="people", rich_help_panel=PEOPLE)
+app.add_typer(evaluate, name="evaluate", rich_help_panel=MEASURE)
+app.command(rich_help_panel=MEASURE)(calibrate)
+app.command(rich_help_panel=MEASURE)(report)
+app.add_typer(dataset, name="dataset", rich_help_panel=MEASURE)
+app.add_typer(pack, name="pack", rich_help_panel=MODELS)
+app.command(rich_help_panel=MODELS)(convert)
+app.command(rich_help_panel=MACHINE)(doctor)
+
+
+@app.callback()
+def _options(version: Version = False) -> None:
+    """What is asked of visavis itself, and not of a verb."""
 
 
 def main() -> None:
-    """Run a verb: an error is one line on stderr and exit code 2, never a traceback."""
+    """Run a verb. Whatever is raised ends in one line on stderr and exit code 2: no answer."""
     warnings.filterwarnings("ignore", module="PIL")  # about damaged metadata, which is not used
+    printing.prepare_streams()
+    code = _guarded(_run_verb)
+    # A full disk shows only now.
+    sys.exit(_guarded(printing.flush) or code)
+
+
+def _run_verb() -> int:
     try:
         with printing.log_on_stderr():
-            app()
+            app(prog_name="visavis")
     except SystemExit as stopped:
         if stopped.code == INTERRUPTED:
-            print("visavis: interrupted", file=sys.stderr)
-        raise
+            printing.complain("interrupted")
+        return int(stopped.code or 0)
+    return 0
+
+
+def _guarded(work: Callable[[], int]) -> int:
+    """The exit code of `work`; 2 where it raises, and a line that says why."""
+    try:
+        return work()
     except VisavisError as error:
-        print(f"visavis: {printing.line(error)}", file=sys.stderr)
-        sys.exit(2)
-    except BrokenPipeError:  # the reader of our output has gone: nobody is left to tell
-        sys.stderr.close()
-        sys.exit(2)
+        printing.complain(printing.line(error))
+    except BrokenPipeError:
+        # The reader of our output has gone: nobody is left to tell.
+        pass
+    # Python itself would exit 1 for a fault of ours, and 1 means "no match".
+    except Exception as error:  # noqa: BLE001
+        _confess(error)
+    return 2
+
+
+def _confess(error: Exception) -> None:
+    """Say in one line what visavis did not expect; with $VISAVIS_DEBUG, where that was."""
+    if os.environ.get(DEBUG):
+        with suppress(OSError):
+            traceback.print_exception(error)
+    text = " ".join(f"{type(error).__name__}: {error}".split())
+    printing.complain(f"unexpected {text} (to see where, set {DEBUG}=1)")

@@ -72,7 +72,7 @@ def _show(path: Path, faces: "tuple[Identification, ...]", *, json: bool) -> lis
     if json:
         entry = [documents.identification_json(face) for face in faces]
         return [{"path": str(path), "faces": entry}]
-    print("\n".join(words.identification_words(str(path), faces)))
+    printing.print_lines(words.identification_words(str(path), faces))
     return []
 
 

@@ -1,12 +1,13 @@
 """What several verbs share: their options, how they print, how they show progress."""
 
-import sys
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal, NewType, TypeVar
 
 import typer
+
+from visavis.cli import printing
 
 if TYPE_CHECKING:
     from visavis.gallery import Gallery
@@ -140,8 +141,7 @@ def gallery_at(folder: Path | None, *, create: bool = True) -> "Gallery":
 def warn_quarantined(gallery: "Gallery", model: str) -> None:
     """Name the templates that are damaged: they are not matched."""
     for one in gallery.quarantined(model):
-        print(
-            f"visavis: a template of person {one.person} is {one.reason}: it is left out; "
-            "enrol the photo again",
-            file=sys.stderr,
+        printing.complain(
+            f"a template of person {one.person} is {one.reason}: it is left out; "
+            "enrol the photo again"
         )

@@ -80,7 +80,10 @@ def delete(
     store = options.gallery_at(gallery, create=False)
     person = store.find(who)
     if not yes:
-        _confirm(f"Erase {person.name} and {person.samples} photos for good?", json=json)
+        _confirm(
+            f"Erase {printing.harmless(person.name)} and {person.samples} photos for good?",
+            json=json,
+        )
     store.delete(person.id)
     words = f"erased {person.name}: no name, crop or template of theirs is left in {store.where}"
     printing.print_answer({"erased": asdict(person)}, [words], json=json)

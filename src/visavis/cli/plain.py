@@ -19,7 +19,9 @@ class PlainForm(TyperGroup):
         """The words with a kind of data in front. Raises DatasetError for an option that belongs
         to another kind: it would go unheard.
         """
-        if args[:1] != ["--help"]:
+        # A shell that completes the first word wants the kinds of data.
+        completing = ctx.resilient_parsing and not args
+        if args[:1] != ["--help"] and not completing:
             args = args if args and args[0] in self.commands else with_kind(args)
             self._refuse(args[0], args[1:])
         parsed: list[str] = super().parse_args(ctx, args)

@@ -5,21 +5,26 @@ import logging
 import os
 import sys
 import time
+import unicodedata
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from io import TextIOWrapper
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TextIO, TypeVar
 
 import typer
 
+from visavis.errors import OutputError, VisavisError
+
 if TYPE_CHECKING:
     from visavis.batch import Progress as BatchProgress
-    from visavis.errors import VisavisError
 
 T = TypeVar("T")
 # One photo's answer: its JSON document, and its lines of words.
 PhotoAnswer = tuple[dict[str, Any], list[str]]
 
+# They turn the rest of a line around: "photo\u202egpj.exe" shows as "photoexe.jpg".
+REORDERING = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
 PATIENCE = 1.0  # seconds that must be left for progress to be shown
 
 
@@ -29,11 +34,11 @@ class Failures:
     def __init__(self) -> None:
         self.items: list[dict[str, str]] = []
 
-    def add(self, path: Path, error: "VisavisError") -> None:
+    def add(self, path: Path, error: VisavisError) -> None:
         """Keep an item and its error, and print the error on stderr."""
         reason = line(error)
         self.items.append({"path": str(path), "error": reason})
-        print(f"visavis: {reason}", file=sys.stderr)
+        complain(reason)
 
     def exit(self, items: int) -> None:
         """Exit 2 where the one item failed, 3 where some of a batch did."""
@@ -41,10 +46,76 @@ class Failures:
             raise typer.Exit(2 if items == 1 else 3)
 
 
-def line(error: "VisavisError") -> str:
+def line(error: VisavisError) -> str:
     """What is wrong and how to mend it, in one line, with the name of the option that mends it."""
     option = f" (--{error.option.replace('_', '-')})" if error.option else ""
     return " ".join(f"{error}{option}".split())
+
+
+def harmless(text: str) -> str:
+    """The text with what would steer a terminal, or reorder its line, written as an escape.
+
+    Names of files and of people are anybody's: "\\x1b[2J" must not clear the screen.
+    """
+    return "".join(
+        sign.encode("unicode_escape").decode() if _steers(sign) else sign for sign in text
+    )
+
+
+def _steers(sign: str) -> bool:
+    # Controls, halves of a pair, line and paragraph separators; but not the joiners (Cf), without
+    # which Persian and Hindi names are not as they are written.
+    return sign in REORDERING or unicodedata.category(sign) in ("Cc", "Cs", "Zl", "Zp")
+
+
+def print_lines(lines: Iterable[str], file: TextIO | None = None) -> None:
+    """Lines for people, on stdout unless `file` says otherwise; each stays one line."""
+    with _named_errors():
+        for text in lines:
+            print(harmless(text), file=file)
+
+
+def complain(text: str) -> None:
+    """One line on stderr, if that can be written."""
+    with suppress(OSError):
+        print(f"visavis: {harmless(text)}", file=sys.stderr)
+
+
+def prepare_streams() -> None:
+    """Let stdout and stderr escape what their encoding lacks, and be there where they are closed:
+    no answer fails because of its letters.
+    """
+    for name in ("stdout", "stderr"):
+        stream = getattr(sys, name)
+        if stream is None:
+            setattr(sys, name, Path(os.devnull).open("w", encoding="utf-8"))
+        elif isinstance(stream, TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+
+
+def flush() -> int:
+    """Write what stdout still holds: 0. Raises OutputError for a full disk, BrokenPipeError."""
+    try:
+        with _named_errors():
+            sys.stdout.flush()
+    except (OutputError, BrokenPipeError):
+        # Python would try once more as it ends, and exit with a code of its own.
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, sys.stdout.fileno())
+        os.close(nowhere)
+        raise
+    return 0
+
+
+@contextmanager
+def _named_errors() -> Iterator[None]:
+    try:
+        yield
+    except BrokenPipeError as error:
+        # Without its number: typer ends EPIPE with exit code 1, which means "no match".
+        raise BrokenPipeError("nobody reads the output") from error
+    except OSError as error:
+        raise OutputError(f"the output cannot be written: {error.strerror}") from error
 
 
 @contextmanager
@@ -53,6 +124,7 @@ def log_on_stderr() -> Iterator[None]:
     handler = logging.StreamHandler()
     handler.setLevel(logging.WARNING)
     handler.setFormatter(logging.Formatter("visavis: %(message)s"))
+    handler.addFilter(_harmlessly)
     log = logging.getLogger("visavis")
     log.addHandler(handler)
     try:
@@ -61,9 +133,20 @@ def log_on_stderr() -> Iterator[None]:
         log.removeHandler(handler)
 
 
+def _harmlessly(record: logging.LogRecord) -> bool:
+    record.msg, record.args = harmless(record.getMessage()), ()
+    return True
+
+
 def print_json(document: Any) -> None:
-    """One JSON document on stdout."""
-    print(jsons.dumps(document, indent=2, ensure_ascii=False, allow_nan=False))
+    """One JSON document on stdout; escaped as JSON has it where stdout's encoding lacks a sign."""
+    text = jsons.dumps(document, indent=2, ensure_ascii=False, allow_nan=False)
+    try:
+        text.encode(sys.stdout.encoding or "utf-8")
+    except UnicodeEncodeError:
+        text = jsons.dumps(document, indent=2, allow_nan=False)
+    with _named_errors():
+        print(text)
 
 
 def print_answer(document: Any, lines: Iterable[str], *, json: bool) -> None:
@@ -71,8 +154,7 @@ def print_answer(document: Any, lines: Iterable[str], *, json: bool) -> None:
     if json:
         print_json(document)
         return
-    for text in lines:
-        print(text)
+    print_lines(lines)
 
 
 def print_images(
@@ -84,7 +166,7 @@ def print_images(
         if json:
             images.append(document)
         else:
-            print("\n".join(lines))
+            print_lines(lines)
     if json:
         print_json({"images": images, "errors": failures.items})
 
@@ -121,15 +203,13 @@ def each(
 
 
 def shown(
-    answers: "Iterable[tuple[Path, T | VisavisError]]",
+    answers: Iterable[tuple[Path, T | VisavisError]],
     total: int,
     failures: Failures,
     *,
     label: str,
 ) -> Iterator[tuple[Path, T]]:
     """Each photo with its answer, with a bar. Those that failed are noted and left out."""
-    from visavis.errors import VisavisError
-
     for path, answer in progress(answers, total=total, label=label):
         if isinstance(answer, VisavisError):
             failures.add(path, answer)

@@ -40,13 +40,14 @@ def pull(name: Wanted, to: To = None, replace: Replace = False, json: options.Js
     if json:
         printing.print_json(document)
     else:
-        print("\n".join(pulled_words(document)))
+        printing.print_lines(pulled_words(document))
 
 
 def _print_terms(name: str, published: "Published", file: TextIO) -> None:
     from visavis.answers.downloads import terms_words
 
-    print("\n".join(terms_words(name, published)), file=file, flush=True)
+    printing.print_lines(terms_words(name, published), file=file)
+    file.flush()
 
 
 def quieten_stores() -> None:

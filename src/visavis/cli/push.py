@@ -22,4 +22,5 @@ def push(
     if json:
         printing.print_json({"url": where, "next": next_command})
     else:
-        print(f"there    {where}, read back and the same\nnext     {next_command}")
+        lines = [f"there    {where}, read back and the same", f"next     {next_command}"]
+        printing.print_lines(lines)

@@ -7,8 +7,8 @@ faces are found or embedded, or which similarity is a match.
 import os
 from pathlib import Path
 
-import platformdirs
-
+from visavis.errors import GalleryError, OutputError
+from visavis.folders import data_folder
 from visavis.gallery.database import Database
 from visavis.gallery.gallery import Gallery
 from visavis.gallery.index import ExactIndex, Index, Templates
@@ -43,6 +43,15 @@ def open_gallery(where: Path | str, *, create: bool = True) -> Gallery:
 
 
 def default_gallery() -> Path:
-    """$VISAVIS_GALLERY, or a folder of the user's data."""
+    """$VISAVIS_GALLERY, or a folder of the user's data.
+
+    Raises GalleryError for neither: the user has no home folder.
+    """
     folder = os.environ.get("VISAVIS_GALLERY")
-    return Path(folder) if folder else Path(platformdirs.user_data_dir("visavis")) / "gallery"
+    if folder:
+        return Path(folder)
+    try:
+        return data_folder() / "gallery"
+    except OutputError as error:
+        mend = "name the gallery's folder, or set $VISAVIS_GALLERY"
+        raise GalleryError(error.what, mend=mend, option="gallery") from error

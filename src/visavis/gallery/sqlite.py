@@ -55,7 +55,8 @@ class SqliteDatabase:
         """
         folder = self.path.parent
         # An empty file: somebody was stopped while making it.
-        if not self.path.exists() or not self.path.stat().st_size:
+        # Not Path.exists: it raises where the folder may not be looked into.
+        if not os.path.exists(self.path) or not self.path.stat().st_size:
             if not create:
                 raise GalleryError(f"{folder}: no gallery here", mend="visavis enroll makes one")
             _make_folder(folder)
@@ -300,7 +301,9 @@ def _cannot_make(folder: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise GalleryError(f"{folder}: cannot make a gallery here: {error.strerror}") from error
+        what = f"{folder}: cannot make a gallery here: {error.strerror}"
+        mend = "name another folder, or set $VISAVIS_GALLERY"
+        raise GalleryError(what, mend=mend, option="gallery") from error
 
 
 def _keep(path: Path, kept: Path) -> None:

@@ -13,12 +13,12 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-import platformdirs
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-from visavis.errors import GalleryKeyError
+from visavis.errors import GalleryKeyError, OutputError
 from visavis.files import make_private
+from visavis.folders import config_folder
 
 log = logging.getLogger(__name__)
 
@@ -26,6 +26,7 @@ KEY_BYTES = 32
 NONCE_BYTES = 12
 TAG_BYTES = 16
 ENVIRONMENT = "VISAVIS_KEY"
+ELSEWHERE = f"set ${ENVIRONMENT} to the key, or $XDG_CONFIG_HOME to a folder that can be written"
 SERVICE = "visavis"
 
 
@@ -79,8 +80,14 @@ class SampleVault:
 
 
 def key_path(gallery: str) -> Path:
-    """Where the key of a gallery lies, unless the environment says otherwise."""
-    return Path(platformdirs.user_config_dir("visavis")) / "keys" / f"{gallery}.key"
+    """Where the key of a gallery lies, unless the environment says otherwise.
+
+    Raises GalleryKeyError where the user has no home folder.
+    """
+    try:
+        return config_folder() / "keys" / f"{gallery}.key"
+    except OutputError as error:
+        raise GalleryKeyError(f"no place for the key: {error.what}", mend=ELSEWHERE) from error
 
 
 def make_key(gallery: str) -> bytes:
@@ -144,7 +151,8 @@ def _write_key(path: Path, key: bytes) -> None:
             file.flush()
             os.fsync(file.fileno())
     except OSError as error:
-        raise GalleryKeyError(f"{path}: the new key cannot be kept: {error.strerror}") from error
+        what = f"{path}: the new key cannot be kept: {error.strerror}"
+        raise GalleryKeyError(what, mend=ELSEWHERE) from error
 
 
 def _in_keyring(verb: str, *arguments: str) -> Any:

@@ -3,11 +3,10 @@
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import platformdirs
-
 from visavis.document import parse, to_bytes
 from visavis.errors import DownloadError, PackError
 from visavis.files import held, write_whole
+from visavis.folders import data_folder
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +27,7 @@ class _Pins:
 
 def pins_file() -> Path:
     """Where pins are kept: in the user's data folder."""
-    return Path(platformdirs.user_data_dir("visavis")) / "pins.json"
+    return data_folder() / "pins.json"
 
 
 def read_pins() -> dict[str, Pin]:

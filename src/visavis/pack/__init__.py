@@ -4,12 +4,13 @@ Knows what a manifest may declare and whether files hold it. Knows no place that
 no project's rules but its own, and nothing of faces.
 """
 
+import os
 import re
+from glob import glob
 from pathlib import Path
 
-import platformdirs
-
-from visavis.errors import PackError
+from visavis.errors import PackError, did_you_mean
+from visavis.folders import data_folder
 from visavis.pack.default import default_pack
 from visavis.pack.manifest import MANIFEST, Pack, read_pack
 
@@ -39,21 +40,25 @@ def load_pack(name_or_path: str | Path = DEFAULT_PACK) -> Pack:
     """
     if name_or_path == DEFAULT_PACK:
         return read_pack(default_pack())
-    if (Path(name_or_path) / MANIFEST).is_file():
+    # Not Path.is_file: it raises for a folder that may not be looked into.
+    if os.path.isfile(Path(name_or_path) / MANIFEST):
         return read_pack(Path(name_or_path))
     known = pack_names()
     if str(name_or_path) in known:
         return read_pack(packs_folder() / name_or_path)
     raise PackError(
         f"no pack {str(name_or_path)!r}: neither a folder with a {MANIFEST} nor one of: "
-        f"{', '.join(known)}"
+        f"{', '.join(known)}",
+        mend=did_you_mean(str(name_or_path), known),
     )
 
 
 def pack_names() -> list[str]:
     """The packs that `load_pack` knows by name, the default first."""
     folder = packs_folder()
-    return [DEFAULT_PACK, *sorted(path.parent.name for path in folder.glob(f"*/{MANIFEST}"))]
+    # Not Path.glob: it raises where a folder above may not be looked into.
+    found = glob(f"*/{MANIFEST}", root_dir=folder)
+    return [DEFAULT_PACK, *sorted(os.path.dirname(path) for path in found)]
 
 
 def installed_packs() -> dict[str, Pack]:
@@ -73,7 +78,7 @@ def pack_folder(name_or_path: str | Path = DEFAULT_PACK) -> Path:
 
 def packs_folder() -> Path:
     """Where installed packs lie: one folder each, in the user's data folder."""
-    return Path(platformdirs.user_data_dir("visavis")) / "packs"
+    return data_folder() / "packs"
 
 
 def check_name(name: str) -> str:

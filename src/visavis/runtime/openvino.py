@@ -12,11 +12,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import platformdirs
 from numpy.typing import NDArray
 
 from visavis.errors import DeviceError, ModelError, OutputError
 from visavis.files import write_whole
+from visavis.folders import cache_folder
 from visavis.runtime.model import (
     Available,
     Device,
@@ -142,7 +142,7 @@ def _compiled(
     With `size` (height, width) it takes pictures of that size alone.
     """
     path = _cache_path(core, onnx, preprocess, {**settings, "size": size})
-    blob = _read_blob(path)
+    blob = _read_blob(path) if path else None
     if blob is not None:
         try:
             return core.import_model(_openvino().Tensor(blob), "CPU", settings)
@@ -155,7 +155,8 @@ def _compiled(
         compiled = core.compile_model(_with_preprocess(model, preprocess), "CPU", settings)
     except RuntimeError as error:
         raise ModelError(f"OpenVINO cannot load this network: {_last_line(error)}") from error
-    _write_blob(path, compiled)
+    if path:
+        _write_blob(path, compiled)
     return compiled
 
 
@@ -180,7 +181,10 @@ def _with_preprocess(model: Any, preprocess: Preprocess) -> Any:
     return builder.build()
 
 
-def _cache_path(core: Any, onnx: bytes, preprocess: Preprocess, settings: dict[str, Any]) -> Path:
+def _cache_path(
+    core: Any, onnx: bytes, preprocess: Preprocess, settings: dict[str, Any]
+) -> Path | None:
+    """Where the compiled network is kept; None for a user without a home folder."""
     key = {
         "onnx": hashlib.sha256(onnx).hexdigest(),
         "preprocess": asdict(preprocess),
@@ -189,7 +193,10 @@ def _cache_path(core: Any, onnx: bytes, preprocess: Preprocess, settings: dict[s
         "cpu": core.get_property("CPU", "FULL_DEVICE_NAME"),
     }
     digest = hashlib.sha256(json.dumps(key, sort_keys=True).encode()).hexdigest()
-    return Path(platformdirs.user_cache_dir("visavis")) / "compiled" / f"{digest[:32]}.blob"
+    try:
+        return cache_folder() / "compiled" / f"{digest[:32]}.blob"
+    except OutputError:
+        return None
 
 
 def _read_blob(path: Path) -> NDArray[np.uint8] | None:
