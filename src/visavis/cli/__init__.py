@@ -8,6 +8,7 @@ failed, 130 interrupted.
 
 import sys
 import warnings
+from typing import Any
 
 import typer
 
@@ -28,6 +29,7 @@ from visavis.cli.verify import verify
 from visavis.errors import VisavisError
 
 INTERRUPTED = 130  # typer's exit code after Ctrl-C, as shells have it
+UsageError: type[Exception] = typer.BadParameter.__bases__[0]  # click's, wherever typer keeps it
 
 app = typer.Typer(
     name="visavis",
@@ -57,14 +59,28 @@ def main() -> None:
     warnings.filterwarnings("ignore", module="PIL")  # about damaged metadata, which is not used
     try:
         with printing.log_on_stderr():
-            app()
-    except SystemExit as stopped:
-        if stopped.code == INTERRUPTED:
-            print("visavis: interrupted", file=sys.stderr)
-        raise
+            code = app(standalone_mode=False)
     except VisavisError as error:
-        print(f"visavis: {printing.line(error)}", file=sys.stderr)
-        sys.exit(2)
+        code = _refused(printing.line(error))
+    except UsageError as error:
+        code = _misused(error)
+    except typer.Abort:
+        print("Aborted.", file=sys.stderr)
+        code = 1
     except BrokenPipeError:  # the reader of our output has gone: nobody is left to tell
         sys.stderr.close()
-        sys.exit(2)
+        code = 2
+    if code == INTERRUPTED:
+        print("visavis: interrupted", file=sys.stderr)
+    sys.exit(code)
+
+
+def _refused(why: str) -> int:
+    print(f"visavis: {why}", file=sys.stderr)
+    return 2
+
+
+def _misused(error: Any) -> int:
+    """Words that are no command, in one line. Of no words there is none: the help is printed."""
+    why = " ".join(error.format_message().split())
+    return _refused(why) if why else 2
