@@ -17,10 +17,12 @@ torch = pytest.importorskip(
 
 from conftest import ROOT  # noqa: E402
 from made_weights import made_tensor, zeros  # noqa: E402
+from malformed import MEGABYTES, measured  # noqa: E402
 from safetensors.torch import save_file  # noqa: E402
 
 from visavis.checkpoints.checkpoint import load_checkpoint, save_checkpoint  # noqa: E402
 from visavis.checkpoints.families import FAMILIES, detect_family  # noqa: E402
+from visavis.checkpoints.weights import read_weights  # noqa: E402
 from visavis.errors import CheckpointError  # noqa: E402
 from visavis.networks import ir, iresnet, mobile, mobilefacenet, vit  # noqa: E402
 from visavis.runtime import Preprocess  # noqa: E402
@@ -346,6 +348,52 @@ def assert_same(checkpoint, state):
     assert all(torch.equal(loaded[key], tensor) for key, tensor in state.items())
 
 
+def with_header(path, header: bytes, tensors: bytes = b""):
+    """A safetensors file of this header."""
+    path.write_bytes(len(header).to_bytes(8, "little") + header + tensors)
+    return path
+
+
+def keys(count: int) -> bytes:
+    """A header of so many tensors without a number."""
+    one = b'"%d":{"dtype":"F32","shape":[0],"data_offsets":[0,0]}'
+    return b"{" + b",".join(one % row for row in range(count)) + b"}"
+
+
+HEADERS = {
+    "a million keys": (lambda: keys(10**6), "header of at most 1,048,576 bytes, got 5[0-9],"),
+    "10,001 keys": (lambda: keys(10_001), "expected at most 10,000 tensors, got 10,001"),
+    "a size alone": (lambda: b"{", "damaged, or cut short"),
+    "lists in lists": (lambda: b'{"a":' + b"[" * 10**6, "damaged, or cut short"),
+}
+
+
+@pytest.mark.parametrize(("header", "said"), HEADERS.values(), ids=HEADERS)
+def test_a_safetensors_header_is_bounded(header, said, run, tmp_path):
+    path = with_header(tmp_path / "evil.safetensors", header())
+
+    def work():
+        refused(path, said)
+
+    cost = measured(work)
+    assert cost.seconds < 2
+    assert cost.megabytes < MEGABYTES
+    code, out, err = run("convert", path, "--out", tmp_path / "out.onnx")
+    assert (code, out, err.count("\n")) == (2, "", 1)
+    assert re.search(said, err)
+
+
+def test_without_its_bounds_a_large_header_is_read(tmp_path, monkeypatch):
+    path = with_header(tmp_path / "evil.safetensors", keys(20))
+    monkeypatch.setattr("visavis.checkpoints.weights.MOST_TENSORS", 19)
+    refused(path, "expected at most 19 tensors, got 20")
+    monkeypatch.setattr("visavis.checkpoints.weights.MOST_TENSORS", 20)
+    monkeypatch.setattr("visavis.checkpoints.weights.MOST_HEADER_BYTES", len(keys(20)) - 1)
+    refused(path, "a header of at most")
+    monkeypatch.setattr("visavis.checkpoints.weights.MOST_HEADER_BYTES", len(keys(20)))
+    assert len(read_weights(path).tensors) == 20
+
+
 def test_safetensors_are_read(small, tmp_path):
     save_file(dict(small), tmp_path / "model.bin")  # whatever it is called
     assert_same(load_checkpoint(tmp_path / "model.bin"), small)
@@ -437,7 +485,7 @@ def zipped(path, data, *, extra=(), compress=zipfile.ZIP_STORED):
         (b"PK\x03\x04" + bytes(60), "damaged, or cut short"),
         (b"\x80", "damaged, or cut short"),
         (b"\x80\x02}.", "damaged, or cut short"),
-        (b"\xff" * 8 + b'{"a": 1}', "damaged, or cut short"),
+        (b"\xff" * 8 + b'{"a": 1}', "at most 1,048,576 bytes, got 18,446,744,073,709,551,615"),
         (b"\x10" + bytes(7) + b'{"a":{"dtype":1}', "damaged, or cut short"),
     ],
 )

@@ -139,9 +139,9 @@ def test_sizes_are_those_of_the_photo():
     [
         ({"max_faces": 0}, "1 face or more, got 0"),
         ({"max_faces": -1}, "1 face or more, got -1"),
-        ({"min_size": -5}, "0 pixels or more, got -5"),
-        ({"min_size": np.nan}, "0 pixels or more, got nan"),
-        ({"min_size": np.inf}, "0 pixels or more, got inf"),
+        ({"min_size": -5}, "0 to 20000 pixels, got -5"),
+        ({"min_size": np.nan}, "0 to 20000 pixels, got nan"),
+        ({"min_size": np.inf}, "0 to 20000 pixels, got inf"),
     ],
 )
 def test_options_that_find_nothing_are_errors(options, message):

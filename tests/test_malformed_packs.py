@@ -97,7 +97,7 @@ EMBEDDERS = {
     "64 numbers": (embedder(kernel=KERNEL[:64]), r"expected .*, 128\) embeddings, got .*, 64\)"),
     "4 TB": (embedder(("Flatten", ["c"], ["f"], {}), GIANT,
         ("ReduceMax", ["g"], ["r"], {"keepdims": 0}), ("Add", ["f", "r"], ["out"], {}),
-        tensors=[("s", np.array([10**6, 10**6], np.int64))]), "cannot load|refuses"),
+        tensors=[("s", np.array([10**6, 10**6], np.int64))]), "values of at most .*, got 1e.12"),
     "NaN": (embedder(kernel=KERNEL * np.float32("nan")), "expected finite embeddings"),
     "float16 NaN": (embedder(("Cast", ["c"], ["h"], {"to": onnx.TensorProto.FLOAT16}),
         ("Cast", ["h"], ["w"], {"to": onnx.TensorProto.FLOAT}), ("Flatten", ["w"], ["out"], {}),

@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 from conftest import ROOT
 from hub_server import COMMIT, Hub, wait_until
+from malformed import MEGABYTES, measured
 
 from visavis.cli import pull as command
 from visavis.errors import DownloadError, OutputError, PackError
@@ -363,6 +364,52 @@ def test_a_zip_that_grows_beyond_bounds_is_refused(tmp_path):
     with pytest.raises(DownloadError, match="of at most 999999 bytes in all, got 1 of 1000000"):
         unzip(tmp_path / "a.zip", tmp_path / "to", most_bytes=999_999)
     assert not (tmp_path / "to").exists()
+
+
+@pytest.fixture
+def bomb(tmp_path):
+    """A zip of 200 KB that unpacks to 200 MB."""
+    with zipfile.ZipFile(tmp_path / "bomb.zip", "w", zipfile.ZIP_DEFLATED) as file:
+        file.writestr("model.onnx", bytes(200 << 20))
+    return tmp_path / "bomb.zip"
+
+
+GROWS = "expected a zip that unpacks to at most 100 times its size, got 209,715,200 bytes from 20"
+
+
+def test_a_zip_that_grows_a_thousandfold_is_refused(bomb, tmp_path):
+    def work():
+        with pytest.raises(DownloadError, match=GROWS):
+            unzip(bomb, tmp_path / "to")
+
+    cost = measured(work)
+    assert cost.seconds < 2
+    assert cost.megabytes < MEGABYTES
+    assert not (tmp_path / "to").exists()
+
+
+def test_a_zip_that_grows_a_thousandfold_is_refused_by_command(bomb, run):
+    answers = []
+    cost = measured(lambda: answers.append(run("pack", "import", bomb, "--color", "rgb")))
+    code, out, err = answers[0]
+    assert (code, out, err.count("\n")) == (2, "", 1)
+    assert err.startswith(f"visavis: {bomb}: {GROWS}")
+    assert cost.seconds < 2
+    assert cost.megabytes < MEGABYTES
+
+
+@pytest.mark.parametrize(("growth", "fits"), [(100, True), (99, False), (1000, True)])
+def test_a_zip_may_grow_a_hundredfold_and_no_more(growth, fits, tmp_path, monkeypatch):
+    archive = tmp_path / "a.zip"
+    archive.write_bytes(zipped({"a": b"0" * 100_000}))
+    real = archive.stat().st_size
+    monkeypatch.setattr("visavis.hub.unzip.MOST_GROWTH", 100_000 / real * growth / 100)
+    if fits:  # with its bound lifted, the attack takes effect
+        assert unzip(archive, tmp_path / "to") == ["a"]
+        assert (tmp_path / "to" / "a").stat().st_size == 100_000
+    else:
+        with pytest.raises(DownloadError, match="at most"):
+            unzip(archive, tmp_path / "to")
 
 
 def test_a_zip_that_lies_about_its_size_is_refused(tmp_path):

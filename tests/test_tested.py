@@ -78,6 +78,7 @@ TESTED_IN = {
     "pack/dequantise.py": "test_builtin.py",
     "pack/metadata.py": "test_export.py",
     "pack/onnx.py": "test_import_pack.py",
+    "runtime/protobuf.py": "test_bounds.py",
 }
 
 

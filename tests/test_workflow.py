@@ -150,3 +150,19 @@ def test_a_refusal_names_the_parameter_that_mends_it(small, tmp_path, options, m
 def test_a_name_that_cannot_be_written_is_refused_before_the_work(tmp_path):
     with pytest.raises(VisavisError, match=r"expected a name that ends in \.onnx"):
         convert(tmp_path / "nowhere.pth", tmp_path / "a.pt")
+
+
+@pytest.mark.parametrize(
+    ("wanted", "said"),
+    [
+        *(({"opset": number}, "an operator set from 1 to 99") for number in (-1, 0, 100, 10**300)),
+        *(
+            ({"max_loss": float(number)}, "a loss of 0 to 100 points")
+            for number in ("nan", "inf", "-inf", "-1", "1e300")
+        ),
+    ],
+)
+def test_numbers_out_of_bounds_are_refused(wanted, said, small, tmp_path):
+    request = ConversionRequest(images=tmp_path, **wanted)
+    with pytest.raises(ModelError, match=said):
+        convert(small, tmp_path / "a.onnx", request)

@@ -58,8 +58,7 @@ class Calibration:
         Raises CalibrationError, naming the strictest rate supported, where the data cannot show
         `rate`.
         """
-        if not 0 < rate < 1:
-            raise CalibrationError(f"expected a false match rate between 0 and 1, got {rate}")
+        _checked(rate)
         for point in self.points:
             if point.false_match_rate_upper <= rate:
                 return point
@@ -120,16 +119,26 @@ class Decision:
 
 
 def policy_rate(policy: str | float) -> float:
-    """The false match rate a policy stands for. Raises CalibrationError for an unknown name."""
+    """The false match rate a policy stands for.
+
+    Raises CalibrationError for an unknown name, and for a number that is no rate.
+    """
     if policy in POLICIES:
         return POLICIES[str(policy)]
     try:
-        return float(policy)
+        rate = float(policy)
     except ValueError:
         names = ", ".join(f"{name} ({rate:g})" for name, rate in POLICIES.items())
         raise CalibrationError(
             f"unknown policy {policy!r}; known: {names}, or a false match rate such as 1e-4"
         ) from None
+    return _checked(rate)
+
+
+def _checked(rate: float) -> float:
+    if not 0 < rate < 1:
+        raise CalibrationError(f"expected a false match rate between 0 and 1, got {rate}")
+    return rate
 
 
 def decide(similarity: float, policy: Policy, *, comparisons: int = 1) -> Decision:

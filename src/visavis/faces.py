@@ -10,7 +10,7 @@ import numpy as np
 
 from visavis.alignment import SIZE, align
 from visavis.errors import AmbiguousFaceError, LandmarkError, ModelError, NoFaceError
-from visavis.image import Photo, Source, check_image, open_photo
+from visavis.image import LIMITS, Photo, Source, check_image, open_photo
 from visavis.quality import Quality, assess
 from visavis.types import Crops, Detector, Face, Image
 
@@ -158,8 +158,8 @@ def _opened(source: Source | Image | Photo, max_side: int | None) -> PhotoFaces:
 def _check_wanted(max_faces: int | None, min_size: float) -> None:
     if max_faces is not None and max_faces < 1:
         raise ModelError(f"expected to look for 1 face or more, got {max_faces}")
-    if not 0 <= min_size < np.inf:
-        raise ModelError(f"expected a least size of 0 pixels or more, got {min_size}")
+    if not 0 <= min_size <= LIMITS.side:
+        raise ModelError(f"expected a least size of 0 to {LIMITS.side} pixels, got {min_size}")
 
 
 def _place(face: Face) -> str:

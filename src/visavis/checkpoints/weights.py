@@ -4,6 +4,7 @@ Knows nothing of networks.
 
 import hashlib
 import io
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -19,6 +20,10 @@ from visavis.errors import CheckpointError
 
 CONTAINERS = ("state_dict", "net_state_dict", "state_dict_backbone", "model")
 HEAD_BYTES = 512
+# Of a safetensors file: a network has hundreds of tensors, each about 100 bytes of its header. One
+# of a million takes safetensors a minute.
+MOST_HEADER_BYTES = 1 << 20
+MOST_TENSORS = 10_000
 WEB_PAGES = (b"<!doctype", b"<html", b"<head", b"<?xml")
 
 
@@ -91,8 +96,24 @@ def _check_head(path: Path, head: bytes) -> None:
 
 
 def _safetensors(path: Path) -> tuple[object, dict[str, str]]:
+    _check_header(path)
     with safe_open(path, framework="pt") as file:
         return {name: file.get_tensor(name) for name in file.keys()}, dict(file.metadata() or {})
+
+
+def _check_header(path: Path) -> None:
+    """Raise CheckpointError where a safetensors file has a header that no network needs."""
+    with path.open("rb") as file:
+        size = int.from_bytes(file.read(8), "little")
+        if size > MOST_HEADER_BYTES:
+            raise CheckpointError(
+                f"{path}: expected a header of at most {MOST_HEADER_BYTES:,} bytes, got {size:,}"
+            )
+        header = json.loads(file.read(size))
+    if len(header) > MOST_TENSORS:
+        raise CheckpointError(
+            f"{path}: expected at most {MOST_TENSORS:,} tensors, got {len(header):,}"
+        )
 
 
 def _pickled(path: Path, *, zipped: bool) -> object:

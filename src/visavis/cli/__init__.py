@@ -12,6 +12,7 @@ import traceback
 import warnings
 from collections.abc import Callable
 from contextlib import suppress
+from typing import Any
 
 import typer
 
@@ -34,6 +35,7 @@ from visavis.errors import VisavisError
 
 DEBUG = "VISAVIS_DEBUG"
 INTERRUPTED = 130  # typer's exit code after Ctrl-C, as shells have it
+UsageError: type[Exception] = typer.BadParameter.__bases__[0]  # click's, wherever typer keeps it
 
 app = typer.Typer(
     name="visavis",
@@ -83,12 +85,22 @@ def main() -> None:
 def _run_verb() -> int:
     try:
         with printing.log_on_stderr():
-            app(prog_name="visavis")
-    except SystemExit as stopped:
-        if stopped.code == INTERRUPTED:
-            printing.complain("interrupted")
-        return int(stopped.code or 0)
-    return 0
+            code = app(prog_name="visavis", standalone_mode=False)
+    except UsageError as error:
+        return _misused(error)
+    except typer.Abort:
+        printing.complain("aborted")
+        return 1
+    if code == INTERRUPTED:
+        printing.complain("interrupted")
+    return int(code or 0)
+
+
+def _misused(error: Any) -> int:
+    """Words that are no command, in one line. Without any words the help is printed already."""
+    if why := " ".join(error.format_message().split()):
+        printing.complain(why)
+    return 2
 
 
 def _guarded(work: Callable[[], int]) -> int:

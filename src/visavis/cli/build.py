@@ -23,9 +23,10 @@ Out = Annotated[
 def sides(text: str) -> Sides:
     """Height and width, as in 112x96."""
     parts = text.lower().split("x")
-    if len(parts) != 2 or not all(side.isdecimal() and len(side) < 5 for side in parts):
+    numbers = [int(part) for part in parts if part.isdecimal() and len(part) < 5]
+    if len(parts) != 2 or len(numbers) != 2 or not min(numbers):
         raise typer.BadParameter(f"expected HEIGHTxWIDTH, as in 112x96, got {text!r}")
-    return Sides((int(parts[0]), int(parts[1])))
+    return Sides((numbers[0], numbers[1]))
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,7 +17,9 @@ class ConversionOptions:
     family: Annotated[
         str, typer.Option(help="Whose network it is; auto: by the names in the file.")
     ] = "auto"
-    opset: Annotated[int | None, typer.Option(help="ONNX operator set; default: 18.")] = None
+    opset: Annotated[
+        int | None, typer.Option(min=1, max=99, help="ONNX operator set; default: 18.")
+    ] = None
     norm_output: Annotated[
         bool, typer.Option("--norm-output", help="Also give the embedding's length, a quality.")
     ] = False
@@ -42,7 +44,11 @@ class ConversionOptions:
     pairs: options.PairsList = None
     max_loss: Annotated[
         float | None,
-        typer.Option(help="Points of accuracy that int8 or float16 may cost; default: 0.5."),
+        typer.Option(
+            min=0,
+            max=100,
+            help="Points of accuracy that int8 or float16 may cost; default: 0.5.",
+        ),
     ] = None
 
 

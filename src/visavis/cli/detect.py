@@ -27,7 +27,8 @@ def detect(
         int | None, typer.Option(min=1, help="Of each photo the largest; default: all.")
     ] = None,
     min_size: Annotated[
-        float, typer.Option(min=0, help="Pixels of the photo that a face must be wide and high.")
+        float,
+        typer.Option(min=0, max=20_000, help="Pixels of the photo that a face is wide and high."),
     ] = 0,
     tiled: Annotated[
         bool, typer.Option("--tiled", help="Also search at full resolution, for tiny faces; slow.")

@@ -14,13 +14,20 @@ if TYPE_CHECKING:
 
 Folder = Annotated[Path, typer.Argument(help="The groups folder that people cluster wrote.")]
 
+GroupNumber = Annotated[int, typer.Argument(min=1, help="A group's number on the page.")]
+GroupFaces = Annotated[list[int], typer.Argument(min=1, help="Faces' numbers on the page.")]
+
 
 @spread
 def cluster(
     sources: options.Photos,
     out: Annotated[Path, typer.Option(help="The groups folder to write.")],
     policy: Annotated[
-        str, typer.Option(help="How alike the faces of a group are: as for verify.")
+        str,
+        typer.Option(
+            callback=options.known_policy,
+            help="How alike the faces of a group are: as for verify.",
+        ),
     ] = "standard",
     pack: options.PackName = "default",
     *,
@@ -59,7 +66,7 @@ def _present_all(clustering: "Clustering", out: Path, total: int, *, json: bool)
 @spread
 def name_group(
     folder: Folder,
-    number: int,
+    number: GroupNumber,
     name: str,
     enrolling: Enrolling,
     external_id: ExternalId = "",
@@ -81,7 +88,9 @@ def name_group(
     show_enrolled(enrolling.run(recognizer, people, faces), len(faces), people, json=json)
 
 
-def merge_groups(folder: Folder, first: int, second: int, json: options.Json = False) -> None:
+def merge_groups(
+    folder: Folder, first: GroupNumber, second: GroupNumber, json: options.Json = False
+) -> None:
     """Two groups are one person."""
     from visavis.cluster import merged, read_face_groups, save_face_groups
 
@@ -89,7 +98,9 @@ def merge_groups(folder: Folder, first: int, second: int, json: options.Json = F
     _present(folder, groups, json=json)
 
 
-def split_group(folder: Folder, number: int, faces: list[int], json: options.Json = False) -> None:
+def split_group(
+    folder: Folder, number: GroupNumber, faces: GroupFaces, json: options.Json = False
+) -> None:
     """Some faces of a group, numbered as on the page, become a group of their own: the last."""
     from visavis.cluster import read_face_groups, save_face_groups, split
 

@@ -21,7 +21,11 @@ def identify(
     images: options.Photos,
     draw: Annotated[Path | None, typer.Option(help="Draw each photo, in this folder.")] = None,
     false_positive_rate: Annotated[
-        float, typer.Option(help="Share of strangers that may be taken for anybody at all.")
+        float,
+        typer.Option(
+            callback=options.between_0_and_1,
+            help="Share of strangers that may be taken for anybody at all.",
+        ),
     ] = 1e-2,
     gallery: options.GalleryFolder = None,
     pack: options.PackName = "default",

@@ -20,7 +20,33 @@ Json = Annotated[bool, typer.Option("--json", help="Print one JSON document, not
 Photos = Annotated[list[str], typer.Argument(help="Photos, folders of photos, or patterns.")]
 PackArgument = Annotated[str, typer.Argument(help="A pack's name or folder.")]
 PackName = Annotated[str, typer.Option("--pack", help="A pack's name or folder.")]
-DeviceName = Annotated[str, typer.Option("--device", help="auto, cpu, or cuda:N.")]
+
+
+def known_device(name: str) -> str:
+    """Raise DeviceError for a device that no machine has."""
+    from visavis.runtime import Device
+
+    return Device(name).name
+
+
+def known_policy(policy: str) -> str:
+    """Raise CalibrationError for a policy that there is not, before any photo is read."""
+    from visavis.decision import policy_rate
+
+    policy_rate(policy)
+    return policy
+
+
+def between_0_and_1(rate: float) -> float:
+    """A rate that can be asked for."""
+    if not 0 < rate < 1:
+        raise typer.BadParameter(f"expected a rate between 0 and 1, got {rate}")
+    return rate
+
+
+DeviceName = Annotated[
+    str, typer.Option("--device", callback=known_device, help="auto, cpu, or cuda:N.")
+]
 PairsList = Annotated[
     Path | None, typer.Option(help="A list of pairs; default: the one among the images.")
 ]

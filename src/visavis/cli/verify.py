@@ -14,16 +14,18 @@ if TYPE_CHECKING:
     from visavis.gallery import Gallery
     from visavis.recognizer import Recognizer
 
+DIGITS = 6  # of a face's number: no photo shows a million
 # One number or two, from 1. A type of its own: for a tuple typer would take two words.
 FaceNumbers = NewType("FaceNumbers", tuple[int, ...])
 
 
 def face_numbers(text: str) -> FaceNumbers:
     """N, or N,M."""
-    numbers = [number.strip() for number in text.split(",") if text]
-    if len(numbers) > 2 or not all(number.isdecimal() for number in numbers):
+    words = [word.strip() for word in text.split(",") if text]
+    numbers = [int(word) for word in words if word.isdecimal() and len(word) <= DIGITS]
+    if len(words) > 2 or len(numbers) < len(words) or not all(numbers):
         raise typer.BadParameter(f"expected N or N,M (from 1, largest first), got {text!r}")
-    return FaceNumbers(tuple(int(number) for number in numbers))
+    return FaceNumbers(tuple(numbers))
 
 
 FaceOption = Annotated[
@@ -44,7 +46,11 @@ def verify(
         str, typer.Option(help="In place of another photo: somebody of the gallery.")
     ] = "",
     policy: Annotated[
-        str, typer.Option(help="convenience, standard, strict, or a false match rate.")
+        str,
+        typer.Option(
+            callback=options.known_policy,
+            help="convenience, standard, strict, or a false match rate.",
+        ),
     ] = "standard",
     face: FaceOption = None,
     draw: Annotated[Path | None, typer.Option(help="Draw the comparison here, as .png.")] = None,

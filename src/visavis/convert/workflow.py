@@ -35,6 +35,7 @@ from visavis.types import Crops
 
 MOST_PROVED = 48  # of the user's crops: each goes through every runtime three times
 MOST_LOSS = 0.5  # points of accuracy
+MOST_OPSET = 99  # ONNX is at 26, and adds two a year
 ONNX, TFLITE = ".onnx", ".tflite"
 NOTHING_DECLARED = DeclaredPixels()
 TRACING = ("family", "opset", "norm_output", "crops", "tflite")  # parameters of a checkpoint alone
@@ -134,7 +135,13 @@ def _check_out(out: Path) -> None:
 
 
 def _check_request(request: ConversionRequest) -> None:
-    """Raises ModelError for parameters that do not go together."""
+    """Raises ModelError for parameters out of bounds, or that do not go together."""
+    if request.opset is not None and not 1 <= request.opset <= MOST_OPSET:
+        raise ModelError(
+            f"expected an operator set from 1 to {MOST_OPSET}, got {request.opset}", option="opset"
+        )
+    if request.max_loss is not None and not 0 <= request.max_loss <= 100:
+        raise ModelError(f"expected a loss of 0 to 100 points, got {request.max_loss}")
     if request.int8 and request.float16:
         raise ModelError("the file cannot be both: ask for int8 or for float16")
     if request.preset is not None:

@@ -25,6 +25,7 @@ from visavis.evaluate.subjects import Packs, load_subjects
 from visavis.files import write_whole
 from visavis.metrics.acceptance import Acceptance, Required, accept
 from visavis.metrics.cohorts import LabelRates, group_rates
+from visavis.metrics.fusion import check_weights
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +69,10 @@ class Asked:
     labels: Path | None = None  # a CSV that labels people or pictures
     scores: Path | None = None  # where to write every similarity, as CSV
     out: Path | None = None  # where to write the run, as .npz
+
+    def __post_init__(self) -> None:
+        if self.weights is not None:
+            check_weights(self.weights)
 
 
 FIGURES_ALONE = Asked()

@@ -12,6 +12,8 @@ from visavis.errors import DownloadError, OutputError
 
 MOST_FILES = 64
 MOST_BYTES = 4 << 30  # of all files together, unpacked
+# Times a zip's size that its files may have: weights hardly shrink, and deflate can reach 1,032.
+MOST_GROWTH = 100
 BLOCK = 1 << 20
 PACKED = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 
@@ -20,8 +22,8 @@ def unzip(archive: Path, folder: Path, *, most_bytes: int = MOST_BYTES) -> list[
     """Unpack into a new folder; returns the names of the files below it.
 
     A top folder that all files share is left out. Raises DownloadError for a file that is no zip,
-    is damaged, or holds anything but plain files with different names; OutputError where they
-    cannot be written.
+    is damaged, unpacks to more than MOST_GROWTH times its size, or holds anything but plain files
+    with different names; OutputError where they cannot be written.
     """
     try:
         with zipfile.ZipFile(archive) as opened:
@@ -44,6 +46,12 @@ def _members(archive: Path, opened: zipfile.ZipFile, most_bytes: int) -> dict[st
         raise DownloadError(
             f"{archive}: expected 1 to {MOST_FILES} files of at most {most_bytes} bytes in all, "
             f"got {len(files)} of {size}"
+        )
+    packed = archive.stat().st_size
+    if size > MOST_GROWTH * packed:
+        raise DownloadError(
+            f"{archive}: expected a zip that unpacks to at most {MOST_GROWTH} times its size, got "
+            f"{size:,} bytes from {packed:,}"
         )
     for info in files:
         why = _fault(info)

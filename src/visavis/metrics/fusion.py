@@ -14,6 +14,7 @@ from visavis.metrics.bootstrap import DRAWS, INTERVAL, weighted_means
 from visavis.metrics.likelihood import fit, log_loss
 from visavis.metrics.verification import FAILED, Flags, Floats, Rows, right_answers
 
+MOST_WEIGHT = 1e6  # beyond that the others have none
 STEPS = 20  # of a weight from 0 to 1, with two members; fewer with more
 Verdict = Literal["better", "worse", "no difference shown"]
 
@@ -79,7 +80,8 @@ def fuse(
     if folds < 2:
         raise DatasetError("expected at least two folds: weights are tested on the others")
     table = np.stack([np.asarray(member, np.float64) for member in members])  # (M, P)
-    grid = _fixed(weights, len(members)) if weights is not None else list(_simplex(len(members)))
+    fixed = None if weights is None else check_weights(weights, len(members))
+    grid = [fixed] if fixed is not None else list(_simplex(len(members)))
     failed = (table == FAILED).any(axis=0)
     fused, chosen = np.full(len(same), FAILED), []
     for one in range(folds):
@@ -107,13 +109,18 @@ def _gain(
     return Gain(figure, float(difference.mean()), float(low), float(high))
 
 
-def _fixed(weights: Sequence[float], members: int) -> list[NDArray[np.float64]]:
+def check_weights(weights: Sequence[float], members: int | None = None) -> NDArray[np.float64]:
+    """Weights as shares of 1. Raises DatasetError for what are none, or not one for each member."""
     fixed = np.array(weights, np.float64)
-    if len(fixed) != members or not (fixed >= 0).all() or not 0 < fixed.sum() < np.inf:
+    bounded = ((fixed >= 0) & (fixed <= MOST_WEIGHT)).all() and fixed.any()
+    if not bounded or len(fixed) != (len(fixed) if members is None else members):
         raise DatasetError(
-            f"expected {members} weights of at least 0, not all 0, got {list(weights)}"
+            f"expected {members or 'some'} weights of at least 0, not all 0, and at most "
+            f"{MOST_WEIGHT:g}, got {list(weights)}",
+            option="weights",
         )
-    return [fixed / fixed.sum()]
+    shares: NDArray[np.float64] = fixed / fixed.sum()
+    return shares
 
 
 def _simplex(members: int) -> Iterator[NDArray[np.float64]]:

@@ -8,9 +8,10 @@ import numpy as np
 from google.protobuf.message import DecodeError
 from onnx import GraphProto, ModelProto, NodeProto, TensorProto, ValueInfoProto, numpy_helper
 
-from visavis.errors import PackError
+from visavis.errors import ModelError, PackError
 from visavis.files import is_plain
 from visavis.pack.dequantise import tensors_sha256
+from visavis.runtime.bounds import check_asked
 
 MOST_BYTES = 2 << 30  # of a network with its weights: what protobuf can hold
 PREFIX = "visavis."  # of the keys that `visavis convert` writes into a file's metadata
@@ -76,14 +77,18 @@ def read_network(source: Path | bytes, name: str = "") -> Network:
     """An ONNX file, or its bytes. Weights in a file beside it are packed into it.
 
     `name` is what errors call it. Raises PackError for what is no network, and for weights that lie
-    in another folder, or in another file where the network comes as bytes.
+    in another folder, or in another file where the network comes as bytes, and for a network that
+    asks for more than `visavis.runtime.bounds` allows.
     """
     name = name or (str(source) if isinstance(source, Path) else "the network")
     data = read_file(source) if isinstance(source, Path) else source
     model = ModelProto()
     try:
+        check_asked(data)
         model.ParseFromString(data)
-    except DecodeError as error:
+    except ModelError as error:
+        raise PackError(f"{name}: {error.what}", mend=error.mend) from error
+    except (DecodeError, ValueError) as error:
         starts = data[:16].decode("latin-1")
         raise PackError(
             f"{name}: expected an ONNX file, got {len(data):,} bytes that start {starts!r}: "

@@ -10,6 +10,7 @@ import re
 
 from visavis.errors import ModelError
 from visavis.runtime import onnxruntime, openvino
+from visavis.runtime.bounds import check_asked
 from visavis.runtime.model import (
     Available,
     Color,
@@ -47,7 +48,7 @@ def load_model(onnx: bytes, preprocess: Preprocess, device: str | Device = "auto
     The file has one float32 input (N, 3, H, W); N, H and W may be dynamic. The model takes (N, H,
     W, 3) uint8 RGB and returns every output, as float32, in the order of the file.
     Raises DeviceError where the device, runtime or precision is missing here, ModelError for a file
-    that is no such network.
+    that is no such network, or asks for more than `visavis.runtime.bounds` allows.
     """
     where = device if isinstance(device, Device) else Device(device)
     if b"location" in onnx and ELSEWHERE.search(onnx):  # `in` is ten times as fast
@@ -56,12 +57,22 @@ def load_model(onnx: bytes, preprocess: Preprocess, device: str | Device = "auto
             "file",
             mend="load it with onnx and save it again (if a tensor is called location: rename it)",
         )
+    _check_bounds(onnx)
     runtime = where.runtime
     if runtime == "auto":
         runtime = "onnxruntime" if where.on_cuda else "openvino"
     if runtime == "openvino":
         return openvino.OpenVinoModel(onnx, preprocess, where)
     return onnxruntime.OnnxRuntimeModel(onnx, preprocess, where)
+
+
+def _check_bounds(onnx: bytes) -> None:
+    try:
+        nodes = check_asked(onnx)
+    except ValueError as error:
+        raise ModelError(f"cannot load this network: it is no ONNX file: {error}") from error
+    if not nodes:
+        raise ModelError("cannot load this network: it has no nodes")
 
 
 def available_runtimes() -> list[Available]:
