@@ -148,6 +148,7 @@ def test_faces_of_one_size_come_from_left_to_right():
 
 
 def test_a_crowd_is_found_whole_and_what_is_too_much_is_logged(caplog):
+    caplog.set_level("INFO", "visavis.detect")
     image = np.zeros((640, 640, 3), np.uint8)
     corners = [(x, y) for x in range(0, 640, 20) for y in range(0, 640, 20)]
     crowd = np.float32([[x, y, x + 12, y + 12] for x, y in corners])

@@ -27,7 +27,7 @@ from test_image import black_png
 from test_quality import seen
 
 from visavis.alignment import align
-from visavis.cli.options import print_json
+from visavis.cli.printing import print_json
 from visavis.compare import similarity
 from visavis.decision import decide
 from visavis.decode.boxes import Candidates

@@ -112,7 +112,7 @@ def _best(candidates: Candidates) -> Candidates:
     """
     best = (-candidates.scores).argsort(kind="stable")
     if len(best) > MOST_CANDIDATES:
-        log.warning(
+        log.info(
             "the detector has %s candidates, only the best %s are merged into faces",
             f"{len(best):,}",
             f"{MOST_CANDIDATES:,}",
