@@ -96,9 +96,10 @@ def test_int8_judged_on_pairs(run, small, crops, people, tmp_path):
     assert "95 % of draws" in printed
 
 
-def test_a_loss_writes_nothing(run, small, crops, people, tmp_path):
+def test_a_loss_writes_nothing(run, small, crops, people, tmp_path, monkeypatch):
+    monkeypatch.setattr("visavis.convert.workflow.MOST_LOSS", -100)
     out = tmp_path / "net.onnx"
-    words = ("--int8", crops, "--images", people, "--max-loss", -100)
+    words = ("--int8", crops, "--images", people)
     code, printed, errors = run("convert", small, "--out", out, *words)
     assert (code, printed) == (2, "")
     assert "points of accuracy on 40 pairs" in errors

@@ -9,8 +9,7 @@ import pytest
 from visavis.dataset import open_tree, read_pairs
 from visavis.embed import load_embedder, unit
 from visavis.errors import DatasetError, DeviceError
-from visavis.evaluate.protocols import CropSource, Embedded, embed_tree
-from visavis.metrics import verification
+from visavis.evaluate.protocols import CropSource, Embedded, embed_tree, verification
 from visavis.metrics.verification import (
     FAILED,
     area_under_roc,
