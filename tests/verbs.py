@@ -6,7 +6,6 @@ from dataclasses import dataclass, fields, is_dataclass
 from functools import cache
 from typing import Any
 
-import click
 import typer
 from source import functions, trees
 
@@ -18,7 +17,7 @@ class Verb:
     """A command as a user types it."""
 
     name: str  # "people list"
-    command: click.Command
+    command: Any  # of typer
 
     @property
     def callback(self) -> Callable[..., None]:
