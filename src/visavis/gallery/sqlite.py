@@ -153,6 +153,7 @@ class SqliteDatabase:
         try:
             source.replace(self.path)
             yield
+        # Whatever ends the block, Ctrl-C too, must not cost the old gallery; it is raised again.
         except BaseException:
             self.close()
             _bring_back(kept, self.path)
@@ -160,9 +161,9 @@ class SqliteDatabase:
 
     def damage(self, connection: Connection) -> str | None:
         """What SQLite's own checks find; None for nothing."""
-        found = connection.exec_driver_sql("PRAGMA integrity_check(1)").scalar()
-        if found != "ok":
-            return f"SQLite says: {found}"
+        verdict = connection.exec_driver_sql("PRAGMA integrity_check(1)").scalar()
+        if verdict != "ok":
+            return f"SQLite says: {verdict}"
         if connection.exec_driver_sql("PRAGMA foreign_key_check").first() is not None:
             return "a row belongs to another one that is gone"
         return None
@@ -344,13 +345,13 @@ def _make_ballast(path: Path) -> None:
 
 def _holding(folder: Path, traces: set[bytes]) -> set[str]:
     """The files of a folder that hold one of the traces, journals and what else lies there too."""
-    found = set()
+    holding = set()
     for path in folder.iterdir() if traces else ():
         # A journal may go while it is looked at.
         with suppress(FileNotFoundError):
             if path.is_file() and _holds(path, traces):
-                found.add(path.name)
-    return found
+                holding.add(path.name)
+    return holding
 
 
 def _holds(path: Path, traces: set[bytes]) -> bool:

@@ -57,8 +57,8 @@ def pack_names() -> list[str]:
     """The packs that `load_pack` knows by name, the default first."""
     folder = packs_folder()
     # Not Path.glob: it raises where a folder above may not be looked into.
-    found = glob(f"*/{MANIFEST}", root_dir=folder)
-    return [DEFAULT_PACK, *sorted(os.path.dirname(path) for path in found)]
+    manifests = glob(f"*/{MANIFEST}", root_dir=folder)
+    return [DEFAULT_PACK, *sorted(os.path.dirname(path) for path in manifests)]
 
 
 def installed_packs() -> dict[str, Pack]:

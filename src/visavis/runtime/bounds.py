@@ -195,7 +195,7 @@ def _answer(operator: str, inputs: Sequence[_Tensor], attributes: Mapping[str, _
 
 def _made(operator: str, operands: Sequence[Numbers], attributes: Mapping[str, _Tensor]) -> float:
     """How many numbers an operator makes of each that it gets."""
-    given = {name: tensor.numbers for name, tensor in attributes.items()}
+    named = {name: tensor.numbers for name, tensor in attributes.items()}
     first, second, third, fourth = operands
     shapes = {
         "ConstantOfShape": first,
@@ -204,10 +204,10 @@ def _made(operator: str, operands: Sequence[Numbers], attributes: Mapping[str, _
         "Range": _steps(first, second, third),
         "Resize": fourth or third,
         "Tile": second,
-        "Upsample": second or given.get("scales", ()),
+        "Upsample": second or named.get("scales", ()),
     }
-    shape = shapes.get(operator) or given.get("output_shape") or given.get("shape") or ()
-    pads = given.get("pads") or (second if operator == "Pad" else ())
+    shape = shapes.get(operator) or named.get("output_shape") or named.get("shape") or ()
+    pads = named.get("pads") or (second if operator == "Pad" else ())
     half = len(pads) // 2
     padded = [1 + before + after for before, after in zip(pads[:half], pads[half:], strict=False)]
     # A side below 1 stays as it was, or is a scale that makes it smaller: no bound for those.
