@@ -18,12 +18,12 @@ FULL = Path("/dev/full")
 needs_full = pytest.mark.skipif(not FULL.exists(), reason="this system has no /dev/full")
 
 
-def visavis(*words: object, code: str = "", **options) -> subprocess.CompletedProcess:
-    """A command line in a process of its own; `code` runs in it first."""
+def visavis(*words: object, code: str = "", through: tuple[str, ...] = (), **options):
+    """A command line in a process of its own; `code` runs in it first, `through` starts it."""
     environment = {**os.environ, **options.pop("env", {})}
     start = f"{code}\nfrom visavis.cli import main; main()"
     return subprocess.run(
-        [sys.executable, "-c", start, *map(os.fsencode, map(str, words))],
+        [*through, sys.executable, "-c", start, *map(os.fsencode, map(str, words))],
         env=environment,
         check=False,
         **{"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, **options},
@@ -100,7 +100,7 @@ def test_an_output_that_nobody_reads_is_an_error_without_a_word(people, unbuffer
 @pytest.mark.parametrize("closed", [1, 2])
 def test_a_closed_stream_is_no_error(people, closed):
     words = ("people", "list", "--gallery", people)
-    done = visavis(*words, preexec_fn=lambda: os.close(closed))
+    done = visavis(*words, through=("sh", "-c", f'exec "$@" {closed}>&-', "sh"))
     assert done.returncode == 0
     assert (done.stdout + done.stderr).strip().endswith(b"1 people") is (closed == 2)
 
