@@ -4,6 +4,8 @@ BIN := $(VENV)/bin
 PHOTOS := build/photos
 NAMES := obama.jpg obama2.jpg obama3.jpg obama_partial_face.jpg biden.jpg
 FUZZ_RUNS ?= 100000
+# Tests at a time.
+JOBS ?= 2
 # What it finds goes into the first folder.
 FUZZ = mkdir -p build/corpus/$(1) && \
   $(BIN)/python tests/fuzz_$(1).py -runs=$(2) build/corpus/$(1) tests/corpus/$(1)
@@ -18,10 +20,10 @@ try: $(BIN)/visavis $(PHOTOS)/obama.jpg  ## set up, and compare two photos
 	@echo 'Now yours:  $(BIN)/visavis verify YOUR_A.jpg YOUR_B.jpg'
 
 test: build/test-ready photos check  ## everything quick, from nothing but Python
-	$(BIN)/pytest -m 'not slow'
+	$(BIN)/pytest -n $(JOBS) -m 'not slow'
 
 test-all: build/all-ready photos check  ## extras, peers and the slow tests too
-	$(BIN)/pytest
+	$(BIN)/pytest -n $(JOBS)
 	$(call FUZZ,image,$(FUZZ_RUNS))
 	$(call FUZZ,manifest,$(FUZZ_RUNS))
 
