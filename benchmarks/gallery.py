@@ -115,7 +115,7 @@ def add_on_request(folder: Path) -> None:
         print("added", flush=True)
 
 
-def fill(folder: Path, templates: int, people: int) -> None:
+def fill(folder: Path, templates: int, people: int, *, dim: int = DIM) -> None:
     """Write the gallery in one transaction: what is measured is reading it."""
     gallery = open_gallery(folder)
     rng = np.random.default_rng(0)
@@ -146,16 +146,16 @@ def fill(folder: Path, templates: int, people: int) -> None:
                     "model": MODEL,
                     "data": gallery.vault.seal(row.tobytes(), gallery.id, owner, sample, MODEL),
                 }
-                for sample, owner, row in zip(made, owners, unit(rng, len(made)), strict=True)
+                for sample, owner, row in zip(made, owners, unit(rng, len(made), dim), strict=True)
             ]
             connection.execute(insert(SAMPLES), samples)
             connection.execute(insert(TEMPLATES), sealed)
     gallery.close()
 
 
-def unit(rng: np.random.Generator, count: int) -> np.ndarray:
+def unit(rng: np.random.Generator, count: int, dim: int = DIM) -> np.ndarray:
     """Random directions."""
-    rows = rng.standard_normal((count, DIM), dtype=np.float32)
+    rows = rng.standard_normal((count, dim), dtype=np.float32)
     return rows / np.linalg.norm(rows, axis=1, keepdims=True)
 
 

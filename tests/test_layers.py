@@ -20,6 +20,7 @@ LATE = {
     "runtime/onnxruntime.py": "onnxruntime is an extra",
     "pack/default.py": "onnx is needed at the first use only",
     "embeddings.py": "pyarrow is an extra",
+    "gallery/following.py": "faiss is an extra",
     "report/report.py": "figures need matplotlib, which is an extra",
     "dataset/wider.py": "scipy is an extra",
     "hub/stores.py": "fsspec and its stores are an extra",
@@ -35,6 +36,7 @@ ROOMS = {
     "fsspec": "hub/stores.py",
     "gcsfs": "hub/stores.py",
     "s3fs": "hub/stores.py",
+    "faiss": "gallery/faiss.py",
 }
 FOLDERS = {  # of extras and slow ones: these may be imported anywhere in them
     "onnx": {"pack", "convert", "insightface"},

@@ -20,7 +20,7 @@ from visavis.gallery.audit import Audit, ChainHead, Details, Entry
 from visavis.gallery.database import Database
 from visavis.gallery.erasure import Erased
 from visavis.gallery.following import Followed, follow
-from visavis.gallery.index import ExactIndex, Index, Templates
+from visavis.gallery.index import ExactIndex, Index, Templates, group_templates
 from visavis.gallery.people import (
     MOST_CONSENT,
     Person,
@@ -43,7 +43,12 @@ from visavis.gallery.samples import (
 )
 from visavis.gallery.settings import read_setting, write_setting
 from visavis.gallery.tables import CONFIGURATIONS, PEOPLE, SAMPLES, TEMPLATES
-from visavis.gallery.templates import Quarantined, check_template, templates_of_people
+from visavis.gallery.templates import (
+    Quarantined,
+    all_templates,
+    check_template,
+    templates_of_people,
+)
 from visavis.gallery.vault import SampleVault
 from visavis.gallery.whole import first_damage
 
@@ -249,10 +254,10 @@ class Gallery:
         return tuple(self._follow(model).quarantined.values())
 
     def templates(self, model: str) -> tuple[Templates, tuple[Quarantined, ...]]:
-        """A copy of all templates of a model, and those that are damaged and left out."""
-        with self._lock:
-            followed = self._follow(model)
-            return followed.index.grouped(), tuple(followed.quarantined.values())
+        """All templates of a model as they are stored, and those that are damaged and left out."""
+        with self.database.reading() as connection:
+            opened = all_templates(connection, self._samples, model)
+        return group_templates(opened.people, opened.rows), tuple(opened.quarantined)
 
     def changes(self, since: int) -> list[Entry]:
         """What any process did after entry `since` of the audit, in order."""

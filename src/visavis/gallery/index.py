@@ -104,9 +104,9 @@ class ExactIndex:
         if not len(rows):
             return [[] for _ in probes]
         if probes.shape[1] != rows.shape[1]:
-            raise _mismatch("probes", probes.shape[1], rows.shape[1])
+            raise mismatch_of("probes", probes.shape[1], rows.shape[1])
         similarities = probes @ rows.T  # (Q, N)
-        return [_closest(similar, owners, ids, people) for similar in similarities]
+        return [closest_people(similar, owners, ids, people) for similar in similarities]
 
     def add(self, person: str, sample: str, rows: Embeddings) -> None:
         """Add a photo's templates (N, D). Raises MismatchError for rows of another length."""
@@ -116,7 +116,7 @@ class ExactIndex:
                 self._rows = np.empty((0, rows.shape[1]), np.float32)
                 self._owners = np.empty(0, np.int32)
             elif rows.shape[1] != self._rows.shape[1]:
-                raise _mismatch("new templates", rows.shape[1], self._rows.shape[1])
+                raise mismatch_of("new templates", rows.shape[1], self._rows.shape[1])
             end = self._count + len(rows)
             if end > len(self._rows):
                 self._grow(end)
@@ -136,13 +136,6 @@ class ExactIndex:
             rows = np.flatnonzero(self._owners[: self._count] == self._codes[person])
             going = [row for row in rows if sample in (None, self._samples[row])]
             self._kept[going] = False
-
-    def grouped(self) -> Templates:
-        """A copy of all templates, grouped by person."""
-        with self._lock:
-            self._settle()
-            owners = self._owners[: self._count]
-            return group_templates([self._ids[code] for code in owners], self._rows[: self._count])
 
     def _code(self, person: str) -> int:
         """The number that stands for a person in the array of owners."""
@@ -172,7 +165,7 @@ class ExactIndex:
         self._count = len(self._owners)
 
 
-def _closest(
+def closest_people(
     similar: NDArray[np.float32], owners: NDArray[np.int32], ids: list[str], people: int
 ) -> list[tuple[str, float]]:
     """The closest people by their similarities (N,), which are overwritten."""
@@ -188,7 +181,8 @@ def _closest(
     return closest
 
 
-def _mismatch(what: str, got: int, expected: int) -> MismatchError:
+def mismatch_of(what: str, got: int, expected: int) -> MismatchError:
+    """The error for rows of another length than the templates have."""
     return MismatchError(
         f"{what} of {got} and templates of {expected} numbers come from different models"
     )

@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,7 @@ from visavis.gallery.vault import SampleVault, Vault
 from visavis.types import Embeddings
 
 CHUNK = 4096  # templates read at a time
+LARGE_CHUNK = 16_384  # templates opened at a time, where not all are kept as they are
 FLOAT = 4  # bytes
 ALTERED = "altered, or moved from another place"
 LOST = "its photo or its person is gone"
@@ -70,10 +72,26 @@ def check_template(connection: Connection, model: str, embedding: NDArray[np.flo
 
 def all_templates(connection: Connection, vault: SampleVault, model: str) -> Opened:
     """Every template of a model."""
+    shape = templates_shape(connection, model)
+    return _open(_all_sealed(connection, model), vault, model, shape)
+
+
+def chunks_of_templates(
+    connection: Connection, vault: SampleVault, model: str, numbers: int
+) -> Iterator[Opened]:
+    """Every template of a model, LARGE_CHUNK at a time; those of other than `numbers` numbers are
+    quarantined.
+    """
+    rows = _all_sealed(connection, model)
+    while chunk := list(islice(rows, LARGE_CHUNK)):
+        yield _open(chunk, vault, model, (len(chunk), numbers))
+
+
+def templates_shape(connection: Connection, model: str) -> tuple[int, int]:
+    """How many templates of a model there are, and how many numbers most of them have."""
     count = connection.scalar(select(func.count()).where(TEMPLATES.c.model == model))
     sizes = select(func.length(TEMPLATES.c.data)).where(TEMPLATES.c.model == model).limit(99)
-    shape = (count or 0, _most_numbers(connection.scalars(sizes)))
-    return _open(_all_sealed(connection, model), vault, model, shape)
+    return count or 0, _most_numbers(connection.scalars(sizes))
 
 
 def templates_of_samples(
