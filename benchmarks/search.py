@@ -18,12 +18,13 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import faiss
 import numpy as np
 
-from visavis.gallery import ExactIndex, open_gallery
+from visavis.gallery import ExactIndex, Index, open_gallery
 from visavis.gallery.faiss import FaissIndex
 
 MATES = {128: (0.5,), 512: (0.3, 0.4, 0.5)}
@@ -90,49 +91,51 @@ def engines(rows: np.ndarray) -> dict[str, Callable[[], Search]]:
     """What is raced, by name; numpy exact first."""
     people = [f"{number // PHOTOS:x}" for number in range(len(rows))]
     samples = [str(number) for number in range(len(rows))]
-
-    def numpy_exact() -> Search:
-        index = ExactIndex(people, samples, rows)
-        return lambda probes: [closest[0][0] for closest in index.nearest(probes)]
-
-    def ours() -> Search:
-        index = FaissIndex(rows[:CHUNK])
-        for start in range(0, len(rows), CHUNK):
-            part = slice(start, start + CHUNK)
-            index.extend(people[part], samples[part], rows[part])
-        return lambda probes: [closest[0][0] for closest in index.nearest(probes)]
-
-    def factory(text: str) -> Callable[[], Search]:
-        def make() -> Search:
-            index = faiss.index_factory(rows.shape[1], text, faiss.METRIC_INNER_PRODUCT)
-            index.train(rows[:: max(1, len(rows) // CHUNK)])
-            for start in range(0, len(rows), CHUNK):
-                index.add(rows[start : start + CHUNK])
-            if isinstance(index, faiss.IndexRefine):
-                index.k_factor = K_FACTOR
-            return lambda probes: [people[row] for row in index.search(probes, 5)[1][:, 0]]
-
-        return make
-
-    def bits_then_rows() -> Search:
-        index = faiss.index_factory(rows.shape[1], "RaBitQfs", faiss.METRIC_INNER_PRODUCT)
-        index.train(rows[:CHUNK])
-        index.add(rows)
-
-        def search(probes: np.ndarray) -> list[str]:
-            near = index.search(probes, min(5 * K_FACTOR, len(rows)))[1]
-            pairs = zip(probes, near, strict=True)
-            return [people[own[(rows[own] @ probe).argmax()]] for probe, own in pairs]
-
-        return search
-
     return {
-        "numpy exact": numpy_exact,
-        "visavis": ours,
-        **{text: factory(text) for text in PEERS},
-        "RaBitQfs, rows compared": bits_then_rows,
-        "FAISS flat": factory("Flat"),
+        "numpy exact": lambda: of_index(ExactIndex(people, samples, rows)),
+        "visavis": lambda: of_index(filled(people, samples, rows)),
+        **{text: partial(of_faiss, text, people, rows) for text in (*PEERS, "Flat")},
+        "RaBitQfs, rows compared": partial(bits_then_rows, people, rows),
     }
+
+
+def of_index(index: Index) -> Search:
+    """Search an index of ours."""
+    return lambda probes: [closest[0][0] for closest in index.nearest(probes)]
+
+
+def filled(people: list[str], samples: list[str], rows: np.ndarray) -> FaissIndex:
+    """Ours, filled as a gallery fills it."""
+    index = FaissIndex(rows[:CHUNK])
+    for start in range(0, len(rows), CHUNK):
+        part = slice(start, start + CHUNK)
+        index.extend(people[part], samples[part], rows[part])
+    return index
+
+
+def of_faiss(text: str, people: list[str], rows: np.ndarray) -> Search:
+    """An index as FAISS makes it from a text."""
+    index = faiss.index_factory(rows.shape[1], text, faiss.METRIC_INNER_PRODUCT)
+    index.train(rows[:: max(1, len(rows) // CHUNK)])
+    for start in range(0, len(rows), CHUNK):
+        index.add(rows[start : start + CHUNK])
+    if isinstance(index, faiss.IndexRefine):
+        index.k_factor = K_FACTOR
+    return lambda probes: [people[row] for row in index.search(probes, 5)[1][:, 0]]
+
+
+def bits_then_rows(people: list[str], rows: np.ndarray) -> Search:
+    """A bit a number for a shortlist, which is compared in float32."""
+    index = faiss.index_factory(rows.shape[1], "RaBitQfs", faiss.METRIC_INNER_PRODUCT)
+    index.train(rows[:CHUNK])
+    index.add(rows)
+
+    def search(probes: np.ndarray) -> list[str]:
+        near = index.search(probes, min(5 * K_FACTOR, len(rows)))[1]
+        pairs = zip(probes, near, strict=True)
+        return [people[own[(rows[own] @ probe).argmax()]] for probe, own in pairs]
+
+    return search
 
 
 def store(count: int, dim: int) -> None:

@@ -12,6 +12,7 @@ from visavis.decision import Calibration, OperatingPoint
 from visavis.gallery import Gallery, open_gallery
 from visavis.pack import Pack, load_pack
 from visavis.recognizer import Recognizer
+from visavis.types import Part
 
 ROOT = Path(__file__).parent.parent
 SHARE = float(os.environ.get("VISAVIS_SHARE", "0.05"))  # of the full counts; make prove sets 1
@@ -101,6 +102,7 @@ class FakeEmbedder:
 
     model = "fake@0"
     dim = 6
+    parts = (Part("fake@0", 6),)
 
     def __call__(self, crops: np.ndarray, /) -> np.ndarray:
         halves = np.stack([crops[:, :56], crops[:, 56:]], axis=1).mean(axis=(2, 3)).reshape(-1, 6)

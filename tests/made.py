@@ -7,7 +7,7 @@ import numpy as np
 from PIL import Image
 
 from visavis.alignment import ARCFACE_112
-from visavis.types import Face
+from visavis.types import Face, Part
 
 ANNA, BERT, CARL = 60, 110, 160  # brightness; Anna and Bert at a right angle, Anna and Carl opposed
 ONE, NONE, TWO, SMALL, TURNED, CUT, APART = range(200, 207)  # a photo's width says what it shows
@@ -47,6 +47,7 @@ class AngleEmbedder:
 
     model = "fake@0"
     dim = 2
+    parts = (Part("fake@0", 2),)
 
     def __call__(self, crops: np.ndarray, /) -> np.ndarray:
         angles = crops.mean(axis=(1, 2, 3)) * np.pi / 100

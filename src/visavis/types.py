@@ -50,6 +50,15 @@ class Detector(Protocol):
     def __call__(self, image: Image, /) -> list[Face]: ...
 
 
+@dataclass(frozen=True, slots=True)
+class Part:
+    """One network's share of an embedding."""
+
+    model: str  # name@hash
+    dim: int  # numbers
+    scale: float = 1.0  # length of the share; squares of all shares sum to 1
+
+
 class Embedder(Protocol):
     """A loaded embedder: aligned crops in, unit embeddings out."""
 
@@ -60,5 +69,9 @@ class Embedder(Protocol):
     @property
     def dim(self) -> int:
         """Numbers in an embedding."""
+
+    @property
+    def parts(self) -> tuple[Part, ...]:
+        """Which networks' numbers it consists of, in order: one, or those of an ensemble."""
 
     def __call__(self, crops: Crops, /) -> Embeddings: ...

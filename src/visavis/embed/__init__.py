@@ -1,5 +1,15 @@
 """Crops to unit embeddings. Knows what embedders want; knows no photos, people or thresholds."""
 
+from visavis.embed.ensemble import Ensemble, Member, join_parts, split_parts
 from visavis.embed.model import ModelEmbedder, load_embedder, middle, unit
 
-__all__ = ["ModelEmbedder", "load_embedder", "middle", "unit"]
+__all__ = [
+    "Ensemble",
+    "Member",
+    "ModelEmbedder",
+    "join_parts",
+    "load_embedder",
+    "middle",
+    "split_parts",
+    "unit",
+]

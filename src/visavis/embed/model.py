@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from visavis.errors import EmbeddingError, ImageError, ModelError, PackError
 from visavis.pack.manifest import CROP, Pack
 from visavis.runtime import Device, Outputs, Pictures, load_model
-from visavis.types import Crops, Embeddings
+from visavis.types import Crops, Embeddings, Part
 
 BATCH = 8  # crops in one network call, and as many mirrored ones: more is no faster on a CPU
 
@@ -30,6 +30,11 @@ class ModelEmbedder:
                 f"{self.model}: expected an embedder of crops of at most 112x112, "
                 f"got one of {self.size[0]}x{self.size[1]}"
             )
+
+    @property
+    def parts(self) -> tuple[Part, ...]:
+        """The network alone."""
+        return (Part(self.model, self.dim),)
 
     def __call__(self, crops: Crops, /) -> Embeddings:
         """(N, 112, 112, 3) uint8 RGB crops to (N, dim) float32 unit rows; with `flip` the mirrored

@@ -28,7 +28,7 @@ from visavis.evaluate.protocols import (
 )
 from visavis.files import write_whole
 from visavis.metrics.verification import FAILED, Result, worst_pairs
-from visavis.types import Crops, Detector, Embedder, Embeddings
+from visavis.types import Crops, Detector, Embedder, Embeddings, Part
 
 DOCUMENT = "run.json"
 SHOWN = 12  # worst false matches, and as many worst false non-matches, that a report shows
@@ -108,6 +108,11 @@ class _Timed:
     crops: int = 0
     seconds: float = 0.0
     warm: bool = False
+
+    @property
+    def parts(self) -> tuple[Part, ...]:
+        """The embedder's own."""
+        return self.embed.parts
 
     def __call__(self, crops: Crops, /) -> Embeddings:
         started = time.perf_counter()

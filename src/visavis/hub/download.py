@@ -65,7 +65,7 @@ class Note:
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
+class PartFile:
     """The beginning of a file that is being downloaded, beside its final place."""
 
     target: Path
@@ -119,7 +119,7 @@ class Part:
 class _Job:
     """One call of `download`, whatever address is asked."""
 
-    part: Part
+    part: PartFile
     size: int | None
     sha256: str | None
     mismatch: Mismatch
@@ -149,7 +149,7 @@ def download(
     `size` and `sha256`; only what a later call can resume from is left then. Raises OutputError
     where it cannot be written.
     """
-    job = _Job(Part(target), size, sha256, mismatch, progress, patience or Patience())
+    job = _Job(PartFile(target), size, sha256, mismatch, progress, patience or Patience())
     if sha256 and target.is_file() and sha256_of(target) == sha256:
         return Receipt(str(target), target.stat().st_size, sha256, was_here=True)
     web.refuse_offline(urls[0])

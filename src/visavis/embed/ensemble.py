@@ -1,0 +1,134 @@
+"""Several embedders that answer as one: the dot product of two of its rows is their joint evidence.
+
+A member's unit embedding is scaled by sqrt(weight * slope / sum of these), and the members' are
+concatenated. The slope is that of the member's calibration: slope * similarity is a log-likelihood
+ratio but for a constant, so what is weighed are these ratios, not cosines of unlike spread. Rows
+have length 1, as every embedder's: what compares, searches and decides needs to know nothing else.
+"""
+
+import hashlib
+import json
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from visavis.errors import MismatchError, ModelError
+from visavis.types import Crops, Embedder, Embeddings, Part
+
+WEIGHT_TOLERANCE = 0.001  # by which the sum of weights may differ from 1
+MOST_MEMBERS = 16
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """One embedder of an ensemble."""
+
+    embed: Embedder
+    weight: float  # of its log-likelihood ratio, 0..1; those of all members sum to 1
+    slope: float  # of its calibration: log-likelihood ratio a unit of similarity
+
+    def __post_init__(self) -> None:
+        if not 0 < self.weight <= 1:
+            raise ModelError(
+                f"{self.embed.model}: expected a weight above 0 and at most 1, got {self.weight}",
+                mend="leave the member out, or disable it",
+            )
+        if not 0 < self.slope < math.inf:
+            raise ModelError(
+                f"{self.embed.model}: expected a slope above 0, got {self.slope}: its calibration "
+                "says that it cannot tell people apart"
+            )
+
+
+@dataclass(frozen=True, slots=True)
+class Ensemble:
+    """An embedder made of several. Members see the crops in turn, in one pass."""
+
+    members: tuple[Member, ...]
+
+    def __post_init__(self) -> None:
+        models = [member.embed.model for member in self.members]
+        if not 2 <= len(models) <= MOST_MEMBERS:
+            raise ModelError(f"expected 2 to {MOST_MEMBERS} models together, got {len(models)}")
+        if len(set(models)) < len(models):
+            raise ModelError(f"expected each model once, got {', '.join(models)}")
+        total = sum(member.weight for member in self.members)
+        if abs(total - 1) > WEIGHT_TOLERANCE:
+            raise ModelError(f"expected weights that sum to 1, got {total:g}", option="weights")
+
+    @property
+    def parts(self) -> tuple[Part, ...]:
+        """Each member's share of an embedding, in order."""
+        shares = [member.weight * member.slope for member in self.members]
+        return tuple(
+            Part(member.embed.model, member.embed.dim, math.sqrt(share / sum(shares)))
+            for member, share in zip(self.members, shares, strict=True)
+        )
+
+    @property
+    def model(self) -> str:
+        """The members' names and a hash of what decides a similarity: models, weights, slopes.
+
+        Of the scales six digits count: another order of adding is no other model.
+        """
+        decisive = [[part.model, f"{part.scale:.6f}"] for part in self.parts]
+        name = "+".join(part.model.rpartition("@")[0] or part.model for part in self.parts)
+        return f"{name}@{hashlib.sha256(json.dumps(decisive).encode()).hexdigest()[:8]}"
+
+    @property
+    def dim(self) -> int:
+        """Numbers in an embedding: the members' together."""
+        return sum(part.dim for part in self.parts)
+
+    def __call__(self, crops: Crops, /) -> Embeddings:
+        """(N, 112, 112, 3) uint8 RGB crops to (N, dim) float32 unit rows. Raises as its members."""
+        return join_parts(
+            {member.embed.model: member.embed(crops) for member in self.members}, self.parts
+        )
+
+    def without(self, model: str) -> Embedder:
+        """What is left where a member is missing: an ensemble under a name of its own, or the one
+        member that remains.
+
+        Raises MismatchError for a model that is no member.
+        """
+        rest = [member for member in self.members if member.embed.model != model]
+        if len(rest) == len(self.members):
+            raise MismatchError(f"{self.model} has no member {model}")
+        if len(rest) == 1:
+            return rest[0].embed
+        total = sum(member.weight for member in rest)
+        return Ensemble(tuple(Member(one.embed, one.weight / total, one.slope) for one in rest))
+
+
+def split_parts(embeddings: Embeddings, parts: Sequence[Part]) -> dict[str, Embeddings]:
+    """Rows (N, dim) into each member's unit rows, by model: what a gallery stores.
+
+    Raises MismatchError for rows of another length.
+    """
+    dim = sum(part.dim for part in parts)
+    if embeddings.shape[1] != dim:
+        raise MismatchError(f"expected rows of {dim} numbers, got {embeddings.shape[1]}")
+    ends = np.cumsum([part.dim for part in parts])
+    rows = np.split(embeddings, ends[:-1], axis=1)
+    return {
+        part.model: np.asarray(own / part.scale, np.float32)
+        for part, own in zip(parts, rows, strict=True)
+    }
+
+
+def join_parts(templates: Mapping[str, Embeddings], parts: Sequence[Part]) -> Embeddings:
+    """Each member's unit rows (N, D), by model, into rows (N, dim) of length 1.
+
+    Raises MismatchError where a member's are missing or of another length.
+    """
+    rows = []
+    for part in parts:
+        own = templates.get(part.model)
+        if own is None or own.shape[1] != part.dim:
+            got = "none" if own is None else f"rows of {own.shape[1]}"
+            raise MismatchError(f"{part.model}: expected rows of {part.dim} numbers, got {got}")
+        rows.append(own * np.float32(part.scale))
+    return np.concatenate(rows, axis=1)
