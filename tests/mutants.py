@@ -151,19 +151,22 @@ def _edits(node: ast.AST, function: str) -> Iterator[tuple[str, Edit]]:
             inside = f"{function}.{child.name}".lstrip(".")
         for maker in MAKERS:
             yield from ((inside, edit) for edit in maker(child))
-        for below in _parts(child):
-            yield from _edits(below, inside)
+        yield from _edits(_parts(child), inside)
 
 
-def _parts(node: ast.AST) -> list[ast.AST]:
-    """What of a node may hold faults: no annotations, no decorators."""
+def _parts(node: ast.AST) -> ast.AST:
+    """What of a node may hold faults: no annotations, no decorators, nothing that has a kind of
+    fault of its own.
+    """
     kept = ast.Module(body=[], type_ignores=[])
     for name, value in ast.iter_fields(node):
-        if name in ("annotation", "returns", "decorator_list", "bases", "type_params"):
-            continue
-        kept.body += [one for one in (value if isinstance(value, list) else [value])]
-    kept.body = [one for one in kept.body if isinstance(one, ast.AST)]
-    return [kept]
+        if name not in ("annotation", "returns", "decorator_list", "bases", "type_params"):
+            kept.body += value if isinstance(value, list) else [value]
+    plain = isinstance(node, ast.Subscript) and isinstance(node.slice, ast.Constant)
+    ruled = [node.slice] if plain and node.slice.value in (0, 1) else []
+    kept.body = [one for one in kept.body if isinstance(one, ast.AST) and one not in ruled]
+    kept.body = [one for one in kept.body if getattr(one, "arg", "") != "axis"]
+    return kept
 
 
 def _is_for_people(node: ast.AST) -> bool:
@@ -236,6 +239,8 @@ def _logic(node: ast.AST) -> Iterator[Edit]:
 
 
 def _arithmetic(node: ast.AST) -> Iterator[Edit]:
+    if isinstance(node, ast.BinOp) and _is_no_arithmetic(node):
+        return
     if isinstance(node, ast.BinOp) and isinstance(node.op, ast.BitOr):
         yield node, ast.unparse(node.left), "operator"
         yield node, f"({ast.unparse(node.right)})", "operator"
@@ -244,11 +249,25 @@ def _arithmetic(node: ast.AST) -> Iterator[Edit]:
             f"({ast.unparse(side)})" if isinstance(side, ast.BinOp) else ast.unparse(side)
             for side in (node.left, node.right)
         )
-        if not (isinstance(node.left, ast.Constant) and isinstance(node.left.value, str)):
-            yield node, f"({left} {OPERATORS[type(node.op)]} {right})", "operator"
+        yield node, f"({left} {OPERATORS[type(node.op)]} {right})", "operator"
     elif isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.USub | ast.Invert):
         if not isinstance(node.operand, ast.Constant):
             yield node, f"({ast.unparse(node.operand)})", "operator"
+
+
+def _is_no_arithmetic(node: ast.BinOp) -> bool:
+    """Whether an operator joins types, paths or texts: with another one it could only crash."""
+    sides = (node.left, node.right)
+    if any(isinstance(side, ast.Constant | ast.JoinedStr) and not _number(side) for side in sides):
+        return True
+    words = " ".join(map(ast.unparse, sides))
+    if isinstance(node.op, ast.Div):
+        return bool(re.search(r"folder|path|staging|kept|FILE|beside|name", words))
+    return isinstance(node.op, ast.BitOr) and bool(re.search(r"\b(str|int|bytes|None)\b", words))
+
+
+def _number(node: ast.AST) -> bool:
+    return isinstance(node, ast.Constant) and isinstance(node.value, int | float)
 
 
 def _names(node: ast.AST) -> Iterator[Edit]:
@@ -275,7 +294,9 @@ def _calls(node: ast.AST) -> Iterator[Edit]:
     plain = (ast.Name, ast.Attribute, ast.Subscript)
     if len(node.args) == 2 and all(isinstance(one, plain) for one in node.args):
         first, second = map(ast.unparse, node.args)
-        if "isinstance" not in ast.unparse(node.func):
+        # These are never taken for another one.
+        own = re.search(r"self|connection|database|np\.float|str$", f"{first} {second}")
+        if "isinstance" not in ast.unparse(node.func) and own is None:
             rest = [ast.unparse(keyword) for keyword in node.keywords]
             yield node, f"{ast.unparse(node.func)}({', '.join([second, first, *rest])})", "swap"
     for keyword in node.keywords:

@@ -251,6 +251,11 @@ def test_a_photo_with_small_faces_is_decoded_twice(decoded, count):
     assert decoded == [MAX_SIDE, None]
 
 
+def test_a_face_of_just_a_crops_size_is_large_enough(decoded):
+    found([face_of(100, 100, 112, 112)], encoded(NOISE[::2], "JPEG")).crops([0])
+    assert decoded == [MAX_SIDE]
+
+
 @pytest.mark.parametrize("rows", [[0], [], [0, 1]], ids=str)
 def test_a_photo_with_large_faces_alone_is_decoded_once(decoded, rows):
     photo = found(MIXED[:2], encoded(NOISE, "JPEG"))
