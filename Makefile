@@ -6,12 +6,13 @@ NAMES := obama.jpg obama2.jpg obama3.jpg obama_partial_face.jpg biden.jpg
 FUZZ_RUNS ?= 100000
 # Tests at a time.
 JOBS ?= 2
+MUTATE ?=
 # What it finds goes into the first folder.
 FUZZ = mkdir -p build/corpus/$(1) && \
   $(BIN)/python tests/fuzz_$(1).py -runs=$(2) build/corpus/$(1) tests/corpus/$(1)
 TFLITE := litert-torch litert-converter ai-edge-litert ai-edge-quantizer torchao
 
-.PHONY: try test test-all prove check photos peers clean
+.PHONY: try test test-all prove mutate check photos peers clean
 
 try: $(BIN)/visavis $(PHOTOS)/obama.jpg  ## set up, and compare two photos
 	$(BIN)/visavis verify $(PHOTOS)/obama.jpg $(PHOTOS)/obama2.jpg --draw build/verify.png
@@ -31,6 +32,9 @@ prove: build/all-ready photos  ## full counts, by hand: hours; figures go to doc
 	VISAVIS_SHARE=1 $(BIN)/pytest
 	$(call FUZZ,image,2000000)
 	$(call FUZZ,manifest,2000000)
+
+mutate: build/all-ready photos  ## would the tests notice? small faults, one by one; half an hour
+	$(BIN)/python tests/mutate.py $(MUTATE)
 
 peers: build/all-ready  ## what the benchmarks race against
 

@@ -39,6 +39,17 @@ def umeyama(source, target):
     return np.column_stack([turned, mean_target - turned @ mean_source])
 
 
+def test_the_template_is_the_published_one():
+    """arcface_dst of InsightFace, which its published models are trained on."""
+    assert ARCFACE_112.tolist() == [
+        [38.2946, 51.6963],
+        [73.5318, 51.5014],
+        [56.0252, 71.7366],
+        [41.5493, 92.3655],
+        [70.7299, 92.2041],
+    ]
+
+
 def test_the_template_stays_where_it_is():
     identity = [[1, 0, 0], [0, 1, 0]]
     np.testing.assert_allclose(similarity_transform(ARCFACE_112, ARCFACE_112), identity, atol=1e-12)
@@ -144,6 +155,14 @@ def test_a_picture_that_is_aligned_already_is_its_own_crop():
     crops = align(image, [face_of(ARCFACE_112)] * 2)
     assert crops.shape == (2, 112, 112, 3)
     assert np.abs(crops.astype(int) - image).max() <= 1
+
+
+def test_between_two_pixels_is_their_mean():
+    """A picture that brightens by 2 a column, cut half a column to the right."""
+    ramp = np.repeat(np.arange(120, dtype=np.uint8)[None, :, None] * 2, 112, axis=0)
+    (crop,) = align(ramp.repeat(3, axis=2), [face_of(ARCFACE_112 + np.array([0.5, 0]))])
+    expected = np.arange(112) * 2 + 1
+    np.testing.assert_array_equal(crop, np.broadcast_to(expected[None, :, None], crop.shape))
 
 
 def test_what_lies_beyond_the_border_is_black():

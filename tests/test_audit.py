@@ -10,6 +10,7 @@ from visavis.errors import GalleryError
 from visavis.gallery import Sample, audit, open_gallery
 from visavis.gallery.audit import Audit, ChainHead, Entry, head
 from visavis.gallery.tables import AUDIT
+from visavis.gallery.transfer import export_person, export_tensors
 from visavis.gallery.vault import Vault
 
 AXES = np.eye(4, dtype=np.float32)
@@ -94,6 +95,65 @@ def test_a_persons_entries_are_theirs(gallery):
 def test_every_edit_is_found_where_it_was_made(gallery, statements, broken):
     edit(gallery, *statements)
     assert gallery.audit_broken_at() == broken
+
+
+def relinked(gallery, change):
+    """Rewrite the entries by hand, each hash over the one before, the seal left as it is."""
+    with gallery.database.writing() as connection:
+        rows = connection.execute(AUDIT.select().order_by(AUDIT.c.seq)).all()
+        connection.execute(AUDIT.delete())
+        before = b""
+        for row in filter(None, map(change, rows)):
+            row["hash"] = before = audit._hash(before, Entry(*(row[name] for name in COLUMNS)))
+            connection.execute(AUDIT.insert().values(row))
+
+
+COLUMNS = ("seq", "at", "action", "person_id", "details")
+
+
+def test_a_gap_in_the_numbers_is_found_though_the_chain_is_whole(gallery):
+    relinked(gallery, lambda row: dict(row._mapping) if row.seq != 3 else None)
+    assert gallery.audit_broken_at() == 3
+
+
+def test_an_entry_that_was_hashed_anew_alone_breaks_the_next(gallery):
+    before, row = entries(gallery)[1:3]
+    forged = Entry(3, row.at, "consent", row.person_id, row.details)
+    query = AUDIT.update().where(AUDIT.c.seq == 3)
+    with gallery.database.writing() as connection:
+        connection.execute(query.values(action="consent", hash=audit._hash(before.hash, forged)))
+    assert gallery.audit_broken_at() == 4
+
+
+def test_every_action_is_written_down(gallery, tmp_path):
+    ann, eve = gallery.find("Ann"), gallery.add_person("Eve")
+    photo = gallery.add_sample(ann.id, Sample("b.jpg", "b", {}, {"made@0": AXES[2]}))
+    gallery.add_template(ann.id, photo, "other@1", AXES[0])
+    gallery.rename(ann.id, "Anna")
+    gallery.note_consent(ann.id, "signed")
+    gallery.keep("paper", b"text")
+    gallery.configure({"model": "made@0"})
+    gallery.requires_consent = True
+    export_person(gallery, ann, tmp_path / "export")
+    export_tensors(gallery, tmp_path / "tensors", "made@0")
+    gallery.merge(eve.id, ann.id)
+    gallery.delete(eve.id)
+    done = entries(gallery)[6:]
+    assert [(one.person_id, one.action, json.loads(one.details)) for one in done] == [
+        (eve.id, "add person", {}),
+        (ann.id, "enroll", {"sample": photo}),
+        (ann.id, "re-embed", {"sample": photo}),
+        (ann.id, "rename", {}),
+        (ann.id, "consent", {}),
+        (None, "keep", {"document": "paper"}),
+        (None, "configure", {"version": 1}),
+        (None, "require consent", {"value": True}),
+        (None, "export", {"person": ann.id}),
+        (None, "export", {"model": "made@0"}),
+        (eve.id, "merge", {"merged": ann.id}),
+        (eve.id, "erase", {}),
+    ]
+    assert gallery.audit_broken_at() is None
 
 
 def cut(gallery):

@@ -1,5 +1,6 @@
 """A backup comes back whole or not at all, and replaces nothing unless it does."""
 
+import os
 import random
 import shutil
 import sqlite3
@@ -50,6 +51,14 @@ def test_a_backup_comes_back_whole(gallery, tmp_path):
     np.testing.assert_array_equal(restored.templates(MODEL)[0].rows[0], angle(ANNA))
     assert restored.audit_broken_at() is None
     restored.close()
+
+
+def test_a_backup_is_on_the_disk_whole_before_it_gets_its_name(gallery, tmp_path, monkeypatch):
+    synced, fsync = [], os.fsync
+    monkeypatch.setattr(os, "fsync", lambda file: synced.append(os.fstat(file)) or fsync(file))
+    backup(filled(gallery), tmp_path / "copy.db")
+    copy = (tmp_path / "copy.db").stat()
+    assert (copy.st_ino, copy.st_size) in [(one.st_ino, one.st_size) for one in synced]
 
 
 def test_a_gallery_is_replaced_only_when_asked(gallery, tmp_path):

@@ -92,6 +92,30 @@ def test_a_policy_by_name_or_by_rate(calibration, policy, match, review):
     assert (points.match.threshold, points.review.threshold) == (match, review)
 
 
+def test_a_review_starts_at_a_rate_of_a_half_at_most(calibration):
+    even = OperatingPoint(0.1, 0.51, 0.51, 0)
+    looser = replace(calibration, points=(even, *calibration.points))
+    assert looser.policy(0.3).review.threshold == 0.3
+
+
+@pytest.mark.parametrize(
+    ("rate", "match", "review", "supported"),
+    [
+        (1e-2, 0.3, 0.3, True),
+        (1e-3, 0.4, 0.3, True),
+        (1e-4, 0.5, 0.4, True),
+        (2e-5, 0.5, 0.5, False),  # ten times that is shown by 0.5 alone
+        (1e-9, 0.5, 0.5, False),  # nothing shows it: the strictest, for a review at most
+    ],
+)
+def test_a_search_takes_the_strictest_point_where_none_is_strict_enough(
+    calibration, rate, match, review, supported
+):
+    policy = calibration.search_policy(rate)
+    assert (policy.match.threshold, policy.review.threshold) == (match, review)
+    assert policy.supported == supported
+
+
 @pytest.mark.parametrize(
     ("policy", "message"),
     [
@@ -150,6 +174,15 @@ def point(**values):
         ({"slope": float("nan")}, "slope: .*finite"),
         ({"offset": float("inf")}, "offset: .*finite"),
         ({"people": "many"}, "people: .*'many'"),
+        ({"points": [point(false_match_rate_upper=1.01)]}, "expected .* from 1e-15 to 1, got 1.01"),
+        (
+            {"points": [point(false_match_rate_upper=9e-16)]},
+            "expected .* from 1e-15 to 1, got 9e-16",
+        ),
+        ({"points": [point(false_match_rate=-0.01)]}, "expected rates from 0 to 1"),
+        ({"points": [point(false_match_rate=1.01)]}, "expected rates from 0 to 1"),
+        ({"points": [point(false_non_match_rate=-0.01)]}, "expected rates from 0 to 1"),
+        ({"points": [point(false_non_match_rate=1.01)]}, "expected rates from 0 to 1"),
         ({"note": "mine"}, "note: "),
     ],
 )
@@ -158,6 +191,14 @@ def test_a_wrong_field_is_named(calibration, tmp_path, values, message):
     path.write_text(changed(calibration, **values))
     with pytest.raises(CalibrationError, match=rf"calibration\.json: {message}"):
         read_calibration(path)
+
+
+@pytest.mark.parametrize(("rate", "upper", "missed"), [(0, 1e-15, 0), (1, 1, 1)])
+def test_rates_may_reach_their_ends(calibration, tmp_path, rate, upper, missed):
+    ends = OperatingPoint(0.3, rate, upper, missed)
+    path = tmp_path / "calibration.json"
+    path.write_bytes(to_bytes(replace(calibration, points=(ends,))))
+    assert read_calibration(path).points == (ends,)
 
 
 @pytest.mark.parametrize("data", [b"", b"{", b"[]", b"\xff\xfe", b"null"])

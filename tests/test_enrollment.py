@@ -130,6 +130,28 @@ def test_twice_changes_nothing(made, gallery, tmp_path):
     assert (gallery.people(), gallery.changes(0)) == before
 
 
+def test_a_photo_that_another_process_enrols_meanwhile_is_here_already(
+    made, gallery, tmp_path, monkeypatch
+):
+    """It was looked for and is not there; before it is stored, the other process stores it."""
+    other = open_gallery(gallery.database.path.parent)
+    wanted = [Candidate("Anna", photo(tmp_path / "a.png", ANNA))]
+    index = Gallery.index
+
+    def late(self, model):
+        now = index(self, model)
+        if self is gallery:
+            assert outcomes(enroll(made, other, wanted)) == ["accepted"]
+        return now
+
+    monkeypatch.setattr(Gallery, "index", late)
+    (one,) = enroll(made, gallery, wanted)
+    assert (one.accepted, one.reason) == (False, "here_already")
+    assert one.detail == "another process enrolled this very photo"
+    assert [person.samples for person in gallery.people()] == [1]
+    other.close()
+
+
 def test_what_is_here_already_is_not_searched_again(made, gallery, tmp_path):
     wanted = [Candidate("Anna", photo(tmp_path / "a.png", ANNA))]
     list(enroll(made, gallery, wanted))

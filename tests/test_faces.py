@@ -171,6 +171,24 @@ def test_faces_of_a_big_photo_are_in_its_own_pixels():
     np.testing.assert_allclose(photo.shown(0).box, [320, 240, 480, 400])
 
 
+def test_a_photo_that_shrinks_unevenly_keeps_across_and_down_apart():
+    """1000x3 pixels are scanned as 100x1: ten pixels to one across, three to one down."""
+    photo = found([face_of(10, 0, 20, 1)], encoded(np.zeros((3, 1000, 3), np.uint8)), max_side=100)
+    assert photo.image.shape == (1, 100, 3)
+    assert photo.scale == (0.1, 1 / 3)
+    np.testing.assert_allclose(photo.faces[0].box, [100, 0, 300, 3])
+    expected = [100, 0] + ARCFACE_112 / 112 * [200, 3]
+    np.testing.assert_allclose(photo.faces[0].landmarks, expected, rtol=1e-5)
+    np.testing.assert_allclose(photo.shown(0).box, [10, 0, 30, 1], rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("wide", "high", "kept"), [(60, 20, False), (20, 60, False), (50, 50, True)]
+)
+def test_the_least_size_is_that_of_the_shorter_side(wide, high, kept):
+    assert bool(found([face_of(40, 30, wide, high)], min_size=50).faces) == kept
+
+
 @pytest.mark.parametrize(("size", "sharp"), [(35.84, True), (113, False)])
 def test_a_face_that_is_small_as_scanned_is_cut_from_the_photo_in_full(size, sharp):
     photo = found([face_of(320, 240, size, size)], encoded(stripes()))
@@ -231,6 +249,11 @@ def test_a_photo_with_small_faces_is_decoded_twice(decoded, count):
     faces = [face_of(100 * n, 100, 50, 50) for n in range(count)]
     found(faces, encoded(NOISE[::2], "JPEG")).crops(range(count))
     assert decoded == [MAX_SIDE, None]
+
+
+def test_a_face_of_just_a_crops_size_is_large_enough(decoded):
+    found([face_of(100, 100, 112, 112)], encoded(NOISE[::2], "JPEG")).crops([0])
+    assert decoded == [MAX_SIDE]
 
 
 @pytest.mark.parametrize("rows", [[0], [], [0, 1]], ids=str)

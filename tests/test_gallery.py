@@ -219,6 +219,18 @@ def test_who_is_seen_is_noted(gallery):
     assert gallery.find("Ann").seen_at >= ann.added_at
 
 
+def test_who_is_seen_cannot_be_noted_where_nobody_may_write(gallery, monkeypatch, caplog):
+    ann = gallery.add_person("Ann")
+
+    def refuse(_):
+        raise GalleryError("the file is read-only")
+
+    monkeypatch.setattr(type(gallery.database), "writing", refuse)
+    assert not gallery.note_seen([ann.id])
+    assert "cannot note who was seen: the file is read-only" in caplog.text
+    assert gallery.find("Ann").seen_at is None
+
+
 def test_a_gallery_may_demand_consent(gallery):
     gallery.add_person("Before")
     gallery.requires_consent = True

@@ -112,6 +112,7 @@ STRANGERS = np.arange(20) / 20  # 0, 0.05 ... 0.95
         pytest.param([0.7], [], [0.8] * 3 + [0.1] * 17, 0, id="of three equals none may alarm"),
         pytest.param([0.81], [], [0.8] * 3 + [0.1] * 17, 1, id="none does"),
         pytest.param([0.3], [], [0.9] + [0.2] * 9, 1, id="one of ten may"),
+        pytest.param([np.nextafter(0.8, 1)], [], [0.8] * 3 + [0.1] * 17, 1, id="just above them"),
     ],
 )
 def test_tpir_by_hand(first, later, strangers, expected):
@@ -189,6 +190,15 @@ def test_the_index_rule_is_insightfaces(rate):
     result = evaluate_search(search_gallery(*lists), draws=0)
     assert result.tpir_index[f"{rate:.0e}".replace("e-0", "e-")] == pytest.approx(expected)
     assert 0.1 < result.tpir_index["1e-1"] < 1
+
+
+def test_the_index_rule_by_hand():
+    """Of twenty strangers the second at a rate of 0.1, the first at lower ones; as alike is not
+    above.
+    """
+    strangers = [0.8, 0.6, *[0.1] * 18]
+    result = evaluate_search(found_of([0.9, 0.8, 0.7, 0.6], [0.95], strangers), draws=0)
+    assert result.tpir_index == {"1e-1": 0.6, "1e-2": 0.2, "1e-3": 0.2, "1e-4": 0.2}
 
 
 def test_the_curve_for_plots_by_hand():

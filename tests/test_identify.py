@@ -22,6 +22,7 @@ from made import (
     picture,
 )  # fmt: skip
 
+from visavis.document import to_bytes
 from visavis.enrollment import Candidate, enroll
 from visavis.errors import (
     AmbiguousFaceError,
@@ -35,7 +36,7 @@ from visavis.errors import (
 from visavis.gallery import Gallery, Person, Sample, open_gallery
 from visavis.gallery.sqlite import SqliteDatabase
 from visavis.identification import identify_photos
-from visavis.recognizer import Recognizer
+from visavis.recognizer import Recognizer, calibration_name
 
 MODEL = "fake@0"
 
@@ -241,6 +242,71 @@ def test_a_gallery_that_cannot_be_written_answers_with_one_warning(
     assert [faces[0].decision.outcome for _, faces in answers] == ["match"] * 3
     warnings = [record.getMessage() for record in caplog.records]
     assert warnings == ["cannot note who was seen: the file is read-only"]
+
+
+def stricter(calibration):
+    """A gallery's own calibration: thresholds of 0.85, 0.95 and 1.05."""
+    points = tuple(replace(point, threshold=point.threshold + 0.55) for point in calibration.points)
+    return replace(calibration, points=points)
+
+
+def test_the_gallerys_own_calibration_decides(made, gallery, calibration):
+    anna = add(gallery, "Anna", ANNA)
+    probe = picture(ANNA + 20)  # 0.81 alike
+
+    def outcomes():
+        (searched,) = made.identify(probe, gallery)
+        asked = made.verify_person(probe, gallery, anna, policy="convenience")
+        return searched.decision.outcome, asked.decision.outcome
+
+    assert outcomes() == ("match", "match")  # the pack's: from 0.3, and from 0.4
+    gallery.keep(calibration_name(MODEL), to_bytes(stricter(calibration)))
+    assert outcomes() == ("no_match", "no_match")  # its own: from 0.85 at the loosest
+
+
+def erase_during_a_search(gallery, person, monkeypatch):
+    """Somebody erases this person when the search has ended, before names are looked up."""
+    people_of = Gallery.people_of
+
+    def late(self, ids):
+        wanted = list(ids)
+        if self.people(person.name):
+            self.delete(person.id)
+        return people_of(self, wanted)
+
+    monkeypatch.setattr(Gallery, "people_of", late)
+
+
+def test_who_is_erased_during_a_search_is_not_named(made, gallery, monkeypatch):
+    anna = add(gallery, "Anna", ANNA)
+    add(gallery, "Bert", BERT)
+    erase_during_a_search(gallery, anna, monkeypatch)
+    (one,) = made.nearest(angle(ANNA)[None], gallery, false_positive_rate=1e-2)
+    assert (one.decision.outcome, one.person, one.runner_up) == ("no_match", None, None)
+    assert one.decision.similarity == pytest.approx(0, abs=1e-6)  # Bert, at a right angle
+
+
+def test_where_the_only_one_is_erased_during_a_search_nobody_is_alike(made, gallery, monkeypatch):
+    erase_during_a_search(gallery, add(gallery, "Anna", ANNA), monkeypatch)
+    (one,) = made.nearest(angle(ANNA)[None], gallery, false_positive_rate=1e-2)
+    assert (one.decision.outcome, one.decision.similarity) == ("no_match", -1.0)
+    assert (one.person, one.runner_up) == (None, None)
+
+
+class NoNumbers(AngleEmbedder):
+    """A broken network: it answers with NaN."""
+
+    def __call__(self, crops):
+        return super().__call__(crops) * np.float32("nan")
+
+
+def test_an_embedding_of_no_numbers_is_like_nobody(made, gallery):
+    anna = add(gallery, "Anna", ANNA)
+    broken = replace(made, embed=NoNumbers())
+    (searched,) = broken.identify(picture(ANNA), gallery)
+    asked = broken.verify_person(picture(ANNA), gallery, anna)
+    for one in (searched, asked):
+        assert (one.decision.outcome, one.decision.similarity) == ("no_match", -1.0)
 
 
 def test_what_was_enrolled_is_found_at_once(made, gallery, tmp_path):

@@ -206,6 +206,12 @@ def test_a_small_picture_has_the_same_colours_in_place():
     np.testing.assert_allclose(small[:, 42:], np.full((40, 38, 3), RED), atol=3)
 
 
+def test_a_small_pictures_pixel_is_the_mean_of_its_area():
+    columns = np.tile(np.uint8([0, 0, 0, 160]), 2)  # the mean of each four is 40
+    pixels = np.broadcast_to(columns[None, :, None], (8, 8, 3))
+    np.testing.assert_array_equal(read_image(encoded(pixels), max_side=2), np.full((2, 2, 3), 40))
+
+
 def test_a_huge_picture_is_refused_before_it_is_decoded():
     assert read_image(black_png(200)).sum() == 0  # such a file is a whole one
     data = black_png(30_000)  # 2.6 MB that would be 2.7 GB
@@ -232,6 +238,32 @@ def test_limits_hold(limits, message, tmp_path):
     for source in (tmp_path / "a.png", data, BytesIO(data)):
         with pytest.raises(ImageError, match=message):
             open_photo(source, limits=limits)
+
+
+class Endless:
+    """A file that never ends: it notes how much is read."""
+
+    name = "endless"
+
+    def __init__(self) -> None:
+        self.asked = []
+
+    def read(self, size=-1):
+        self.asked.append(size)
+        return bytes(1000)
+
+
+def test_no_more_is_read_than_the_limit(tmp_path, monkeypatch):
+    endless = Endless()
+    with pytest.raises(ImageError, match="endless: over the limit"):
+        open_photo(endless, limits=Limits(bytes=100))
+    assert endless.asked == [101]  # one more than the limit tells that there is more
+    path = tmp_path / "large.png"
+    with path.open("wb") as file:
+        file.truncate(101)
+    monkeypatch.setattr(type(path), "read_bytes", lambda path: pytest.fail("it was read"))
+    with pytest.raises(ImageError, match="over the limit"):
+        open_photo(path, limits=Limits(bytes=100))
 
 
 def test_a_picture_at_the_limits_is_read():

@@ -11,10 +11,18 @@ pytest.importorskip("onnxscript", reason="pip install '.[convert]'")
 from made_embedders import Different, Small, faces, made_checkpoint  # noqa: E402
 
 from visavis.cluster import CROPS, write_crops  # noqa: E402
+from visavis.convert import parity  # noqa: E402
 from visavis.convert.crops import made_crops, pixels, read_crops  # noqa: E402
 from visavis.convert.export import to_onnx  # noqa: E402
 from visavis.convert.form import DeclaredPixels, read_form  # noqa: E402
-from visavis.convert.parity import BATCHES, LIMIT, cosine_gaps, prove, worst_gaps  # noqa: E402
+from visavis.convert.parity import (  # noqa: E402
+    LIMIT,
+    _gap,
+    cosine_gaps,
+    prove,
+    prove_numbers,
+    worst_gaps,
+)
 from visavis.errors import DatasetError, ImageError, ModelError  # noqa: E402
 from visavis.pack.metadata import read_metadata  # noqa: E402
 from visavis.pack.onnx import read_network  # noqa: E402
@@ -36,7 +44,10 @@ def test_every_runtime_and_batch_is_proved(onnx):
     shown = {(gap.runtime.split()[0], gap.batch, gap.crops) for gap in gaps}
     runtimes = [runtime.name for runtime in available_runtimes()]
     assert shown == {
-        (name, batch, kind) for name in runtimes for batch in BATCHES for kind in ("made", "given")
+        (name, batch, kind)
+        for name in runtimes
+        for batch in (1, 3, 8)
+        for kind in ("made", "given")
     }
     assert all(0 <= gap.cosine < LIMIT / 100 and gap.difference < 1e-4 for gap in gaps)
 
@@ -75,16 +86,16 @@ def test_a_norm_that_is_wrong_is_refused(onnx):
 
 def test_the_worst_gaps_of_each_runtime_are_noted(onnx):
     gaps = prove(made_checkpoint(), onnx)
-    parity = worst_gaps(gaps)
-    assert set(parity) == {gap.runtime for gap in gaps}
-    assert parity[gaps[0].runtime]["cosine"] == max(
+    worst = worst_gaps(gaps)
+    assert set(worst) == {gap.runtime for gap in gaps}
+    assert worst[gaps[0].runtime]["cosine"] == max(
         gap.cosine for gap in gaps if gap.runtime == gaps[0].runtime
     )
 
 
 def test_a_note_is_in_the_file_and_changes_no_weight(form):
-    parity = {"a runtime": {"cosine": 1e-7}}
-    noted = replace(form, metadata=replace(form.metadata, parity=parity))
+    proved = {"a runtime": {"cosine": 1e-7}}
+    noted = replace(form, metadata=replace(form.metadata, parity=proved))
     network = read_network(noted.onnx)
     assert read_metadata(network) == noted.metadata
     assert network.weights_sha256 == read_network(form.onnx).weights_sha256
@@ -98,6 +109,46 @@ def test_a_note_is_in_the_file_and_changes_no_weight(form):
 def test_cosine_gaps(row, gap):
     rows = np.array([row], np.float32), np.array([[1, 0]], np.float32)
     assert cosine_gaps(*rows)[0] == pytest.approx(gap, abs=1e-7)
+
+
+FIVE = np.array([[3, 4]], np.float32)  # of length 5
+
+
+@pytest.mark.parametrize("scale", [0.9, 1.1])
+def test_a_number_that_is_less_differs_as_much_as_one_that_is_more(scale):
+    cosine, difference = _gap(FIVE, [FIVE * np.float32(scale)])
+    assert cosine == pytest.approx(0, abs=1e-7)
+    assert difference == pytest.approx(0.4, abs=1e-6)  # a tenth of 4
+
+
+@pytest.mark.parametrize("off", [4e-4, -4e-4, 6e-4, -6e-4])
+def test_a_norm_may_be_off_by_a_ten_thousandth(off):
+    answer = [FIVE, np.array([[5 + off]], np.float32)]
+    if abs(off) < 5e-4:
+        assert _gap(FIVE, answer) == (pytest.approx(0, abs=1e-7), 0)
+    else:
+        with pytest.raises(ModelError, match="norm is not the length"):
+            _gap(FIVE, answer)
+
+
+@pytest.mark.parametrize("off", [9e-4, -9e-4, 1.1e-3, -1.1e-3])
+def test_a_number_may_be_off_by_a_thousandth_at_every_size(off, monkeypatch):
+    """A network answers numbers from -3 to 3, and PyTorch so much of each more or less."""
+    numbers = np.linspace(-3, 3, 7, dtype=np.float32)
+    monkeypatch.setattr(parity, "_in_each_runtime", lambda *_: [("made", lambda _: [numbers])])
+    asked = []
+
+    def answer(pictures):
+        asked.append(pictures.shape)
+        return [numbers + np.float32(off) * (1 + np.abs(numbers))]
+
+    if abs(off) < 1e-3:
+        worst = prove_numbers(answer, b"", Preprocess("bgr", (0, 0, 0), (1, 1, 1)))
+        assert worst == {"made": pytest.approx(9e-4, rel=2e-3)}
+    else:
+        with pytest.raises(ModelError, match=r"in made a number differs by 1.1e-03 of 1"):
+            prove_numbers(answer, b"", Preprocess("bgr", (0, 0, 0), (1, 1, 1)))
+    assert asked == [(1, 320, 256, 3), (3, 128, 192, 3)]
 
 
 @pytest.mark.parametrize("row", [[0, 0], [np.nan, 1], [np.inf, 1]])

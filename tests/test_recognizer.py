@@ -66,6 +66,16 @@ def test_a_verification_says_all_it_rests_on(made, calibration):
     assert found.warnings == ("picture: the face is blurred (blurred)",) * 2
 
 
+def test_each_photo_is_warned_of_by_its_own_quality(made, tmp_path):
+    sharp = np.random.default_rng(0).integers(60, 200, (200, 300, 1), np.uint8).repeat(3, axis=2)
+    found = made().verify(GREY, sharp)
+    assert found.warnings == ("picture: the face is blurred (blurred)",)
+    path = tmp_path / "sharp.png"
+    path.write_bytes(encoded(sharp))
+    found = made().verify(path, GREY)
+    assert found.warnings == ("picture: the face is blurred (blurred)",)
+
+
 def test_a_bad_policy_is_an_error_before_any_face_is_missed(made):
     with pytest.raises(CalibrationError, match="unknown policy"):
         made([]).verify(GREY, GREY, policy="lax")

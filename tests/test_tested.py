@@ -73,7 +73,6 @@ TESTED_IN = {
     "networks/yolov5face.py": "test_detector_networks.py",
     "networks/yunet.py": "test_detector_networks.py",
     "pack/calibration.py": "test_decision.py",
-    "pack/check.py": "test_detector_packs.py",
     "pack/default.py": "test_builtin.py",
     "pack/dequantise.py": "test_builtin.py",
     "pack/metadata.py": "test_export.py",

@@ -17,6 +17,13 @@ def test_the_area_of_a_face_is_its_boxs(box, area):
     assert Face(np.array(box, np.float32), POINTS, 0.9).area == area
 
 
+@pytest.mark.parametrize(
+    ("box", "side"), [([10, 20, 40, 60], 30), ([0, 0, 50, 20], 20), ([-5, -5, 5, 5], 10)]
+)
+def test_the_side_of_a_face_is_its_boxs_shorter_one(box, side):
+    assert Face(np.array(box, np.float32), POINTS, 0.9).side == side
+
+
 def test_a_scaled_face_follows_its_picture_along_each_side():
     face = Face(np.array([1, 2, 3, 4], np.float32), POINTS, 0.9).scaled(2, 10)
     assert face.box.tolist() == [2, 20, 6, 40]

@@ -1,6 +1,8 @@
 """The key and what it seals: one place, one key, every bit."""
 
 import logging
+import os
+import stat
 import sys
 from contextlib import suppress
 from types import SimpleNamespace
@@ -94,6 +96,30 @@ def test_the_key_file_is_its_owners_alone_and_apart_from_the_data(tmp_path, capl
     (warning,) = [record.message for record in caplog.records]
     assert str(path) in warning
     assert "a lost key loses the gallery" in warning
+
+
+def test_the_key_is_on_the_disk_before_it_is_used(monkeypatch):
+    synced, fsync = [], os.fsync
+    monkeypatch.setattr(os, "fsync", lambda file: synced.append(os.fstat(file)) or fsync(file))
+    vault.make_key("a" * 32)
+    assert (key_path("a" * 32).stat().st_ino, 65) in [(one.st_ino, one.st_size) for one in synced]
+
+
+def test_a_key_is_never_written_over():
+    key = vault.make_key("a" * 32)
+    with pytest.raises(GalleryKeyError, match="the new key cannot be kept: File exists"):
+        vault.make_key("a" * 32)
+    assert vault.load_key("a" * 32) == key
+
+
+def test_the_folder_of_keys_is_its_owners_alone_whatever_the_umask():
+    before = os.umask(0)
+    try:
+        vault.make_key("a" * 32)
+    finally:
+        os.umask(before)
+    path = key_path("a" * 32)
+    assert [stat.S_IMODE(one.stat().st_mode) for one in (path, path.parent)] == [0o600, 0o700]
 
 
 def without(path):

@@ -201,6 +201,15 @@ def test_all_figures_of_a_small_example():
     assert result.tar == {}  # three different pairs show no rate of one in ten
 
 
+def test_the_nearest_rate_may_be_too_loose_and_takes_all_it_can():
+    """One of twenty is above the first same pair, three are above the second: 5 % and 15 %."""
+    different = [0.9, 0.7, 0.6, *[0.1] * 17]
+    result = evaluate(*pairs_of([0.8, 0.5], different), folds=None)
+    assert result.tar == {"1e-1": 0.5}  # at 5 %
+    assert result.tar_nearest == {"1e-1": 1}  # at 15 %, where both pass
+    assert (result.accuracy, result.accuracy_std) == (None, None)
+
+
 def test_only_rates_that_the_pairs_can_show_are_stated():
     similarity, same = pairs_of([0.9] * 1000, np.linspace(0, 0.8, 1000))
     assert evaluate(similarity, same).tar == {"1e-1": 1, "1e-2": 1, "1e-3": 1}

@@ -69,6 +69,7 @@ def export_tensors(gallery: Gallery, folder: Path, model: str) -> int:
                 _save(folder / f"{stem}.npy", scale * sample.templates[model][None])
                 written.add(stem.casefold())
                 break
+    gallery.record("export", {"model": model})
     return len(written)
 
 
