@@ -214,7 +214,7 @@ def test_portraits_fall_into_their_people(run, portraits, tmp_path, monkeypatch)
     code, out, _ = run("people", "name-group", "groups", 1, "Obama", *people)
     assert (code, out) == (0, "3 photos enrolled, 0 refused\n")
     code, out, _ = run("people", "name-group", "groups", 2, "Obama", *people)
-    assert (code, "other_person" in out) == (0, False)  # not alike anybody: that is for eyes
+    assert (code, "unlike: not like the other photos of Obama" in out) == (2, True)
     assert run("people", "name-group", "groups", 3, "Carl", *people)[0] == 2
 
 

@@ -21,6 +21,8 @@ NO_MODEL = {
     "people rename": "it changes the gallery's people",
     "people merge": "it changes the gallery's people",
     "people delete": "it erases",
+    "people remove-photo": "it erases",
+    "people undo": "it erases",
     "people export": "it copies what is there",
     "people export-tensors": "it copies what is there",
     "people import": "it copies what is there",

@@ -6,7 +6,21 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from made import ANNA, BERT, CARL, CUT, NONE, SMALL, TURNED, TWO, AngleEmbedder, detect, photo
+from made import (
+    ANNA,
+    APART,
+    BERT,
+    CARL,
+    CUT,
+    NONE,
+    SMALL,
+    TURNED,
+    TWO,
+    AngleEmbedder,
+    detect,
+    photo,
+    picture,
+)  # fmt: skip
 from PIL import Image
 
 from visavis.decision import OperatingPoint
@@ -90,14 +104,16 @@ def test_a_face_can_be_named_by_its_number(made, gallery, tmp_path):
     assert outcomes(found) == ["accepted", "accepted", "no_face"]
 
 
-@pytest.mark.parametrize("anyway", [False, True])
-def test_a_photo_closer_to_somebody_else_is_refused(made, gallery, tmp_path, anyway):
+def test_a_photo_closer_to_somebody_else_is_refused_and_can_be_forced(made, gallery, tmp_path):
     anna = [Candidate("Anna", photo(tmp_path / f"{n}.png", ANNA, seed=n)) for n in range(2)]
     bert = Candidate("Bert", photo(tmp_path / "bert.png", BERT))
     wrong = Candidate("Bert", photo(tmp_path / "wrong.png", ANNA, seed=9))
-    found = list(enroll(made, gallery, [*anna, bert, wrong], anyway=anyway))
+    found = list(enroll(made, gallery, [*anna, bert, wrong]))
     assert outcomes(found) == ["accepted", "accepted", "accepted", "other_person"]
     assert "like Anna (1.00), more than like Bert" in found[-1].detail
+    (forced,) = enroll(made, gallery, [wrong], anyway=True)
+    assert forced.accepted
+    assert "like Anna (1.00), more than like Bert" in forced.detail
 
 
 def test_a_photo_closer_to_its_own_person_is_taken_though_another_is_alike(made, gallery, tmp_path):
@@ -119,6 +135,102 @@ def test_a_large_gallery_asks_for_more_likeness_before_it_refuses(made, gallery,
             path = photo(tmp_path / f"{number}.png", ANNA, seed=number)
             list(enroll(strict, gallery, [Candidate("Anna", path)]))
         assert outcomes(enroll(strict, gallery, [Candidate("Bert", alike)])) == [outcome]
+
+
+LIKENESS = [  # a person's photos by brightness; alike are those up to 36 apart (0.43)
+    ([ANNA, ANNA + 10], [], ["accepted", "accepted"]),
+    ([ANNA, CARL, ANNA + 10], [], ["accepted", "unlike", "accepted"]),
+    (
+        [CARL, ANNA, ANNA + 10],
+        [],
+        ["unlike", "accepted", "accepted"],
+    ),  # the first can be the odd one
+    ([ANNA, CARL], [], ["unlike", "unlike"]),  # nobody knows which is wrong
+    ([ANNA, ANNA + 5, CARL, CARL + 5], [], ["unlike"] * 4),
+    ([CARL], [ANNA], ["unlike"]),
+    ([CARL, CARL + 5], [ANNA], ["unlike"] * 2),  # a group of somebody else, however large
+    ([ANNA + 30, ANNA + 60, CARL], [ANNA], ["accepted", "accepted", "unlike"]),
+]
+
+
+@pytest.mark.parametrize(("levels", "known", "expected"), LIKENESS)
+def test_a_photo_is_held_against_its_own_person(made, gallery, tmp_path, levels, known, expected):
+    def wanted(levels, name):
+        paths = [
+            photo(tmp_path / f"{name}{n}.png", level, seed=n) for n, level in enumerate(levels)
+        ]
+        return [Candidate("Anna", path) for path in paths]
+
+    list(enroll(made, gallery, wanted(known, "known")))
+    photos = wanted(levels, "new")
+    answers = list(enroll(made, gallery, photos))
+    assert outcomes(answers) == expected
+    assert all("not like the other photos of Anna" in one.detail for one in answers if one.reason)
+    forced = list(enroll(made, gallery, photos, anyway=True))
+    assert {one.reason for one in forced} <= {"", "here_already"}
+    assert all(("not like" in one.detail) for one in forced if one.accepted)
+
+
+def test_the_check_of_likeness_can_fail(made, gallery, tmp_path, monkeypatch):
+    """Without it, whoever has a name's photo enrolled is recognised as that person."""
+    monkeypatch.setattr("visavis.enrollment.agreeing", lambda rows, *_: np.ones(len(rows), bool))
+    wanted = [Candidate("Anna", photo(tmp_path / f"{n}.png", n)) for n in (ANNA, CARL)]
+    assert outcomes(enroll(made, gallery, wanted)) == ["accepted"] * 2
+    (face,) = made.identify(picture(CARL), gallery)
+    assert (face.decision.outcome, face.person.name) == ("match", "Anna")
+
+
+def test_of_several_faces_it_is_said_which_was_taken(made, gallery, tmp_path):
+    (answer,) = enroll(
+        made, gallery, [Candidate("Anna", photo(tmp_path / "a.png", ANNA, shows=APART))]
+    )
+    assert (answer.accepted, answer.detail) == (True, "face 1 of 2 was taken")
+
+
+def test_a_second_face_that_is_nearly_as_large_is_asked_about(made, gallery, tmp_path):
+    faces = made.detect(picture(ANNA, shows=APART))
+    larger = replace(faces[1], box=faces[1].box + np.array([0, 0, 15, 15], np.float32))  # 0.72
+    asked = replace(made, detect=lambda image: [faces[0], larger])
+    path = photo(tmp_path / "a.png", ANNA, shows=APART)
+    (answer,) = enroll(asked, gallery, [Candidate("Anna", path)], anyway=True)
+    assert (answer.reason, "2 faces, and another is nearly as large" in answer.detail) == (
+        "ambiguous",
+        True,
+    )
+    (answer,) = enroll(asked, gallery, [Candidate("Anna", path, face=1)])
+    assert answer.accepted
+
+
+def of_another_model(made: Recognizer) -> Recognizer:
+    newer = AngleEmbedder()
+    newer.model = "newer@1"
+    return Recognizer(detect, newer, replace(made.calibration, model="newer@1"))
+
+
+def test_nobody_comes_in_unseen_under_another_model(made, gallery, tmp_path):
+    anna = Candidate("Anna", photo(tmp_path / "a.png", ANNA))
+    twice = Candidate("Bert", photo(tmp_path / "b.png", ANNA, seed=1))
+    list(enroll(made, gallery, [anna]))
+    newer = of_another_model(made)
+    (answer,) = enroll(newer, gallery, [twice])
+    assert (answer.reason, "1 people here have no template of newer@1" in answer.detail) == (
+        "not_compared",
+        True,
+    )
+    (moved,) = enroll(newer, gallery, [anna])  # the way out: enrol the photos again
+    assert (moved.accepted, moved.detail) == (
+        True,
+        "was here already, and has a template of newer@1 now",
+    )
+    assert outcomes(enroll(newer, gallery, [anna, twice])) == ["here_already", "other_person"]
+    assert gallery.people_by_model().keys() == {"fake@0", "newer@1"}
+    assert [person.samples for person in gallery.people()] == [1]
+
+
+def test_a_person_of_another_model_can_be_given_photos_of_this_one(made, gallery, tmp_path):
+    list(enroll(made, gallery, [Candidate("Anna", photo(tmp_path / "a.png", ANNA))]))
+    more = Candidate("Anna", photo(tmp_path / "b.png", ANNA, seed=1))
+    assert outcomes(enroll(of_another_model(made), gallery, [more])) == ["accepted"]
 
 
 def test_twice_changes_nothing(made, gallery, tmp_path):
@@ -212,7 +324,7 @@ def test_a_gallery_that_demands_consent_gets_it(made, gallery, tmp_path):
 
 
 def test_a_gallery_in_trouble_stops_the_run(made, gallery, tmp_path, monkeypatch):
-    def full(*_: object) -> None:
+    def full(*_: object, **__: object) -> None:
         raise GalleryError("the disk is full")
 
     monkeypatch.setattr(Gallery, "add_sample", full)

@@ -76,7 +76,7 @@ def test_a_shell_is_given_its_completion(run, monkeypatch, shell):
     [
         ("ve", ["verify"]),
         ("help ve", ["verify"]),
-        ("people re", ["rename", "re-embed", "restore"]),
+        ("people re", ["rename", "remove-photo", "re-embed", "restore"]),
         ("evaluate pe", ["people"]),
         ("verify --fa", ["--face"]),
         ("evaluate default --sk", ["--skip-bad"]),

@@ -86,7 +86,7 @@ def test_the_threshold_goes_by_the_number_of_templates(made, gallery, count, thr
     assert found.decision.comparisons == count
     assert found.decision.outcome == ("match" if supported else "review")
     assert any("calibration cannot show" in one for one in found.warnings) != supported
-    assert found.person.name == "Anna"
+    assert found.closest.name == "Anna"
     assert found.decision.false_positive_rate <= 1e-2 * (1 + 1e-9) or not supported
 
 
@@ -101,17 +101,20 @@ def test_a_looser_rate_suits_a_larger_gallery(made, gallery):
     [
         (ANNA, "match", "Anna", "Bert"),
         (BERT, "match", "Bert", "Anna"),
-        (ANNA + 30, "match", "Bert", "Anna"),  # 0.59 alike, Bert 0.81
-        (ANNA + 20, "match", "Anna", "Bert"),
+        (ANNA + 31, "match", "Bert", "Anna"),  # 0.56 alike, Bert 0.83
+        (ANNA + 19, "match", "Anna", "Bert"),
+        (ANNA + 28, "review", "Bert", "Anna"),  # 0.64 and 0.77: 0.23 apart is 99 to 1
         (BERT + 40, "review", "Bert", "Anna"),  # 0.31: between the thresholds 0.3 and 0.4
-        (BERT + 60, "no_match", None, "Anna"),
+        (BERT + 60, "no_match", "Bert", "Anna"),
     ],
 )
 def test_the_closest_person_is_named(made, gallery, level, outcome, who, runner_up):
     add(gallery, "Anna", ANNA)
     add(gallery, "Bert", BERT)
     (found,) = made.identify(picture(level), gallery)
-    assert (found.decision.outcome, found.person and found.person.name) == (outcome, who)
+    assert (found.decision.outcome, found.closest.name) == (outcome, who)
+    assert found.person is (found.closest if outcome == "match" else None)
+    assert (bool(found), found.matched) == (outcome == "match",) * 2
     alike = sorted((np.cos((level - known) * np.pi / 100) for known in (ANNA, BERT)), reverse=True)
     assert found.decision.similarity == pytest.approx(alike[0], abs=0.02)
     assert found.runner_up[0].name == runner_up
@@ -127,6 +130,39 @@ def test_the_best_of_a_persons_templates_counts_and_the_runner_up_is_another(mad
         assert (found.person.name, found.runner_up[0].name) == ("Anna", "Carl")
         assert found.decision.similarity == pytest.approx(1, abs=0.01)
         assert found.decision.comparisons == 4
+
+
+def test_twins_are_told_apart_by_the_margin_or_not_at_all(made, gallery):
+    add(gallery, "Anna", ANNA)
+    add(gallery, "Beth", ANNA + 4)
+    (torn,) = made.identify(picture(ANNA), gallery)
+    assert (torn.decision.outcome, torn.person, torn.closest.name) == ("review", None, "Anna")
+    assert any("Anna and Beth are both alike enough" in one for one in torn.warnings)
+    apart = replace(made.calibration, slope=5000.0)  # a model that tells even these two apart
+    (told,) = replace(made, calibration=apart).identify(picture(ANNA), gallery)
+    assert (told.decision.outcome, told.person.name, told.warnings) == ("match", "Anna", ())
+
+
+@pytest.mark.parametrize(
+    ("slope", "rate", "margin"),
+    [(20.0, 1e-2, 0.2298), (20.0, 0.5, 0.0), (34.8068, 1e-2, 0.1320), (0.0, 1e-2, np.inf)],
+)
+def test_the_margin_is_the_odds_over_the_slope(calibration, slope, rate, margin):
+    least = replace(calibration, slope=slope).least_margin(rate)
+    assert least == pytest.approx(margin, abs=1e-4)
+
+
+def test_a_gallery_of_another_model_is_no_answer(made, gallery):
+    add(gallery, "Anna", ANNA, model="other@1")
+    add(gallery, "Bert", BERT, model="other@1")
+    with pytest.raises(MismatchError) as refused:
+        made.identify(picture(ANNA), gallery)
+    assert "of 2 people nobody has a template of fake@0" in str(refused.value)
+    assert "2 of other@1: use the pack of that model" in str(refused.value)
+    anna = add(gallery, "Anna", ANNA)
+    assert made.unseen(gallery) == {person.id for person in gallery.people()} - {anna.id}
+    (face,) = made.identify(picture(ANNA), gallery)
+    assert face.person.name == "Anna"
 
 
 def test_alone_there_is_no_runner_up(made, gallery):

@@ -7,7 +7,8 @@ import pytest
 from source import functions, imported, trees
 
 LAYERS = """
-errors types extras files folders document batch image draw compare decision alignment dataset
+errors types extras files folders document batch image draw compare agreement decision alignment
+dataset layouts
 runtime decode pack hub detect quality faces embed metrics evaluate report gallery recognizer
 identification calibration enrollment cluster embeddings insightface networks checkpoints convert
 doctor answers cli __main__

@@ -201,7 +201,8 @@ def test_a_damaged_template_is_named_on_stderr(known, portraits, tmp_path):
 def test_verify_against_one_person(known, portraits, name, probe, code, outcome):
     found, out, _ = known("verify", portraits / probe, "--person", name, "--json")
     document = json.loads(out)
-    assert (found, document["outcome"], document["person"] is None) == (code, outcome, False)
+    assert (found, document["outcome"], document["closest"]["name"]) == (code, outcome, name)
+    assert (document["person"] is None) == (outcome == "no_match")
     found, out, _ = known("verify", portraits / probe, "--person", name)
     assert (found, outcome.replace("_", " ") in out) == (code, True)
 

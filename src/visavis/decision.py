@@ -93,6 +93,12 @@ class Calibration:
         shown = match is not None and not match.extrapolated
         return Policy(match or strictest, review or strictest, supported=shown)
 
+    def least_margin(self, rate: float) -> float:
+        """How much closer the one of two people must be, so that the odds are `rate` that it is the
+        other: what the logistic calibration's slope makes of a difference of similarities.
+        """
+        return math.log((1 - rate) / rate) / self.slope if self.slope > 0 else math.inf
+
     def false_match_rate(self, similarity: float) -> float:
         """The upper bound of the rate at which strangers reach `similarity`.
 
@@ -104,12 +110,20 @@ class Calibration:
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """What was decided, on what, and how often that is wrong."""
+    """What was decided, on what, and how often that is wrong. It is true for a match alone."""
 
     outcome: Outcome
     similarity: float
     policy: Policy
     comparisons: int = 1  # how many strangers the probe had a chance to be taken for
+
+    def __bool__(self) -> bool:
+        return self.matched
+
+    @property
+    def matched(self) -> bool:
+        """Whether it is a match: a review is none until a person has looked."""
+        return self.outcome == "match"
 
     @property
     def false_positive_rate(self) -> float:

@@ -2,13 +2,17 @@
 
 import csv
 import hashlib
-from collections.abc import Iterable, Iterator
+import uuid
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from io import BytesIO
+from itertools import groupby, islice
 from pathlib import Path
 
+import numpy as np
 from PIL import Image as Pillow
 
+from visavis.agreement import agreeing
 from visavis.batch import in_order
 from visavis.dataset import find_photos
 from visavis.decision import POLICIES
@@ -24,6 +28,7 @@ from visavis.errors import (
 from visavis.faces import PhotoFaces, find_faces
 from visavis.gallery import Gallery, Person, Sample
 from visavis.image import open_photo, read_image
+from visavis.layouts import people_of_folder
 from visavis.quality import REASONS, Quality
 from visavis.recognizer import Recognizer
 from visavis.types import Crops, Embedder, Embeddings
@@ -31,9 +36,20 @@ from visavis.types import Crops, Embedder, Embeddings
 # Reason codes of a refusal, beside those of visavis.quality.
 NO_FACE, AMBIGUOUS, UNREADABLE = "no_face", "ambiguous", "unreadable"
 OTHER_PERSON, HERE_ALREADY, NOT_ADDED = "other_person", "here_already", "not_added"
-CODES = {NoFaceError: NO_FACE, AmbiguousFaceError: AMBIGUOUS, ImageError: UNREADABLE}
+UNLIKE, NOT_COMPARED = "unlike", "not_compared"
+CODES: dict[type[VisavisError], str] = {
+    NoFaceError: NO_FACE,
+    AmbiguousFaceError: AMBIGUOUS,
+    ImageError: UNREADABLE,
+    LandmarkError: NOT_ADDED,
+    PersonError: NOT_ADDED,
+}
 # Share of newcomers that may be taken for somebody in the gallery, however many are in it.
 MISTAKEN = 1e-2
+# Of 262 LFW photos with several faces the largest was the person's in all 214 whose second face has
+# less than this share of its area; above it, it was somebody else's in 8 of 48.
+CLEAR_AREA = 0.7
+TOGETHER = 32  # photos of one person that are held against each other
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +71,7 @@ class Enrolled:
     photo: str
     accepted: bool
     reason: str = ""  # a code; empty when accepted
-    detail: str = ""  # in words
+    detail: str = ""  # in words; of an accepted photo what is to be known of it, if anything
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -65,21 +81,23 @@ class _Prepared:
     faults: tuple[str, ...]  # those of the quality's reasons that speak against enrolling
     crop: Crops  # (1, 112, 112, 3)
     embedding: Embeddings  # (1, D)
+    taken: str  # which of several faces, in words
 
 
-def from_folder(folder: Path) -> list[Candidate]:
-    """PEOPLE/<name>/*.jpg and PEOPLE/<name>.png: a folder or a file has its person's name.
+# A candidate with what `prepare` made of it: None for a photo that is enrolled already.
+_Answer = tuple[Candidate, _Prepared | VisavisError | None]
 
-    Raises DatasetError for what is no folder, or has no pictures.
+
+def from_folder(folder: Path, layout: str | None = None) -> list[Candidate]:
+    """PEOPLE/<name>/*.jpg and PEOPLE/<name>.png, or what `layout` says: visavis.layouts.
+
+    Raises DatasetError for what is no folder, has no pictures, or looks like another layout.
     """
     if not folder.is_dir():
         raise DatasetError(f"{folder}: no such folder")
-    return [
-        Candidate(
-            photo.stem if photo.parent == folder else photo.relative_to(folder).parts[0], photo
-        )
-        for photo in find_photos([folder])
-    ]
+    photos = find_photos([folder])
+    names = people_of_folder(folder, photos, layout)
+    return [Candidate(name, photo) for name, photo in zip(names, photos, strict=True)]
 
 
 def from_roster(path: Path) -> list[Candidate]:
@@ -117,19 +135,30 @@ def enroll(
 ) -> Iterator[Enrolled]:
     """Enrol photos, in order; each is on disk when it is yielded as accepted.
 
-    Refused are photos without a clear face or of poor quality (unless `anyway`), those closer to
-    somebody else than to their own person, and those that are in the gallery already. Such a photo
-    is not searched again, so that a run that was stopped resumes where it was.
+    Refused are photos without a clear face, and those that are in the gallery already; and, unless
+    `anyway`, photos of poor quality, those closer to somebody else than to their own person, those
+    unlike their own person's others, and those of newcomers while somebody in the gallery has no
+    template of this model to be compared with. A photo without such a template gets one.
+    A photo that is here is not searched again: a run that was stopped resumes where it was.
     """
     desk = _Desk(recognizer, gallery, keep_crops=keep_crops, anyway=anyway)
-    for candidate, answer in in_order(desk.prepare, candidates, workers=workers):
-        try:
-            if isinstance(answer, VisavisError):
-                raise answer
-            yield desk.admit(candidate, answer)
-        except (NoFaceError, AmbiguousFaceError, ImageError, LandmarkError, PersonError) as error:
-            code = CODES.get(type(error), NOT_ADDED)
-            yield _refused(candidate, code, str(error))
+    for photos in _by_person(in_order(desk.prepare, candidates, workers=workers)):
+        desk.compare(photos)
+        for candidate, answer in photos:
+            try:
+                if isinstance(answer, VisavisError):
+                    raise answer
+                yield desk.admit(candidate, answer)
+            except tuple(CODES) as error:
+                yield _refused(candidate, CODES[type(error)], str(error))
+
+
+def _by_person(answers: Iterable[_Answer]) -> Iterator[list[_Answer]]:
+    """Photos of one person that follow each other, TOGETHER at most."""
+    whose = groupby(answers, key=lambda answer: (answer[0].name, answer[0].external_id))
+    for _, photos in whose:
+        while some := list(islice(photos, TOGETHER)):
+            yield some
 
 
 def embed_kept_crops(gallery: Gallery, embed: Embedder) -> tuple[int, int]:
@@ -156,41 +185,117 @@ class _Desk:
         self._keep_crops, self._anyway = keep_crops, anyway
         self._calibration = recognizer.calibration_of(gallery)
         self._configured = False
+        self._run = uuid.uuid4().hex
+        by_model = gallery.people_by_model()
+        self._compared = by_model.pop(recognizer.embed.model, set())
+        self._others = set[str]().union(*by_model.values())
+        self._odd: dict[str, float] = {}  # photos unlike their person's others: the likest of these
 
     def prepare(self, candidate: Candidate) -> _Prepared | None:
         """The face of a photo, ready to be stored; None for a photo that is enrolled already."""
         encoded = open_photo(candidate.photo)
         sha256 = hashlib.sha256(encoded.data).hexdigest()
-        if self._has(self._person(candidate), sha256):
+        person = self._person(candidate)
+        if self._has(person, sha256) and not self._without(person, sha256):
             return None
         photo = find_faces(self._recognizer.detect, encoded)
         face = photo.choose(candidate.face)
+        taken = _taken(photo, face, clear=candidate.face is not None)
         crop = photo.crops([face])
         quality = photo.quality(face, crop[0])
         faults = tuple(code for code in quality.reasons if not _harmless(code, photo, face))
-        return _Prepared(sha256, quality, faults, crop, self._recognizer.embed(crop))
+        return _Prepared(sha256, quality, faults, crop, self._recognizer.embed(crop), taken)
+
+    def compare(self, photos: Sequence[_Answer]) -> None:
+        """Hold photos of one person against each other, and against what is enrolled of them."""
+        self._odd = {}
+        try:
+            person = self._person(photos[0][0])
+        except PersonError:
+            return  # `admit` says so of each photo
+        looked_at = [answer for _, answer in photos if isinstance(answer, _Prepared)]
+        good = {
+            one.sha256: one
+            for one in looked_at
+            if (self._anyway or not one.faults)
+            and self._closest_other(person, one.embedding) is None
+        }
+        if not good:
+            return
+        rows = np.concatenate([one.embedding for one in good.values()])
+        model, least = self._recognizer.embed.model, self._least_alike
+        own = self._gallery.index_of(person.id, model).nearest(rows, 1) if person else []
+        known = np.array([value for near in own for _, value in near])
+        agree = agreeing(rows, known >= least if known.size else None, least)
+        closest = (rows @ rows.T - 3 * np.eye(len(rows))).max(axis=1)
+        closest = np.maximum(closest, known) if known.size else closest
+        self._odd = {
+            sha256: float(closest[row]) for row, sha256 in enumerate(good) if not agree[row]
+        }
 
     def admit(self, candidate: Candidate, prepared: _Prepared | None) -> Enrolled:
         """Store a photo, or refuse it."""
         person = self._person(candidate)
-        if prepared is None or self._has(person, prepared.sha256):
+        if prepared is None:
             return _refused(candidate, HERE_ALREADY, "this very photo is enrolled already")
-        if prepared.faults and not self._anyway:
+        if person is not None and self._has(person, prepared.sha256):
+            return self._add_template(person, candidate, prepared)
+        doubts = self._doubts(person, candidate, prepared)
+        if doubts and not self._anyway:
+            return _refused(candidate, *doubts[0])
+        if not self._store(person, candidate, prepared):
+            return _refused(candidate, HERE_ALREADY, "another process enrolled this very photo")
+        words = "; ".join([*filter(None, [prepared.taken]), *(words for _, words in doubts)])
+        return Enrolled(candidate.name, str(candidate.photo), accepted=True, detail=words)
+
+    @property
+    def _least_alike(self) -> float:
+        """The similarity under which two photos are hardly of one person."""
+        return self._calibration.search_policy(POLICIES["standard"]).review.threshold
+
+    def _doubts(
+        self, person: Person | None, candidate: Candidate, prepared: _Prepared
+    ) -> list[tuple[str, str]]:
+        """What speaks against a photo: codes, and words."""
+        doubts = []
+        if prepared.faults:
             words = ", ".join(REASONS[code] for code in prepared.faults)
-            return _refused(candidate, prepared.faults[0], words)
+            doubts.append((prepared.faults[0], words))
         other = self._closest_other(person, prepared.embedding)
         if other is not None:
             words = f"like {other[0]} ({other[1]:.2f}), more than like {candidate.name}"
-            return _refused(candidate, OTHER_PERSON, words)
-        if not self._store(person, candidate, prepared):
-            return _refused(candidate, HERE_ALREADY, "another process enrolled this very photo")
-        return Enrolled(candidate.name, str(candidate.photo), accepted=True)
+            doubts.append((OTHER_PERSON, words))
+        if prepared.sha256 in self._odd:
+            closest = self._odd[prepared.sha256]
+            likest = f"the likest {closest:.2f}, " if closest >= -1 else ""
+            words = f"not like the other photos of {candidate.name} ({likest}"
+            doubts.append((UNLIKE, f"{words}{self._least_alike:.2f} is expected)"))
+        if apart := self._others - self._compared - ({person.id} if person else set()):
+            words = f"{len(apart)} people here have no template of {self._recognizer.embed.model}"
+            doubts.append((NOT_COMPARED, f"{words}: nobody can say whether this is one of them"))
+        return doubts
+
+    def _add_template(self, person: Person, candidate: Candidate, prepared: _Prepared) -> Enrolled:
+        """Give a photo that is enrolled the template of this model, where it has none."""
+        photo, model = self._without(person, prepared.sha256), self._recognizer.embed.model
+        if photo is None:
+            return _refused(candidate, HERE_ALREADY, "this very photo is enrolled already")
+        self._gallery.add_template(person.id, photo, model, prepared.embedding[0])
+        self._compared.add(person.id)
+        words = f"was here already, and has a template of {model} now"
+        return Enrolled(candidate.name, str(candidate.photo), accepted=True, detail=words)
 
     def _person(self, candidate: Candidate) -> Person | None:
         return self._gallery.known_as(candidate.name, candidate.external_id)
 
     def _has(self, person: Person | None, sha256: str) -> bool:
         return person is not None and self._gallery.has_photo(person.id, sha256)
+
+    def _without(self, person: Person | None, sha256: str) -> str | None:
+        """The id of a photo that is enrolled and has no template of this model."""
+        if person is None:
+            return None
+        return self._gallery.photo_without(person.id, sha256, self._recognizer.embed.model)
 
     def _closest_other(self, own: Person | None, embedding: Embeddings) -> tuple[str, float] | None:
         """Somebody else who is a match, and closer than the candidate's own photos: name,
@@ -217,7 +322,10 @@ class _Desk:
         """Whether the photo was new."""
         if person is None:
             person = self._gallery.find_or_add(
-                candidate.name, external_id=candidate.external_id, consent=candidate.consent
+                candidate.name,
+                external_id=candidate.external_id,
+                consent=candidate.consent,
+                run=self._run,
             )
         elif candidate.consent and candidate.consent != person.consent:
             self._gallery.note_consent(person.id, candidate.consent)
@@ -228,8 +336,9 @@ class _Desk:
             templates={self._recognizer.embed.model: prepared.embedding[0]},
             crop=_png(prepared.crop) if self._keep_crops else None,
         )
-        if self._gallery.add_sample(person.id, sample) is None:
+        if self._gallery.add_sample(person.id, sample, run=self._run) is None:
             return False
+        self._compared.add(person.id)
         self._configure()
         return True
 
@@ -249,6 +358,24 @@ class _Desk:
 
 def _refused(candidate: Candidate, reason: str, detail: str) -> Enrolled:
     return Enrolled(candidate.name, str(candidate.photo), False, reason, detail)
+
+
+def _taken(photo: PhotoFaces, row: int, *, clear: bool) -> str:
+    """Which face of several is taken, in words.
+
+    Raises AmbiguousFaceError where another could as well be meant, unless that is `clear`.
+    """
+    others = [face.area for other, face in enumerate(photo.faces) if other != row]
+    if not others:
+        return ""
+    if not clear and max(others) > CLEAR_AREA * photo.faces[row].area:
+        raise AmbiguousFaceError(
+            f"{photo.name}: {len(photo.faces)} faces, and another is nearly as large as the "
+            "largest",
+            mend="say which one is meant, counted from 1, largest first",
+            option="face",
+        )
+    return f"face {row + 1} of {len(photo.faces)} was taken"
 
 
 def _harmless(code: str, photo: PhotoFaces, face: int) -> bool:

@@ -40,11 +40,7 @@ def identify_photos(
     try:
         for path, answer in in_order(identify, paths, workers=workers):
             if not isinstance(answer, VisavisError):
-                seen |= {
-                    face.person.id
-                    for face in answer
-                    if face.person is not None and face.decision.outcome == "match"
-                }
+                seen |= {face.person.id for face in answer if face.person is not None}
             yield path, answer
     finally:
         gallery.note_seen(seen)

@@ -1,6 +1,6 @@
 """The flow as one object: two photos to a decision, a photo's faces to the people of a gallery."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -31,7 +31,7 @@ EXTRAPOLATED = "the threshold is extrapolated beyond what the calibration's data
 
 @dataclass(frozen=True, slots=True)
 class Verification:
-    """Two photos compared: the decision, and everything it rests on."""
+    """Two photos compared: the decision, and everything it rests on. True for a match alone."""
 
     decision: Decision
     model: str
@@ -42,25 +42,59 @@ class Verification:
     qualities: tuple[Quality, Quality]
     warnings: tuple[str, ...]
 
+    def __bool__(self) -> bool:
+        return self.matched
+
+    @property
+    def matched(self) -> bool:
+        """Whether it is a match: a review is none until a person has looked."""
+        return self.decision.matched
+
 
 @dataclass(frozen=True, slots=True)
 class Nearest:
-    """Who of a gallery is closest to one embedding, and what that means."""
+    """Who of a gallery is closest to one embedding, and what that means. True for a match alone."""
 
     decision: Decision
-    person: Person | None  # the closest: who it is, for a match, and who it may be, for a review
+    closest: Person | None  # however unlike; None in an empty gallery
     runner_up: tuple[Person, float] | None  # the next closest person, and their similarity
+
+    def __bool__(self) -> bool:
+        return self.matched
+
+    @property
+    def matched(self) -> bool:
+        """Whether it is a match: a review is none until a person has looked."""
+        return self.decision.matched
+
+    @property
+    def person(self) -> Person | None:
+        """Who it is; None unless it is a match."""
+        return self.closest if self.matched else None
 
 
 @dataclass(frozen=True, slots=True)
 class Identification:
-    """One face searched for in a gallery."""
+    """One face searched for in a gallery. True for a match alone."""
 
     face: Face
     decision: Decision
-    person: Person | None  # the closest: who it is, for a match, and who it may be, for a review
+    closest: Person | None  # however unlike; None in an empty gallery
     runner_up: tuple[Person, float] | None  # the next closest person, and their similarity
     warnings: tuple[str, ...]
+
+    def __bool__(self) -> bool:
+        return self.matched
+
+    @property
+    def matched(self) -> bool:
+        """Whether it is a match: a review is none until a person has looked."""
+        return self.decision.matched
+
+    @property
+    def person(self) -> Person | None:
+        """Who it is; None unless it is a match."""
+        return self.closest if self.matched else None
 
     @property
     def margin(self) -> float:
@@ -213,15 +247,13 @@ class Recognizer:
             return ()
         crops = photo.crops(range(len(photo.faces)))
         nearest = self.nearest(self.embed(crops), gallery, false_positive_rate=false_positive_rate)
-        return tuple(
-            Identification(
-                face=photo.faces[row],
-                decision=near.decision,
-                person=near.person,
-                runner_up=near.runner_up,
-                warnings=_search_warnings(photo.quality(row, crop), near.decision.policy),
-            )
+        warned = [
+            (*_search_warnings(photo.quality(row, crop), near.decision.policy), *_torn(near))
             for row, (crop, near) in enumerate(zip(crops, nearest, strict=True))
+        ]
+        return tuple(
+            Identification(photo.faces[row], near.decision, near.closest, near.runner_up, warnings)
+            for row, (near, warnings) in enumerate(zip(nearest, warned, strict=True))
         )
 
     def nearest(
@@ -229,11 +261,15 @@ class Recognizer:
     ) -> list[Nearest]:
         """Who is closest to each embedding (N, D), and whether that is close enough.
 
-        `false_positive_rate` as for `identify`.
-        Raises CalibrationError, GalleryError, MismatchError for embeddings of another length.
+        `false_positive_rate` as for `identify`. A match is a review where the runner-up is one too,
+        and not so much less alike that the odds are at most this rate that it is them: twins.
+        Raises CalibrationError, GalleryError, MismatchError for embeddings of another length, and
+        where people are in the gallery and none has a template of this model.
         """
         _check_rate(false_positive_rate)
         index = gallery.index(self.embed.model)
+        if not len(index):
+            self.unseen(gallery)
         comparisons = max(1, len(index))
         calibration = self.calibration_of(gallery)
         policy = calibration.search_policy(false_positive_rate / comparisons)
@@ -244,9 +280,31 @@ class Recognizer:
             # Whoever is not known was erased a moment ago.
             people = [(known[person], value) for person, value in row if person in known]
             decision = decide(people[0][1] if people else -1.0, policy, comparisons=comparisons)
-            person = people[0][0] if people and decision.outcome != "no_match" else None
-            nearest.append(Nearest(decision, person, people[1] if len(people) > 1 else None))
+            runner_up = people[1] if len(people) > 1 else None
+            if decision and runner_up and runner_up[1] >= policy.match.threshold:
+                margin = decision.similarity - runner_up[1]
+                if margin < calibration.least_margin(false_positive_rate):
+                    decision = replace(decision, outcome="review")
+            nearest.append(Nearest(decision, people[0][0] if people else None, runner_up))
         return nearest
+
+    def unseen(self, gallery: Gallery) -> set[str]:
+        """The ids of people who are never found: they have templates, but none of this model.
+
+        Raises MismatchError where that is everybody.
+        """
+        by_model = gallery.people_by_model()
+        seen = by_model.pop(self.embed.model, set())
+        unseen = set[str]().union(*by_model.values()) - seen
+        if unseen and not seen:
+            models = ", ".join(f"{len(by_model[name])} of {name}" for name in sorted(by_model))
+            raise MismatchError(
+                f"{gallery.where}: of {len(unseen)} people nobody has a template of "
+                f"{self.embed.model}; their templates are of other models: {models}",
+                mend="use the pack of that model, or enrol the photos again with this one",
+                option="pack",
+            )
+        return unseen
 
 
 def _check_rate(rate: float) -> None:
@@ -261,6 +319,16 @@ def _search_warnings(quality: Quality, policy: Policy) -> tuple[str, ...]:
     elif not policy.supported:
         warnings.append("so large a gallery needs a rate that the calibration cannot show")
     return tuple(warnings)
+
+
+def _torn(near: Nearest) -> tuple[str, ...]:
+    """Whether it is a review because two people are alike enough."""
+    policy, runner_up = near.decision.policy, near.runner_up
+    enough = policy.supported and near.decision.similarity >= policy.match.threshold
+    if near.closest is None or runner_up is None or near.matched or not enough:
+        return ()
+    names = f"{near.closest.name} and {runner_up[0].name}"
+    return (f"{names} are both alike enough, and too near each other to say which of them it is",)
 
 
 def calibration_name(model: str) -> str:

@@ -64,10 +64,12 @@ def identification_json(identification: Identification) -> dict[str, Any]:
     """A face, who it may be, and how sure that is."""
     decision = identification.decision
     person, runner_up = identification.person, identification.runner_up
+    closest = identification.closest
     return {
         **face_json(identification.face),
         "outcome": decision.outcome,
         "person": person and {"id": person.id, "name": person.name},
+        "closest": closest and {"id": closest.id, "name": closest.name},
         "similarity": round(decision.similarity, 4),
         "threshold": decision.policy.match.threshold,
         "false_positive_rate": decision.false_positive_rate,

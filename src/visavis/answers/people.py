@@ -5,8 +5,11 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
-from visavis.enrollment import Enrolled
-from visavis.gallery import Person, StoredSample
+from visavis.enrollment import Candidate, Enrolled
+from visavis.gallery import Gallery, Person, StoredSample
+from visavis.gallery.runs import EnrolmentRun
+
+MOST_NAMED = 5  # people in a line
 
 
 def sample_json(sample: StoredSample) -> dict[str, Any]:
@@ -38,7 +41,8 @@ def person_words(person: Person, samples: Sequence[StoredSample]) -> list[str]:
     ]
     for sample in samples:
         crop = ", crop kept" if sample.crop is not None else ""
-        lines.append(f"  photo   {sample.source} · {', '.join(sorted(sample.templates))}{crop}")
+        models = ", ".join(sorted(sample.templates))
+        lines.append(f"  photo   {sample.source} · {sample.id} · {models}{crop}")
     return lines
 
 
@@ -51,17 +55,53 @@ def people_words(people: Sequence[Person]) -> list[str]:
     return [*lines, f"{len(people)} people"]
 
 
+def planned_json(candidates: Sequence[Candidate]) -> dict[str, Any]:
+    """The document of a dry run: who would be enrolled, with which photos."""
+    people = [{"name": name, "photos": photos} for name, photos in _by_name(candidates).items()]
+    return {"enrolled": False, "people": people}
+
+
+def planned_words(candidates: Sequence[Candidate]) -> list[str]:
+    """Who would be enrolled: a line each, and how many they are."""
+    people = _by_name(candidates)
+    lines = [f"{name} · {_photos(len(photos))}" for name, photos in people.items()]
+    count = "1 person" if len(people) == 1 else f"{len(people)} people"
+    return [*lines, f"{count}, {_photos(len(candidates))}; nothing was enrolled"]
+
+
+def _by_name(candidates: Sequence[Candidate]) -> dict[str, list[str]]:
+    people: dict[str, list[str]] = {}
+    for one in candidates:
+        people.setdefault(one.name, []).append(str(one.photo))
+    return people
+
+
+def _photos(count: int) -> str:
+    return "1 photo" if count == 1 else f"{count} photos"
+
+
+def run_words(gallery: Gallery, run: EnrolmentRun) -> str:
+    """An enrolment: how many photos of whom, and when."""
+    people = gallery.people_of(run.photos.values()).values()
+    names = sorted(person.name for person in people)
+    more = f" and {len(names) - MOST_NAMED} others" if len(names) > MOST_NAMED else ""
+    return f"{_photos(len(run.photos))} of {', '.join(names[:MOST_NAMED])}{more}, of {run.at}"
+
+
 def enrolled_json(photos: Sequence[Enrolled], people: int) -> dict[str, Any]:
     """The document of `enroll`; `people` are in the gallery now."""
     return {"photos": [asdict(photo) for photo in photos], "people": people}
 
 
 def enrolled_words(photos: Sequence[Enrolled]) -> list[str]:
-    """The photos that were refused, and how many were enrolled."""
+    """The photos that were refused, those to know something of, and how many were enrolled."""
     refused = [photo for photo in photos if not photo.accepted]
     lines = [
-        f"refused   {photo.name}: {photo.photo}: {photo.reason}: {photo.detail}"
-        for photo in refused
+        f"enrolled  {photo.name}: {photo.photo}: {photo.detail}"
+        if photo.accepted
+        else f"refused   {photo.name}: {photo.photo}: {photo.reason}: {photo.detail}"
+        for photo in photos
+        if photo.detail
     ]
     codes = Counter(photo.reason for photo in refused)
     counts = ", ".join(f"{count} {code}" for code, count in codes.items())

@@ -19,12 +19,14 @@ def faces_picture(photo: PhotoFaces) -> Image:
 
 def identified_picture(photo: PhotoFaces, faces: Sequence[Identification]) -> Image:
     """A photo with a name, or the word unknown, on each of its faces, in their order."""
-    labels = [
-        f"{face.person.name if face.person else 'unknown'}"
-        f"{'?' if face.decision.outcome == 'review' else ''} {face.decision.similarity:.2f}"
-        for face in faces
-    ]
+    labels = [f"{_name(face)} {face.decision.similarity:.2f}" for face in faces]
     return _drawn(photo, labels, [COLORS[face.decision.outcome] for face in faces])
+
+
+def _name(face: Identification) -> str:
+    if face.closest is None or face.decision.outcome == "no_match":
+        return "unknown"
+    return face.closest.name if face.matched else f"{face.closest.name}?"
 
 
 def verdict_picture(verification: Verification) -> Image:

@@ -39,7 +39,8 @@ def identification_words(path: str, faces: Sequence[Identification]) -> list[str
     lines = [f"{path}: {len(faces)} face{'' if len(faces) == 1 else 's'}"]
     for number, face in enumerate(faces, start=1):
         decision = face.decision
-        name = face.person.name if face.person else ""
+        name = face.closest.name if face.closest else "nobody is enrolled"
+        name = f"closest {name}" if decision.outcome == "no_match" and face.closest else name
         line = (
             f"  {number:>3}  {OUTCOMES[decision.outcome]:<9} {name} · "
             f"similarity {decision.similarity:.2f}, "

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -14,6 +15,16 @@ if TYPE_CHECKING:
     from visavis.enrollment import Candidate, Enrolled
     from visavis.gallery import Gallery
     from visavis.recognizer import Recognizer
+
+
+class FolderLayout(StrEnum):
+    """What names the people of a folder: visavis.layouts."""
+
+    folders = "folders"
+    parents = "parents"
+    files = "files"
+    numbered = "numbered"
+
 
 ExternalId = Annotated[str, typer.Option("--id", help="Your own id of the person.")]
 
@@ -31,6 +42,14 @@ class Photographed:
         Path | None, typer.Option(help="A CSV: name, photo, and external_id, consent.")
     ] = None
     external_id: ExternalId = ""
+    face: Annotated[
+        int | None,
+        typer.Option(min=1, help="Which face of the one photo is meant: from 1, largest first."),
+    ] = None
+    layout: Annotated[
+        FolderLayout | None,
+        typer.Option(help="What names the people of --folder; default: folders, if that is plain."),
+    ] = None
 
     def candidates(self, consent: str) -> "list[Candidate]":
         """The photos to enrol; `consent` where a roster has none of its own."""
@@ -41,12 +60,16 @@ class Photographed:
             raise typer.BadParameter("say NAME and photos, or --folder, or --roster")
         if self.external_id and not self.name:
             raise typer.BadParameter("--id is one person's; a roster has a column external_id")
+        if self.layout and self.folder is None:
+            raise typer.BadParameter("--layout is of --folder")
         if self.folder is not None:
-            listed = from_folder(self.folder)
+            listed = from_folder(self.folder, self.layout and self.layout.value)
         elif self.roster is not None:
             listed = from_roster(self.roster)
         else:
             listed = self._named()
+        if self.face and (len(listed) > 1 or not self.name):
+            raise typer.BadParameter("--face is of one photo: expected NAME and that photo")
         return [replace(one, consent=one.consent or consent or None) for one in listed]
 
     def _named(self) -> "list[Candidate]":
@@ -54,7 +77,9 @@ class Photographed:
         from visavis.enrollment import Candidate
 
         paths = find_photos(self.images or [])
-        return [Candidate(self.name, path, self.external_id or None) for path in paths]
+        return [
+            Candidate(self.name, path, self.external_id or None, face=self.face) for path in paths
+        ]
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,9 +90,10 @@ class Enrolling:
     keep_crops: Annotated[
         bool, typer.Option("--keep-crops", help="Keep the aligned crops, encrypted.")
     ] = False
-    anyway: Annotated[bool, typer.Option("--anyway", help="Take photos of poor quality too.")] = (
-        False
-    )
+    anyway: Annotated[
+        bool,
+        typer.Option("--anyway", help="Take photos of poor quality or doubtful likeness too."),
+    ] = False
 
     def run(
         self, recognizer: "Recognizer", people: "Gallery", candidates: "Iterable[Candidate]"
@@ -89,6 +115,9 @@ class Enrolling:
 def enroll(
     photographed: Photographed,
     enrolling: Enrolling,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Say who would be enrolled; read no photo.")
+    ] = False,
     gallery: options.GalleryFolder = None,
     pack: options.PackName = "default",
     *,
@@ -99,10 +128,19 @@ def enroll(
     from visavis.recognizer import Recognizer
 
     candidates = photographed.candidates(enrolling.consent)
+    if dry_run:
+        return show_planned(candidates, json=json)
     device = where.for_many()
     people = options.gallery_at(gallery)
     results = enrolling.run(Recognizer.load(pack, device), people, candidates)
     show_enrolled(results, len(candidates), people, json=json)
+
+
+def show_planned(candidates: "list[Candidate]", *, json: bool) -> None:
+    """Print who would be enrolled, with how many photos."""
+    from visavis.answers.people import planned_json, planned_words
+
+    printing.print_answer(planned_json(candidates), planned_words(candidates), json=json)
 
 
 def show_enrolled(

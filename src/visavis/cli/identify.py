@@ -56,6 +56,7 @@ def _ready(pack: str, where: options.Where, gallery: Path | None) -> "tuple[Reco
     recognizer = Recognizer.load(pack, where.for_many())
     people = options.gallery_at(gallery, create=False)
     options.warn_quarantined(people, recognizer.embed.model)
+    options.warn_unseen(recognizer, people)
     return recognizer, people
 
 

@@ -11,6 +11,7 @@ from visavis.cli import printing
 
 if TYPE_CHECKING:
     from visavis.gallery import Gallery
+    from visavis.recognizer import Recognizer
     from visavis.runtime import Device
 
 T = TypeVar("T")
@@ -44,6 +45,12 @@ def between_0_and_1(rate: float) -> float:
     return rate
 
 
+PolicyName = Annotated[
+    str,
+    typer.Option(
+        callback=known_policy, help="convenience, standard, strict, or a false match rate."
+    ),
+]
 DeviceName = Annotated[
     str, typer.Option("--device", callback=known_device, help="auto, cpu, or cuda:N.")
 ]
@@ -162,6 +169,16 @@ def gallery_at(folder: Path | None, *, create: bool = True) -> "Gallery":
     from visavis.gallery import default_gallery, open_gallery
 
     return open_gallery(folder or default_gallery(), create=create)
+
+
+def warn_unseen(recognizer: "Recognizer", gallery: "Gallery") -> None:
+    """Say how many people are never found. Raises MismatchError where that is everybody."""
+    unseen = len(recognizer.unseen(gallery))
+    if unseen:
+        printing.complain(
+            f"{unseen} of {len(gallery.people())} people have no template of "
+            f"{recognizer.embed.model} and are never found: enrol their photos again with this pack"
+        )
 
 
 def warn_quarantined(gallery: "Gallery", model: str) -> None:

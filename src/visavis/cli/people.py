@@ -89,6 +89,45 @@ def delete(
     printing.print_answer({"erased": asdict(person)}, [words], json=json)
 
 
+@people.command("remove-photo")
+def remove_photo(
+    who: Who,
+    photo: Annotated[str, typer.Argument(help="Its file name, or its id as people show has it.")],
+    gallery: options.GalleryFolder = None,
+    json: options.Json = False,
+) -> None:
+    """Erase one photo of a person: its crop and templates. The person stays."""
+    from visavis.gallery.runs import photo_called
+
+    store = options.gallery_at(gallery, create=False)
+    person = store.find(who)
+    sample = photo_called(store, person, photo)
+    store.remove_photos([sample.id])
+    left = store.find(person.id)
+    words = f"erased the photo {sample.source} of {person.name}"
+    if not left.samples:
+        words += ": no photo of theirs is left, and nobody is recognised as them"
+    printing.print_answer({"removed": sample.source, "from": asdict(left)}, [words], json=json)
+
+
+@people.command()
+def undo(
+    yes: Yes = False, gallery: options.GalleryFolder = None, json: options.Json = False
+) -> None:
+    """Erase what the last enrolment added: its photos, and people who have no other."""
+    from visavis.answers.people import run_words
+    from visavis.gallery.runs import last_run, undo_run
+
+    store = options.gallery_at(gallery, create=False)
+    run = last_run(store)
+    if not yes:
+        _confirm(f"Erase {printing.harmless(run_words(store, run))}?", json=json)
+    words = run_words(store, run)
+    erased = undo_run(store, run)
+    document = {"photos": len(run.photos), "people": erased, "at": run.at}
+    printing.print_answer(document, [f"erased {words}"], json=json)
+
+
 @people.command()
 def export(
     who: Who,

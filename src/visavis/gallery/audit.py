@@ -23,6 +23,7 @@ from visavis.gallery.vault import Vault
 
 HEAD = "audit_head"  # the setting that holds the sealed last entry
 ENROLL, RE_EMBED, ERASE, MERGE = "enroll", "re-embed", "erase", "merge"
+ADD, REMOVE = "add person", "remove photo"
 # Made once: they are asked before each search, and with each write.
 SINCE = select(AUDIT).where(AUDIT.c.seq >= bindparam("seq")).order_by(AUDIT.c.seq)
 LAST = select(AUDIT.c.seq, AUDIT.c.hash).order_by(AUDIT.c.seq.desc()).limit(1)

@@ -73,6 +73,22 @@ def note_traces(database: Database, connection: Connection, person: str) -> Eras
     return Erased(name, frozenset(traces_of(connection, person)))
 
 
+def note_photo_traces(database: Database, connection: Connection, photos: Sequence[str]) -> Erased:
+    """As `note_traces`, of some photos and not of all that is held of their person."""
+    name = _new_note()
+    database.put(connection, SETTINGS, {"name": name, "value": b"yes"})
+    sealed = connection.execute(
+        select(SAMPLES.c.crop, TEMPLATES.c.data)
+        .outerjoin(TEMPLATES, TEMPLATES.c.sample_id == SAMPLES.c.id)
+        .where(SAMPLES.c.id.in_(photos))
+    ).all()
+    parts: list[Any] = [part for row in sealed for part in row]
+    names = select(SAMPLES.c.source)
+    going = set(connection.scalars(names.where(SAMPLES.c.id.in_(photos))))
+    parts += going - set(connection.scalars(names.where(SAMPLES.c.id.not_in(photos))))
+    return Erased(name, frozenset(_trace(part) for part in parts if part))
+
+
 def traces_of(connection: Connection, person: str) -> set[bytes]:
     """What of a person's could be found in the files: in words, and the heads of sealed rows."""
     words = connection.execute(

@@ -14,6 +14,7 @@ from visavis.gallery.audit import (
     ERASE,
     MERGE,
     RE_EMBED,
+    REMOVE,
     ChainHead,
     Entry,
     head,
@@ -80,7 +81,7 @@ def changes_of(entries: Iterable[Entry]) -> Changes | None:
             sample, merged = details.get("sample"), details.get("merged")
         except (ValueError, TypeError, AttributeError):
             return None
-        if entry.person and entry.action in (ENROLL, RE_EMBED) and sample:
+        if entry.person and entry.action in (ENROLL, RE_EMBED, REMOVE) and sample:
             changes.samples[sample] = entry.person
         elif entry.person and entry.action == ERASE:
             changes.gone.add(entry.person)

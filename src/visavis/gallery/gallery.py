@@ -6,7 +6,7 @@ One class over any Database and a Vault. Knows no SQL dialect, no photos and no 
 import json
 import logging
 import uuid
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from threading import RLock
 
 import numpy as np
@@ -39,6 +39,9 @@ from visavis.gallery.samples import (
     has_photo,
     insert_sample,
     move_samples,
+    owners,
+    people_by_model,
+    photo_without,
     stored_samples,
 )
 from visavis.gallery.settings import read_setting, write_setting
@@ -108,15 +111,20 @@ class Gallery:
             return self._add_person(connection, name, external_id, consent)
 
     def find_or_add(
-        self, name: str, *, external_id: str | None = None, consent: str | None = None
+        self,
+        name: str,
+        *,
+        external_id: str | None = None,
+        consent: str | None = None,
+        run: str | None = None,
     ) -> Person:
-        """The person of this name and external id, added if there is none.
+        """The person of this name and external id, added if there is none; `run` as in add_sample.
 
         Raises PersonError where several people have the name and no external id says which.
         """
         with self.database.writing() as connection:  # two at once add one person
             person = known_as(connection, name, external_id)
-            return person or self._add_person(connection, name, external_id, consent)
+            return person or self._add_person(connection, name, external_id, consent, run)
 
     def note_consent(self, person: str, consent: str) -> None:
         """Note what a person agreed to. Raises PersonError where they are not in the gallery."""
@@ -148,15 +156,26 @@ class Gallery:
         with self.database.reading() as connection:
             return has_photo(connection, person, source_sha256)
 
-    def add_sample(self, person: str, sample: Sample) -> str | None:
+    def photo_without(self, person: str, source_sha256: str, model: str) -> str | None:
+        """The id of a photo that a person has without a template of a model; None for neither."""
+        with self.database.reading() as connection:
+            return photo_without(connection, person, source_sha256, model)
+
+    def people_by_model(self) -> dict[str, set[str]]:
+        """The ids of those who have a template, by its model."""
+        with self.database.reading() as connection:
+            return people_by_model(connection)
+
+    def add_sample(self, person: str, sample: Sample, *, run: str | None = None) -> str | None:
         """Store a photo's templates; its id, or None where this person has the very photo already.
 
+        `run` is a random id of what enrols several photos, so that they can be undone together.
         When this returns, the sample is on disk. Raises EmbeddingError, PersonError, GalleryError.
         """
         sample_id = uuid.uuid4().hex
         try:
             with self.database.writing() as connection:
-                self._add_sample(connection, person, sample_id, sample)
+                self._add_sample(connection, person, sample_id, sample, run)
         except IntegrityError:
             return None
         return sample_id
@@ -235,6 +254,21 @@ class Gallery:
             for followed in self._followed.values():
                 followed.index.remove(person)
         erasure.scrub(self.database, erased)
+
+    def remove_photos(self, photos: Sequence[str]) -> None:
+        """Erase photos by their ids: crops, templates, file names. Those not here are passed over.
+
+        Works on a full disk too. Their people stay, even without a photo.
+        """
+
+        def erase(connection: Connection) -> Erased:
+            erased = erasure.note_photo_traces(self.database, connection, photos)
+            for photo, person in owners(connection, photos).items():
+                connection.execute(delete(SAMPLES).where(SAMPLES.c.id == photo))
+                self._audit.record(connection, audit.REMOVE, person, {"sample": photo})
+            return erased
+
+        erasure.scrub(self.database, self.database.erasing(erase))
 
     def index(self, model: str) -> Index:
         """All templates of a model, searchable; caught up with what any process has changed.
@@ -362,7 +396,12 @@ class Gallery:
             return followed
 
     def _add_person(
-        self, connection: Connection, name: str, external_id: str | None, consent: str | None
+        self,
+        connection: Connection,
+        name: str,
+        external_id: str | None,
+        consent: str | None,
+        run: str | None = None,
     ) -> Person:
         if not consent and read_setting(connection, settings.CONSENT) == b"yes":
             raise PersonError(
@@ -371,15 +410,21 @@ class Gallery:
                 option="consent",
             )
         person = insert_person(connection, name, external_id, consent)
-        self._audit.record(connection, "add person", person.id, {})
+        self._audit.record(connection, audit.ADD, person.id, {"run": run} if run else {})
         return person
 
     def _add_sample(
-        self, connection: Connection, person: str, sample_id: str, sample: Sample
+        self,
+        connection: Connection,
+        person: str,
+        sample_id: str,
+        sample: Sample,
+        run: str | None = None,
     ) -> None:
         check_person(connection, person)
         insert_sample(connection, self._samples, (person, sample_id), sample)
-        self._audit.record(connection, audit.ENROLL, person, {"sample": sample_id})
+        details = {"sample": sample_id, "run": run} if run else {"sample": sample_id}
+        self._audit.record(connection, audit.ENROLL, person, details)
 
     def _note_traces(self, connection: Connection, person: str) -> Erased:
         """What will have to be gone from the files. Raises PersonError where nobody has that id."""

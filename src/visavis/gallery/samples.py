@@ -1,6 +1,7 @@
 """A person's photos as a gallery holds them: where each came from, its crop, its templates."""
 
 import json
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,7 +12,7 @@ from sqlalchemy import Connection, Row, delete, insert, select, update
 from visavis.errors import GalleryError
 from visavis.gallery.audit import now
 from visavis.gallery.tables import SAMPLES, TEMPLATES
-from visavis.gallery.templates import check_template
+from visavis.gallery.templates import CHUNK, check_template
 from visavis.gallery.vault import SampleVault
 
 CROP = "crop"
@@ -48,6 +49,43 @@ def has_photo(connection: Connection, person: str, source_sha256: str) -> bool:
         SAMPLES.c.person_id == person, SAMPLES.c.source_sha256 == source_sha256
     )
     return connection.execute(query).first() is not None
+
+
+def photo_without(
+    connection: Connection, person: str, source_sha256: str, model: str
+) -> str | None:
+    """The id of a person's photo that has no template of a model; None where there is none."""
+    query = (
+        select(SAMPLES.c.id)
+        .outerjoin(
+            TEMPLATES, (TEMPLATES.c.sample_id == SAMPLES.c.id) & (TEMPLATES.c.model == model)
+        )
+        .where(SAMPLES.c.person_id == person, SAMPLES.c.source_sha256 == source_sha256)
+        .where(TEMPLATES.c.model.is_(None))
+    )
+    return connection.scalar(query)
+
+
+def owners(connection: Connection, photos: Iterable[str]) -> dict[str, str]:
+    """Whose photos these are: those that are here, by their id."""
+    whose: dict[str, str] = {}
+    ids = sorted(set(photos))
+    for start in range(0, len(ids), CHUNK):
+        query = select(SAMPLES.c.id, SAMPLES.c.person_id)
+        some = query.where(SAMPLES.c.id.in_(ids[start : start + CHUNK]))
+        whose.update({photo: person for photo, person in connection.execute(some)})
+    return whose
+
+
+def people_by_model(connection: Connection) -> dict[str, set[str]]:
+    """Who has a template of which model."""
+    people: dict[str, set[str]] = {}
+    query = select(TEMPLATES.c.model, SAMPLES.c.person_id).distinct()
+    for model, person in connection.execute(
+        query.join(SAMPLES, SAMPLES.c.id == TEMPLATES.c.sample_id)
+    ):
+        people.setdefault(model, set()).add(person)
+    return people
 
 
 def insert_sample(

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 
 from sqlalchemy import Connection, func, select
 
-from visavis.gallery.audit import ENROLL, ERASE, MERGE, Entry
+from visavis.gallery.audit import ENROLL, ERASE, MERGE, REMOVE, Entry
 from visavis.gallery.samples import CROP
 from visavis.gallery.tables import PEOPLE, SAMPLES, TEMPLATES
 from visavis.gallery.vault import SampleVault
@@ -44,6 +44,7 @@ def _photos(connection: Connection, vault: SampleVault, entries: list[Entry]) ->
         for entry in entries
         if entry.action == ENROLL and entry.person in people
     } - {None}
+    missing -= {_detail(entry, "sample") for entry in entries if entry.action == REMOVE}
     for row in connection.execute(select(SAMPLES)):
         missing.discard(row.id)
         if row.crop is not None and vault.open(row.crop, row.person_id, row.id, CROP) is None:
