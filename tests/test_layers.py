@@ -7,10 +7,10 @@ import pytest
 from source import functions, imported, trees
 
 LAYERS = """
-errors types extras files folders document batch image draw compare decision alignment dataset
-runtime decode pack hub detect quality faces embed metrics evaluate report gallery recognizer
-identification calibration enrollment cluster embeddings insightface networks checkpoints convert
-doctor answers cli __main__
+errors types extras files folders document batch formats image draw compare decision alignment
+dataset runtime decode pack hub detect quality faces embed metrics evaluate report gallery
+recognizer identification calibration enrollment cluster embeddings insightface networks checkpoints
+convert doctor answers cli __main__
 """.split()
 
 # Modules that load others only when a function of theirs runs, each with its reason.
@@ -20,6 +20,7 @@ LATE = {
     "runtime/onnxruntime.py": "onnxruntime is an extra",
     "pack/default.py": "onnx is needed at the first use only",
     "embeddings.py": "pyarrow is an extra",
+    "formats.py": "pillow-heif is an extra",
     "report/report.py": "figures need matplotlib, which is an extra",
     "dataset/wider.py": "scipy is an extra",
     "hub/stores.py": "fsspec and its stores are an extra",
@@ -35,6 +36,7 @@ ROOMS = {
     "fsspec": "hub/stores.py",
     "gcsfs": "hub/stores.py",
     "s3fs": "hub/stores.py",
+    "pillow_heif": "formats.py",
 }
 FOLDERS = {  # of extras and slow ones: these may be imported anywhere in them
     "onnx": {"pack", "convert", "insightface"},
