@@ -171,10 +171,12 @@ def _open_pnm(data: bytes) -> ImageFile.ImageFile:
     header = PNM.match(data[:MOST_HEADER])
     if header is None:
         raise ValueError(f"expected a header of at most {MOST_HEADER} bytes")
-    most = header[3] or b"1"
+    most = header[4] or b"1"
     fast = data[1] in b"456" and (most in (b"1", b"255") or (data[1] in b"5" and most == b"65535"))
     if not fast and (len(data) > MOST_SLOW or b"#" in data[header.end() :]):
-        raise ValueError(f"as text or of {most.decode()} steps over {MOST_SLOW} bytes, or remarks")
+        raise ValueError(
+            f"a text, or {most.decode()} steps, over {MOST_SLOW} bytes or with remarks"
+        )
     return PpmImagePlugin.PpmImageFile(BytesIO(data))
 
 

@@ -196,7 +196,9 @@ def _file_bytes(path: Path, limits: Limits) -> bytes:
         status = path.stat()
         if not stat.S_ISREG(status.st_mode):
             kind = "a directory" if stat.S_ISDIR(status.st_mode) else "a device, socket or pipe"
-            raise ImageError(f"{path}: expected a picture file, got {kind}")
+            opened = kind == "a directory" and not os.access(path, os.R_OK | os.X_OK)
+            closed = " that may not be opened" if opened else ""
+            raise ImageError(f"{path}: expected a picture file, got {kind}{closed}")
         if status.st_size > limits.bytes:
             raise ImageError(f"{path}: over the limit of {limits.bytes / 1e6:.0f} MB")
         return path.read_bytes()
