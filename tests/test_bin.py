@@ -367,7 +367,7 @@ def test_crops_keep_their_bytes(people):
     [
         (2, r"line 2: Bob/Bob_0002\.bmp of .*people: expected a JPEG or PNG crop, got BMP: save"),
         (3, r"line 2: Bob/Bob_0003\.png of .*: .*, got 200x100: align it first, or cut its faces"),
-        (4, r"line 2: Bob/Bob_0004\.jpg of .*: picture: not a JPEG"),
+        (4, r"line 2: Bob/Bob_0004\.jpg of .*: picture: this is text"),
     ],
 )
 def test_what_is_no_crop_is_named_or_left_out(people, picture, message):

@@ -7,11 +7,10 @@ import pytest
 from source import functions, imported, trees
 
 LAYERS = """
-errors types extras files folders document batch image draw compare agreement decision alignment
-dataset layouts
-runtime decode pack hub detect quality faces embed metrics evaluate report gallery recognizer
-identification calibration enrollment cluster embeddings insightface networks checkpoints convert
-doctor answers cli __main__
+errors types extras files folders document batch formats image draw compare agreement decision
+alignment dataset layouts runtime decode pack hub detect quality faces embed metrics evaluate report
+gallery recognizer identification calibration enrollment cluster embeddings insightface networks
+checkpoints convert doctor answers cli __main__
 """.split()
 
 # Modules that load others only when a function of theirs runs, each with its reason.
@@ -22,6 +21,7 @@ LATE = {
     "pack/default.py": "onnx is needed at the first use only",
     "embeddings.py": "pyarrow is an extra",
     "gallery/following.py": "faiss is an extra",
+    "formats.py": "pillow-heif is an extra",
     "report/report.py": "figures need matplotlib, which is an extra",
     "dataset/wider.py": "scipy is an extra",
     "hub/stores.py": "fsspec and its stores are an extra",
@@ -38,6 +38,7 @@ ROOMS = {
     "gcsfs": "hub/stores.py",
     "s3fs": "hub/stores.py",
     "faiss": "gallery/faiss.py",
+    "pillow_heif": "formats.py",
 }
 FOLDERS = {  # of extras and slow ones: these may be imported anywhere in them
     "onnx": {"pack", "convert", "insightface"},

@@ -22,6 +22,7 @@ class Extra:
 
 EXTRAS = (
     Extra("ort", "onnxruntime", "ONNX Runtime on a CPU"),
+    Extra("heif", "pillow_heif", "HEIC photos, as iPhones write them"),
     Extra("parquet", "pyarrow", "embeddings as .parquet"),
     Extra("plots", "matplotlib", "visavis report, and WIDER FACE's ground truth"),
     Extra("convert", "torch", "checkpoints to ONNX, and int8"),

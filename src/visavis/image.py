@@ -1,51 +1,36 @@
 """Path, bytes or file object to upright RGB: the only decoder of untrusted bytes.
 
-The first bytes say what format it is, never the name; JPEG, PNG, WebP and BMP are read, no other.
-The header is read first: a picture over a limit is refused before one pixel is decoded.
+The first bytes say what format it is, never the name (`formats`). The header is read first: a
+picture over a limit is refused before one pixel is decoded.
 """
 
 import os
 import re
 import stat
-import struct
-import zlib
-from collections.abc import Callable
+import sys
 from dataclasses import dataclass
-from io import BytesIO
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 import cv2
 import numpy as np
-from PIL import BmpImagePlugin, ImageFile, JpegImagePlugin, PngImagePlugin, WebPImagePlugin
+from numpy.typing import NDArray
 from PIL import Image as Pillow
+from PIL import ImageFile, PpmImagePlugin, TiffImagePlugin
 
 from visavis.errors import ImageError
+from visavis.formats import FAULTS, kind_of, open_picture
 from visavis.types import Image
 
 Source = str | os.PathLike[str] | bytes | IO[bytes]
 
-# Pillow's plugins themselves, not PIL.Image.open: no other format can be reached, and only our
-# limits apply.
-FORMATS: tuple[tuple[bytes, Callable[[IO[bytes]], ImageFile.ImageFile]], ...] = (
-    (b"\xff\xd8\xff", JpegImagePlugin.JpegImageFile),
-    (b"\x89PNG\r\n\x1a\n", PngImagePlugin.PngImageFile),
-    (b"RIFF", WebPImagePlugin.WebPImageFile),
-    (b"BM", BmpImagePlugin.BmpImageFile),
-)
-# What those plugins raise on a damaged file.
-FAULTS = (
-    OSError, SyntaxError, ValueError, TypeError, KeyError, IndexError, EOFError, OverflowError,
-    struct.error, zlib.error, Pillow.DecompressionBombError,  # WebP has a limit of its own
-)  # fmt: skip
 EXIF_ORIENTATION = 0x0112
 GREY = 128  # what shows through transparent pixels
-# Far more than any camera or editor writes: a file with more is made to keep its reader busy.
-MOST_BLOCKS = 20_000  # chunks of a PNG; segments and filling bytes of a JPEG before its pixels
-MOST_SCANS = 100  # of a progressive JPEG, each a pass over all pixels; 10 are usual
 PIXELS_IN_A_BYTE = 512  # of a JPEG: Huffman's code takes a bit at least for each block of 8x8
-SEGMENT = re.compile(rb"\xff([\x02-\xcf\xd9-\xfe])")  # markers that a length follows, or the end
-START_OF_SCAN, END = 0xDA, 0xD9
+STDIN = "-"
+ADDRESS = re.compile("([a-z][a-z0-9+.-]+):/+", re.IGNORECASE)  # not C:/, which is a drive
+
+ARRAY = "an (H, W, 3) uint8 RGB array"
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +62,7 @@ class Photo:
         Raises ImageError for a file that is cut short or damaged.
         """
         try:
-            with _open(self.data) as picture:
+            with open_picture(self.data) as picture:
                 orientation = _orientation(picture)
                 target = _fit(picture.size, max_side)
                 picture.draft(None, target)  # JPEG alone: libjpeg decodes at 1/2, 1/4 or 1/8
@@ -94,21 +79,20 @@ class Photo:
 
 
 def open_photo(source: Source, *, limits: Limits = LIMITS) -> Photo:
-    """Read a picture's bytes and header, without decoding it.
+    """Read a picture's bytes and header, without decoding it. The path "-" is standard input.
 
-    Raises ImageError for what is not a JPEG, PNG, WebP or BMP file, or is over `limits`.
+    Raises ImageError for what is no picture that can be read, or is over `limits`.
     """
     name, data = _bytes(source, limits)
-    if not data:
-        raise ImageError(f"{name}: empty, 0 bytes; expected a JPEG, PNG, WebP or BMP picture")
     try:
-        with _open(data) as picture:
+        with open_picture(data) as picture:
             width, height = picture.size
             turned = _orientation(picture) >= 5
     except FAULTS as error:
-        raise ImageError(
-            f"{name}: not a JPEG, PNG, WebP or BMP picture: {_reason(error)}"
-        ) from error
+        what = f"{name}: {kind_of(data).name} that cannot be read: {_reason(error)}"
+        raise ImageError(what, mend="check that the file is whole") from error
+    except ImageError as error:
+        raise error.at(name) from error
     photo = Photo(name, data, *((height, width) if turned else (width, height)))
     _check_size(photo, limits)
     return photo
@@ -117,9 +101,9 @@ def open_photo(source: Source, *, limits: Limits = LIMITS) -> Photo:
 def read_image(source: Source, *, max_side: int | None = None, limits: Limits = LIMITS) -> Image:
     """Read a picture from a path, bytes or a binary file object: (H, W, 3) uint8 RGB, upright.
 
-    EXIF orientation is applied, 16-bit grey is scaled, transparency is laid on mid-grey, of an
-    animation the first frame is taken. With `max_side` the longer side is at most that many pixels.
-    Raises ImageError for what is not a whole JPEG, PNG, WebP or BMP file, or is over `limits`.
+    EXIF orientation is applied, 16-bit grey is scaled, transparency is laid on mid-grey, of several
+    frames the first is taken. With `max_side` the longer side is at most that many pixels.
+    Raises ImageError for what is no whole picture that can be read, or is over `limits`.
     """
     return open_photo(source, limits=limits).decode(max_side=max_side)
 
@@ -127,22 +111,41 @@ def read_image(source: Source, *, max_side: int | None = None, limits: Limits = 
 def check_image(image: object) -> Image:
     """The array itself. Raises ImageError unless it is (H, W, 3) uint8 with at least one pixel."""
     if not isinstance(image, np.ndarray):
+        came = "None" if image is None else type(image).__name__
+        mend = "cv2.imread gives None for what it cannot read; read_image says why"
         raise ImageError(
-            f"expected an (H, W, 3) uint8 RGB array, got {type(image).__name__}",
-            mend="read_image makes one of a file",
+            f"expected {ARRAY}, got {came}",
+            mend=mend if image is None else "read_image makes one of a file",
         )
     if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8 or not image.size:
-        raise ImageError(f"expected an (H, W, 3) uint8 RGB array, got {image.shape} {image.dtype}")
+        raise ImageError(f"expected {ARRAY}, got {image.shape} {image.dtype}", mend=_convert(image))
     return image
+
+
+def _convert(image: NDArray[Any]) -> str:
+    """How an array of another form becomes a picture, as a `mend`."""
+    channels = image.shape[-1] if image.ndim == 3 else image.ndim
+    mends = (
+        (not image.size, ""),
+        (image.ndim == 4, "give one picture at a time"),
+        (channels > 4 and image.shape[0] == 3, "turn its axes: image.transpose(1, 2, 0)"),
+        (image.dtype.kind == "f", "np.uint8 holds 0..255: (255 * image).astype(np.uint8) of 0..1"),
+        (image.dtype != np.uint8, "scale it to 0..255, then image.astype(np.uint8)"),
+        (image.ndim == 2 or channels == 1, "cv2.cvtColor(image, cv2.COLOR_GRAY2RGB)"),
+        (channels == 4, "cv2.cvtColor(image, cv2.COLOR_BGRA2RGB), of RGBA cv2.COLOR_RGBA2RGB"),
+    )
+    return next((mend for fits, mend in mends if fits), "")
 
 
 def _bytes(source: Source, limits: Limits) -> tuple[str, bytes]:
     if isinstance(source, bytes):
         name, data = "picture", source
     elif isinstance(source, str | os.PathLike):
-        name, data = str(source), _file_bytes(Path(source), limits)
+        name, data = _named_bytes(os.fspath(source), limits)
     else:
         name = str(getattr(source, "name", "picture"))
+        if not hasattr(source, "read"):
+            check_image(source)  # says what came, and what to do
         data = source.read(limits.bytes + 1)
         if not isinstance(data, bytes):
             raise ImageError(
@@ -151,6 +154,22 @@ def _bytes(source: Source, limits: Limits) -> tuple[str, bytes]:
     if len(data) > limits.bytes:
         raise ImageError(f"{name}: over the limit of {limits.bytes / 1e6:.0f} MB")
     return name, data
+
+
+def _named_bytes(name: str, limits: Limits) -> tuple[str, bytes]:
+    """What a path names, with the words to name it by."""
+    if name == STDIN:
+        if sys.stdin is None or sys.stdin.isatty():
+            raise ImageError("-: expected a photo on standard input", mend="send one: < photo.jpg")
+        return "standard input", sys.stdin.buffer.read(limits.bytes + 1)
+    address = ADDRESS.match(name)
+    if address and not os.path.lexists(name):
+        # A Path has lost a slash of it.
+        raise ImageError(
+            f"{address[1]}://{name[address.end() :]}: this is an address, and nothing is fetched",
+            mend="save the photo, and name its file",
+        )
+    return name, _file_bytes(Path(name), limits)
 
 
 def _check_size(photo: Photo, limits: Limits) -> None:
@@ -164,7 +183,7 @@ def _check_size(photo: Photo, limits: Limits) -> None:
             f"and {limits.pixels / 1e6:.0f} megapixels",
             mend="shrink it first",
         )
-    if photo.data.startswith(FORMATS[0][0]) and pixels > PIXELS_IN_A_BYTE * len(photo.data):
+    if kind_of(photo.data).name == "JPEG" and pixels > PIXELS_IN_A_BYTE * len(photo.data):
         raise ImageError(
             f"{photo.name}: {size} pixels do not fit in {len(photo.data)} bytes",
             mend="check that the file is whole",
@@ -177,7 +196,9 @@ def _file_bytes(path: Path, limits: Limits) -> bytes:
         status = path.stat()
         if not stat.S_ISREG(status.st_mode):
             kind = "a directory" if stat.S_ISDIR(status.st_mode) else "a device, socket or pipe"
-            raise ImageError(f"{path}: expected a picture file, got {kind}")
+            opened = kind == "a directory" and not os.access(path, os.R_OK | os.X_OK)
+            closed = " that may not be opened" if opened else ""
+            raise ImageError(f"{path}: expected a picture file, got {kind}{closed}")
         if status.st_size > limits.bytes:
             raise ImageError(f"{path}: over the limit of {limits.bytes / 1e6:.0f} MB")
         return path.read_bytes()
@@ -187,51 +208,9 @@ def _file_bytes(path: Path, limits: Limits) -> bytes:
         raise ImageError(f"{path}: cannot read: {_reason(error)}") from error
 
 
-def _open(data: bytes) -> ImageFile.ImageFile:
-    for magic, plugin in FORMATS:
-        if data.startswith(magic):
-            if plugin is JpegImagePlugin.JpegImageFile:
-                _check_jpeg(data)
-            if plugin is not PngImagePlugin.PngImageFile:
-                return plugin(BytesIO(data))
-            exif = _png_exif(data)
-            picture = plugin(BytesIO(data))
-            # Set, even to None: else Pillow decodes every pixel to look behind them for EXIF.
-            picture.info.setdefault("exif", exif)
-            return picture
-    raise ValueError(f"the first bytes are {data[:8]!r}")
-
-
-def _check_jpeg(data: bytes) -> None:
-    """Refuse a JPEG of so many segments or scans that reading it would take minutes."""
-    start, blocks, scans = 2, 0, 0
-    while (marker := SEGMENT.search(data, start)) and marker[1][0] != END:
-        blocks += 0 if scans else 1 + marker.start() - start
-        scans += marker[1][0] == START_OF_SCAN
-        if scans > MOST_SCANS or blocks > MOST_BLOCKS:
-            raise ValueError(f"over {MOST_SCANS} scans, or over {MOST_BLOCKS} segments")
-        start = marker.end() + int.from_bytes(data[marker.end() : marker.end() + 2], "big")
-
-
-def _png_exif(data: bytes) -> bytes | None:
-    """A PNG's EXIF block, wherever it stands. Checks the checksums of all blocks, because Pillow
-    skips those of the pixels.
-    """
-    start, kind, exif, chunks = 8, b"", None, 0
-    while kind != b"IEND":
-        chunks += 1
-        if chunks > MOST_BLOCKS:
-            raise ValueError(f"over {MOST_BLOCKS} chunks")
-        end = start + 8 + int.from_bytes(data[start : start + 4], "big")
-        kind, block = data[start + 4 : start + 8], data[start + 4 : end]
-        if data[end : end + 4] != zlib.crc32(block).to_bytes(4, "big"):
-            raise ValueError("the PNG is damaged or cut short")
-        exif = block[4:] if kind == b"eXIf" else exif
-        start = end + 4
-    return exif
-
-
 def _orientation(picture: ImageFile.ImageFile) -> int:
+    if isinstance(picture, TiffImagePlugin.TiffImageFile):
+        return 1  # Pillow turns its pixels itself
     try:
         orientation = picture.getexif().get(EXIF_ORIENTATION, 1)
     except FAULTS:  # a damaged EXIF block says nothing about the pixels
@@ -245,9 +224,13 @@ def _fit(size: tuple[int, int], max_side: int | None) -> tuple[int, int]:
 
 
 def _rgb(picture: Pillow.Image) -> Image:
-    if picture.mode.startswith("I"):  # 16-bit grey; Pillow's own conversion would clip it to white
+    deep = picture.mode == "I" and isinstance(picture, PpmImagePlugin.PpmImageFile)
+    if picture.mode.startswith("I;16") or deep:
+        # Pillow's own conversion would clip it to white.
         grey = ((np.asarray(picture, np.uint32) + 128) // 257).astype(np.uint8)
         return np.repeat(grey[..., None], 3, axis=2)
+    if picture.mode in ("I", "F"):
+        raise ValueError("32-bit pixels: save it with 8 or 16 bits")
     if picture.mode in ("RGBA", "LA", "PA") or "transparency" in picture.info:
         layer = picture.convert("RGBA")
         ground = Pillow.new("RGBA", layer.size, (GREY, GREY, GREY, 255))

@@ -8,8 +8,9 @@ from visavis.dataset.cfp import read_cfp
 from visavis.dataset.ijb import Ijb, read_ijb
 from visavis.dataset.pairs import Pairs, read_pairs
 from visavis.dataset.people import People, apply_exclusions, find_people, without
+from visavis.dataset.photos import find_photos
 from visavis.dataset.sample import sample_pairs
-from visavis.dataset.tree import Tree, find_photos, open_tree
+from visavis.dataset.tree import Tree, open_tree
 from visavis.dataset.verification import open_pairs
 from visavis.dataset.wider import Wider, read_wider
 

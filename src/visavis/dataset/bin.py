@@ -31,6 +31,7 @@ from visavis.dataset.pickles import (
 )
 from visavis.dataset.tree import Tree
 from visavis.errors import DatasetError, ImageError, VisavisError
+from visavis.formats import kind_of
 from visavis.image import open_photo
 
 MOST_BYTES = 4 << 30
@@ -48,7 +49,6 @@ GLOBALS: dict[tuple[str, str], object] = {
     **{(f"numpy.{core}.multiarray", n): f for core in ("core", "_core") for n, f in NUMPY.items()},
     **{(f"numpy.{core}.numeric", "_frombuffer"): frombuffer for core in ("core", "_core")},
 }
-FORMATS = {b"\xff\xd8\xff": "JPEG", b"\x89PNG": "PNG", b"RIFF": "WebP", b"BM": "BMP"}
 KEPT = ("JPEG", "PNG")  # what every reader of a .bin can decode
 
 Crop = Callable[[bytes], bytes]  # an encoded picture to an encoded crop
@@ -170,7 +170,7 @@ def contiguous_folds(count: int) -> NDArray[np.intp]:
 def as_it_is(data: bytes) -> bytes:
     """A crop's own bytes. Raises ImageError for anything but a whole JPEG or PNG of 112x112."""
     read_crop(data)
-    if (kind := _format(data)) not in KEPT:
+    if (kind := kind_of(data).name) not in KEPT:
         raise ImageError(f"expected a JPEG or PNG crop, got {kind}", mend="save it as PNG")
     return data
 
@@ -179,7 +179,7 @@ def describe(data: bytes) -> str:
     """A picture's format and size, "JPEG 112x112". Raises ImageError where it cannot be decoded."""
     photo = open_photo(data)
     photo.decode()
-    return f"{_format(data)} {photo.width}x{photo.height}"
+    return f"{kind_of(data).name} {photo.width}x{photo.height}"
 
 
 def survey(tree: Tree, names: Iterable[str]) -> tuple[dict[str, int], dict[str, str]]:
@@ -272,7 +272,3 @@ def _got(what: object) -> str:
         return f"got an array of {len(what.data)} {what.kind}"
     size = f" of {len(what)}" if isinstance(what, tuple | list | bytes | str) else ""
     return f"got {type(what).__name__}{size}"
-
-
-def _format(data: bytes) -> str:
-    return next(kind for magic, kind in FORMATS.items() if data.startswith(magic))

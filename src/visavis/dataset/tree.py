@@ -3,14 +3,20 @@
 import hashlib
 import os
 import zipfile
-from collections.abc import Iterable
-from glob import glob
-from pathlib import Path
+from collections import deque
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
 from typing import Protocol
 
 from visavis.errors import DatasetError
 
-SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp")
+# Of pictures that Pillow reads. HEIC is not among them: it is known by its first bytes.
+SUFFIXES = (
+    ".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".avif",
+    ".pnm", ".ppm", ".pgm", ".pbm",
+)  # fmt: skip
+HEIF_SUFFIXES = (".heic", ".heif")
 
 
 class Tree(Protocol):
@@ -40,7 +46,7 @@ def open_tree(path: Path) -> Tree:
 
 
 class FolderTree:
-    """A folder's files; links to folders are not followed."""
+    """A folder's files; links to folders are followed, each folder once."""
 
     def __init__(self, path: Path) -> None:
         self.source = str(path)
@@ -48,7 +54,8 @@ class FolderTree:
 
     def names(self) -> list[str]:
         """Every file, sorted."""
-        return sorted(path.relative_to(self._path).as_posix() for path in _files(self._path))
+        files = walk(self._path).files
+        return sorted(path.relative_to(self._path).as_posix() for path in files)
 
     def read(self, name: str) -> bytes:
         """One file's bytes."""
@@ -79,30 +86,8 @@ class ZipTree:
 
 def is_picture(name: str) -> bool:
     """Whether a file's name is a picture's: by its suffix, and not hidden."""
-    return name.lower().endswith(SUFFIXES) and not Path(name).name.startswith(".")
-
-
-def find_photos(sources: Iterable[str | Path]) -> list[Path]:
-    """The photos of several sources, in order: a file as it is, a folder's pictures, the files that
-    match a pattern.
-
-    Raises DatasetError for a folder without pictures and a pattern that matches nothing.
-    """
-    photos: list[Path] = []
-    for source in sources:
-        path = Path(source)
-        if path.is_dir():
-            files = sorted(file for file in _files(path) if is_picture(file.name))
-        elif path.exists() or not any(sign in str(source) for sign in "*?["):
-            # A missing file is an error when it is read, like any bad picture.
-            files = [path]
-        else:
-            matches = (Path(match) for match in sorted(glob(str(source), recursive=True)))
-            files = [match for match in matches if match.is_file()]
-        if not files:
-            raise DatasetError(f"{source}: no pictures here ({', '.join(SUFFIXES)})")
-        photos.extend(files)
-    return photos
+    plain = PurePosixPath(name)
+    return plain.suffix.lower() in (*SUFFIXES, *HEIF_SUFFIXES) and not plain.name.startswith(".")
 
 
 def tree_sha256(tree: Tree, names: Iterable[str]) -> str:
@@ -113,10 +98,38 @@ def tree_sha256(tree: Tree, names: Iterable[str]) -> str:
     return digest.hexdigest()
 
 
-def _files(folder: Path) -> list[Path]:
-    return [
-        Path(root) / name
-        for root, _, names in os.walk(folder)
-        if not any(part.startswith(".") for part in Path(root).relative_to(folder).parts)
-        for name in names
-    ]
+@dataclass(frozen=True, slots=True)
+class Walked:
+    """What lies below a folder."""
+
+    files: tuple[Path, ...] = ()
+    closed: tuple[Path, ...] = ()  # folders that may not be opened
+    above: tuple[Path, ...] = ()  # links to a folder in which they lie themselves: not followed
+
+
+def walk(folder: Path) -> Walked:
+    """Every file below a folder, without hidden folders. Links to folders are followed, after the
+    folders themselves, and each folder once: a loop of links ends.
+    """
+    files: list[Path] = []
+    closed: list[Path] = []
+    above: list[Path] = []
+    seen: set[str] = set()
+    starts = deque([folder])
+    while starts:
+        for root, folders, names in os.walk(starts.popleft(), onerror=_noting(closed)):
+            real = os.path.realpath(root)
+            shown = [] if real in seen else [one for one in sorted(folders) if one[0] != "."]
+            folders[:] = shown
+            if real not in seen:
+                files += (Path(root, name) for name in names)
+            seen.add(real)
+            for link in filter(os.path.islink, (os.path.join(root, name) for name in shown)):
+                up = real.startswith(os.path.join(os.path.realpath(link), ""))
+                (above if up else starts).append(Path(link))
+    outside = (link for link in above if os.path.realpath(link) not in seen)
+    return Walked(tuple(files), tuple(closed), tuple(outside))
+
+
+def _noting(closed: list[Path]) -> Callable[[OSError], None]:
+    return lambda error: closed.append(Path(error.filename))
