@@ -59,6 +59,8 @@ WORDS = {
     "left": "right",
     "right": "left",
 }
+# Keywords that are no constants: an axis has a kind of its own, `strict` is an assertion.
+OWN = ("axis", "strict")
 # What these are told is for people to read: no test holds its every word.
 FOR_PEOPLE = re.compile(r"log|.*Error|Mend|did_you_mean")
 Edit = tuple[ast.AST, str, str]  # what is replaced, by what, and the kind of fault
@@ -165,7 +167,7 @@ def _parts(node: ast.AST) -> ast.AST:
     plain = isinstance(node, ast.Subscript) and isinstance(node.slice, ast.Constant)
     ruled = [node.slice] if plain and node.slice.value in (0, 1) else []
     kept.body = [one for one in kept.body if isinstance(one, ast.AST) and one not in ruled]
-    kept.body = [one for one in kept.body if getattr(one, "arg", "") != "axis"]
+    kept.body = [one for one in kept.body if getattr(one, "arg", "") not in OWN]
     return kept
 
 

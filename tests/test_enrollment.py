@@ -167,7 +167,9 @@ def test_a_large_gallery_asks_for_more_likeness_before_it_refuses(made, gallery,
 def test_twice_changes_nothing(made, gallery, tmp_path):
     wanted = [Candidate("Anna", photo(tmp_path / f"{n}.png", ANNA, seed=n)) for n in range(3)]
     wanted.append(replace(wanted[0]))  # the same photo again in one run
-    assert outcomes(enroll(made, gallery, wanted, workers=4)) == [*["accepted"] * 3, "here_already"]
+    found = list(enroll(made, gallery, wanted, workers=4))
+    assert outcomes(found) == [*["accepted"] * 3, "here_already"]
+    assert found[-1].detail == "this very photo is enrolled already"
     before = gallery.people(), gallery.changes(0)
     assert outcomes(enroll(made, gallery, wanted)) == ["here_already"] * 4
     assert (gallery.people(), gallery.changes(0)) == before
