@@ -210,6 +210,13 @@ def test_the_nearest_rate_may_be_too_loose_and_takes_all_it_can():
     assert (result.accuracy, result.accuracy_std) == (None, None)
 
 
+def test_the_nearest_rate_may_be_the_one_that_was_asked_for():
+    """Two of twenty are above the second same pair, and two more are as alike as it is."""
+    different = [0.9, 0.8, 0.7, 0.7, *[0.1] * 16]
+    result = evaluate(*pairs_of([0.85, 0.7], different), folds=None)
+    assert (result.tar, result.tar_nearest) == ({"1e-1": 0.5}, {"1e-1": 0.5})
+
+
 def test_only_rates_that_the_pairs_can_show_are_stated():
     similarity, same = pairs_of([0.9] * 1000, np.linspace(0, 0.8, 1000))
     assert evaluate(similarity, same).tar == {"1e-1": 1, "1e-2": 1, "1e-3": 1}
@@ -226,6 +233,7 @@ def test_only_rates_that_the_pairs_can_show_are_stated():
         ([[0.1, 0.2]], [FOLD], 1, r"got \(1, 2\), \(1, 2\)"),
         ([0.1] * 4, FOLD * 2, 3, "expected 3 folds of equal size, got 4 pairs"),
         ([0.1] * 4, FOLD * 2, 0, "expected 0 folds"),
+        ([0.1] * 4, FOLD * 2, np.array([0, 0, 2, 2]), "fold 1 has no pairs"),
     ],
 )
 def test_what_cannot_be_evaluated_is_an_error(similarity, same, folds, message):
