@@ -210,6 +210,17 @@ def test_the_nearest_rate_may_be_too_loose_and_takes_all_it_can():
     assert (result.accuracy, result.accuracy_std) == (None, None)
 
 
+def test_each_rate_lets_as_many_pass_as_it_says():
+    """Of 2,000 different pairs 2, 20 and 200 may pass; a same pair is just above each first one
+    that may not, another just below it.
+    """
+    different = 1 - np.arange(2000) / 2000
+    first = different[[2, 20, 200]]
+    similarity = pairs_of([*(first + 1e-5), *(first - 1e-5)], different)
+    tar = evaluate(*similarity, folds=None).tar
+    assert tar == pytest.approx({"1e-1": 5 / 6, "1e-2": 3 / 6, "1e-3": 1 / 6})
+
+
 def test_the_nearest_rate_may_be_the_one_that_was_asked_for():
     """Two of twenty are above the second same pair, and two more are as alike as it is."""
     different = [0.9, 0.8, 0.7, 0.7, *[0.1] * 16]
