@@ -111,6 +111,13 @@ def test_cosine_gaps(row, gap):
     assert cosine_gaps(*rows)[0] == pytest.approx(gap, abs=1e-7)
 
 
+def test_rounding_makes_no_gap_below_none():
+    rows = np.random.default_rng(0).normal(size=(1000, 5)).astype(np.float32)
+    gaps = cosine_gaps(rows, rows)
+    assert gaps.min() == 0  # of so many some come out at -1e-16
+    assert gaps.max() < 1e-15
+
+
 FIVE = np.array([[3, 4]], np.float32)  # of length 5
 
 
