@@ -61,6 +61,8 @@ WORDS = {
 }
 # Keywords that are no constants: an axis has a kind of its own, `strict` is an assertion.
 OWN = ("axis", "strict")
+# Whose two arguments are alike, or never taken for each other.
+EITHER_WAY = ("min", "max", "minimum", "maximum", "logaddexp", "isinstance")
 # What these are told is for people to read: no test holds its every word.
 FOR_PEOPLE = re.compile(r"log|.*Error|Mend|did_you_mean")
 Edit = tuple[ast.AST, str, str]  # what is replaced, by what, and the kind of fault
@@ -298,7 +300,7 @@ def _calls(node: ast.AST) -> Iterator[Edit]:
         first, second = map(ast.unparse, node.args)
         # These are never taken for another one.
         own = re.search(r"self|connection|database|np\.float|str$", f"{first} {second}")
-        if "isinstance" not in ast.unparse(node.func) and own is None:
+        if ast.unparse(node.func).rpartition(".")[2] not in EITHER_WAY and own is None:
             rest = [ast.unparse(keyword) for keyword in node.keywords]
             yield node, f"{ast.unparse(node.func)}({', '.join([second, first, *rest])})", "swap"
     for keyword in node.keywords:

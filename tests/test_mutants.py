@@ -54,6 +54,7 @@ def test_each_kind_of_fault(text, expected):
         "@cache(1)\ndef f(): ...",
         "import a, b",
         "a = zip(b, strict=True)",
+        "a = isinstance(b, c)",
         "a = b(c)",
     ],
 )
