@@ -188,6 +188,7 @@ def test_an_animation_is_its_first_picture(kind, options):
         (200, 400, 100, (100, 50)),
         (333, 100, 111, (33, 111)),
         (1000, 2, 10, (1, 10)),  # never less than a pixel
+        (2, 1000, 10, (10, 1)),
         (40, 20, 100, (20, 40)),  # never larger
         (40, 20, 40, (20, 40)),
     ],
