@@ -17,7 +17,9 @@ from visavis.convert.export import to_onnx  # noqa: E402
 from visavis.convert.form import DeclaredPixels, read_form  # noqa: E402
 from visavis.convert.parity import (  # noqa: E402
     LIMIT,
+    Gap,
     _gap,
+    _refuse,
     cosine_gaps,
     prove,
     prove_numbers,
@@ -109,6 +111,17 @@ def test_a_note_is_in_the_file_and_changes_no_weight(form):
 def test_cosine_gaps(row, gap):
     rows = np.array([row], np.float32), np.array([[1, 0]], np.float32)
     assert cosine_gaps(*rows)[0] == pytest.approx(gap, abs=1e-7)
+
+
+def test_the_worst_gap_is_the_one_that_is_named():
+    gaps = [
+        Gap("a 1", 1, "made", 1e-3, 0),
+        Gap("b 2", 8, "given", 2e-3, 0),
+        Gap("c", 3, "made", 0, 0),
+    ]
+    with pytest.raises(ModelError, match=r"in b 2, batch 8, given crops, 1 - cosine is 2.0e-03"):
+        _refuse(gaps, 1e-5)
+    _refuse([], 1e-5)
 
 
 def test_rounding_makes_no_gap_below_none():
