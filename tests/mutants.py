@@ -59,6 +59,10 @@ WORDS = {
     "left": "right",
     "right": "left",
 }
+# Keywords that are no constants: an axis has a kind of its own, `strict` is an assertion.
+OWN = ("axis", "strict")
+# Whose two arguments are alike, or never taken for each other.
+EITHER_WAY = ("min", "max", "minimum", "maximum", "logaddexp", "isinstance")
 # What these are told is for people to read: no test holds its every word.
 FOR_PEOPLE = re.compile(r"log|.*Error|Mend|did_you_mean")
 Edit = tuple[ast.AST, str, str]  # what is replaced, by what, and the kind of fault
@@ -165,7 +169,7 @@ def _parts(node: ast.AST) -> ast.AST:
     plain = isinstance(node, ast.Subscript) and isinstance(node.slice, ast.Constant)
     ruled = [node.slice] if plain and node.slice.value in (0, 1) else []
     kept.body = [one for one in kept.body if isinstance(one, ast.AST) and one not in ruled]
-    kept.body = [one for one in kept.body if getattr(one, "arg", "") != "axis"]
+    kept.body = [one for one in kept.body if getattr(one, "arg", "") not in OWN]
     return kept
 
 
@@ -296,7 +300,7 @@ def _calls(node: ast.AST) -> Iterator[Edit]:
         first, second = map(ast.unparse, node.args)
         # These are never taken for another one.
         own = re.search(r"self|connection|database|np\.float|str$", f"{first} {second}")
-        if "isinstance" not in ast.unparse(node.func) and own is None:
+        if ast.unparse(node.func).rpartition(".")[2] not in EITHER_WAY and own is None:
             rest = [ast.unparse(keyword) for keyword in node.keywords]
             yield node, f"{ast.unparse(node.func)}({', '.join([second, first, *rest])})", "swap"
     for keyword in node.keywords:

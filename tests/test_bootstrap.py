@@ -54,6 +54,14 @@ def test_a_rate_and_what_it_is_made_of():
     assert found.high == pytest.approx(0.17, abs=0.01)
 
 
+def test_one_error_of_a_person_who_may_be_drawn_twice():
+    """Of two one errs in their only trial: in a quarter of the draws they are all there are."""
+    people = np.repeat([0] + [1] * 9, 2).reshape(-1, 2)
+    found = rate(np.arange(10) == 0, people)
+    assert (found.low, found.high) == (0, 1)
+    assert rate(np.arange(10) == 0, None).high == pytest.approx(0.4042, abs=1e-4)
+
+
 @pytest.mark.parametrize("people", [None, np.repeat(np.arange(50), 2).reshape(-1, 2)])
 def test_no_error_is_no_proof_that_there_is_none(people):
     found = rate(np.zeros(50, bool), people)

@@ -7,6 +7,7 @@ from visavis.dataset import People
 from visavis.embed import unit
 from visavis.errors import CalibrationError
 from visavis.metrics.calibrate import LEAST_ERRORS, calibrate, error_curve
+from visavis.metrics.tail import MOST, extrapolate
 
 
 def people_of(counts, one_person=()):
@@ -55,6 +56,25 @@ def test_rates_are_those_of_counting_every_pair(counts, one_person):
     misses = [np.mean(same < threshold) for threshold in curve.thresholds]
     np.testing.assert_allclose(curve.false_match_rate, matches, rtol=1e-12)
     np.testing.assert_allclose(curve.false_non_match_rate, misses, rtol=1e-12)
+
+
+def test_beyond_the_last_ten_errors_a_tail_goes_on_down_to_a_rate_of_1e_9():
+    people = people_of([2] * 80)
+    embeddings = embedded(people)
+    measured, curve = (error_curve(embeddings, people, draws=5, beyond=b) for b in (False, True))
+    count = len(measured.thresholds)
+    np.testing.assert_allclose(np.diff(curve.thresholds), 0.0025)
+    np.testing.assert_array_equal(curve.thresholds[:count], measured.thresholds)
+    np.testing.assert_allclose(curve.false_match_rate[:count], measured.false_match_rate)
+    assert curve.extrapolated.tolist() == [False] * count + [True] * (len(curve.thresholds) - count)
+    _, different = listed(embeddings, people)
+    top = np.sort(different)[::-1][: MOST + 1]
+    tail = extrapolate(top, np.ones(len(top)), len(different), curve.thresholds[count:])
+    np.testing.assert_allclose(curve.false_match_rate[count:], tail)
+    low, high = curve.false_match_interval[:, count:]
+    assert (high >= 1e-9).all()  # as long as the upper end of the interval can be told from none
+    assert (low < 1e-9).any()
+    assert len(curve.thresholds) > count + 10
 
 
 def test_thresholds_reach_from_a_rate_of_a_tenth_to_the_last_ten_errors():

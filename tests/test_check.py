@@ -1,5 +1,7 @@
 """A network against its manifest: with doubles that answer what a table says."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from made_detectors import network, remade
@@ -87,6 +89,10 @@ def test_a_detector_that_answers_for_another_size_is_refused(answers):
         ([(2, None, kind) for kind in (1, 4, 10) for _ in range(3)], None, "a batch of one"),
         (scrfd(64, 96), (64, 96), None),
         (scrfd(64, 96), (64, 128), "a picture of 64x128 calls for other answers"),
+        ([(1, *shape) for shape in scrfd(64, 96)], (64, 96), None),
+        ([(1, *shape) for shape in scrfd(64, 96)], (64, 128), "a picture of 64x128 calls for"),
+        ([(None, *shape) for shape in scrfd(64, 96)], (64, 96), None),
+        ([(None, *shape) for shape in scrfd(64, 96)], (64, 128), "a picture of 64x128 calls for"),
         (scrfd(64, 96), (64, 100), "multiples of 32, got one for 64x100"),
         (scrfd(64, 96), (50, 96), "multiples of 32, got one for 50x96"),
     ],
@@ -97,6 +103,28 @@ def test_outputs_are_held_against_the_decoder(shapes, size, said):
     else:
         with pytest.raises(PackError, match=said):
             check_network(SPEC, shapes, size, "it")
+
+
+@pytest.mark.parametrize(
+    "declared",
+    [{"squashed_landmarks": True}, {"anchors": (((1.0, 1.0),) * 3,) * 3}],
+    ids=["squashed", "anchors"],
+)
+def test_what_is_yolov5faces_alone_is_declared_of_no_other(declared):
+    with pytest.raises(PackError, match=r"are yolov5face's alone.* the 9 of a scrfd"):
+        check_network(replace(SPEC, **declared), scrfd(64, 96), None, "it")
+
+
+@pytest.mark.parametrize(
+    ("size", "said"), [(None, "a dynamic height and width"), ((64, 96), "a batch of one")]
+)
+def test_a_detector_that_refuses_says_what_was_expected(size, said):
+    class Refuses(Double):
+        def __call__(self, pictures):
+            raise ImageError("too large")
+
+    with pytest.raises(PackError, match=f"it: expected {said}; too large"):
+        check_detector(Refuses(size=size), SPEC, "it")
 
 
 def answers_of(monkeypatch, answer):

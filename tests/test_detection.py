@@ -90,6 +90,9 @@ def test_only_the_order_and_spacing_of_scores_count(scale, shift):
     moved = found_of(*((box, value * scale + shift) for box, value in rows))
     pictures = [(moved, [FACE, OTHER], [1, 1])]
     assert score(pictures) == score(both(*rows)) == 0.5
+    rows = [(FACE, 0.9), (NOWHERE, 0.5), (OTHER, 0.1)]
+    moved = found_of(*((box, value * scale + shift) for box, value in rows))
+    assert score([(moved, [FACE, OTHER], [1, 1])]) == pytest.approx(5 / 6)  # 1, and then 2 of 3
 
 
 def test_scores_within_a_thousandth_are_one_threshold():

@@ -18,17 +18,27 @@ from made import (
     TWO,
     AngleEmbedder,
     detect,
+    face,
     photo,
     picture,
-)  # fmt: skip
+)
 from PIL import Image
 
 from visavis.decision import OperatingPoint
 from visavis.document import to_bytes
-from visavis.enrollment import Candidate, embed_kept_crops, enroll, from_folder, from_roster
+from visavis.enrollment import (
+    Candidate,
+    _harmless,
+    embed_kept_crops,
+    enroll,
+    from_folder,
+    from_roster,
+)
 from visavis.errors import DatasetError, GalleryError
+from visavis.faces import find_faces
 from visavis.gallery import Gallery, open_gallery
 from visavis.recognizer import Recognizer, calibration_name
+from visavis.types import Face
 
 
 @pytest.fixture
@@ -78,6 +88,27 @@ def test_a_photo_is_refused_for_a_reason_and_the_rest_goes_on(
     assert outcomes(found) == ["accepted", reason, "accepted"]
     assert found[1].detail
     assert found[1].photo == str(photos[1])
+
+
+@pytest.mark.parametrize(
+    ("x", "y", "code", "harmless"),
+    [
+        (0, 0, "cut", True),
+        (199.5, 99.5, "cut", True),
+        (200, 50, "cut", False),
+        (50, 100, "cut", False),
+        (-0.5, 50, "cut", False),
+        (50, -0.5, "cut", False),
+        (50, 50, "blurred", False),
+    ],
+)
+def test_a_face_that_juts_out_is_whole_where_its_points_lie_in_the_photo(x, y, code, harmless):
+    inside = face(20, 20, 50)
+    points = inside.landmarks.copy()
+    points[0] = x, y
+    image = np.zeros((100, 200, 3), np.uint8)
+    photo = find_faces(lambda _: [Face(inside.box, points, 0.9)], image)
+    assert _harmless(code, photo, 0) == harmless
 
 
 def test_a_dark_photo_and_a_bad_file_are_refused(made, gallery, tmp_path):
@@ -236,7 +267,9 @@ def test_a_person_of_another_model_can_be_given_photos_of_this_one(made, gallery
 def test_twice_changes_nothing(made, gallery, tmp_path):
     wanted = [Candidate("Anna", photo(tmp_path / f"{n}.png", ANNA, seed=n)) for n in range(3)]
     wanted.append(replace(wanted[0]))  # the same photo again in one run
-    assert outcomes(enroll(made, gallery, wanted, workers=4)) == [*["accepted"] * 3, "here_already"]
+    found = list(enroll(made, gallery, wanted, workers=4))
+    assert outcomes(found) == [*["accepted"] * 3, "here_already"]
+    assert found[-1].detail == "this very photo is enrolled already"
     before = gallery.people(), gallery.changes(0)
     assert outcomes(enroll(made, gallery, wanted)) == ["here_already"] * 4
     assert (gallery.people(), gallery.changes(0)) == before

@@ -252,7 +252,10 @@ def test_a_photo_with_small_faces_is_decoded_twice(decoded, count):
 
 
 def test_a_face_of_just_a_crops_size_is_large_enough(decoded):
-    found([face_of(100, 100, 112, 112)], encoded(NOISE[::2], "JPEG")).crops([0])
+    halved = encoded(np.zeros((8, 2 * MAX_SIDE, 3), np.uint8))
+    photo = found([face_of(100, 100, 112, 112)], halved)
+    assert photo.shown(0).side == 112
+    photo.crops([0])
     assert decoded == [MAX_SIDE]
 
 

@@ -5,7 +5,7 @@ import pytest
 from test_acceptance import pairs_of
 
 from visavis.errors import DatasetError
-from visavis.metrics.fusion import fuse, gains
+from visavis.metrics.fusion import _simplex, check_weights, fuse, gains
 from visavis.metrics.verification import FAILED
 
 
@@ -60,6 +60,27 @@ def test_a_model_that_knows_nothing_gets_no_weight():
     (a, same), rng = made(2000, 0.3, 5), np.random.default_rng(6)
     fused = fuse([rng.normal(0, 0.3, 2000), a], same, np.arange(2000) // 200)
     assert (fused.weights[:, 1] >= 0.9).all()
+
+
+def test_weights_are_shares_of_one():
+    assert check_weights([1, 3]).tolist() == [0.25, 0.75]
+    assert check_weights([0, 1e6], members=2).tolist() == [0, 1]
+
+
+@pytest.mark.parametrize(("members", "count"), [(2, 21), (3, 66), (6, 126)])
+def test_all_weights_in_even_steps_are_tried(members, count):
+    """Steps of 1/20, 1/10 and 1/4: 21 places on a line, 66 in a triangle, (4 + 5 over 5) of six."""
+    weights = [tuple(weight) for weight in _simplex(members)]
+    assert len(weights) == len(set(weights)) == count
+    assert {len(weight) for weight in weights} == {members}
+    assert min(map(min, weights)) == 0
+    np.testing.assert_allclose(np.sum(weights, axis=1), 1)
+    assert set(map(tuple, np.eye(members))) <= set(weights)
+
+
+def test_two_folds_are_enough():
+    (a, same), (b, _) = made(400, 0.2, 12), made(400, 0.2, 13)
+    assert fuse([a, b], same, np.arange(400) // 200).weights.shape == (2, 2)
 
 
 def test_given_weights_add_up_log_likelihood_ratios():

@@ -203,7 +203,7 @@ def test_a_poor_face_is_warned_of(made, gallery):
     assert "the face is turned away" in found.warnings
 
 
-@pytest.mark.parametrize("rate", [0, -1, float("nan"), 2])
+@pytest.mark.parametrize("rate", [0, -1, float("nan"), 1, 1.5, 2])
 def test_a_rate_that_is_none_is_refused(made, gallery, rate):
     add(gallery, "Anna", ANNA)
     for probe in (picture(ANNA), picture(ANNA, shows=NONE)):

@@ -195,6 +195,7 @@ def test_an_animation_is_its_first_picture(kind, options):
         (200, 400, 100, (100, 50)),
         (333, 100, 111, (33, 111)),
         (1000, 2, 10, (1, 10)),  # never less than a pixel
+        (2, 1000, 10, (10, 1)),
         (40, 20, 100, (20, 40)),  # never larger
         (40, 20, 40, (20, 40)),
     ],
@@ -271,6 +272,56 @@ def test_no_more_is_read_than_the_limit(tmp_path, monkeypatch):
     monkeypatch.setattr(type(path), "read_bytes", lambda path: pytest.fail("it was read"))
     with pytest.raises(ImageError, match="over the limit"):
         open_photo(path, limits=Limits(bytes=100))
+
+
+SCAN, COMMENT = b"\xff\xda\0\2", b"\xff\xfe\0\2"
+
+
+def jpeg(scans=0, comments=0, filling=0):
+    return b"\xff\xd8" + COMMENT * comments + b"\xff" * filling + SCAN * scans + b"\xff\xd9"
+
+
+def png(chunks):
+    head = chunk(b"IHDR", struct.pack(">IIBBBBB", 1, 1, 8, 2, 0, 0, 0))
+    return MAGIC["PNG"] + head + chunk(b"teXt", b"a\0") * (chunks - 2) + chunk(b"IEND", b"")
+
+
+@pytest.mark.parametrize(
+    ("data", "refused"),
+    [
+        (jpeg(scans=100), False),
+        (jpeg(scans=101), True),
+        (jpeg(comments=19_999, scans=1), False),
+        (jpeg(comments=20_000, scans=1), True),
+        (jpeg(comments=9_999, filling=10_000, scans=1), False),
+        (jpeg(comments=10_000, filling=10_000, scans=1), True),
+        (png(20_000), False),
+        (png(20_001), True),
+    ],
+    ids=range(8),
+)
+def test_a_file_of_more_parts_than_any_camera_writes_is_refused_at_once(data, refused):
+    """None of them holds a pixel: what is within the limits is refused for that, if at all."""
+    try:
+        open_photo(data)
+        said = ""
+    except ImageError as error:
+        said = str(error)
+    assert ("over 100 scans" in said or "over 20000" in said) == refused
+
+
+@pytest.mark.parametrize(("extra", "fits"), [(0, True), (1, False)])
+def test_a_jpeg_cannot_hold_more_pixels_than_its_bytes_can(extra, fits):
+    """A byte holds 512 pixels at most."""
+    data = encoded(np.zeros((8, 8, 3), np.uint8), "JPEG")
+    place = data.index(b"\xff\xc0") + 5
+    width = 512 * len(data) // 64 + extra
+    grown = data[:place] + struct.pack(">HH", 64, width) + data[place + 4 :]
+    if fits:
+        assert open_photo(grown).width == width
+    else:
+        with pytest.raises(ImageError, match="pixels do not fit in"):
+            open_photo(grown)
 
 
 def test_a_picture_at_the_limits_is_read():

@@ -38,6 +38,17 @@ def test_rows_are_grouped_by_person_in_the_order_they_came():
 
 
 @WAYS
+def test_the_closest_and_the_next_are_found_unless_more_are_asked_for(made):
+    index = made(["a", "b", "c"], np.stack([X, Y, Z]))
+    assert [len(row) for row in index.nearest(np.stack([X, Y]))] == [2, 2]
+    assert [[len(row) for row in index.nearest(X[None], people=n)] for n in (1, 3, 4)] == [
+        [1],
+        [3],
+        [3],
+    ]
+
+
+@WAYS
 @pytest.mark.parametrize(
     ("probe", "nearest"),
     [

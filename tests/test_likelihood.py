@@ -56,10 +56,11 @@ def test_both_kinds_weigh_the_same_however_many_there_are():
     assert cllr(similarity, same, 3, -1) == pytest.approx(even)
 
 
-def test_reliability_by_hand():
+@pytest.mark.parametrize("shift", [0, 1, -0.5])
+def test_reliability_by_hand(shift):
     same = np.array([True, True, True, True, False, False])
-    similarity = np.array([1, 1, 1, -1, -1, 1])
-    found = reliability(similarity, same, np.log(3), 0)  # stated: 3/4 or 1/4
+    similarity = np.array([1, 1, 1, -1, -1, 1]) - shift
+    found = reliability(similarity, same, np.log(3), shift * np.log(3))  # stated: 3/4 or 1/4
     assert found.stated == pytest.approx([0.25, 0.75])
     # a same pair weighs 1/8, a different one 1/4: 1/8 of 3/8 where 1/4 was said, else 3/8 of 5/8
     assert found.observed == pytest.approx([1 / 3, 3 / 5])

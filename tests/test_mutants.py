@@ -53,6 +53,8 @@ def test_each_kind_of_fault(text, expected):
         "def f(a: Literal[1]) -> Annotated[int, 2]: ...",
         "@cache(1)\ndef f(): ...",
         "import a, b",
+        "a = zip(b, strict=True)",
+        "a = isinstance(b, c)",
         "a = b(c)",
     ],
 )

@@ -8,8 +8,9 @@ from contextlib import closing, suppress
 
 import numpy as np
 import pytest
+from sqlalchemy.exc import IntegrityError
 
-from visavis.errors import GalleryError
+from visavis.errors import GalleryError, PersonError
 from visavis.gallery import Sample
 from visavis.gallery import sqlite as schema
 from visavis.gallery.erasure import traces_of
@@ -187,3 +188,28 @@ def test_a_reader_sees_one_moment_whoever_writes_meanwhile(gallery):
         with suppress(sqlite3.OperationalError):  # locked, where it is not put aside in a log
             other.execute("DELETE FROM samples")
         assert connection.exec_driver_sql(count).scalar() == 1
+
+
+REQUIRED = """
+settings value; people name added_at; samples person_id source source_sha256 quality added_at;
+templates data; configurations document added_at; audit at action details hash
+"""
+
+
+def test_the_file_itself_refuses_what_is_twice_or_missing(gallery):
+    ann = photo_of(gallery, "Ann")
+    gallery.configure({"model": "made@0"})
+    statements = ["UPDATE samples SET person_id = 'nobody'"]
+    for table, *columns in map(str.split, REQUIRED.split(";")):
+        statements += [f"INSERT INTO {table} SELECT * FROM {table}"]
+        statements += [f"UPDATE {table} SET {column} = NULL" for column in columns]
+    for statement in statements:
+        with pytest.raises(IntegrityError), gallery.database.writing() as connection:
+            connection.exec_driver_sql(statement)
+    with pytest.raises(PersonError, match="has the external id 'Ann-1' already"):
+        gallery.add_person("Bob", external_id="Ann-1")
+    row = np.eye(1, 8, dtype=np.float32)[0]
+    assert gallery.add_sample(ann.id, Sample("again.jpg", "Ann", {}, {"made@0": row})) is None
+    assert counts(gallery) == [1, 1, 1]
+    gallery.delete(ann.id)
+    assert counts(gallery) == [0, 0, 0]

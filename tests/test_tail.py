@@ -41,6 +41,34 @@ def test_a_tail_that_is_known(inverse, tolerance, rate):
     assert 1 / tolerance <= found[0] / rate <= tolerance
 
 
+@pytest.mark.parametrize(
+    ("similarity", "total", "threshold", "rate"),
+    [
+        # Excesses of 3, 2, 1: mean 2, moment 7/9, so shape 5/2 and scale 7; half are above 0.
+        ([3, 2, 1, 0], 6, 0, 0.5),
+        ([3, 2, 1, 0], 6, 1.4, 0.5 * 0.5**0.4),
+        ([3, 2, 1, 0], 6, 2.7, 0.5 * (1 / 28) ** 0.4),
+        ([3, 2, 1, 0], 6, 2.9, 0),  # the tail ends at 2.8
+        ([5, 4, 3, 2], 6, 3.4, 0.5 * 0.5**0.4),  # the same tail, 2 higher
+        # Excesses of 1, 0: mean 1/2, moment 1/8, so shape 0 and scale 1/2.
+        ([1, 0, 0], 4, 0, 0.5),
+        ([1, 0, 0], 4, 0.5, 0.5 * np.exp(-1)),
+        ([2, 1, 1], 4, 2, 0.5 * np.exp(-2)),
+    ],
+)
+def test_a_tail_by_hand(similarity, total, threshold, rate):
+    values = np.array(similarity, np.float64)
+    got = tail.extrapolate(values, np.ones(len(values)), total, np.array([threshold]))
+    assert got == pytest.approx([rate], abs=1e-12)
+
+
+@pytest.mark.parametrize("count", [1, MOST, MOST + 1, MOST + 2])
+def test_the_highest_pairs_and_the_next_one(count):
+    similarity = np.random.default_rng(1).permutation(count).astype(np.float64)
+    rows = highest(similarity)
+    assert similarity[rows].tolist() == list(range(count - 1, max(-1, count - MOST - 2), -1))
+
+
 def test_a_pair_that_counts_twice_is_two_pairs():
     rng = np.random.default_rng(2)
     similarity = rng.exponential(size=MOST // 2 + 1)

@@ -210,6 +210,24 @@ def test_the_nearest_rate_may_be_too_loose_and_takes_all_it_can():
     assert (result.accuracy, result.accuracy_std) == (None, None)
 
 
+def test_each_rate_lets_as_many_pass_as_it_says():
+    """Of 2,000 different pairs 2, 20 and 200 may pass; a same pair is just above each first one
+    that may not, another just below it.
+    """
+    different = 1 - np.arange(2000) / 2000
+    first = different[[2, 20, 200]]
+    similarity = pairs_of([*(first + 1e-5), *(first - 1e-5)], different)
+    tar = evaluate(*similarity, folds=None).tar
+    assert tar == pytest.approx({"1e-1": 5 / 6, "1e-2": 3 / 6, "1e-3": 1 / 6})
+
+
+def test_the_nearest_rate_may_be_the_one_that_was_asked_for():
+    """Two of twenty are above the second same pair, and two more are as alike as it is."""
+    different = [0.9, 0.8, 0.7, 0.7, *[0.1] * 16]
+    result = evaluate(*pairs_of([0.85, 0.7], different), folds=None)
+    assert (result.tar, result.tar_nearest) == ({"1e-1": 0.5}, {"1e-1": 0.5})
+
+
 def test_only_rates_that_the_pairs_can_show_are_stated():
     similarity, same = pairs_of([0.9] * 1000, np.linspace(0, 0.8, 1000))
     assert evaluate(similarity, same).tar == {"1e-1": 1, "1e-2": 1, "1e-3": 1}
@@ -226,6 +244,7 @@ def test_only_rates_that_the_pairs_can_show_are_stated():
         ([[0.1, 0.2]], [FOLD], 1, r"got \(1, 2\), \(1, 2\)"),
         ([0.1] * 4, FOLD * 2, 3, "expected 3 folds of equal size, got 4 pairs"),
         ([0.1] * 4, FOLD * 2, 0, "expected 0 folds"),
+        ([0.1] * 4, FOLD * 2, np.array([0, 0, 2, 2]), "fold 1 has no pairs"),
     ],
 )
 def test_what_cannot_be_evaluated_is_an_error(similarity, same, folds, message):
