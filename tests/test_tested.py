@@ -22,6 +22,7 @@ TESTED_IN = {
     "answers/installation.py": "test_doctor.py",
     "answers/people.py": "test_people_cli.py",
     "answers/pictures.py": "test_scrfd.py",
+    "answers/presence.py": "test_find_cli.py",
     "answers/policies.py": "test_answers_packs.py",
     "answers/words.py": "test_detect.py",
     "checkpoints/checkpoint.py": "test_checkpoints.py",
