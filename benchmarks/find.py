@@ -18,7 +18,7 @@ from tempfile import TemporaryDirectory
 
 import numpy as np
 
-from visavis.embed import unit
+from visavis.embedder import unit
 from visavis.facecache import FaceCache, PhotoEmbeddings, models_of
 from visavis.pack import load_pack
 from visavis.presence import find_in_photos, portrait_embedding

@@ -24,6 +24,8 @@ from visavis.errors import ImageError
 from visavis.types import Image
 
 Source = str | os.PathLike[str] | bytes | IO[bytes]
+# What a question can be asked of: a source, an (H, W, 3) uint8 RGB array, or a Pillow picture.
+Picture = Source | Image | Pillow.Image
 
 # Pillow's plugins themselves, not PIL.Image.open: no other format can be reached, and only our
 # limits apply.
@@ -136,6 +138,23 @@ def check_image(image: object) -> Image:
     return image
 
 
+def of_pillow(picture: Pillow.Image) -> Image:
+    """The upright RGB pixels of a Pillow picture, as `read_image` gives those of a file.
+
+    Raises ImageError for one that is over the limits, or whose file is damaged.
+    """
+    if max(picture.size) > LIMITS.side or picture.width * picture.height > LIMITS.pixels:
+        raise ImageError(
+            f"picture: {picture.width}x{picture.height} pixels are over the limit",
+            mend="shrink it first",
+        )
+    try:
+        pixels = _upright(_rgb(picture), _orientation(picture))
+    except FAULTS as error:
+        raise ImageError(f"picture: cannot decode: {_reason(error)}") from error
+    return check_image(np.ascontiguousarray(pixels))
+
+
 def _bytes(source: Source, limits: Limits) -> tuple[str, bytes]:
     if isinstance(source, bytes):
         name, data = "picture", source
@@ -231,7 +250,7 @@ def _png_exif(data: bytes) -> bytes | None:
     return exif
 
 
-def _orientation(picture: ImageFile.ImageFile) -> int:
+def _orientation(picture: Pillow.Image) -> int:
     try:
         orientation = picture.getexif().get(EXIF_ORIENTATION, 1)
     except FAULTS:  # a damaged EXIF block says nothing about the pixels

@@ -16,9 +16,9 @@ from visavis.decision import Calibration, Decision, Policy, decide, policy_rate
 from visavis.errors import VisavisError
 from visavis.facecache import FaceCache, PhotoEmbeddings
 from visavis.faces import PhotoFaces, find_faces
-from visavis.image import Source, open_photo
+from visavis.image import Picture, open_photo
 from visavis.recognizer import Recognizer
-from visavis.types import Embeddings, Image
+from visavis.types import Embeddings
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,8 +59,8 @@ class PhotoSearch:
 
 def verify_any(
     recognizer: Recognizer,
-    portrait: Source | Image,
-    group: Source | Image,
+    portrait: Picture,
+    group: Picture,
     *,
     policy: str | float = "standard",
     face: int | None = None,
@@ -114,7 +114,7 @@ def find_in_photos(
 
 
 def portrait_embedding(
-    recognizer: Recognizer, portrait: Source | Image, face: int | None = None
+    recognizer: Recognizer, portrait: Picture, face: int | None = None
 ) -> Embeddings:
     """The embedding (1, D) of a portrait's face: number `face`, or the only or clearly largest.
 

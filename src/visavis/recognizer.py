@@ -15,16 +15,16 @@ from visavis.decision import (
     policy_rate,
 )
 from visavis.detect import load_detector
-from visavis.embed import load_embedder
+from visavis.embedder import load_embedder
 from visavis.errors import CalibrationError, MismatchError, PersonError
 from visavis.faces import PhotoFaces, find_faces
 from visavis.gallery import Gallery, Person
-from visavis.image import Source
+from visavis.image import Picture
 from visavis.pack import DEFAULT_PACK, load_pack
 from visavis.pack.calibration import load_calibration
 from visavis.quality import REASONS, Quality
 from visavis.runtime import Device
-from visavis.types import Crops, Detector, Embedder, Embeddings, Face, Image
+from visavis.types import Crops, Detector, Embedder, Embeddings, Face
 
 EXTRAPOLATED = "the threshold is extrapolated beyond what the calibration's data measures"
 
@@ -136,9 +136,9 @@ class Recognizer:
         own = gallery.kept(calibration_name(self.embed.model))
         return parse_calibration(own, gallery.where) if own else self.calibration
 
-    def faces(self, source: Source | Image) -> PhotoFaces:
-        """Find the faces of a photo: a path, bytes, a binary file object or an (H, W, 3) uint8 RGB
-        array.
+    def faces(self, source: Picture) -> PhotoFaces:
+        """Find the faces of a photo: a path, bytes, a binary file object, a Pillow picture or an
+        (H, W, 3) uint8 RGB array.
 
         Raises ImageError for what is none of these.
         """
@@ -146,8 +146,8 @@ class Recognizer:
 
     def verify(
         self,
-        a: Source | Image,
-        b: Source | Image,
+        a: Picture,
+        b: Picture,
         *,
         policy: str | float = "standard",
         face_a: int | None = None,
@@ -193,7 +193,7 @@ class Recognizer:
         )
 
     def identify(
-        self, source: Source | Image, gallery: Gallery, *, false_positive_rate: float = 1e-2
+        self, source: Picture, gallery: Gallery, *, false_positive_rate: float = 1e-2
     ) -> tuple[Identification, ...]:
         """Who is in this photo? Every face, largest first.
 
@@ -207,7 +207,7 @@ class Recognizer:
 
     def verify_person(
         self,
-        source: Source | Image,
+        source: Picture,
         gallery: Gallery,
         person: Person,
         *,

@@ -12,6 +12,8 @@ from visavis.cli.spread import spread
 if TYPE_CHECKING:
     from visavis.facecache import FaceCache
     from visavis.presence import PhotoSearch
+    from visavis.recognizer import Recognizer
+    from visavis.types import Embeddings
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,14 +55,13 @@ def find(
 ) -> None:
     """Which of these photos show this person? The likest first. Exit code 1 where none does."""
     from visavis.dataset import find_photos
-    from visavis.presence import find_in_photos, portrait_embedding
-    from visavis.recognizer import Recognizer
+    from visavis.presence import find_in_photos
 
     paths, cache = find_photos(images), remembering.opened(pack)
-    recognizer = Recognizer.load(pack, where.for_many())
+    recognizer, wanted = _portrait(pack, where, portrait, face)
     search = find_in_photos(
         recognizer,
-        portrait_embedding(recognizer, portrait, face),
+        wanted,
         paths,
         policy=policy,
         cache=cache,
@@ -68,6 +69,17 @@ def find(
         progress=printing.progress_bar("looking through"),
     )
     _show(search, len(paths), every=every, json=json)
+
+
+def _portrait(
+    pack: str, where: options.Where, portrait: Path, face: int | None
+) -> "tuple[Recognizer, Embeddings]":
+    """The models, and the embedding of the person who is looked for."""
+    from visavis.presence import portrait_embedding
+    from visavis.recognizer import Recognizer
+
+    recognizer = Recognizer.load(pack, where.for_many())
+    return recognizer, portrait_embedding(recognizer, portrait, face)
 
 
 def _show(search: "PhotoSearch", total: int, *, every: bool, json: bool) -> None:

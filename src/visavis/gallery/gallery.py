@@ -7,6 +7,7 @@ import json
 import logging
 import uuid
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 from threading import RLock
 
 import numpy as np
@@ -45,6 +46,7 @@ from visavis.gallery.samples import (
     stored_samples,
 )
 from visavis.gallery.settings import read_setting, write_setting
+from visavis.gallery.sqlite import SqliteDatabase
 from visavis.gallery.tables import CONFIGURATIONS, PEOPLE, SAMPLES, TEMPLATES
 from visavis.gallery.templates import Quarantined, check_template, templates_of_people
 from visavis.gallery.vault import SampleVault
@@ -60,9 +62,16 @@ class Gallery:
     that stands in its way.
     """
 
-    def __init__(self, database: Database) -> None:
-        """Raises GalleryKeyError for a missing or wrong key; where there is none yet, makes one."""
-        self.database = database
+    def __init__(self, where: Database | Path | str) -> None:
+        """A gallery in a database, or in a folder: made where there is none, as by `open_gallery`.
+
+        Raises GalleryKeyError for a missing or wrong key; where there is none yet, makes one.
+        """
+        if isinstance(where, Path | str):
+            folder = SqliteDatabase(Path(where))
+            folder.prepare(create=True)
+            where = folder
+        self.database = database = where
         self.id, self.vault = settings.unlock(database)
         self._samples = SampleVault(self.vault, self.id)
         self._audit = Audit(database, self.vault)
