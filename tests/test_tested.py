@@ -62,6 +62,7 @@ TESTED_IN = {
     "evaluate/labels.py": "test_cohorts.py",
     "evaluate/pairs.py": "test_evaluate_cli.py",
     "evaluate/subjects.py": "test_evaluate_cli.py",
+    "gallery/models.py": "test_enrollment.py",
     "hub/catalogue.py": "test_pull.py",
     "hub/pins.py": "test_pull.py",
     "hub/stores.py": "test_push.py",

@@ -15,7 +15,7 @@ from visavis.compare import similarity
 from visavis.decision import Calibration, Decision, Policy, decide, policy_rate
 from visavis.errors import VisavisError
 from visavis.facecache import FaceCache, PhotoEmbeddings
-from visavis.faces import PhotoFaces, find_faces
+from visavis.faces import PhotoFaces
 from visavis.image import Picture, open_photo
 from visavis.recognizer import Recognizer
 from visavis.types import Embeddings
@@ -121,7 +121,7 @@ def portrait_embedding(
     Raises NoFaceError, AmbiguousFaceError, ImageError.
     """
     photo = recognizer.faces(portrait)
-    return recognizer.embed(photo.crops([photo.choose(face)]))
+    return recognizer.embed_faces(photo, [photo.choose(face)])
 
 
 def _looked_through(recognizer: Recognizer, path: Path, cache: FaceCache | None) -> PhotoEmbeddings:
@@ -132,7 +132,7 @@ def _looked_through(recognizer: Recognizer, path: Path, cache: FaceCache | None)
     encoded = open_photo(path)
     faces = cache.of_bytes(encoded.data)
     if faces is None:
-        faces = _embedded(recognizer, find_faces(recognizer.detect, encoded))
+        faces = _embedded(recognizer, recognizer.faces(encoded))
         cache.keep(encoded.data, faces)
     cache.note_file(path, stamp, encoded.data)
     return faces
@@ -140,10 +140,7 @@ def _looked_through(recognizer: Recognizer, path: Path, cache: FaceCache | None)
 
 def _embedded(recognizer: Recognizer, photo: PhotoFaces) -> PhotoEmbeddings:
     boxes = np.array([face.box for face in photo.faces], np.float32).reshape(-1, 4)
-    embeddings = np.empty((0, recognizer.embed.dim), np.float32)
-    if photo.faces:
-        embeddings = recognizer.embed(photo.crops(range(len(photo.faces))))
-    return PhotoEmbeddings(boxes, embeddings)
+    return PhotoEmbeddings(boxes, recognizer.embed_faces(photo, range(len(photo.faces))))
 
 
 def _points(calibration: Calibration, policy: str | float) -> Callable[[int], Policy]:

@@ -1,5 +1,6 @@
 """The flow as one object: two photos to a decision, a photo's faces to the people of a gallery."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -19,7 +20,8 @@ from visavis.embedder import load_embedder
 from visavis.errors import CalibrationError, MismatchError, PersonError
 from visavis.faces import PhotoFaces, find_faces
 from visavis.gallery import Gallery, Person
-from visavis.image import Picture
+from visavis.gallery.models import people_by_model
+from visavis.image import Photo, Picture
 from visavis.pack import DEFAULT_PACK, load_pack
 from visavis.pack.calibration import load_calibration
 from visavis.quality import REASONS, Quality
@@ -136,7 +138,14 @@ class Recognizer:
         own = gallery.kept(calibration_name(self.embed.model))
         return parse_calibration(own, gallery.where) if own else self.calibration
 
-    def faces(self, source: Picture) -> PhotoFaces:
+    def embed_faces(self, photo: PhotoFaces, rows: Sequence[int]) -> Embeddings:
+        """The embeddings (N, D) of these faces of a photo, in this order.
+
+        Raises LandmarkError where a face's landmarks fix no crop.
+        """
+        return self.embed(photo.crops(rows)) if rows else np.empty((0, self.embed.dim), np.float32)
+
+    def faces(self, source: Picture | Photo) -> PhotoFaces:
         """Find the faces of a photo: a path, bytes, a binary file object, a Pillow picture or an
         (H, W, 3) uint8 RGB array.
 
@@ -293,7 +302,7 @@ class Recognizer:
 
         Raises MismatchError where that is everybody.
         """
-        by_model = gallery.people_by_model()
+        by_model = people_by_model(gallery)
         seen = by_model.pop(self.embed.model, set())
         unseen = set[str]().union(*by_model.values()) - seen
         if unseen and not seen:

@@ -7,8 +7,6 @@ from collections.abc import Iterable, Iterator
 from functools import cache
 from pathlib import Path
 
-import numpy as np
-
 from visavis.clustering import Clustering, cluster_photos
 from visavis.dataset import find_photos
 from visavis.embeddings import EmbeddedFace, embed_all
@@ -114,9 +112,7 @@ def embed(photo: Picture, *, pack: str | Path = DEFAULT_PACK) -> Embeddings:
     """The embeddings (N, D) of a photo's faces, largest first: unit rows, none without a face."""
     recognizer = shared_recognizer(pack)
     faces = recognizer.faces(photo)
-    if not faces.faces:
-        return np.empty((0, recognizer.embed.dim), np.float32)
-    return recognizer.embed(faces.crops(range(len(faces.faces))))
+    return recognizer.embed_faces(faces, range(len(faces.faces)))
 
 
 def embed_photos(

@@ -41,8 +41,6 @@ from visavis.gallery.samples import (
     insert_sample,
     move_samples,
     owners,
-    people_by_model,
-    photo_without,
     stored_samples,
 )
 from visavis.gallery.settings import read_setting, write_setting
@@ -159,16 +157,6 @@ class Gallery:
         """Whether a person has the very photo already, by the hash of its bytes."""
         with self.database.reading() as connection:
             return has_photo(connection, person, source_sha256)
-
-    def photo_without(self, person: str, source_sha256: str, model: str) -> str | None:
-        """The id of a photo that a person has without a template of a model; None for neither."""
-        with self.database.reading() as connection:
-            return photo_without(connection, person, source_sha256, model)
-
-    def people_by_model(self) -> dict[str, set[str]]:
-        """The ids of those who have a template, by its model."""
-        with self.database.reading() as connection:
-            return people_by_model(connection)
 
     def add_sample(self, person: str, sample: Sample, *, run: str | None = None) -> str | None:
         """Store a photo's templates; its id, or None where this person has the very photo already.
