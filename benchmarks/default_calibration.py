@@ -15,7 +15,7 @@ import numpy as np
 from visavis.dataset import People, Tree, apply_exclusions, find_people, open_tree, without
 from visavis.dataset.tree import tree_sha256
 from visavis.document import to_bytes
-from visavis.embed import load_embedder
+from visavis.embedder import load_embedder
 from visavis.evaluate.protocols import CropSource, embed_tree
 from visavis.metrics.calibrate import ErrorCurve, calibrate, error_curve
 from visavis.pack import load_pack

@@ -16,7 +16,7 @@ import numpy as np
 from visavis.dataset import Pairs, People, find_people, open_tree, read_pairs
 from visavis.dataset.pairs import Listed, pairs_of
 from visavis.detect import load_detector
-from visavis.embed import load_embedder
+from visavis.embedder import load_embedder
 from visavis.evaluate.degrade import DegradedResult, degradations, degraded
 from visavis.evaluate.protocols import CropSource
 from visavis.pack import load_pack

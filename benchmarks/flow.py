@@ -31,7 +31,7 @@ from onnx import load, save
 from visavis.alignment import align
 from visavis.batch import in_order
 from visavis.detect import load_detector
-from visavis.embed import ModelEmbedder, load_embedder
+from visavis.embedder import ModelEmbedder, load_embedder
 from visavis.faces import find_faces
 from visavis.pack import Pack, load_pack
 from visavis.pack.manifest import (

@@ -13,7 +13,7 @@ from malformed import MEGABYTES, measured
 from onnx import TensorProto, helper, numpy_helper
 from test_malformed_packs import embedder, packed, refused
 
-from visavis.embed import load_embedder
+from visavis.embedder import load_embedder
 from visavis.errors import ModelError, PackError
 from visavis.pack import load_pack
 from visavis.pack.onnx import read_network

@@ -12,7 +12,7 @@ import pytest
 from made_networks import DIM, METADATA, elsewhere, noted, recogniser, scaler
 from malformed import HTML
 
-from visavis.embed import load_embedder
+from visavis.embedder import load_embedder
 from visavis.errors import CalibrationError, PackError, VisavisError
 from visavis.pack import load_pack
 from visavis.pack.build import detector_of, detector_part, embedder_part, write_pack

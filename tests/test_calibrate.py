@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from visavis.dataset import People
-from visavis.embed import unit
+from visavis.embedder import unit
 from visavis.errors import CalibrationError
 from visavis.metrics.calibrate import LEAST_ERRORS, calibrate, error_curve
 from visavis.metrics.tail import MOST, extrapolate

@@ -11,7 +11,7 @@ import pytest
 from visavis import cli, detect, doctor, extras
 from visavis.answers.installation import examination_json, examination_words
 from visavis.doctor import PACKAGES, Check, Examination, StageTime, examine, made_photo
-from visavis.embed import model
+from visavis.embedder import model
 from visavis.extras import EXTRAS
 from visavis.image import read_image
 from visavis.runtime import Device

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from visavis.embed import Ensemble, Member, join_parts, split_parts
+from visavis.embedder import Ensemble, Member, join_parts, split_parts
 from visavis.errors import MismatchError, ModelError
 from visavis.types import Part
 

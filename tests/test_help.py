@@ -12,7 +12,7 @@ from visavis.gallery.people import insert_person
 
 # Each verb under the job that it is for.
 PANELS = {
-    "Compare and find people": ["verify", "identify", "detect", "embed"],
+    "Compare and find people": ["verify", "identify", "find", "detect", "embed"],
     "Your people": ["enroll", "people"],
     "Measure": ["calibrate", "report", "evaluate", "dataset"],
     "Models": ["convert", "pack"],

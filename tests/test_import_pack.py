@@ -11,7 +11,7 @@ from made_networks import DIM, METADATA, elsewhere, noted, recogniser, scaler
 from malformed import HTML
 
 from visavis.detect import load_detector
-from visavis.embed import load_embedder
+from visavis.embedder import load_embedder
 from visavis.errors import PackError, VisavisError
 from visavis.insightface.as_scrfd import as_detector
 from visavis.insightface.read import import_pack

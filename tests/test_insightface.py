@@ -19,7 +19,7 @@ from visavis.alignment import align
 from visavis.decode.boxes import letterbox
 from visavis.decode.scrfd import decode_scrfd
 from visavis.decode.yunet import decode_yunet
-from visavis.embed import ModelEmbedder, load_embedder
+from visavis.embedder import ModelEmbedder, load_embedder
 from visavis.errors import PackError
 from visavis.image import read_image
 from visavis.insightface.as_scrfd import as_detector

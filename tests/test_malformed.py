@@ -33,7 +33,7 @@ from visavis.decision import decide
 from visavis.decode.boxes import Candidates
 from visavis.detect import ScanDetector
 from visavis.draw import draw_faces
-from visavis.embed import unit
+from visavis.embedder import unit
 from visavis.errors import (
     CalibrationError,
     EmbeddingError,

@@ -16,7 +16,7 @@ from malformed import HTML, MEGABYTES, measured, solid
 from test_runtime import network
 
 from visavis.detect import load_detector
-from visavis.embed import load_embedder
+from visavis.embedder import load_embedder
 from visavis.errors import EmbeddingError, ModelError, PackError
 from visavis.pack import load_pack
 from visavis.runtime import Device

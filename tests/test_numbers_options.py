@@ -48,6 +48,7 @@ NEEDED = {
     "predict": ["a.jpg", "--out", "a.npz"],
     "enroll": ["Ann", "a.jpg"],
     "identify": ["a.jpg"],
+    "find": ["a.jpg", "b.jpg"],
     "convert": ["a.onnx", "--out", "b.onnx"],
     "evaluate pairs": ["--images", "a"],
     "evaluate people": ["--images", "a", "--sample", "5"],

@@ -10,7 +10,7 @@ pytest.importorskip("onnxscript", reason="pip install '.[convert]'")
 
 from made_embedders import Different, Small, faces, made_checkpoint  # noqa: E402
 
-from visavis.cluster import CROPS, write_crops  # noqa: E402
+from visavis.clustering import CROPS, write_crops  # noqa: E402
 from visavis.convert import parity  # noqa: E402
 from visavis.convert.crops import made_crops, pixels, read_crops  # noqa: E402
 from visavis.convert.export import to_onnx  # noqa: E402

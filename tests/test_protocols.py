@@ -6,7 +6,7 @@ from PIL import Image as Pillow
 
 from visavis.alignment import ARCFACE_112
 from visavis.dataset import Pairs, open_tree
-from visavis.embed import load_embedder
+from visavis.embedder import load_embedder
 from visavis.errors import DatasetError, EmbeddingError, ImageError, LandmarkError
 from visavis.evaluate import protocols
 from visavis.evaluate.protocols import CropSource, Embedded, embed_pairs, embed_tree, verification
@@ -271,7 +271,7 @@ def test_batches_and_order_do_not_show_in_what_the_default_pack_answers(
     embed = load_embedder(pack, device=Device("cpu", precision="float32"))
     whole = embed_tree(source, names, embed).embeddings
     back = embed_tree(source, names[::-1], embed).embeddings[::-1]
-    monkeypatch.setattr("visavis.embed.model.BATCH", 3)
+    monkeypatch.setattr("visavis.embedder.model.BATCH", 3)
     monkeypatch.setattr(protocols, "CHUNK", 7)
     parts = embed_tree(source, names, embed).embeddings
     np.testing.assert_allclose(back, whole, atol=1e-5)

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from visavis.dataset import open_tree, read_pairs
-from visavis.embed import load_embedder, unit
+from visavis.embedder import load_embedder, unit
 from visavis.errors import DatasetError, DeviceError
 from visavis.evaluate.protocols import CropSource, Embedded, embed_tree, verification
 from visavis.metrics.verification import (

@@ -14,7 +14,7 @@ from visavis.dataset.tree import tree_sha256
 from visavis.decision import Calibration
 from visavis.detect import load_detector
 from visavis.document import to_bytes
-from visavis.embed import load_embedder
+from visavis.embedder import load_embedder
 from visavis.errors import PackError
 from visavis.evaluate.protocols import CropSource, embed_people
 from visavis.files import write_whole

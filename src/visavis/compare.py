@@ -33,5 +33,5 @@ def _check(rows: Embeddings) -> None:
         raise EmbeddingError(
             f"expected rows of length 1; row {bad[0]} of {len(rows)} has length "
             f"{np.linalg.norm(rows[bad[0]].astype(np.float64)):.4g}",
-            mend="visavis.embed.unit scales them",
+            mend="visavis.embedder.unit scales them",
         )

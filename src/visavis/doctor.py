@@ -17,7 +17,7 @@ from PIL import Image as Pillow
 from visavis.alignment import ARCFACE_112, align
 from visavis.compare import similarity
 from visavis.detect import ScanDetector, load_detector
-from visavis.embed import ModelEmbedder, load_embedder
+from visavis.embedder import ModelEmbedder, load_embedder
 from visavis.errors import DeviceError, VisavisError
 from visavis.extras import EXTRAS
 from visavis.folders import cache_folder, can_write, config_folder, data_folder

@@ -1,7 +1,8 @@
 """Faces of many photos to a file of embeddings that other tools read: .npz, .npy or .parquet."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from importlib.util import find_spec
 from io import BytesIO
 from pathlib import Path
@@ -11,7 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from visavis.alignment import SIZE
-from visavis.errors import ImageError, OutputError
+from visavis.batch import in_order
+from visavis.errors import ImageError, OutputError, VisavisError
 from visavis.faces import find_faces
 from visavis.files import write_whole
 from visavis.image import read_image
@@ -46,6 +48,19 @@ def embed_photo(
         EmbeddedFace(str(path), face.box, face.score, embeddings[row : row + 1])
         for row, face in enumerate(photo.faces)
     ]
+
+
+def embed_all(
+    paths: Sequence[Path],
+    detect: Detector | None,
+    embed: Embedder,
+    *,
+    every: bool = False,
+    workers: int = 1,
+) -> Iterator[tuple[Path, list[EmbeddedFace] | VisavisError]]:
+    """`embed_photo` of many photos, in order; a photo's error stands in the place of its faces."""
+    work = partial(embed_photo, detect=detect, embed=embed, every=every)
+    return in_order(work, paths, workers=workers)
 
 
 def _embed_crop(path: Path, embed: Embedder) -> EmbeddedFace:

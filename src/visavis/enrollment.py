@@ -27,6 +27,7 @@ from visavis.errors import (
 )
 from visavis.faces import PhotoFaces, find_faces
 from visavis.gallery import Gallery, Person, Sample
+from visavis.gallery.models import people_by_model, photo_without
 from visavis.image import open_photo, read_image
 from visavis.layouts import people_of_folder
 from visavis.quality import REASONS, Quality
@@ -186,7 +187,7 @@ class _Desk:
         self._calibration = recognizer.calibration_of(gallery)
         self._configured = False
         self._run = uuid.uuid4().hex
-        by_model = gallery.people_by_model()
+        by_model = people_by_model(gallery)
         self._compared = by_model.pop(recognizer.embed.model, set())
         self._others = set[str]().union(*by_model.values())
         self._odd: dict[str, float] = {}  # photos unlike their person's others: the likest of these
@@ -271,7 +272,8 @@ class _Desk:
             words = f"not like the other photos of {candidate.name} ({likest}"
             doubts.append((UNLIKE, f"{words}{self._least_alike:.2f} is expected)"))
         if apart := self._others - self._compared - ({person.id} if person else set()):
-            words = f"{len(apart)} people here have no template of {self._recognizer.embed.model}"
+            count = "1 person" if len(apart) == 1 else f"{len(apart)} people"
+            words = f"{self._recognizer.embed.model} made no template of {count} here"
             doubts.append((NOT_COMPARED, f"{words}: nobody can say whether this is one of them"))
         return doubts
 
@@ -295,7 +297,7 @@ class _Desk:
         """The id of a photo that is enrolled and has no template of this model."""
         if person is None:
             return None
-        return self._gallery.photo_without(person.id, sha256, self._recognizer.embed.model)
+        return photo_without(self._gallery, person.id, sha256, self._recognizer.embed.model)
 
     def _closest_other(self, own: Person | None, embedding: Embeddings) -> tuple[str, float] | None:
         """Somebody else who is a match, and closer than the candidate's own photos: name,

@@ -7,10 +7,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
+from PIL import Image as Pillow
 
 from visavis.alignment import SIZE, align
 from visavis.errors import AmbiguousFaceError, LandmarkError, ModelError, NoFaceError
-from visavis.image import LIMITS, Photo, Source, check_image, open_photo
+from visavis.image import LIMITS, Photo, Picture, check_image, of_pillow, open_photo
 from visavis.quality import Quality, assess
 from visavis.types import Crops, Detector, Face, Image
 
@@ -121,7 +122,7 @@ class PhotoFaces:
 
 def find_faces(
     detect: Detector,
-    source: Source | Image | Photo,
+    source: Picture | Photo,
     *,
     max_faces: int | None = None,
     min_size: float = 0,
@@ -144,8 +145,10 @@ def find_faces(
     return replace(scanned, faces=kept, truncated=len(kept) < len(large))
 
 
-def _opened(source: Source | Image | Photo, max_side: int | None) -> PhotoFaces:
+def _opened(source: Picture | Photo, max_side: int | None) -> PhotoFaces:
     """The photo as it is scanned, before any face is found."""
+    if isinstance(source, Pillow.Image):
+        source = of_pillow(source)
     if isinstance(source, np.ndarray):
         image = check_image(source)
         height, width = image.shape[:2]

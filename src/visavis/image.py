@@ -23,6 +23,8 @@ from visavis.formats import FAULTS, kind_of, open_picture
 from visavis.types import Image
 
 Source = str | os.PathLike[str] | bytes | IO[bytes]
+# What a question can be asked of: a source, an (H, W, 3) uint8 RGB array, or a Pillow picture.
+Picture = Source | Image | Pillow.Image
 
 EXIF_ORIENTATION = 0x0112
 GREY = 128  # what shows through transparent pixels
@@ -137,6 +139,23 @@ def _convert(image: NDArray[Any]) -> str:
     return next((mend for fits, mend in mends if fits), "")
 
 
+def of_pillow(picture: Pillow.Image) -> Image:
+    """The upright RGB pixels of a Pillow picture, as `read_image` gives those of a file.
+
+    Raises ImageError for one that is over the limits, or whose file is damaged.
+    """
+    if max(picture.size) > LIMITS.side or picture.width * picture.height > LIMITS.pixels:
+        raise ImageError(
+            f"picture: {picture.width}x{picture.height} pixels are over the limit",
+            mend="shrink it first",
+        )
+    try:
+        pixels = _upright(_rgb(picture), _orientation(picture))
+    except FAULTS as error:
+        raise ImageError(f"picture: cannot decode: {_reason(error)}") from error
+    return check_image(np.ascontiguousarray(pixels))
+
+
 def _bytes(source: Source, limits: Limits) -> tuple[str, bytes]:
     if isinstance(source, bytes):
         name, data = "picture", source
@@ -208,7 +227,7 @@ def _file_bytes(path: Path, limits: Limits) -> bytes:
         raise ImageError(f"{path}: cannot read: {_reason(error)}") from error
 
 
-def _orientation(picture: ImageFile.ImageFile) -> int:
+def _orientation(picture: Pillow.Image) -> int:
     if isinstance(picture, TiffImagePlugin.TiffImageFile):
         return 1  # Pillow turns its pixels itself
     try:

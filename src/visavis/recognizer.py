@@ -1,5 +1,6 @@
 """The flow as one object: two photos to a decision, a photo's faces to the people of a gallery."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -15,16 +16,17 @@ from visavis.decision import (
     policy_rate,
 )
 from visavis.detect import load_detector
-from visavis.embed import load_embedder
+from visavis.embedder import load_embedder
 from visavis.errors import CalibrationError, MismatchError, PersonError
 from visavis.faces import PhotoFaces, find_faces
 from visavis.gallery import Gallery, Person
-from visavis.image import Source
+from visavis.gallery.models import people_by_model
+from visavis.image import Photo, Picture
 from visavis.pack import DEFAULT_PACK, load_pack
 from visavis.pack.calibration import load_calibration
 from visavis.quality import REASONS, Quality
 from visavis.runtime import Device
-from visavis.types import Crops, Detector, Embedder, Embeddings, Face, Image
+from visavis.types import Crops, Detector, Embedder, Embeddings, Face
 
 EXTRAPOLATED = "the threshold is extrapolated beyond what the calibration's data measures"
 
@@ -136,9 +138,16 @@ class Recognizer:
         own = gallery.kept(calibration_name(self.embed.model))
         return parse_calibration(own, gallery.where) if own else self.calibration
 
-    def faces(self, source: Source | Image) -> PhotoFaces:
-        """Find the faces of a photo: a path, bytes, a binary file object or an (H, W, 3) uint8 RGB
-        array.
+    def embed_faces(self, photo: PhotoFaces, rows: Sequence[int]) -> Embeddings:
+        """The embeddings (N, D) of these faces of a photo, in this order.
+
+        Raises LandmarkError where a face's landmarks fix no crop.
+        """
+        return self.embed(photo.crops(rows)) if rows else np.empty((0, self.embed.dim), np.float32)
+
+    def faces(self, source: Picture | Photo) -> PhotoFaces:
+        """Find the faces of a photo: a path, bytes, a binary file object, a Pillow picture or an
+        (H, W, 3) uint8 RGB array.
 
         Raises ImageError for what is none of these.
         """
@@ -146,8 +155,8 @@ class Recognizer:
 
     def verify(
         self,
-        a: Source | Image,
-        b: Source | Image,
+        a: Picture,
+        b: Picture,
         *,
         policy: str | float = "standard",
         face_a: int | None = None,
@@ -193,7 +202,7 @@ class Recognizer:
         )
 
     def identify(
-        self, source: Source | Image, gallery: Gallery, *, false_positive_rate: float = 1e-2
+        self, source: Picture, gallery: Gallery, *, false_positive_rate: float = 1e-2
     ) -> tuple[Identification, ...]:
         """Who is in this photo? Every face, largest first.
 
@@ -207,7 +216,7 @@ class Recognizer:
 
     def verify_person(
         self,
-        source: Source | Image,
+        source: Picture,
         gallery: Gallery,
         person: Person,
         *,
@@ -293,7 +302,7 @@ class Recognizer:
 
         Raises MismatchError where that is everybody.
         """
-        by_model = gallery.people_by_model()
+        by_model = people_by_model(gallery)
         seen = by_model.pop(self.embed.model, set())
         unseen = set[str]().union(*by_model.values()) - seen
         if unseen and not seen:

@@ -25,6 +25,7 @@ from visavis.cli.doctor import doctor
 from visavis.cli.embed import embed
 from visavis.cli.enroll import enroll
 from visavis.cli.evaluate import evaluate
+from visavis.cli.find import find
 from visavis.cli.help import Verbs, Version
 from visavis.cli.identify import identify
 from visavis.cli.pack import pack
@@ -54,6 +55,7 @@ COMPARE, PEOPLE, MEASURE, MODELS, MACHINE = (
 )
 app.command(rich_help_panel=COMPARE)(verify)
 app.command(rich_help_panel=COMPARE)(identify)
+app.command(rich_help_panel=COMPARE)(find)
 app.command(rich_help_panel=COMPARE)(detect)
 app.command(rich_help_panel=COMPARE)(embed)
 app.command(name="predict", hidden=True)(embed)

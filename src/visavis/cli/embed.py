@@ -1,6 +1,5 @@
 """visavis embed SOURCE... --out FILE"""
 
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -34,13 +33,13 @@ def embed(
     """Write an embedding for the face in each photo."""
     from visavis.answers import documents, words
     from visavis.dataset import find_photos
-    from visavis.embeddings import check_writable, embed_photo, write_table
+    from visavis.embeddings import check_writable, embed_all, write_table
 
     check_writable(out)
     detector, embedder = _models(pack, where, flip=flip, aligned=aligned)
-    work = partial(embed_photo, detect=detector, embed=embedder, every=every)
     paths, failures = find_photos(sources), printing.Failures()
-    photos = printing.each(work, paths, failures, label="embedding")
+    answers = embed_all(paths, detector, embedder, every=every, workers=printing.workers())
+    photos = printing.shown(answers, len(paths), failures, label="embedding")
     rows = [face for _, faces in photos for face in faces]
     if rows or not failures.items:
         write_table(out, rows, embedder)
@@ -54,7 +53,7 @@ def _models(
 ) -> "tuple[Detector | None, Embedder]":
     """The pack's models; no detector where pictures are crops already."""
     from visavis.detect import load_detector
-    from visavis.embed import load_embedder
+    from visavis.embedder import load_embedder
     from visavis.pack import load_pack
 
     files, device = load_pack(pack), where.for_many()

@@ -10,7 +10,7 @@ from visavis.cli.enroll import Enrolling, ExternalId, show_enrolled
 from visavis.cli.spread import spread
 
 if TYPE_CHECKING:
-    from visavis.cluster import Clustering, FaceGroups
+    from visavis.clustering import Clustering, FaceGroups
 
 Folder = Annotated[Path, typer.Argument(help="The groups folder that people cluster wrote.")]
 
@@ -35,7 +35,7 @@ def cluster(
     json: options.Json = False,
 ) -> None:
     """Group the faces of photos by likeness, with a page to look at."""
-    from visavis.cluster import cluster_photos
+    from visavis.clustering import cluster_photos
     from visavis.dataset import find_photos
     from visavis.recognizer import Recognizer
 
@@ -77,7 +77,7 @@ def name_group(
     json: options.Json = False,
 ) -> None:
     """Enrol a group's faces under a name."""
-    from visavis.cluster import candidates, read_face_groups
+    from visavis.clustering import candidates, read_face_groups
     from visavis.recognizer import Recognizer
 
     consent = enrolling.consent or None
@@ -92,7 +92,7 @@ def merge_groups(
     folder: Folder, first: GroupNumber, second: GroupNumber, json: options.Json = False
 ) -> None:
     """Two groups are one person."""
-    from visavis.cluster import merged, read_face_groups, save_face_groups
+    from visavis.clustering import merged, read_face_groups, save_face_groups
 
     groups = save_face_groups(folder, merged(read_face_groups(folder), first, second))
     _present(folder, groups, json=json)
@@ -102,7 +102,7 @@ def split_group(
     folder: Folder, number: GroupNumber, faces: GroupFaces, json: options.Json = False
 ) -> None:
     """Some faces of a group, numbered as on the page, become a group of their own: the last."""
-    from visavis.cluster import read_face_groups, save_face_groups, split
+    from visavis.clustering import read_face_groups, save_face_groups, split
 
     groups = save_face_groups(folder, split(read_face_groups(folder), number, faces))
     _present(folder, groups, json=json)

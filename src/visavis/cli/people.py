@@ -213,7 +213,7 @@ def re_embed(
     json: options.Json = False,
 ) -> None:
     """Make templates of the pack's model from the crops that were kept."""
-    from visavis.embed import load_embedder
+    from visavis.embedder import load_embedder
     from visavis.enrollment import embed_kept_crops
     from visavis.pack import load_pack
 

@@ -45,13 +45,10 @@ def verify(
     person: Annotated[
         str, typer.Option(help="In place of another photo: somebody of the gallery.")
     ] = "",
-    policy: Annotated[
-        str,
-        typer.Option(
-            callback=options.known_policy,
-            help="convenience, standard, strict, or a false match rate.",
-        ),
-    ] = "standard",
+    anywhere: Annotated[
+        bool, typer.Option("--any", help="A is a portrait: is the person anywhere in B?")
+    ] = False,
+    policy: options.PolicyName = "standard",
     face: FaceOption = None,
     draw: Annotated[Path | None, typer.Option(help="Draw the comparison here, as .png.")] = None,
     gallery: options.GalleryFolder = None,
@@ -63,18 +60,44 @@ def verify(
     """Are these two photos of one person? Exit code 0 for a match, 1 otherwise."""
     from visavis.recognizer import Recognizer
 
-    if (b is None) == (not person):
-        raise typer.BadParameter("expected another photo, or --person")
-    if draw and b is None:
-        raise typer.BadParameter("--draw needs two photos")
+    _check_question(b, person, draw, anywhere=anywhere)
     recognizer, numbers = Recognizer.load(pack, where.for_one()), face or ()
-    if b is None:
+    if b is not None and anywhere:
+        outcome, answer = _anywhere(recognizer, a, b, policy, numbers)
+    elif b is None:
         known = options.gallery_at(gallery, create=False)
         outcome, answer = _person(recognizer, a, known, person, policy, numbers)
     else:
         outcome, answer = _photos(recognizer, a, b, policy, numbers, draw)
     printing.print_answer(*answer, json=json)
     raise typer.Exit(0 if outcome == "match" else 1)
+
+
+def _check_question(b: Path | None, person: str, draw: Path | None, *, anywhere: bool) -> None:
+    if (b is None) == (not person):
+        raise typer.BadParameter("expected another photo, or --person")
+    if draw and (b is None or anywhere):
+        raise typer.BadParameter("--draw needs two photos, and one face of each")
+    if anywhere and b is None:
+        raise typer.BadParameter("--any needs a portrait and a group photo")
+
+
+def _one_number(numbers: tuple[int, ...]) -> int | None:
+    if len(numbers) > 1:
+        raise typer.BadParameter(f"expected N (from 1, largest first), got {len(numbers)} numbers")
+    return numbers[0] if numbers else None
+
+
+def _anywhere(
+    recognizer: "Recognizer", portrait: Path, group: Path, policy: str, numbers: tuple[int, ...]
+) -> "tuple[Outcome, printing.PhotoAnswer]":
+    """A portrait compared with every face of a group photo."""
+    from visavis.answers.presence import presence_json, presence_words
+    from visavis.presence import verify_any
+
+    face = _one_number(numbers)
+    presence = verify_any(recognizer, portrait, group, policy=policy, face=face)
+    return presence.decision.outcome, (presence_json(presence), presence_words(presence))
 
 
 def _photos(
@@ -110,10 +133,8 @@ def _person(
     """A photo compared with somebody of the gallery."""
     from visavis.answers import documents, words
 
-    if len(numbers) > 1:
-        raise typer.BadParameter(f"expected N (from 1, largest first), got {len(numbers)} numbers")
+    face = _one_number(numbers)
     options.warn_quarantined(gallery, recognizer.embed.model)
-    face = numbers[0] if numbers else None
     person = gallery.find(name)
     answer = recognizer.verify_person(photo, gallery, person, policy=policy, face=face)
     lines = words.identification_words(str(photo), [answer])

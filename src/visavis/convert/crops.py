@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from visavis.alignment import SIZE, read_crop
 from visavis.dataset import open_tree
 from visavis.dataset.tree import is_picture
-from visavis.embed import middle
+from visavis.embedder import middle
 from visavis.errors import DatasetError, ImageError
 from visavis.runtime import Preprocess
 from visavis.types import Crops

@@ -9,7 +9,7 @@ from onnx import ModelProto
 
 from visavis.alignment import SIZE
 from visavis.convert.crops import made_crops
-from visavis.embed import ModelEmbedder
+from visavis.embedder import ModelEmbedder
 from visavis.errors import ModelError
 from visavis.pack.metadata import Metadata, read_metadata, write_metadata
 from visavis.pack.onnx import Network, read_network

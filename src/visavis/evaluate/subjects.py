@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from visavis.detect import load_detector
-from visavis.embed import load_embedder
+from visavis.embedder import load_embedder
 from visavis.evaluate.run import Subject
 from visavis.pack import load_pack
 from visavis.pack.calibration import load_calibration

@@ -7,6 +7,7 @@ import json
 import logging
 import uuid
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 from threading import RLock
 
 import numpy as np
@@ -40,11 +41,10 @@ from visavis.gallery.samples import (
     insert_sample,
     move_samples,
     owners,
-    people_by_model,
-    photo_without,
     stored_samples,
 )
 from visavis.gallery.settings import read_setting, write_setting
+from visavis.gallery.sqlite import SqliteDatabase
 from visavis.gallery.tables import CONFIGURATIONS, PEOPLE, SAMPLES, TEMPLATES
 from visavis.gallery.templates import (
     Quarantined,
@@ -65,9 +65,16 @@ class Gallery:
     that stands in its way.
     """
 
-    def __init__(self, database: Database) -> None:
-        """Raises GalleryKeyError for a missing or wrong key; where there is none yet, makes one."""
-        self.database = database
+    def __init__(self, where: Database | Path | str) -> None:
+        """A gallery in a database, or in a folder: made where there is none, as by `open_gallery`.
+
+        Raises GalleryKeyError for a missing or wrong key; where there is none yet, makes one.
+        """
+        if isinstance(where, Path | str):
+            folder = SqliteDatabase(Path(where))
+            folder.prepare(create=True)
+            where = folder
+        self.database = database = where
         self.id, self.vault = settings.unlock(database)
         self._samples = SampleVault(self.vault, self.id)
         self._audit = Audit(database, self.vault)
@@ -155,16 +162,6 @@ class Gallery:
         """Whether a person has the very photo already, by the hash of its bytes."""
         with self.database.reading() as connection:
             return has_photo(connection, person, source_sha256)
-
-    def photo_without(self, person: str, source_sha256: str, model: str) -> str | None:
-        """The id of a photo that a person has without a template of a model; None for neither."""
-        with self.database.reading() as connection:
-            return photo_without(connection, person, source_sha256, model)
-
-    def people_by_model(self) -> dict[str, set[str]]:
-        """The ids of those who have a template, by its model."""
-        with self.database.reading() as connection:
-            return people_by_model(connection)
 
     def add_sample(self, person: str, sample: Sample, *, run: str | None = None) -> str | None:
         """Store a photo's templates; its id, or None where this person has the very photo already.

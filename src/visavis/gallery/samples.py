@@ -51,21 +51,6 @@ def has_photo(connection: Connection, person: str, source_sha256: str) -> bool:
     return connection.execute(query).first() is not None
 
 
-def photo_without(
-    connection: Connection, person: str, source_sha256: str, model: str
-) -> str | None:
-    """The id of a person's photo that has no template of a model; None where there is none."""
-    query = (
-        select(SAMPLES.c.id)
-        .outerjoin(
-            TEMPLATES, (TEMPLATES.c.sample_id == SAMPLES.c.id) & (TEMPLATES.c.model == model)
-        )
-        .where(SAMPLES.c.person_id == person, SAMPLES.c.source_sha256 == source_sha256)
-        .where(TEMPLATES.c.model.is_(None))
-    )
-    return connection.scalar(query)
-
-
 def owners(connection: Connection, photos: Iterable[str]) -> dict[str, str]:
     """Whose photos these are: those that are here, by their id."""
     whose: dict[str, str] = {}
@@ -75,17 +60,6 @@ def owners(connection: Connection, photos: Iterable[str]) -> dict[str, str]:
         some = query.where(SAMPLES.c.id.in_(ids[start : start + CHUNK]))
         whose.update({photo: person for photo, person in connection.execute(some)})
     return whose
-
-
-def people_by_model(connection: Connection) -> dict[str, set[str]]:
-    """Who has a template of which model."""
-    people: dict[str, set[str]] = {}
-    query = select(TEMPLATES.c.model, SAMPLES.c.person_id).distinct()
-    for model, person in connection.execute(
-        query.join(SAMPLES, SAMPLES.c.id == TEMPLATES.c.sample_id)
-    ):
-        people.setdefault(model, set()).add(person)
-    return people
 
 
 def insert_sample(

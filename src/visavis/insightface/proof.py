@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from visavis.detect import load_detector
-from visavis.embed import load_embedder
+from visavis.embedder import load_embedder
 from visavis.errors import NoFaceError, PackError
 from visavis.faces import find_faces
 from visavis.pack.manifest import Pack

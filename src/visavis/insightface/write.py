@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 from onnx import ModelProto
 
-from visavis.embed import ModelEmbedder
+from visavis.embedder import ModelEmbedder
 from visavis.errors import PackError
 from visavis.files import refuse_taken, whole_folder
 from visavis.insightface.as_scrfd import as_detector

@@ -204,5 +204,5 @@ def _check(rows: Embeddings, people: Labels, role: str) -> None:
         raise DatasetError(
             f"expected {role} rows of length 1, or 0 for a failure; row {bad[0]} of {len(rows)} "
             f"has length {lengths[bad[0]]:.4g}",
-            mend="use visavis.embed.unit",
+            mend="use visavis.embedder.unit",
         )

@@ -7,12 +7,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from visavis.cluster import (
+from visavis.clustering import (
     FaceGroups,
     GroupedFace,
     candidates,
-    cluster,
     group_faces,
+    group_rows,
     make_folder,
     merged,
     read_face_groups,
@@ -56,14 +56,14 @@ THREE = FaceGroups(0.5, (members("a", "b", "c"), members("d"), members("e", "f")
     ],
 )
 def test_cluster(degrees, threshold, expected):
-    assert cluster(rows(*degrees), threshold) == expected
+    assert group_rows(rows(*degrees), threshold) == expected
 
 
 @pytest.mark.parametrize("threshold", [0.1, 0.3, 0.6, 0.7, 0.9])
 def test_the_threshold_is_in_whatever_its_last_bit(threshold):
     pair = np.array([[1, 0], [threshold, np.sqrt(1 - threshold**2)]], np.float32)
-    assert cluster(pair, threshold) == [[0, 1]]
-    assert cluster(pair, threshold + 1e-4) == [[0], [1]]
+    assert group_rows(pair, threshold) == [[0, 1]]
+    assert group_rows(pair, threshold + 1e-4) == [[0], [1]]
 
 
 def test_groups_are_the_people_whatever_the_order():
@@ -71,7 +71,7 @@ def test_groups_are_the_people_whatever_the_order():
     centers = np.linalg.qr(random.normal(size=(64, 20)))[0].T
     labels = random.permutation(np.repeat(np.arange(20), random.integers(1, 12, 20)))
     noisy = centers[labels] + 0.05 * random.normal(size=(len(labels), 64))
-    found = cluster((noisy / np.linalg.norm(noisy, axis=1)[:, None]).astype(np.float32), 0.5)
+    found = group_rows((noisy / np.linalg.norm(noisy, axis=1)[:, None]).astype(np.float32), 0.5)
     assert sorted(map(sorted, found)) == sorted(
         np.flatnonzero(labels == person).tolist() for person in set(labels)
     )
@@ -79,8 +79,8 @@ def test_groups_are_the_people_whatever_the_order():
 
 
 def test_pairs_are_found_across_blocks(monkeypatch):
-    monkeypatch.setattr("visavis.cluster.BLOCK", 3)
-    assert cluster(rows(*[0, 90] * 5), 0.5) == [[0, 2, 4, 6, 8], [1, 3, 5, 7, 9]]
+    monkeypatch.setattr("visavis.clustering.BLOCK", 3)
+    assert group_rows(rows(*[0, 90] * 5), 0.5) == [[0, 2, 4, 6, 8], [1, 3, 5, 7, 9]]
 
 
 @pytest.mark.parametrize(

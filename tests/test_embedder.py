@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from visavis.compare import similarity
-from visavis.embed.model import BATCH, ModelEmbedder, load_embedder, unit
+from visavis.embedder.model import BATCH, ModelEmbedder, load_embedder, unit
 from visavis.errors import DeviceError, EmbeddingError, ImageError, ModelError, PackError
 from visavis.runtime import Device
 

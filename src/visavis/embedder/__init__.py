@@ -1,7 +1,7 @@
 """Crops to unit embeddings. Knows what embedders want; knows no photos, people or thresholds."""
 
-from visavis.embed.ensemble import Ensemble, Member, join_parts, split_parts
-from visavis.embed.model import ModelEmbedder, load_embedder, middle, unit
+from visavis.embedder.ensemble import Ensemble, Member, join_parts, split_parts
+from visavis.embedder.model import ModelEmbedder, load_embedder, middle, unit
 
 __all__ = [
     "Ensemble",

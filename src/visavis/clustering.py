@@ -30,7 +30,7 @@ class GroupedFace:
 
     photo: str  # absolute path
     face: int  # from 1, largest first
-    crop: str  # file in the groups folder
+    crop: str  # file in the groups folder; empty without one
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,19 +52,20 @@ class Clustering:
 def cluster_photos(
     recognizer: Recognizer,
     paths: Sequence[Path],
-    folder: Path,
+    folder: Path | None,
     *,
     policy: str | float = "standard",
     workers: int = 1,
     progress: Progress = iter,
 ) -> Clustering:
-    """Group the faces of photos by likeness, into a new groups folder.
+    """Group the faces of photos by likeness, into a new groups folder unless it is None.
 
     Two faces are alike by the threshold of `policy`, as for `Recognizer.verify`.
     Raises CalibrationError, and OutputError where the folder cannot be made or holds groups.
     """
     threshold = recognizer.calibration.policy(policy).match.threshold
-    make_folder(folder)
+    if folder is not None:
+        make_folder(folder)
     faces: list[GroupedFace] = []
     rows = [np.empty((0, recognizer.embed.dim), np.float32)]
     failures: list[tuple[Path, VisavisError]] = []
@@ -82,10 +83,12 @@ def cluster_photos(
         faces += write_crops(folder, Path(name), crops, before=len(faces))
         rows.append(embeddings)
     groups = group_faces(faces, np.concatenate(rows), threshold)
-    return Clustering(save_face_groups(folder, groups), tuple(failures))
+    if folder is not None:
+        save_face_groups(folder, groups)
+    return Clustering(groups, tuple(failures))
 
 
-def cluster(embeddings: Embeddings, threshold: float) -> list[list[int]]:
+def group_rows(embeddings: Embeddings, threshold: float) -> list[list[int]]:
     """Rows (N, D) in groups whose faces are alike on average, largest first, each by its cover.
 
     Average linkage: pairs from the closest down to `threshold`; two groups become one where the
@@ -125,12 +128,19 @@ def make_folder(folder: Path) -> None:
         raise OutputError(f"{folder}: cannot make this folder: {error.strerror}") from error
 
 
-def write_crops(folder: Path, photo: Path, crops: Crops, *, before: int) -> list[GroupedFace]:
-    """Write the crops (N, 112, 112, 3) of a photo's faces, largest first; `before` are there."""
+def write_crops(
+    folder: Path | None, photo: Path, crops: Crops, *, before: int
+) -> list[GroupedFace]:
+    """Write the crops (N, 112, 112, 3) of a photo's faces, largest first; `before` are there.
+
+    Nothing is written without a folder.
+    """
     members = [
         GroupedFace(str(photo.absolute()), face, f"{CROPS}/{before + face:05d}.png")
         for face in range(1, len(crops) + 1)
     ]
+    if folder is None:
+        return [replace(member, crop="") for member in members]
     for member, crop in zip(members, crops, strict=True):
         write_image(folder / member.crop, crop, private=True)
     return members
@@ -140,7 +150,7 @@ def group_faces(
     faces: Sequence[GroupedFace], embeddings: Embeddings, threshold: float
 ) -> FaceGroups:
     """Group faces by their embeddings (N, D)."""
-    groups = (tuple(faces[row] for row in rows) for rows in cluster(embeddings, threshold))
+    groups = (tuple(faces[row] for row in rows) for rows in group_rows(embeddings, threshold))
     return FaceGroups(threshold, tuple(groups))
 
 

@@ -1,0 +1,94 @@
+"""visavis find PORTRAIT IMAGE..."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from visavis.cli import options, printing
+from visavis.cli.spread import spread
+
+if TYPE_CHECKING:
+    from visavis.facecache import FaceCache
+    from visavis.presence import PhotoSearch
+    from visavis.recognizer import Recognizer
+    from visavis.types import Embeddings
+
+
+@dataclass(frozen=True, slots=True)
+class Remembering:
+    """Where the faces of photos that were looked through are kept."""
+
+    cache: Annotated[
+        Path | None,
+        typer.Option(help="Remember photos' faces in this file; default: in your cache folder."),
+    ] = None
+    no_cache: Annotated[
+        bool, typer.Option("--no-cache", help="Remember nothing, and look through every photo.")
+    ] = False
+
+    def opened(self, pack: str) -> "FaceCache | None":
+        """The cache of a pack's models, unless there is to be none."""
+        from visavis.facecache import FaceCache, models_of
+        from visavis.pack import load_pack
+
+        if self.no_cache and self.cache:
+            raise typer.BadParameter("expected --cache or --no-cache, got both")
+        return None if self.no_cache else FaceCache(models_of(load_pack(pack)), self.cache)
+
+
+@spread
+def find(
+    portrait: Annotated[Path, typer.Argument(help="A photo of the person.")],
+    images: options.Photos,
+    remembering: Remembering,
+    policy: options.PolicyName = "standard",
+    face: Annotated[
+        int | None, typer.Option(min=1, help="Which face of the portrait: from 1, largest first.")
+    ] = None,
+    every: Annotated[bool, typer.Option("--all", help="List every photo, however unlike.")] = False,
+    pack: options.PackName = "default",
+    *,
+    where: options.Where,
+    json: options.Json = False,
+) -> None:
+    """Which of these photos show this person? The likest first. Exit code 1 where none does."""
+    from visavis.dataset import find_photos
+    from visavis.presence import find_in_photos
+
+    paths, cache = find_photos(images), remembering.opened(pack)
+    recognizer, wanted = _portrait(pack, where, portrait, face)
+    search = find_in_photos(
+        recognizer,
+        wanted,
+        paths,
+        policy=policy,
+        cache=cache,
+        workers=printing.workers(),
+        progress=printing.progress_bar("looking through"),
+    )
+    _show(search, len(paths), every=every, json=json)
+
+
+def _portrait(
+    pack: str, where: options.Where, portrait: Path, face: int | None
+) -> "tuple[Recognizer, Embeddings]":
+    """The models, and the embedding of the person who is looked for."""
+    from visavis.presence import portrait_embedding
+    from visavis.recognizer import Recognizer
+
+    recognizer = Recognizer.load(pack, where.for_many())
+    return recognizer, portrait_embedding(recognizer, portrait, face)
+
+
+def _show(search: "PhotoSearch", total: int, *, every: bool, json: bool) -> None:
+    from visavis.answers.presence import search_json, search_words
+
+    failures = printing.Failures()
+    for path, error in search.failures:
+        failures.add(path, error)
+    document = search_json(search, failures.items, every=every)
+    printing.print_answer(document, search_words(search, every=every), json=json)
+    failures.exit(total)
+    raise typer.Exit(0 if search.matches else 1)
