@@ -132,7 +132,7 @@ def test_embed_photos_goes_on_past_a_bad_one(made, tmp_path):
     assert isinstance(answers[tmp_path / "bad.png"], ImageError)
     assert isinstance(answers[wall], NoFaceError)
     (tmp_path / "empty").mkdir()
-    with pytest.raises(DatasetError, match="no pictures here"):
+    with pytest.raises(DatasetError, match="no photos here"):
         visavis.embed_photos(tmp_path / "empty")
 
 

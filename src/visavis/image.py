@@ -16,7 +16,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image as Pillow
-from PIL import ImageFile, PpmImagePlugin, TiffImagePlugin
+from PIL import PpmImagePlugin, TiffImagePlugin
 
 from visavis.errors import ImageError
 from visavis.formats import FAULTS, kind_of, open_picture
