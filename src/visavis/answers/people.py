@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
+from visavis.answers.counts import counted, people_counted
 from visavis.enrollment import Enrolled
 from visavis.gallery import Person, StoredSample
 
@@ -47,8 +48,10 @@ def people_words(people: Sequence[Person]) -> list[str]:
     lines = []
     for person in people:
         external_id = f" · {person.external_id}" if person.external_id else ""
-        lines.append(f"{person.name}{external_id} · {person.samples} photos · {person.id}")
-    return [*lines, f"{len(people)} people"]
+        lines.append(
+            f"{person.name}{external_id} · {counted(person.samples, 'photo')} · {person.id}"
+        )
+    return [*lines, people_counted(len(people))]
 
 
 def enrolled_json(photos: Sequence[Enrolled], people: int) -> dict[str, Any]:
@@ -65,5 +68,5 @@ def enrolled_words(photos: Sequence[Enrolled]) -> list[str]:
     ]
     codes = Counter(photo.reason for photo in refused)
     counts = ", ".join(f"{count} {code}" for code, count in codes.items())
-    total = f"{len(photos) - len(refused)} photos enrolled, {len(refused)} refused"
+    total = f"{counted(len(photos) - len(refused), 'photo')} enrolled, {len(refused)} refused"
     return [*lines, f"{total} ({counts})" if counts else total]
