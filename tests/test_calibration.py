@@ -7,6 +7,7 @@ import pytest
 
 from visavis.calibration import (
     GALLERY,
+    Calibrated,
     CalibrationData,
     calibrate_gallery,
     calibrate_images,
@@ -38,7 +39,7 @@ def peopled(gallery, pack):
 
 
 def test_a_gallery_is_measured_on_its_own_people(peopled, pack):
-    made = calibrate_gallery(pack, peopled).calibration
+    made = calibrate_gallery(pack, peopled, anyway=True).calibration
     assert (made.dataset, made.people) == (GALLERY, PEOPLE)
     assert made.same_pairs == PEOPLE * PHOTOS * (PHOTOS - 1) // 2
     assert made.different_pairs == PEOPLE * (PEOPLE - 1) // 2 * PHOTOS**2
@@ -46,7 +47,7 @@ def test_a_gallery_is_measured_on_its_own_people(peopled, pack):
 
 
 def test_what_was_measured_is_used_until_it_is_cleared(peopled, pack, calibration):
-    made = calibrate_gallery(pack, peopled).calibration
+    made = calibrate_gallery(pack, peopled, anyway=True).calibration
     recognizer = Recognizer.load()
     assert recognizer.calibration_of(peopled) == made
     assert clear_calibration(pack, peopled)
@@ -70,3 +71,29 @@ def test_the_default_pack_keeps_its_calibration(pack, tmp_path):
     with pytest.raises(PackError, match="the default pack keeps its calibration") as refused:
         calibrate_images(pack, CalibrationData(tmp_path), Device("cpu"))
     assert refused.value.option == "out"
+
+
+def test_too_few_people_are_refused_because_nobody_would_ever_match(peopled, pack, tmp_path):
+    """240 templates share a rate of 1e-2: 4.2e-5 each, and 60 people cannot show that."""
+    with pytest.raises(CalibrationError) as refused:
+        calibrate_gallery(pack, peopled)
+    assert "60 people are too few" in refused.value.what
+    assert "240 templates asks for a false match rate of 4.2e-05" in refused.value.what
+    assert refused.value.option == "anyway"
+    recognizer = Recognizer.load()
+    assert recognizer.calibration_of(peopled) == recognizer.calibration
+    kept = calibrate_gallery(pack, peopled, anyway=True)
+    assert (kept.decides, kept.templates) == (False, 240)
+    (closest,) = recognizer.nearest(
+        peopled.templates(pack.manifest.embedder.model)[0].rows[:1],
+        peopled,
+        false_positive_rate=1e-2,
+    )
+    assert closest.decision.outcome == "review"  # one's own template, and still no match
+    assert not calibrate_gallery(pack, peopled, out=tmp_path / "ours.json").decides
+
+
+@pytest.mark.parametrize(("templates", "decides"), [(50, True), (100, True), (101, False)])
+def test_a_calibration_decides_where_its_rate_is_shown(calibration, templates, decides):
+    """The made calibration shows 1e-4: a search of 1e-2 among at most 100 templates."""
+    assert Calibrated(calibration, templates=templates).decides is decides

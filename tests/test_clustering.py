@@ -162,6 +162,20 @@ def test_the_sheet_shows_every_group_and_counts_faces_as_split_does():
     assert 'src="crops/f.png"' in page
 
 
+def test_the_sheet_says_what_to_do_next_and_opens_photos():
+    page = sheet(THREE, Path("/my groups"))
+    assert "<title>Groups of faces</title>" in page
+    assert '<meta name="viewport" content="width=device-width' in page  # for a phone
+    assert "visavis people name-group &#x27;/my groups&#x27; 1 &#x27;NAME&#x27;" in page
+    assert "visavis people merge-groups &#x27;/my groups&#x27; FIRST SECOND" in page
+    assert page.count('<a href="file:///') == 6
+    # Groups of one face are folded away, behind the others.
+    several, singles = page.split("<details>")
+    alone = sum(len(group) == 1 for group in THREE.groups)
+    assert (several.count("<section>"), singles.count("<section>")) == (3 - alone, alone)
+    assert f"Single faces: {alone}" in singles
+
+
 HOSTILE = ["<script>alert(1)</script>.jpg", '"><img src=x onerror=alert(1)>.jpg', "a&b'.jpg"]
 
 
@@ -227,6 +241,6 @@ def test_groups_are_merged_and_split_by_verbs(run, portraits, tmp_path):
     document = json.loads(out)
     assert (code, document["groups"], len(document["errors"])) == (3, [1, 1], 1)
     assert "bad.jpg" in err
-    assert run("people", "merge-groups", folder, 1, 2)[1].startswith("1 groups")
+    assert run("people", "merge-groups", folder, 1, 2)[1].startswith("1 group:")
     assert run("people", "split-group", folder, 1, 2)[1].startswith("2 groups")
     assert run("people", "cluster", portraits / "obama.jpg", "--out", folder)[0] == 2

@@ -56,7 +56,7 @@ def test_pictures_are_labelled_by_name_or_stem(tmp_path):
         ("person,age\nAnn,3,4\n", r"line 2: expected 2 cells as the header has, got 3"),
         ("person,age\nAnn,3\nBob,4\nAnn,3\n", r"line 4: the person 'Ann' stood before"),
         ("picture,age\nAnn_1,3\nt/Ann/Ann_1.jpg,3\n", r"line 3: the picture .* stood before"),
-        (b"person,age\nAnn,\xff\n", r"expected a CSV file"),
+        (b"person,age\nAnn,\xff\n", r"line 2: expected UTF-8"),
     ],
 )
 def test_a_wrong_file_is_named_with_the_line(tmp_path, text, message):
@@ -65,7 +65,7 @@ def test_a_wrong_file_is_named_with_the_line(tmp_path, text, message):
 
 
 def test_a_missing_file_is_named(tmp_path):
-    with pytest.raises(DatasetError, match=r"none\.csv: expected a CSV file"):
+    with pytest.raises(DatasetError, match=r"none\.csv: cannot read"):
         read_cohorts(tmp_path / "none.csv", PICTURES)
 
 

@@ -35,6 +35,7 @@ NO_MODEL = {
     "people consent": "it changes a setting",
     "dataset bin inspect": "it decodes pictures",
     "pack list": "it reads manifests",
+    "pack remove": "it deletes files",
     "pack info": "it reads a manifest, and hashes",
     "pack verify": "it reads files, and hashes",
     "pack build": "the models are what it is given, and run once to be checked",

@@ -225,8 +225,8 @@ def test_two_names_of_one_person_follow_when_rows_move(folder):
         ("a,b,reason\nAnn_0009,,x\n", r"line 2: .*got Ann_0009,"),
         ("a,b,reason\nAnn,,a folder is no picture\n", r"line 2: .*got Ann,"),
         ("a,b,reason\nAnn,Bob,\n", "line 2: expected known names and a reason"),
-        ("a,b\nAnn,Bob\n", "expected a CSV with columns a, b, reason"),
-        ("a,b,reason\nAnn\n", "expected a CSV with columns a, b, reason"),
+        ("a,b\nAnn,Bob\n", "no column reason; expected a CSV with columns a, b, reason"),
+        ("a,b,reason\nAnn\n", "line 2: expected known names and a reason"),
     ],
 )
 def test_a_label_error_that_fits_nobody_is_named(folder, text, message):
@@ -235,7 +235,7 @@ def test_a_label_error_that_fits_nobody_is_named(folder, text, message):
 
 
 def test_a_list_of_label_errors_that_is_missing_is_an_error(folder):
-    with pytest.raises(DatasetError, match=r"none\.csv: expected a CSV"):
+    with pytest.raises(DatasetError, match=r"none\.csv: cannot read"):
         apply_exclusions(find_people(open_tree(folder)), folder / "none.csv")
 
 

@@ -66,7 +66,7 @@ def test_a_rate_the_data_cannot_show_names_the_strictest_it_can(calibration, rat
         calibration.at(rate)
     assert str(caught.value) == (
         f"1,000 pairs of 10 people (made) cannot show a false match rate of {rate:g}; "
-        "the strictest they support is 1.0e-04"
+        "the strictest they support is 1.0e-04: standard is the strictest policy that works"
     )
 
 

@@ -2,8 +2,19 @@
 
 import numpy as np
 import pytest
+from PIL import Image as Pillow
+from PIL import ImageDraw, ImageFont
 
-from visavis.draw import AMBER, BLUE, GREEN, RED, draw_faces, draw_verdict, write_image
+from visavis.draw import (
+    AMBER,
+    BLUE,
+    GREEN,
+    RED,
+    _shortened,
+    draw_faces,
+    draw_verdict,
+    write_image,
+)
 from visavis.errors import ImageError, OutputError
 from visavis.image import read_image
 from visavis.types import Face
@@ -121,3 +132,30 @@ def test_a_file_where_the_folder_should_be_is_an_error(tmp_path):
     (tmp_path / "out").write_bytes(b"")
     with pytest.raises(OutputError, match="out: cannot make this folder: File exists"):
         write_image(tmp_path / "out" / "a.png", PIXELS)
+
+
+@pytest.mark.parametrize(
+    ("box", "label"),
+    [
+        ((260, 100, 299, 150), "Zoë Kaya 0.93"),  # would reach past the right border
+        ((0, 0, 40, 40), "Zoë Kaya 0.93"),  # no room above
+        ((50, 100, 150, 180), f"{'Wolfeschlegelsteinhausen ' * 3}0.93"),  # wider than the picture
+    ],
+)
+def test_a_label_stays_inside_the_picture(box, label):
+    drawn = draw_faces(BLACK, [face(*box)], [label], colors=[AMBER])
+    rows, columns = np.nonzero((drawn > 200).all(axis=2))
+    assert len(rows) > 50  # the words, in white
+    assert columns.max() < drawn.shape[1] - 4
+    right = (drawn[rows.min() : rows.max() + 1, columns.max() + 2] == AMBER).all(axis=1)
+    assert right.all()  # the tag goes on behind its last letter
+
+
+def test_a_label_that_is_too_wide_loses_of_its_name_and_keeps_its_number():
+    canvas = Pillow.new("RGB", (200, 100))
+    brush, font = ImageDraw.Draw(canvas), ImageFont.load_default(12)
+    assert _shortened(brush, "Zoë 0.93", font, 190) == "Zoë 0.93"
+    short = _shortened(brush, "Wolfeschlegelsteinhausenbergerdorff 0.93", font, 190)
+    assert short.startswith("Wolfeschlegel")
+    assert short.endswith("… 0.93")
+    assert brush.textbbox((0, 0), short, font=font)[2] <= 190

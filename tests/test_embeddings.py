@@ -1,12 +1,20 @@
 """Embeddings of photos to files, and back as other tools read them."""
 
+import csv
+
 import numpy as np
 import pytest
 from PIL import Image as Pillow
 
 from visavis import embeddings as table
 from visavis.alignment import ARCFACE_112
-from visavis.embeddings import EmbeddedFace, check_writable, embed_photo, write_table
+from visavis.embeddings import (
+    EmbeddedFace,
+    check_writable,
+    embed_photo,
+    rows_beside,
+    write_table,
+)
 from visavis.errors import ImageError, NoFaceError, OutputError
 from visavis.types import Face
 
@@ -129,3 +137,15 @@ def test_a_missing_folder_is_an_error_and_a_relative_name_is_none(tmp_path, monk
 def test_a_folder_that_has_gone_is_an_error(tmp_path, fake_embedder):
     with pytest.raises(OutputError, match=r"faces\.npz: cannot write"):
         write_table(tmp_path / "none" / "faces.npz", ROWS, fake_embedder)
+
+
+def test_beside_a_npy_stands_whose_face_each_row_is(tmp_path, fake_embedder):
+    write_table(tmp_path / "faces.npy", ROWS, fake_embedder)
+    header, *lines = rows_beside(tmp_path / "faces.npy").read_text().splitlines()
+    assert header == "path,left,top,right,bottom,score"
+    assert len(lines) == len(np.load(tmp_path / "faces.npy")) == len(ROWS)
+    for line, row in zip(csv.reader(lines), ROWS, strict=True):
+        assert line[0] == row.path
+        assert [float(cell) for cell in line[1:5]] == pytest.approx(row.box.tolist(), abs=0.05)
+    write_table(tmp_path / "others.npz", ROWS, fake_embedder)
+    assert not (tmp_path / "others.rows.csv").exists()

@@ -444,15 +444,13 @@ def test_a_roster_lists_people(tmp_path):
     ("rows", "said"),
     [
         ("name,path\nAnna,a.png\n", "no column photo"),
-        ("name;photo\nAnna;a.png\n", "no column name, photo"),
         ("", "no column name, photo"),
-        ("name,photo\nAnna,a.png\n\nBert,b.png,1,2\n", "line 4: expected a name and a photo"),
+        ("name,photo\nAnna,a.png\n\nBert,b.png,1,2\n", "line 4: expected 2 cells, as the"),
         ("name,photo\nAnna\n", "line 2: expected a name and a photo"),
         ('name,photo\n"A\nB",a.png\n,b.png\n', "line 4: expected a name"),
         ("name,photo\nAnna,empty\n", "line 2:"),
         ("name,photo\nAnna,no*.png\n", "line 2:"),
-        (b"name,photo\nZo\xeb,a.png\n", "expected a CSV in UTF-8"),
-        (None, "expected a CSV in UTF-8"),
+        (None, "cannot read"),
     ],
 )
 def test_a_bad_roster_is_refused_whole(tmp_path, rows, said):

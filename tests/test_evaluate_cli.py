@@ -406,8 +406,12 @@ def test_a_gallerys_own_people_make_its_calibration(run, gallery, recognizer, tm
     assert recognizer.calibration_of(gallery) == recognizer.calibration
     code, _, err = run("calibrate", "--gallery", folder, "--align", "--skip-bad")
     assert (code, "leave out --align, --skip-bad" in err) == (2, True)
-    code, out, _ = run("calibrate", "--gallery", folder)
+    code, out, err = run("calibrate", "--gallery", folder)
+    assert (code, out, "12 people are too few" in err, "(--anyway)" in err) == (2, "", True, True)
+    assert recognizer.calibration_of(gallery) == recognizer.calibration
+    code, out, _ = run("calibrate", "--gallery", folder, "--anyway")
     assert code == 0
+    assert "identify    a search among 36 templates ends in a review at most: too few" in out
     assert "12 people, 36 same and 594 different pairs" in out
     own = recognizer.calibration_of(gallery)
     assert (own.dataset, own.people) == ("the gallery's own people", 12)

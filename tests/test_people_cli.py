@@ -128,7 +128,7 @@ def test_identify_names_each_face_with_its_error_rate(known, portraits, tmp_path
     code, out, err = known("identify", portraits / "obama2.jpg", "--draw", drawn)
     assert (code, err, len(list(drawn.glob("*.png")))) == (0, "", 1)
     head, line = out.splitlines()
-    assert head.endswith("obama2.jpg: 1 face")
+    assert head.endswith(f"obama2.jpg: 1 face · drawn: {drawn / 'obama2.jpg.png'}")
     for words in ("match", "Obama", "similarity 0.7", "strangers is taken for", "next Biden"):
         assert words in line
 
@@ -229,7 +229,7 @@ def test_people_are_listed_renamed_merged_and_erased(known, portraits, tmp_path)
     assert (code, out.splitlines()[-1]) == (0, "2 people")
     assert "Barack · 2 photos" in out
     assert known("people", "merge", "Barack", "Barack")[0] == 2
-    assert known("people", "merge", "Barack", "Biden")[0] == 0
+    assert known("people", "merge", "Barack", "Biden", "--yes")[0] == 0
     (person,) = json.loads(known("people", "list", "--json")[1])["people"]
     assert (person["name"], person["samples"]) == ("Barack", 3)
     code, out, _ = known("people", "delete", "Barack", "--yes")
@@ -283,7 +283,7 @@ def test_prune_erases_whom_it_named_and_asks_for_more_than_one(aged, monkeypatch
     assert aged("people", "list")[1].endswith("3 people\n")
     code, out, _ = prune("--yes", "--json")
     assert (code, len(json.loads(out)["people"])) == (0, 2)
-    assert aged("people", "list")[1].endswith("1 people\n")
+    assert aged("people", "list")[1].endswith("1 person\n")
 
 
 @pytest.mark.parametrize("days", ["0", "-1", "nan", "inf", "1e300"])
@@ -338,7 +338,7 @@ def test_every_verb_of_people_answers_in_one_document(known, portraits, tmp_path
     assert document("delete", "Zoë", "--yes")["erased"]["name"] == "Zoë"
     restored = document("restore", tmp_path / "copy.db", "--replace")
     assert restored == {"gallery": str(tmp_path / "gallery"), "people": 3}
-    merged = document("merge", "Barack", "Zoë")
+    merged = document("merge", "Barack", "Zoë", "--yes")
     assert (merged["merged"]["name"], merged["into"]["samples"]) == ("Zoë", 2)
     groups = tmp_path / "groups"
     photos = (portraits / "obama.jpg", portraits / "biden.jpg")
@@ -372,3 +372,29 @@ def test_consent_is_noted_when_it_comes(known, portraits):
     assert known("enroll", "Biden", portraits / "biden.jpg", "--consent", "late")[0] == 0
     assert known("enroll", "Obama", portraits / "obama2.jpg", "--consent", "by mail")[0] == 0
     assert json.loads(known("people", "show", "Obama", "--json")[1])["consent"] == "by mail"
+
+
+@pytest.mark.parametrize(
+    ("words", "asked"),
+    [
+        (("rename", "Obama", "Biden"), "Somebody else is called Biden"),
+        (("merge", "Obama", "Biden"), "Move the photos of Biden (1) to Obama (1)? It cannot be"),
+    ],
+)
+def test_what_cannot_be_undone_is_asked_about(known, words, asked, monkeypatch):
+    before = known("people", "list")[1]
+    monkeypatch.setattr("sys.stdin", io.StringIO("n\n"))
+    code, out, err = known("people", *words)
+    assert code == 1
+    assert asked in out + err
+    assert known("people", "list")[1] == before
+    code, out, err = known("people", *words, "--json")
+    assert (code, out) == (2, "")
+    assert "say --yes" in err
+    assert known("people", *words, "--yes")[0] == 0
+    assert known("people", "list")[1] != before
+
+
+def test_a_name_that_is_free_is_given_without_asking(known):
+    assert known("people", "rename", "Obama", "Barack")[0] == 0
+    assert known("people", "rename", "Barack", "Barack")[0] == 0

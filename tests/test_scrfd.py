@@ -127,7 +127,10 @@ def test_a_face_without_landmarks_is_shown_and_not_aligned(count):
     assert not face.has_landmarks
     (shown,) = documents.faces_json(photo, [None])["faces"]
     assert shown == {"box": [16, 8, 48, 40], "landmarks": None, "score": 1, "quality": None}
-    assert words.faces_words(photo, [None])[1].split() == "1 32x32 at 16,8 · score 1.00".split()
+    assert (
+        words.faces_words(photo, [None])[1].split()
+        == "1 32x32 at 16,8 · score 1.00 · no crop can be cut".split()
+    )
     assert pictures.faces_picture(photo)[8, 20:45].any()  # the box's upper edge
     with pytest.raises(LandmarkError):
         photo.crops([0])

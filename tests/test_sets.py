@@ -79,10 +79,10 @@ def test_several_lists_or_none_are_an_error(faces):
 
 
 def test_a_list_that_cannot_be_read_is_an_error(faces):
-    (faces / "list").write_bytes(b"\xff\xfe")
-    for path in (faces / "none.txt", faces / "list"):
-        with pytest.raises(DatasetError, match=f"{path.name}: cannot read the pairs"):
-            open_pairs(faces, pairs=path)
+    (faces / "list").write_bytes(b"\xff\xfa")
+    for name, said in (("none.txt", ": cannot read"), ("list", ", line 1: expected UTF-8")):
+        with pytest.raises(DatasetError, match=f"{name}{said}"):
+            open_pairs(faces, pairs=faces / name)
 
 
 def test_a_bin_holds_its_own_pairs(tmp_path):
@@ -145,8 +145,8 @@ def test_ten_flags_are_ten_folds(faces):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("Ann_0001 Ann_0002 1\nAnn_0001 Bob_0001\n", "line 2: expected two pictures and 0 or 1, g"),
-        ("Ann_0001 Ann_0002 1\nAnn_0001 Bob_0001 2\n", "line 2: expected two pictures and 0 or 1"),
+        ("Ann_0001 Ann_0002 1\nAnn_0001 Bob_0001\n", "line 2: expected two pictures and 1 or 0, o"),
+        ("Ann_0001 Ann_0002 1\nAnn_0001 Bob_0001 2\n", "line 2: expected two pictures and 1 or 0"),
         ("Ann_0001 Ann_0009 1\n", "list, line 1: no picture Ann_0009 in .*faces"),
         ("0001 Ann_0002 1\n", "line 1: no picture 0001"),
         ("Ann_0001 Ann_0001 1\n", "line 1: the pair .* is that of itself"),

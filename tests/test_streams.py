@@ -102,7 +102,7 @@ def test_a_closed_stream_is_no_error(people, closed):
     words = ("people", "list", "--gallery", people)
     done = visavis(*words, through=("sh", "-c", f'exec "$@" {closed}>&-', "sh"))
     assert done.returncode == 0
-    assert (done.stdout + done.stderr).strip().endswith(b"1 people") is (closed == 2)
+    assert (done.stdout + done.stderr).strip().endswith(b"1 person") is (closed == 2)
 
 
 @pytest.mark.parametrize(

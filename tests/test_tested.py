@@ -15,6 +15,7 @@ from source import ROOT, dotted, imported, trees
 TESTED_IN = {
     "__init__.py": "test_import.py",
     "answers/conversion.py": "test_workflow.py",
+    "answers/counts.py": "test_counts.py",
     "answers/datasets.py": "test_bin.py",
     "answers/documents.py": "test_detect.py",
     "answers/downloads.py": "test_push.py",

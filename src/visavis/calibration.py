@@ -15,7 +15,7 @@ from visavis.decision import Calibration
 from visavis.detect import load_detector
 from visavis.document import to_bytes
 from visavis.embedder import load_embedder
-from visavis.errors import PackError
+from visavis.errors import CalibrationError, PackError
 from visavis.evaluate.protocols import CropSource, embed_people
 from visavis.files import write_whole
 from visavis.gallery import Gallery
@@ -26,7 +26,10 @@ from visavis.recognizer import calibration_name
 from visavis.runtime import Device
 from visavis.types import Embeddings
 
+SEARCH_RATE = 1e-2  # false positives, as Recognizer.identify asks for unless told otherwise
 GALLERY = "the gallery's own people"  # what a gallery's data is called
+
+KEEP = "let the gallery use the pack's, or take this one nevertheless, for reviews alone"
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +51,13 @@ class Calibrated:
     failures: int = 0  # pictures without a face
     skipped: int = 0  # bad pictures
     file: Path | None = None  # None: kept by the gallery
+    templates: int = 0  # of the gallery that was measured
+
+    @property
+    def decides(self) -> bool:
+        """Whether a search among the gallery's templates can end in a match by it."""
+        rate = SEARCH_RATE / max(1, self.templates)
+        return self.calibration.search_policy(rate).supported
 
 
 def calibrate_images(
@@ -97,11 +107,13 @@ def calibrate_gallery(
     name: str = "",
     extrapolate: bool = False,
     out: Path | None = None,
+    anyway: bool = False,
 ) -> Calibrated:
     """Measure a pack on a gallery's templates; the gallery uses the calibration from now on, or it
     is written to `out` and the gallery is left as it is.
 
-    Raises CalibrationError for too little data, OutputError where it cannot be written.
+    Raises CalibrationError for too little data, and for a calibration by which nobody could ever be
+    a match in this gallery, unless `anyway`; OutputError where it cannot be written.
     """
     people, embeddings = _people_of(gallery, pack)
     calibration = calibrate(
@@ -111,10 +123,24 @@ def calibrate_gallery(
         data_sha256=hashlib.sha256(embeddings.tobytes()).hexdigest(),
         people=len(people.names),
     )
+    calibrated = Calibrated(calibration, file=out, templates=len(embeddings))
     if out is not None:
-        return Calibrated(calibration, file=_write(calibration, out))
+        _write(calibration, out)
+        return calibrated
+    if not calibrated.decides and not anyway:
+        raise CalibrationError(_undecided(calibrated), mend=KEEP, option="anyway")
     gallery.keep(calibration_name(calibration.model), to_bytes(calibration))
-    return Calibrated(calibration)
+    return calibrated
+
+
+def _undecided(calibrated: Calibrated) -> str:
+    made, templates = calibrated.calibration, calibrated.templates
+    shown = min(point.false_match_rate_upper for point in made.points)
+    return (
+        f"{made.people:,} people are too few: by their calibration nobody in this gallery would "
+        f"ever be a match, because a search among {templates:,} templates asks for a false match "
+        f"rate of {SEARCH_RATE / templates:.1e}, and the strictest they support is {shown:.1e}"
+    )
 
 
 def clear_calibration(pack: Pack, gallery: Gallery) -> bool:

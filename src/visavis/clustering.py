@@ -4,6 +4,7 @@ A groups folder holds groups.json, the crops and index.html to look at: faces in
 """
 
 import html
+import shlex
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -20,6 +21,16 @@ from visavis.recognizer import Recognizer
 from visavis.types import Crops, Embeddings
 
 GROUPS, SHEET, CROPS = "groups.json", "index.html", "crops"
+STYLE = """
+body { font: 15px/1.4 system-ui, sans-serif; margin: 1rem auto; padding: 0 1rem; max-width: 75rem }
+:root { color-scheme: light dark }
+section { border-top: 1px solid #8884; padding: .5rem 0 1rem }
+figure { display: inline-block; margin: .3rem; width: min(112px, 28vw); vertical-align: top }
+img { width: 100%; border-radius: 6px }
+figcaption { font-size: 11px; overflow-wrap: anywhere; opacity: .7 }
+pre { overflow-x: auto; user-select: all; background: #8882; padding: .4rem; border-radius: 6px }
+summary { font-size: 1.2rem; padding: .5rem 0; cursor: pointer }
+"""
 BLOCK = 1024  # rows of the all-pairs matrix at a time
 ROUNDING = 1e-6  # of a float32 similarity: what is exactly at the threshold is in
 
@@ -166,7 +177,9 @@ def read_face_groups(folder: Path) -> FaceGroups:
 def save_face_groups(folder: Path, groups: FaceGroups) -> FaceGroups:
     """Write groups.json and the sheet."""
     write_whole(folder / GROUPS, to_bytes(groups), private=True)
-    write_whole(folder / SHEET, sheet(groups).encode(errors="replace"), private=True)
+    write_whole(
+        folder / SHEET, sheet(groups, folder.absolute()).encode(errors="replace"), private=True
+    )
     return groups
 
 
@@ -212,33 +225,48 @@ def candidates(
     ]
 
 
-def sheet(groups: FaceGroups) -> str:
-    """A page with every group's faces, without scripts, to be opened from its folder."""
-    sections = "\n".join(
-        f"<section><h2>Group {number} · {len(members)}</h2>"
-        f"{''.join(_figure(face, member) for face, member in enumerate(members, start=1))}"
-        "</section>"
-        for number, members in enumerate(groups.groups, start=1)
-    )
+def sheet(groups: FaceGroups, folder: Path = Path("FOLDER")) -> str:
+    """A page with every group's faces, without scripts, to be opened from its folder. `folder` is
+    what the commands on it name.
+    """
+    numbered = list(enumerate(groups.groups, start=1))
+    several = "\n".join(_section(number, group, folder) for number, group in numbered if group[1:])
+    single = [(number, group) for number, group in numbered if not group[1:]]
+    singles = "\n".join(_section(number, group, folder) for number, group in single)
+    place = html.escape(shlex.quote(str(folder)))
     return f"""<!doctype html>
-<html lang="en"><head><meta charset="utf-8"><title>FaceGroups of faces</title><style>
-body {{ font: 15px/1.4 system-ui, sans-serif; margin: 2rem; color-scheme: light dark }}
-section {{ border-top: 1px solid #8884; padding: .5rem 0 1rem }}
-figure {{ display: inline-block; margin: .3rem; width: 112px; vertical-align: top }}
-img {{ width: 112px; border-radius: 6px }}
-figcaption {{ font-size: 11px; overflow-wrap: anywhere; opacity: .7 }}
-</style></head><body>
-<h1>{len(groups.groups)} groups</h1>
-<p>Alike on average by {groups.threshold:.2f} or more. The first of each is its cover.</p>
-{sections}
+<html lang="en"><head><meta charset="utf-8"><title>Groups of faces</title>
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<style>{STYLE}</style></head><body>
+<h1>Groups: {len(numbered)}</h1>
+<p>Alike on average by {groups.threshold:.2f} or more. The first of each is its cover. A face opens
+its photo.</p>
+<p>What to do next: name a group with the command under it. Where two groups are one person, or a
+face is in the wrong one:</p>
+<pre>visavis people merge-groups {place} FIRST SECOND
+visavis people split-group {place} GROUP FACE...</pre>
+{several}
+<details{"" if several else " open"}><summary>Single faces: {len(single)}</summary>
+{singles}
+</details>
 </body></html>
 """
 
 
+def _section(number: int, members: Sequence[GroupedFace], folder: Path) -> str:
+    figures = "".join(_figure(face, member) for face, member in enumerate(members, start=1))
+    command = f"visavis people name-group {shlex.quote(str(folder))} {number} 'NAME'"
+    return (
+        f"<section><h2>Group {number} · {len(members)}</h2>{figures}"
+        f"<pre>{html.escape(command)}</pre></section>"
+    )
+
+
 def _figure(face: int, member: GroupedFace) -> str:
     caption = html.escape(f"{face} · {Path(member.photo).name}")
-    source = html.escape(member.crop)
-    return f'<figure><img src="{source}" alt=""><figcaption>{caption}</figcaption></figure>'
+    source, photo = html.escape(member.crop), html.escape(Path(member.photo).absolute().as_uri())
+    image = f'<a href="{photo}"><img src="{source}" alt="" loading="lazy"></a>'
+    return f"<figure>{image}<figcaption>{caption}</figcaption></figure>"
 
 
 def _alike(embeddings: Embeddings, least: float) -> Iterator[tuple[int, int]]:

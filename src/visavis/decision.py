@@ -63,9 +63,11 @@ class Calibration:
             if point.false_match_rate_upper <= rate:
                 return point
         strictest = min(point.false_match_rate_upper for point in self.points)
+        works = [name for name, least in POLICIES.items() if least >= strictest]
         raise CalibrationError(
             f"{self.different_pairs:,} pairs of {self.people:,} people ({self.dataset}) cannot "
-            f"show a false match rate of {rate:g}; the strictest they support is {strictest:.1e}"
+            f"show a false match rate of {rate:g}; the strictest they support is {strictest:.1e}",
+            mend=f"{works[-1]} is the strictest policy that works" if works else "no policy works",
         )
 
     def policy(self, policy: str | float) -> Policy:

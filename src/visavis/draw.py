@@ -18,6 +18,7 @@ GREEN, AMBER, RED, BLUE = (46, 160, 67), (230, 150, 20), (215, 58, 73), (66, 135
 GREY = (150, 150, 150)
 WHITE, INK = (255, 255, 255), (24, 26, 30)
 ENCODINGS = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".webp": "WEBP"}
+Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
 Tint = tuple[int, int, int]  # red, green and blue, 0..255
 
 MARGIN = 12  # pixels
@@ -46,7 +47,7 @@ def draw_faces(
         for x, y in face.landmarks if face.has_landmarks else ():
             brush.ellipse((x - unit, y - unit, x + unit, y + unit), fill=tint)
         if label:
-            _tag(brush, (left, top), label, font, tint)
+            _tag(canvas, (left, top), label, font, tint)
     return np.asarray(canvas)
 
 
@@ -99,17 +100,34 @@ def _corners(face: Face, size: tuple[int, int]) -> list[float]:
 
 
 def _tag(
-    brush: ImageDraw.ImageDraw,
+    canvas: Pillow.Image,
     corner: tuple[float, float],
     label: str,
-    font: ImageFont.FreeTypeFont | ImageFont.ImageFont,
+    font: Font,
     tint: Tint,
 ) -> None:
+    """A label above a corner, moved and shortened so that all of it is within the picture; none
+    where the corner is right of it or below.
+    """
+    if corner[0] >= canvas.width or corner[1] >= canvas.height:
+        return
+    brush = ImageDraw.Draw(canvas)
+    label = _shortened(brush, label, font, canvas.width - 8)
     left, top, right, bottom = brush.textbbox((0, 0), label, font=font)
-    height = bottom - top + 6
-    x, y = max(0.0, corner[0]), max(0.0, corner[1] - height)
-    brush.rectangle((x, y, x + right - left + 8, y + height), fill=tint)
+    width, height = right - left + 8, bottom - top + 6
+    x = max(0.0, min(corner[0], canvas.width - 1 - width))
+    y = max(0.0, corner[1] - height)
+    brush.rectangle((x, y, x + width, y + height), fill=tint)
     brush.text((x + 4 - left, y + 3 - top), label, fill=WHITE, font=font)
+
+
+def _shortened(brush: ImageDraw.ImageDraw, label: str, font: Font, width: float) -> str:
+    """The label with a shorter name where it is too wide; the number at its end stays."""
+    name, _, number = label.rpartition(" ")
+    while name and brush.textbbox((0, 0), label, font=font)[2] > width:
+        name = name[:-1]
+        label = f"{name}… {number}"
+    return label
 
 
 def _to_height(image: Image, height: int) -> Image:

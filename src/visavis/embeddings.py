@@ -1,10 +1,11 @@
 """Faces of many photos to a file of embeddings that other tools read: .npz, .npy or .parquet."""
 
+import csv
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from importlib.util import find_spec
-from io import BytesIO
+from io import BytesIO, StringIO
 from pathlib import Path
 from typing import IO, Any
 
@@ -76,9 +77,10 @@ def _embed_crop(path: Path, embed: Embedder) -> EmbeddedFace:
 
 
 def write_table(path: Path, rows: Sequence[EmbeddedFace], embed: Embedder) -> None:
-    """Write embeddings with path, box and score each; .npy holds the embeddings alone.
+    """Write embeddings with path, box and score each; .npy holds the embeddings alone, and the
+    other columns are in a CSV beside it (`rows_beside`).
 
-    The file is whole or not there at all. Raises OutputError where it cannot be written.
+    Each file is whole or not there at all. Raises OutputError where it cannot be written.
     """
     nothing = np.empty((0, embed.dim), np.float32)
     columns = {
@@ -90,7 +92,25 @@ def write_table(path: Path, rows: Sequence[EmbeddedFace], embed: Embedder) -> No
     buffer = BytesIO()
     embeddings = np.concatenate([nothing, *(row.embedding for row in rows)])
     WRITERS[path.suffix](buffer, embeddings, columns)
+    if path.suffix == ".npy":
+        # The list first: embeddings whose photos nobody knows are worth nothing.
+        write_whole(rows_beside(path), _listed(rows).encode(errors="backslashreplace"))
     write_whole(path, buffer.getvalue())
+
+
+def rows_beside(path: Path) -> Path:
+    """The CSV that says whose face each row of a .npy is."""
+    return path.with_name(f"{path.stem}.rows.csv")
+
+
+def _listed(rows: Sequence[EmbeddedFace]) -> str:
+    text = StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(("path", "left", "top", "right", "bottom", "score"))
+    for row in rows:
+        box = (round(float(value), 1) for value in row.box)
+        writer.writerow((row.path, *box, round(row.score, 4)))
+    return text.getvalue()
 
 
 def check_writable(path: Path) -> None:

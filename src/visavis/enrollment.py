@@ -1,6 +1,5 @@
 """Photos of people into a gallery: each accepted, or refused with its reason; nothing twice."""
 
-import csv
 import hashlib
 import uuid
 from collections.abc import Iterable, Iterator, Sequence
@@ -15,6 +14,7 @@ from PIL import Image as Pillow
 from visavis.agreement import agreeing
 from visavis.batch import in_order
 from visavis.dataset import find_photos
+from visavis.dataset.lists import read_table
 from visavis.decision import POLICIES
 from visavis.errors import (
     AmbiguousFaceError,
@@ -45,6 +45,7 @@ CODES: dict[type[VisavisError], str] = {
     LandmarkError: NOT_ADDED,
     PersonError: NOT_ADDED,
 }
+ROSTER = ("name", "photo", "external_id", "consent")  # columns; the first two must be there
 # Share of newcomers that may be taken for somebody in the gallery, however many are in it.
 MISTAKEN = 1e-2
 # Of 262 LFW photos with several faces the largest was the person's in all 214 whose second face has
@@ -108,12 +109,9 @@ def from_roster(path: Path) -> list[Candidate]:
     DatasetError with the line of a row that cannot be read.
     """
     candidates: list[Candidate] = []
-    for number, row in _roster_rows(path):
-        name, photo, external_id, consent = (
-            (row.get(column) or "").strip()
-            for column in ("name", "photo", "external_id", "consent")
-        )
-        if not name or not photo or None in row:
+    for number, row in read_table(path, ROSTER[:2], ROSTER[2:]):
+        name, photo, external_id, consent = (row.get(column, "") for column in ROSTER)
+        if not name or not photo:
             raise DatasetError(f"{path}, line {number}: expected a name and a photo, got {row}")
         try:
             files = find_photos([path.parent / photo])
@@ -384,23 +382,6 @@ def _harmless(code: str, photo: PhotoFaces, face: int) -> bool:
     """A close-up's box may reach past the border: its crop is whole as long as the points are."""
     points = photo.faces[face].landmarks
     return code == "cut" and bool(((points >= 0) & (points < (photo.width, photo.height))).all())
-
-
-def _roster_rows(path: Path) -> list[tuple[int, dict[str, str]]]:
-    """Rows with the number of their (last) line."""
-    try:
-        with path.open(newline="", encoding="utf-8-sig") as file:
-            reader = csv.DictReader(file)
-            columns = reader.fieldnames or ()
-            rows = [(reader.line_num, row) for row in reader]
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise DatasetError(f"{path}: expected a CSV in UTF-8: {error}") from error
-    if missing := {"name", "photo"} - set(columns):
-        raise DatasetError(
-            f"{path}: no column {', '.join(sorted(missing))}; expected name, photo and, if wanted, "
-            f"external_id and consent; got {', '.join(columns)}"
-        )
-    return rows
 
 
 def _png(crop: Crops) -> bytes:

@@ -28,6 +28,7 @@ from visavis.quality import REASONS, Quality
 from visavis.runtime import Device
 from visavis.types import Crops, Detector, Embedder, Embeddings, Face
 
+TOO_LARGE = "so large a gallery needs a rate that the calibration cannot show"
 EXTRAPOLATED = "the threshold is extrapolated beyond what the calibration's data measures"
 
 
@@ -326,7 +327,7 @@ def _search_warnings(quality: Quality, policy: Policy) -> tuple[str, ...]:
     if policy.match.extrapolated:
         warnings.append(EXTRAPOLATED)
     elif not policy.supported:
-        warnings.append("so large a gallery needs a rate that the calibration cannot show")
+        warnings.append(TOO_LARGE)
     return tuple(warnings)
 
 

@@ -5,6 +5,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from visavis.answers.counts import counted
 from visavis.answers.words import policies_words
 from visavis.calibration import Calibrated
 from visavis.evaluate.all_pairs import PeopleResult
@@ -15,7 +16,7 @@ from visavis.evaluate.run import Run
 from visavis.evaluate.templates import IjbResult
 from visavis.evaluate.wider import DetectionResult
 from visavis.metrics.acceptance import Acceptance
-from visavis.metrics.bootstrap import Rate
+from visavis.metrics.bootstrap import Rate, wilson
 from visavis.metrics.cohorts import Cell, LabelRates
 from visavis.metrics.verification import Result
 from visavis.report.page import metrics
@@ -118,6 +119,7 @@ def calibrated_json(calibrated: Calibrated, written: Path) -> dict[str, Any]:
         "failures_to_acquire": calibrated.failures,
         "skipped": calibrated.skipped,
         "policies": policies_words(calibrated.calibration),
+        "match_possible": calibrated.decides if calibrated.templates else None,
     }
 
 
@@ -129,7 +131,16 @@ def calibrated_words(calibrated: Calibrated, written: Path) -> list[str]:
         f"{calibration.different_pairs:,} different pairs",
         f"no face found in {calibrated.failures} pictures, {calibrated.skipped} bad ones left out",
         *(f"  {policy:<12}{text}" for policy, text in policies_words(calibration).items()),
+        *_search_words(calibrated),
     ]
+
+
+def _search_words(calibrated: Calibrated) -> list[str]:
+    """What a calibration decides in the gallery that it was measured on."""
+    if not calibrated.templates:
+        return []
+    ends = "can end in a match" if calibrated.decides else "ends in a review at most: too few"
+    return [f"  {'identify':<12}a search among {counted(calibrated.templates, 'template')} {ends}"]
 
 
 def report_json(runs: Sequence[Run], written: Sequence[Path]) -> dict[str, Any]:
@@ -142,10 +153,10 @@ def report_json(runs: Sequence[Run], written: Sequence[Path]) -> dict[str, Any]:
 
 
 def interval_words(rate: Rate) -> str:
-    """A rate, its interval, and what it was counted in."""
+    """A rate, its 95 % interval, and what it was counted in."""
     return (
-        f"{100 * rate.value:.3g} % ({100 * rate.low:.3g} .. {100 * rate.high:.3g}), "
-        f"{rate.errors:,} of {rate.trials:,}"
+        f"{100 * rate.value:.3g} %, likely between {100 * rate.low:.3g} and "
+        f"{100 * rate.high:.3g} %: {rate.errors:,} of {rate.trials:,}"
     )
 
 
@@ -186,7 +197,7 @@ def _pairs_result_words(result: PairsResult) -> list[str]:
     about = result.run.about
     figures = about.result
     lines = [
-        f"{figures.pairs:,} pairs · {about.settings['model']}",
+        f"{counted(figures.pairs, 'pair')} · {about.settings['model']}",
         *_result_words(figures),
         f"no face found in {figures.failures_to_acquire} of {len(about.names):,} pictures",
     ]
@@ -206,8 +217,14 @@ def _pairs_result_words(result: PairsResult) -> list[str]:
 def _result_words(result: Result) -> list[str]:
     lines = []
     if result.accuracy is not None and result.accuracy_std is not None:
-        spread = f"± {100 * result.accuracy_std:.2f} over the folds"
-        lines.append(f"accuracy  {100 * result.accuracy:.2f} % {spread}")
+        low, high = wilson(round(result.accuracy * result.pairs), result.pairs)
+        # Folds that are all alike, or a single one, say nothing of how sure the figure is.
+        std = result.accuracy_std
+        spread = f", ± {100 * std:.2f} over the folds" if std else ""
+        lines.append(
+            f"accuracy  {100 * result.accuracy:.2f} %, likely between {100 * low:.2f} and "
+            f"{100 * high:.2f} %{spread}"
+        )
     return [
         *lines,
         *_rates_words("TAR@FAR", result.tar),

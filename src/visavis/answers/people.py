@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
+from visavis.answers.counts import counted, people_counted
 from visavis.enrollment import Candidate, Enrolled
 from visavis.gallery import Gallery, Person, StoredSample
 from visavis.gallery.runs import EnrolmentRun
@@ -51,8 +52,10 @@ def people_words(people: Sequence[Person]) -> list[str]:
     lines = []
     for person in people:
         external_id = f" · {person.external_id}" if person.external_id else ""
-        lines.append(f"{person.name}{external_id} · {person.samples} photos · {person.id}")
-    return [*lines, f"{len(people)} people"]
+        lines.append(
+            f"{person.name}{external_id} · {counted(person.samples, 'photo')} · {person.id}"
+        )
+    return [*lines, people_counted(len(people))]
 
 
 def planned_json(candidates: Sequence[Candidate]) -> dict[str, Any]:
@@ -64,9 +67,9 @@ def planned_json(candidates: Sequence[Candidate]) -> dict[str, Any]:
 def planned_words(candidates: Sequence[Candidate]) -> list[str]:
     """Who would be enrolled: a line each, and how many they are."""
     people = _by_name(candidates)
-    lines = [f"{name} · {_photos(len(photos))}" for name, photos in people.items()]
-    count = "1 person" if len(people) == 1 else f"{len(people)} people"
-    return [*lines, f"{count}, {_photos(len(candidates))}; nothing was enrolled"]
+    lines = [f"{name} · {counted(len(photos), 'photo')}" for name, photos in people.items()]
+    photos = counted(len(candidates), "photo")
+    return [*lines, f"{people_counted(len(people))}, {photos}; nothing was enrolled"]
 
 
 def _by_name(candidates: Sequence[Candidate]) -> dict[str, list[str]]:
@@ -76,16 +79,13 @@ def _by_name(candidates: Sequence[Candidate]) -> dict[str, list[str]]:
     return people
 
 
-def _photos(count: int) -> str:
-    return "1 photo" if count == 1 else f"{count} photos"
-
-
 def run_words(gallery: Gallery, run: EnrolmentRun) -> str:
     """An enrolment: how many photos of whom, and when."""
     people = gallery.people_of(run.photos.values()).values()
     names = sorted(person.name for person in people)
     more = f" and {len(names) - MOST_NAMED} others" if len(names) > MOST_NAMED else ""
-    return f"{_photos(len(run.photos))} of {', '.join(names[:MOST_NAMED])}{more}, of {run.at}"
+    photos = counted(len(run.photos), "photo")
+    return f"{photos} of {', '.join(names[:MOST_NAMED])}{more}, of {run.at}"
 
 
 def enrolled_json(photos: Sequence[Enrolled], people: int) -> dict[str, Any]:
@@ -105,5 +105,5 @@ def enrolled_words(photos: Sequence[Enrolled]) -> list[str]:
     ]
     codes = Counter(photo.reason for photo in refused)
     counts = ", ".join(f"{count} {code}" for code, count in codes.items())
-    total = f"{len(photos) - len(refused)} photos enrolled, {len(refused)} refused"
+    total = f"{counted(len(photos) - len(refused), 'photo')} enrolled, {len(refused)} refused"
     return [*lines, f"{total} ({counts})" if counts else total]

@@ -3,13 +3,15 @@
 from collections.abc import Sequence
 from pathlib import Path
 
+from visavis.answers.counts import counted
 from visavis.decision import POLICIES, Calibration, OperatingPoint, Outcome
 from visavis.errors import CalibrationError
 from visavis.faces import PhotoFaces
 from visavis.quality import Quality
-from visavis.recognizer import Identification, Verification
+from visavis.recognizer import EXTRAPOLATED, TOO_LARGE, Identification, Verification
 from visavis.types import Embedder
 
+OF_GALLERY = (EXTRAPOLATED, TOO_LARGE)  # warnings that are no single face's
 OUTCOMES: dict[Outcome, str] = {"match": "match", "review": "review", "no_match": "no match"}
 
 
@@ -35,8 +37,8 @@ def verification_words(verification: Verification, drawn: str | None = None) -> 
 
 
 def identification_words(path: str, faces: Sequence[Identification]) -> list[str]:
-    """A photo's faces: who each is, and how sure that is."""
-    lines = [f"{path}: {len(faces)} face{'' if len(faces) == 1 else 's'}"]
+    """A photo's faces: who each is, and how sure that is. What holds for all: `gallery_words`."""
+    lines = [f"{path}: {counted(len(faces), 'face')}"]
     for number, face in enumerate(faces, start=1):
         decision = face.decision
         name = face.closest.name if face.closest else "nobody is enrolled"
@@ -49,8 +51,15 @@ def identification_words(path: str, faces: Sequence[Identification]) -> list[str
         )
         if face.runner_up:
             line += f" · next {face.runner_up[0].name} {face.runner_up[1]:.2f}"
-        lines += [line, *(f"       beware: {warning}" for warning in face.warnings)]
+        own = (warning for warning in face.warnings if warning not in OF_GALLERY)
+        lines += [line, *(f"       beware: {warning}" for warning in own)]
     return lines
+
+
+def gallery_words(faces: Sequence[Identification]) -> list[str]:
+    """What to beware of with the gallery as a whole, once."""
+    warnings = {warning for face in faces for warning in face.warnings}
+    return [text for text in OF_GALLERY if text in warnings]
 
 
 def rate_words(point: OperatingPoint) -> str:
@@ -89,19 +98,27 @@ def count_words(number: int) -> str:
 
 def faces_words(photo: PhotoFaces, qualities: list[Quality | None]) -> list[str]:
     """A photo's faces: a line for the photo, a line for each face."""
-    count = len(photo.faces)
     more = ", and more that are left out" if photo.truncated else ""
-    lines = [f"{photo.name}: {count} face{'' if count == 1 else 's'}{more}"]
+    lines = [f"{photo.name}: {counted(len(photo.faces), 'face')}{more}"]
     for number, (face, quality) in enumerate(zip(photo.faces, qualities, strict=True), start=1):
         left, top, right, bottom = (round(float(value)) for value in face.box)
-        reasons = f" · {', '.join(quality.reasons)}" if quality and quality.reasons else ""
         lines.append(
             f"  {number:>3}  {right - left}x{bottom - top} at {left},{top} · "
-            f"score {face.score:.2f}{reasons}"
+            f"score {face.score:.2f} · {_quality_words(quality)}"
         )
     return lines
 
 
+def _quality_words(quality: Quality | None) -> str:
+    """How sharp, bright and turned a face is, and what speaks against it."""
+    if quality is None:
+        return "no crop can be cut"
+    turned = f"turned {abs(quality.yaw):.0f}°, tilted {abs(quality.roll):.0f}°"
+    measures = f"sharpness {quality.sharpness:.0f}, brightness {quality.brightness:.0f}, {turned}"
+    reasons = ", ".join(quality.reasons)
+    return f"{measures} · {f'poor: {reasons}' if reasons else 'good'}"
+
+
 def table_words(out: Path, faces: int, embed: Embedder) -> list[str]:
     """What `embed` wrote, in a line."""
-    return [f"{faces} embeddings of {embed.dim} numbers ({embed.model}): {out}"]
+    return [f"{counted(faces, 'embedding')} of {embed.dim} numbers ({embed.model}): {out}"]

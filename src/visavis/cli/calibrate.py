@@ -39,6 +39,10 @@ class CalibrationOptions:
         bool,
         typer.Option("--extrapolate", help="Add points beyond the data, marked; never a match."),
     ] = False
+    anyway: Annotated[
+        bool,
+        typer.Option("--anyway", help="Keep one by which nobody can be a match in the gallery."),
+    ] = False
 
 
 @spread
@@ -128,7 +132,12 @@ def _of_gallery(pack: "Pack", folder: Path, chosen: CalibrationOptions) -> "Cali
     gallery = options.gallery_at(folder, create=False)
     options.warn_quarantined(gallery, pack.manifest.embedder.model)
     return calibrate_gallery(
-        pack, gallery, name=chosen.name, extrapolate=chosen.extrapolate, out=chosen.out
+        pack,
+        gallery,
+        name=chosen.name,
+        extrapolate=chosen.extrapolate,
+        out=chosen.out,
+        anyway=chosen.anyway,
     )
 
 

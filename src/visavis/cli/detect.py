@@ -63,7 +63,10 @@ def _answer(
     from visavis.draw import write_image
 
     photo = find(path)
-    if draw:
-        write_image(printing.drawing(draw, path, paths), pictures.faces_picture(photo))
     qualities = photo.qualities()
-    return documents.faces_json(photo, qualities), words.faces_words(photo, qualities)
+    answer = documents.faces_json(photo, qualities), words.faces_words(photo, qualities)
+    if draw:
+        drawn = printing.drawing(draw, path, paths)
+        write_image(drawn, pictures.faces_picture(photo))
+        return printing.with_drawing(answer, drawn)
+    return answer

@@ -53,12 +53,15 @@ def cluster(
 
 
 def _present_all(clustering: "Clustering", out: Path, total: int, *, json: bool) -> None:
+    from visavis.answers.counts import counted
+
     failures = printing.Failures()
     for path, error in clustering.failures:
         failures.add(path, error)
     sizes = _sizes(clustering.groups)
     document = {"out": str(out), "groups": sizes, "errors": failures.items}
-    words = f"{sum(sizes)} faces in {len(sizes)} groups: {out / 'index.html'}"
+    faces, groups = counted(sum(sizes), "face"), counted(len(sizes), "group")
+    words = f"{faces} in {groups}: {out / 'index.html'}"
     printing.print_answer(document, [words], json=json)
     failures.exit(total)
 
@@ -109,8 +112,10 @@ def split_group(
 
 
 def _present(folder: Path, groups: "FaceGroups", *, json: bool) -> None:
+    from visavis.answers.counts import counted
+
     sizes = _sizes(groups)
-    words = f"{len(sizes)} groups: {folder / 'index.html'}"
+    words = f"{counted(len(sizes), 'group')}: {folder / 'index.html'}"
     printing.print_answer({"out": str(folder), "groups": sizes}, [words], json=json)
 
 

@@ -1,8 +1,8 @@
 """visavis identify IMAGE..."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -47,7 +47,7 @@ def identify(
         workers=printing.workers(),
         look=_drawer(draw, paths),
     )
-    _show_all(answers, len(paths), json=json)
+    _show_all(answers, paths, draw, json=json)
 
 
 def _ready(pack: str, where: options.Where, gallery: Path | None) -> "tuple[Recognizer, Gallery]":
@@ -60,25 +60,39 @@ def _ready(pack: str, where: options.Where, gallery: Path | None) -> "tuple[Reco
     return recognizer, people
 
 
-def _show_all(answers: "Iterable[Answered]", total: int, *, json: bool) -> None:
+def _show_all(
+    answers: "Iterable[Answered]", paths: list[Path], draw: Path | None, *, json: bool
+) -> None:
+    """Print each photo's faces as soon as they are known, or all in one document. What holds for
+    the gallery is said once.
+    """
+    from visavis.answers.words import gallery_words
+
     failures = printing.Failures()
-    documents: list[dict[str, Any]] = []
-    for path, faces in printing.shown(answers, total, failures, label="identifying"):
-        documents += _show(path, faces, json=json)
-    if json:
-        printing.print_json({"images": documents, "errors": failures.items})
-    failures.exit(total)
+    of_gallery: set[str] = set()
+
+    def described() -> Iterator[tuple[Path, printing.PhotoAnswer]]:
+        for path, faces in printing.shown(answers, len(paths), failures, label="identifying"):
+            of_gallery.update(gallery_words(faces))
+            answer = _answer(path, faces)
+            yield (
+                path,
+                printing.with_drawing(answer, printing.drawing(draw, path, paths))
+                if draw
+                else answer,
+            )
+
+    printing.print_images(described(), failures, json=json)
+    if not json:
+        printing.print_lines(f"beware: {text}" for text in sorted(of_gallery))
+    failures.exit(len(paths))
 
 
-def _show(path: Path, faces: "tuple[Identification, ...]", *, json: bool) -> list[dict[str, Any]]:
-    """Print a photo's faces as soon as they are known, or keep them for the one document."""
+def _answer(path: Path, faces: "tuple[Identification, ...]") -> printing.PhotoAnswer:
     from visavis.answers import documents, words
 
-    if json:
-        entry = [documents.identification_json(face) for face in faces]
-        return [{"path": str(path), "faces": entry}]
-    printing.print_lines(words.identification_words(str(path), faces))
-    return []
+    entry = [documents.identification_json(face) for face in faces]
+    return {"path": str(path), "faces": entry}, words.identification_words(str(path), faces)
 
 
 def _drawer(folder: Path | None, paths: list[Path]) -> "Look":

@@ -1,4 +1,4 @@
-"""visavis pack list | info | verify. The other verbs have files of their own."""
+"""visavis pack list | info | remove | verify. The other verbs have files of their own."""
 
 from typing import Annotated
 
@@ -26,8 +26,8 @@ def list_packs(
     ] = False,
     json: options.Json = False,
 ) -> None:
-    """The installed packs, and what may be done with each."""
-    from visavis.answers import packs
+    """The installed packs, what may be done with each, and the models that can be pulled."""
+    from visavis.answers import downloads, packs
     from visavis.pack import installed_packs, packs_folder
 
     rows = [
@@ -35,22 +35,46 @@ def list_packs(
         for name, pack in installed_packs().items()
         if not commercial or pack.manifest.commercial == "yes"
     ]
-    document = {"packs": rows, "folder": str(packs_folder())}
-    printing.print_answer(document, packs.listed_words(rows), json=json)
+    models = downloads.models_json(commercial_alone=commercial)
+    document = {"packs": rows, "models": models, "folder": str(packs_folder())}
+    words = [*packs.listed_words(rows), *downloads.models_words(models)]
+    printing.print_answer(document, words, json=json)
 
 
 @pack.command()
 def info(name: options.PackArgument = "default", json: options.Json = False) -> None:
-    """A pack's models: origin, licence, training data, error rates. Checks every file's hash."""
-    from visavis.answers import packs
+    """A pack's models: origin, licence, training data, error rates. Checks every file's hash.
+
+    Also of a model that can be pulled, by its name.
+    """
+    from visavis.answers import downloads, packs
     from visavis.answers.policies import pack_policies
     from visavis.pack import load_pack
 
+    if published := downloads.published(name):
+        printing.print_answer(*published, json=json)
+        return
     pack = load_pack(name)
     pack.read_all()
     policies = pack_policies(pack)
     answer = packs.pack_json(pack, policies), packs.pack_words(pack, policies)
     printing.print_answer(*answer, json=json)
+
+
+@pack.command()
+def remove(
+    name: Annotated[str, typer.Argument(help="Its name, as pack list shows it.")],
+    yes: Annotated[bool, typer.Option("--yes", help="Do it without asking.")] = False,
+    json: options.Json = False,
+) -> None:
+    """Delete an installed pack, or a model that was pulled. You are asked first."""
+    from visavis.pack import removable, remove_pack
+
+    folder = removable(name)
+    if not yes:
+        printing.confirm(f"Delete {printing.harmless(str(folder))} for good?", json=json)
+    remove_pack(name)
+    printing.print_answer({"removed": str(folder)}, [f"deleted {folder}"], json=json)
 
 
 @pack.command()

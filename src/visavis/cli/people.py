@@ -20,6 +20,7 @@ people.add_typer(audit, name="audit")
 
 Who = Annotated[str, typer.Argument(help="A name, your own id, or the gallery's id.")]
 Yes = Annotated[bool, typer.Option("--yes", help="Do it without asking.")]
+_confirm = printing.confirm
 
 
 @people.command("list")
@@ -45,11 +46,21 @@ def show(who: Who, gallery: options.GalleryFolder = None, json: options.Json = F
 
 @people.command()
 def rename(
-    who: Who, name: str, gallery: options.GalleryFolder = None, json: options.Json = False
+    who: Who,
+    name: str,
+    yes: Yes = False,
+    gallery: options.GalleryFolder = None,
+    json: options.Json = False,
 ) -> None:
-    """Give a person another name."""
+    """Give a person another name. Where somebody else has it, you are asked."""
     store = options.gallery_at(gallery, create=False)
     person = store.find(who)
+    if not yes and any(one.name == name and one.id != person.id for one in store.people()):
+        _confirm(
+            f"Somebody else is called {printing.harmless(name)} (to make two entries one: "
+            "visavis people merge). Give two people this name?",
+            json=json,
+        )
     store.rename(person.id, name)
     document = {"renamed": asdict(store.find(person.id)), "from": person.name}
     printing.print_answer(document, [f"{person.name} is now {name}"], json=json)
@@ -57,13 +68,20 @@ def rename(
 
 @people.command()
 def merge(
-    kept: Who, merged: Who, gallery: options.GalleryFolder = None, json: options.Json = False
+    kept: Who,
+    merged: Who,
+    yes: Yes = False,
+    gallery: options.GalleryFolder = None,
+    json: options.Json = False,
 ) -> None:
-    """Two entries are one person: KEPT gets the photos of MERGED."""
+    """Two entries are one person: KEPT gets the photos of MERGED. You are asked first."""
     store = options.gallery_at(gallery, create=False)
     first, second = store.find(kept), store.find(merged)
     if first.id == second.id:
         raise typer.BadParameter(f"{kept} and {merged} are one entry already")
+    if not yes:
+        names = [f"{printing.harmless(one.name)} ({one.samples})" for one in (second, first)]
+        _confirm(f"Move the photos of {' to '.join(names)}? It cannot be undone.", json=json)
     store.merge(first.id, second.id)
     document = {"merged": asdict(second), "into": asdict(store.find(first.id))}
     printing.print_answer(document, [f"{second.name} is merged into {first.name}"], json=json)
@@ -77,13 +95,13 @@ def delete(
     json: options.Json = False,
 ) -> None:
     """Erase a person: name, photos' crops, templates. Backups are yours to delete."""
+    from visavis.answers.counts import counted
+
     store = options.gallery_at(gallery, create=False)
     person = store.find(who)
     if not yes:
-        _confirm(
-            f"Erase {printing.harmless(person.name)} and {person.samples} photos for good?",
-            json=json,
-        )
+        photos = counted(person.samples, "photo")
+        _confirm(f"Erase {printing.harmless(person.name)} and {photos} for good?", json=json)
     store.delete(person.id)
     words = f"erased {person.name}: no name, crop or template of theirs is left in {store.where}"
     printing.print_answer({"erased": asdict(person)}, [words], json=json)
@@ -154,11 +172,12 @@ def tensors(
     json: options.Json = False,
 ) -> None:
     """One vector for each person, as <name>.npy."""
+    from visavis.answers.counts import counted
     from visavis.gallery.transfer import export_tensors
 
     count = export_tensors(options.gallery_at(gallery, create=False), out, model)
     document = {"out": str(out), "model": model, "vectors": count}
-    printing.print_answer(document, [f"{count} vectors of {model}: {out}"], json=json)
+    printing.print_answer(document, [f"{counted(count, 'vector')} of {model}: {out}"], json=json)
 
 
 @people.command("import")
@@ -172,11 +191,12 @@ def import_people(
 
     A folder with photos (database_image) is enrolled with visavis enroll --folder.
     """
+    from visavis.answers.counts import people_counted
     from visavis.gallery.transfer import import_tensors
 
     imported = import_tensors(options.gallery_at(gallery), folder, model)
     document = {"model": model, "imported": [asdict(person) for person in imported]}
-    words = f"{len(imported)} people imported with templates of {model}"
+    words = f"{people_counted(len(imported))} imported with templates of {model}"
     printing.print_answer(document, [words], json=json)
 
 
@@ -213,6 +233,7 @@ def re_embed(
     json: options.Json = False,
 ) -> None:
     """Make templates of the pack's model from the crops that were kept."""
+    from visavis.answers.counts import counted
     from visavis.embedder import load_embedder
     from visavis.enrollment import embed_kept_crops
     from visavis.pack import load_pack
@@ -221,7 +242,8 @@ def re_embed(
     embed = load_embedder(load_pack(pack), device=where.for_one())
     made, without = embed_kept_crops(store, embed)
     document = {"model": embed.model, "made": made, "without_crop": without}
-    words = f"{made} templates made; {without} photos have no crop and must be enrolled again"
+    words = f"{counted(made, 'template')} made; {counted(without, 'photo')} without a crop"
+    words += " must be enrolled again" if without else ""
     printing.print_answer(document, [words], json=json)
 
 
@@ -233,12 +255,13 @@ def backup(
     json: options.Json = False,
 ) -> None:
     """Write a copy, while others may go on. The key is not in it: keep that apart, and keep it."""
+    from visavis.answers.counts import people_counted
     from visavis.gallery.backups import backup as write_backup
 
     store = options.gallery_at(gallery, create=False)
     write_backup(store, target, replace=replace)
     count, head = len(store.people()), str(store.audit_head())
-    words = f"{target}: {count} people. The key is not in it; keep a copy of that apart"
+    words = f"{target}: {people_counted(count)}. The key is not in it; keep a copy of that apart"
     document = {"out": str(target), "people": count, "head": head}
     printing.print_answer(document, [words, f"the audit's head: {head}"], json=json)
 
@@ -286,9 +309,3 @@ def consent(
     store.requires_consent = required
     words = f"a consent note is {'demanded' if required else 'not demanded'}"
     printing.print_answer({"consent_required": required}, [words], json=json)
-
-
-def _confirm(question: str, *, json: bool) -> None:
-    if json:
-        raise typer.BadParameter(f"{question} With --json nobody is asked: say --yes")
-    typer.confirm(question, abort=True)

@@ -93,6 +93,13 @@ def prepare_streams() -> None:
             stream.reconfigure(errors="backslashreplace")
 
 
+def confirm(question: str, *, json: bool) -> None:
+    """Ask, and end with exit code 1 for a no. A machine is not asked: it must have said --yes."""
+    if json:
+        raise typer.BadParameter(f"{question} With --json nobody is asked: say --yes")
+    typer.confirm(question, abort=True)
+
+
 def flush() -> int:
     """Write what stdout still holds: 0. Raises OutputError for a full disk, BrokenPipeError."""
     try:
@@ -180,6 +187,12 @@ def below(path: Path, paths: list[Path]) -> Path:
 def drawing(folder: Path, path: Path, paths: list[Path]) -> Path:
     """Where one of many photos is drawn."""
     return folder / f"{below(path, paths)}.png"
+
+
+def with_drawing(answer: PhotoAnswer, drawn: Path) -> PhotoAnswer:
+    """A photo's answer that says where its picture is."""
+    document, lines = answer
+    return {**document, "drawn": str(drawn)}, [f"{lines[0]} · drawn: {drawn}", *lines[1:]]
 
 
 def workers() -> int:

@@ -138,6 +138,7 @@ def _person(
     person = gallery.find(name)
     answer = recognizer.verify_person(photo, gallery, person, policy=policy, face=face)
     lines = words.identification_words(str(photo), [answer])
+    lines += [f"beware: {text}" for text in words.gallery_words([answer])]
     return answer.decision.outcome, (documents.identification_json(answer), lines)
 
 

@@ -10,6 +10,11 @@ from numpy.typing import NDArray
 from visavis.dataset.tree import Tree, is_picture
 from visavis.errors import DatasetError
 
+FORMS = (
+    "a list is as LFW's ('10 300', then lines 'Ann 1 2' and 'Ann 1 Bob 2'), or has two pictures "
+    "and a label in each line ('Ann/1.jpg,Bob/2.jpg,0')"
+)
+
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Pairs:
@@ -144,7 +149,7 @@ def _folds(header: str, source: str) -> int:
     numbers = header.split()
     if not 1 <= len(numbers) <= 2 or not all(number.isdecimal() for number in numbers):
         raise DatasetError(
-            f"{source}, line 1: expected folds and pairs as in '10 300', got {header!r}"
+            f"{source}, line 1: expected folds and pairs as in '10 300', got {header!r}", mend=FORMS
         )
     folds = int(numbers[0]) if len(numbers) == 2 else 1
     if folds < 1:
@@ -157,7 +162,9 @@ def _pair(line: str, where: str) -> tuple[tuple[str, str], tuple[str, str]]:
     if len(parts) == 3:
         parts = [parts[0], parts[1], parts[0], parts[2]]
     if len(parts) != 4 or not all(_is_number(parts[place].strip()) for place in (1, 3)):
-        raise DatasetError(f"{where}: expected 'person i j' or 'person i person j', got {line!r}")
+        raise DatasetError(
+            f"{where}: expected 'person i j' or 'person i person j', got {line!r}", mend=FORMS
+        )
     return (parts[0], parts[1].strip()), (parts[2], parts[3].strip())
 
 

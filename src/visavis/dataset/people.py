@@ -1,6 +1,5 @@
 """Identity folders: every folder of pictures is one person. Reads names, and no picture."""
 
-import csv
 from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -8,6 +7,7 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 from numpy.typing import NDArray
 
+from visavis.dataset.lists import read_table
 from visavis.dataset.tree import Tree, is_picture
 from visavis.errors import DatasetError
 
@@ -76,7 +76,7 @@ def apply_exclusions(people: People, path: Path) -> People:
     stems = {PurePosixPath(picture).stem for picture in people.pictures}
     wrong: list[str] = []
     one_person: list[tuple[int, int]] = []
-    for number, (a, b, reason) in enumerate(_exclusions(path), start=2):
+    for number, a, b, reason in _exclusions(path):
         known = a in rows and b in rows if b else a in stems
         if not known or not reason:
             raise DatasetError(
@@ -90,12 +90,6 @@ def apply_exclusions(people: People, path: Path) -> People:
     return without(merged, wrong)
 
 
-def _exclusions(path: Path) -> list[tuple[str, str, str]]:
-    try:
-        with path.open(newline="", encoding="utf-8") as file:
-            return [
-                (row["a"].strip(), row["b"].strip(), row["reason"].strip())
-                for row in csv.DictReader(file)
-            ]
-    except (OSError, KeyError, AttributeError, UnicodeDecodeError, csv.Error) as error:
-        raise DatasetError(f"{path}: expected a CSV with columns a, b, reason: {error}") from error
+def _exclusions(path: Path) -> list[tuple[int, str, str, str]]:
+    table = read_table(path, ("a", "b", "reason"))
+    return [(line, row["a"], row["b"], row["reason"]) for line, row in table]

@@ -1,9 +1,9 @@
 """A CSV file that labels people or pictures. Measures nothing: visavis.metrics.cohorts does."""
 
-import csv
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path, PurePosixPath
 
+from visavis.dataset.lists import read_text, rows_of
 from visavis.errors import DatasetError
 from visavis.metrics.cohorts import Cohorts
 
@@ -18,7 +18,7 @@ def read_cohorts(path: Path, pictures: Sequence[str]) -> Cohorts:
     row has none. Raises DatasetError with the line for a header without labels, a name that does
     not occur, occurs twice or is of several pictures, and a row that is longer or shorter.
     """
-    rows = _rows(path)
+    rows = iter(rows_of(read_text(path), str(path)))
     number, header = next(rows, (1, []))
     key, labels = (header[0], header[1:]) if header else ("", [])
     if key not in KEYS or not all(labels) or not 0 < len(labels) == len(set(labels)):
@@ -55,15 +55,3 @@ def _named(pictures: Iterable[str], *, by_person: bool) -> dict[str, list[str]]:
             if name:
                 named.setdefault(name, []).append(picture)
     return named
-
-
-def _rows(path: Path) -> Iterator[tuple[int, list[str]]]:
-    """Rows that are not empty, and their lines."""
-    try:
-        with path.open(newline="", encoding="utf-8-sig") as file:
-            reader = csv.reader(file)
-            for row in reader:
-                if any(cells := [cell.strip() for cell in row]):
-                    yield reader.line_num, cells
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise DatasetError(f"{path}: expected a CSV file: {error}") from error

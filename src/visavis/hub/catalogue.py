@@ -1,6 +1,12 @@
 """Models that others publish, as data: what each is, what may be done with it, where it lies.
 
 Fetches nothing: `visavis pack pull NAME` does, when it is asked to.
+
+`commercial` follows one rule: what the owners say of the weights. "yes" where they publish them
+under an open licence without a reservation, "no" where they forbid it, or hand the decision on to
+training data that is for research only. `training_data` says what the papers name, and is no part
+of the rule: SFace is published under Apache-2.0, AdaFace's owners say that their weights follow
+the data.
 """
 
 import os

@@ -6,10 +6,12 @@ no project's rules but its own, and nothing of faces.
 
 import os
 import re
+import shutil
 from glob import glob
 from pathlib import Path
 
 from visavis.errors import PackError, did_you_mean
+from visavis.files import output_errors
 from visavis.folders import data_folder
 from visavis.pack.default import default_pack
 from visavis.pack.manifest import MANIFEST, Pack, read_pack
@@ -29,6 +31,8 @@ __all__ = [
     "pack_folder",
     "pack_names",
     "packs_folder",
+    "removable",
+    "remove_pack",
 ]
 
 
@@ -74,6 +78,39 @@ def pack_folder(name_or_path: str | Path = DEFAULT_PACK) -> Path:
     if name_or_path != DEFAULT_PACK and Path(name_or_path).is_dir():
         return Path(name_or_path)
     return load_pack(name_or_path).folder
+
+
+def removable(name: str) -> Path:
+    """The folder of an installed pack, or of a pulled model, by its name.
+
+    Raises PackError for the default pack, which is part of the install, and for any other name.
+    """
+    if name == DEFAULT_PACK:
+        raise PackError("the default pack is part of the install", mend="name another pack")
+    folder = packs_folder()
+    pulled = [Path(path).name for path in glob(f"{SOURCES_FOLDER}/*/", root_dir=folder)]
+    known = {one: folder / SOURCES_FOLDER / one for one in pulled}
+    known |= {one: folder / one for one in pack_names()[1:]}
+    if name not in known:
+        raise PackError(
+            f"no pack {name!r} is installed; there are: {', '.join(sorted(known)) or 'none'}",
+            mend=did_you_mean(name, known),
+        )
+    return known[name]
+
+
+def remove_pack(name: str) -> Path:
+    """Delete an installed pack or a pulled model by its name; returns the folder that it was.
+
+    Raises PackError as `removable` does, OutputError where it cannot be deleted.
+    """
+    folder = removable(name)
+    with output_errors(folder):
+        if folder.is_symlink():
+            folder.unlink()  # what it leads to is not ours
+        else:
+            shutil.rmtree(folder)
+    return folder
 
 
 def packs_folder() -> Path:
