@@ -23,6 +23,21 @@ def sample_json(sample: StoredSample) -> dict[str, Any]:
     }
 
 
+def imported_json(model: str, people: Sequence[Person]) -> dict[str, Any]:
+    """The people of vectors that were imported, each once, and the number of vectors."""
+    once = {person.id: asdict(person) for person in people}
+    return {"model": model, "vectors": len(people), "imported": list(once.values())}
+
+
+def imported_words(model: str, people: Sequence[Person]) -> list[str]:
+    """How many people and vectors were imported."""
+    count = len({person.id for person in people})
+    return [
+        f"{count} {'person' if count == 1 else 'people'} imported with "
+        f"{len(people)} {'template' if len(people) == 1 else 'templates'} of {model}"
+    ]
+
+
 def person_json(person: Person, samples: Sequence[StoredSample]) -> dict[str, Any]:
     """The document of `people show`."""
     return {**asdict(person), "samples": [sample_json(sample) for sample in samples]}
