@@ -142,6 +142,15 @@ def test_a_process_that_hangs_is_ended(monkeypatch):
     assert time.monotonic() - start < 30
 
 
+def test_a_full_temporary_folder_is_an_error_in_words(monkeypatch):
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(trial, "_watched", full)
+    with pytest.raises(ModelError, match="run apart first: No space left on device: make room"):
+        try_once(recogniser(seed=7), "openvino")
+
+
 def sides(operator, *inputs, numbers=(), **named):
     return answered(operator, Operation(inputs, numbers, named))
 

@@ -62,11 +62,25 @@ def try_once(onnx: bytes, runtime: str) -> None:
     Raises ModelError for one that takes more memory or time than any face network of its size, or
     that its runtime refuses.
     """
-    if sys.platform == "win32":
+    if sys.platform == "win32" or not sys.executable:  # or within a program that is no Python
         return
     mark = _mark(onnx, runtime)
     if mark is not None and mark.exists():
         return
+    try:
+        _try(onnx, runtime)
+    except OSError as error:
+        raise ModelError(
+            f"a network that may take much cannot be run apart first: {error.strerror or error}",
+            mend="make room in the temporary folder",
+        ) from error
+    if mark is not None:
+        with suppress(OSError, OutputError):  # it is run again the next time
+            mark.parent.mkdir(parents=True, exist_ok=True)
+            write_whole(mark, b"")
+
+
+def _try(onnx: bytes, runtime: str) -> None:
     with tempfile.TemporaryDirectory(prefix="visavis-") as folder:
         file = Path(folder) / "network.onnx"
         file.write_bytes(onnx)
@@ -75,10 +89,6 @@ def try_once(onnx: bytes, runtime: str) -> None:
             raise ModelError((file.parent / WORDS).read_text(encoding="utf-8"))
         if code != 0:
             raise _too_much(len(onnx))
-    if mark is not None:
-        with suppress(OSError, OutputError):  # it is run again the next time
-            mark.parent.mkdir(parents=True, exist_ok=True)
-            write_whole(mark, b"")
 
 
 def run_apart() -> None:
