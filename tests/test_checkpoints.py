@@ -149,6 +149,70 @@ def test_the_wrapping_is_taken_off_and_says_the_family(kind, wrap, family, state
     assert {tensor.dtype for tensor in loaded.values()} == {torch.float32, torch.int64}
 
 
+OPTIMIZER = {"state": {0: {"exp_avg": HEAD}}, "param_groups": [{"lr": 0.1}]}
+WRAPPED = {
+    "compiled": (lambda s: under("_orig_mod.", s), "_orig_mod."),
+    "compiled, in parallel": (lambda s: under("_orig_mod.module.", s), "_orig_mod.module."),
+    "an encoder": (lambda s: under("encoder.", s), "encoder."),
+    "Lightning's": (lambda s: {"state_dict": under("model.backbone.", s)}, "model.backbone."),
+    "of somebody's own": (lambda s: under("trunk.a.b.c.d.", s), "trunk.a.b.c.d."),
+    "net": (lambda s: {"net": s, "epoch": 3}, ""),
+    "model_state_dict": (lambda s: {"model_state_dict": s, "optimizer": OPTIMIZER}, ""),
+    "weights": (lambda s: {"weights": s, "loss": 0.5, "args": {"lr": 0.1}}, ""),
+    "a head in an entry": (lambda s: {"backbone": s, "head": {"weight": HEAD}}, ""),
+    "an entry in an entry": (lambda s: {"state": {"net": s}, "step": 1}, ""),
+    "both": (lambda s: {"net": under("encoder.", s)}, "encoder."),
+}
+
+
+@pytest.mark.parametrize(("wrap", "prefix"), WRAPPED.values(), ids=WRAPPED)
+def test_any_wrapping_is_taken_off(wrap, prefix, small, tmp_path):
+    checkpoint = load_checkpoint(saved(tmp_path, wrap(small)))
+    assert checkpoint.family.name == "mobilefacenet_foamliu"
+    assert (checkpoint.settings["prefix"], checkpoint.settings["left_out"]) == (prefix, ())
+    loaded = checkpoint.network.state_dict()
+    assert all(torch.equal(loaded[key], tensor) for key, tensor in small.items())
+
+
+@pytest.mark.parametrize(
+    ("prefix", "beside"),
+    [
+        ("backbone.", ("arcface.weight",)),
+        ("encoder.", ("arcface.weight", "classifier.0.bias", "classifier.0.weight")),
+        ("module.", ("stray",)),
+        ("_orig_mod.", ("log_vars", "margin.kernel")),
+    ],
+)
+def test_what_lies_beside_a_backbone_is_named_and_left(prefix, beside, small, tmp_path):
+    state = {**under(prefix, small), **dict.fromkeys(beside, HEAD)}
+    checkpoint = load_checkpoint(saved(tmp_path, state))
+    assert checkpoint.settings["left_out"] == tuple(sorted(beside))
+    assert list(checkpoint.network.state_dict()) == list(small)
+
+
+def test_counts_of_batches_may_be_missing(small, tmp_path):
+    counts = [key for key in small if key.endswith("num_batches_tracked")]
+    loaded = load_checkpoint(saved(tmp_path, without(small, *counts))).network.state_dict()
+    assert len(counts) > 10
+    assert all(loaded[key].item() == 0 for key in counts)
+    assert list(loaded) == list(small)
+
+
+def test_an_entry_that_holds_itself_is_looked_into_once(small, tmp_path):
+    held = {"net": dict(small)}
+    held["again"] = {"once": held["net"], "more": [held]}
+    refused(saved(tmp_path, held), "2 entries hold tensors")
+
+
+def test_torchscript_is_called_so(tmp_path):
+    """Its code is compressed, as nothing of torch.save is."""
+    with zipfile.ZipFile(tmp_path / "file.pt", "w") as archive:
+        archive.writestr("file/data.pkl", b"")
+        archive.writestr("file/code/model.py", "def forward" * 99, zipfile.ZIP_DEFLATED)
+        archive.writestr("file/constants.pkl", b"")
+    refused(tmp_path / "file.pt", "a TorchScript archive, which holds a program: save its state")
+
+
 def test_cvlface_s_transformer_is_known_by_its_196_patches(states, tmp_path):
     shapes = {key: tuple(tensor.shape) for key, tensor in states["cvlface_vit"].items()}
     assert detect_family(shapes) == ["cvlface_vit"]
@@ -254,6 +318,11 @@ def test_a_folder_without_weights_is_refused(tmp_path):
 # Keys
 
 
+def copied(state):
+    """A torch.save file holds tensors that share their numbers once."""
+    return {key: tensor.clone() for key, tensor in state.items()}
+
+
 def without(state, *keys):
     return {key: tensor for key, tensor in state.items() if key not in keys}
 
@@ -276,7 +345,19 @@ def without(state, *keys):
             lambda s: {**s, **{f"extra{n}": HEAD for n in range(30)}},
             "30 unexpected: extra0, .*, extra9, and 20 more$",
         ),
-        (lambda s: {**under("module.", s), "stray": HEAD}, "1 unexpected: stray$"),
+        (
+            lambda s: {**under("student.", s), **under("teacher.", copied(s))},
+            "two backbones, under student. and under teacher.: nobody can tell",
+        ),
+        (
+            lambda s: {**under("module.", s), **under("ema.module.", copied(s))},
+            "two backbones, under module. and under ema.module.",
+        ),
+        (
+            lambda s: {"net": dict(s), "ema": copied(s)},
+            "2 entries hold tensors, and nobody can tell which is meant: net, ema: save one",
+        ),
+        (lambda s: {"head": {"weight": HEAD}}, "a margin head alone"),
         (lambda s: {**under("module.", s), "bn.bias": HEAD}, "no known backbone: module.conv1"),
         (lambda s: {**s, "bn.bias": torch.full((128,), float("nan"))}, "NaN or infinite: bn.bias$"),
         (lambda s: {**s, "bn.bias": torch.full((128,), 1e300, dtype=torch.float64)}, "infinite"),

@@ -1,8 +1,10 @@
 """visavis convert: whole files or none, and what is said of them."""
 
 import json
+import re
 import subprocess
 import sys
+from dataclasses import replace
 
 import pytest
 
@@ -67,6 +69,32 @@ def test_a_checkpoint_of_a_family(run, monkeypatch, tmp_path):
     metadata = read_metadata(read_network(out))
     assert metadata.weights_sha256 == document["weights_sha256"]
     assert set(metadata.parity) == {gap["runtime"] for gap in document["parity"]}
+
+
+def test_what_lay_beside_the_backbone_is_named(run, small, monkeypatch, tmp_path):
+    settings = {"left_out": ("arcface.weight", "log_vars")}
+    checkpoint = replace(made_checkpoint(), settings=settings)
+    monkeypatch.setattr(workflow, "load_checkpoint", lambda source, *, family: checkpoint)
+    code, printed, _ = run("convert", small, "--out", tmp_path / "out.onnx")
+    assert (code, "\nleft out arcface.weight, log_vars\n" in printed) == (0, True)
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        ({"a": {f"x{n}": torch.zeros(1) for n in range(9)}, "b": {"x": torch.zeros(1)}},
+            "its keys are those of no known backbone: x0, x1"),
+        ({name: {f"{name}{n}": torch.zeros(1) for n in range(9)} for name in ("net", "ema")},
+            "2 entries hold tensors, and nobody can tell which is meant: net, ema"),
+        ({"epoch": 3, "optimizer": {"state": {0: {"exp_avg": torch.zeros(1)}}}},
+            "a margin head alone|no known backbone: exp_avg|holds no tensors"),
+    ],
+)  # fmt: skip
+def test_a_file_without_one_backbone_is_refused(content, said, run, tmp_path):
+    torch.save(content, tmp_path / "file.pth")
+    code, printed, errors = run("convert", tmp_path / "file.pth", "--out", tmp_path / "a.onnx")
+    assert (code, printed, errors.count("\n")) == (2, "", 1)
+    assert re.search(said, errors)
 
 
 def test_in_words(run, small, crops, tmp_path):

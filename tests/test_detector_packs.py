@@ -159,6 +159,7 @@ FAMILIES = {
     "scrfd": silent(*((2 * c, n) for n in (1, 4, 10) for c in CELLS)),
     "retinaface": silent(*((2 * sum(CELLS), n) for n in (2, 4, 10))),
     "yolov5face": silent((3 * sum(CELLS), 16)),
+    "yolov8face": silent((20, sum(CELLS))),
 }  # fmt: skip
 
 

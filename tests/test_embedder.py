@@ -76,10 +76,22 @@ def test_a_smaller_network_sees_the_middle_of_a_crop(size, top, left, flip):
     assert seen[0].flags.c_contiguous
 
 
-@pytest.mark.parametrize("size", [(128, 128), (112, 128), (224, 224)])
-def test_a_network_of_larger_crops_is_refused(size):
-    with pytest.raises(PackError, match=rf"at most 112x112, got one of {size[0]}x{size[1]}"):
+@pytest.mark.parametrize("size", [(112, 128), (160, 128), (513, 513), (0, 112)])
+def test_a_size_to_which_no_crop_is_brought_is_refused(size):
+    with pytest.raises(PackError, match=rf"at most 112x112, or .*, got {size[0]}x{size[1]}$"):
         ModelEmbedder("fake@0", 3, corners, False, size)
+
+
+@pytest.mark.parametrize("size", [(128, 128), (160, 160)])
+def test_a_larger_network_sees_the_crop_enlarged(size):
+    shapes = []
+
+    def network(pictures):
+        shapes.append(pictures.shape)
+        return [np.ones((len(pictures), 3), np.float32)]
+
+    ModelEmbedder("fake@0", 3, network, True, size)(crops_of(9))
+    assert shapes == [(16, *size, 3), (2, *size, 3)]
 
 
 def test_lengths_beside_the_embeddings_are_not_used():

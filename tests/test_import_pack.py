@@ -210,7 +210,7 @@ FOLDERS = {
     "empty": (lambda f: [p.unlink() for p in f.iterdir()], "expected (one folder with|1 to)"),
     "no recogniser": (without_recogniser, "expected an embedder; found 1k3d68.onnx: left aside"),
     "96x96": (put("w600k_r50.onnx", scaler((96, 96), (512,))), "expected an embedder; found"),
-    "128x128": (put("w600k_r50.onnx", recogniser(height=128, width=128)), "at most 112x112"),
+    "528x528": (put("w600k_r50.onnx", scaler((528, 528), (8,))), "at most 112x112"),
     "HTML": (put("w600k_r50.onnx", HTML), r"w600k_r50\.onnx: expected an ONNX file"),
     "HTML aside": (put("a.onnx", HTML), r"a\.onnx: expected an ONNX file"),
     "no landmarks": (put("det_10g.onnx", scaler((64, 64), (1,) * 3 + (4,) * 3)), "det_10g"),

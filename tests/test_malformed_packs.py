@@ -147,7 +147,8 @@ def test_an_embedder_that_is_none_is_refused(data, said, runtime, tmp_path):
             load_embedder(pack, device=Device(runtime=runtime))(CROP)
 
     cost = measured(work)
-    assert cost.seconds < 0.25
+    # An operator that is not known is tried in a process of its own.
+    assert cost.seconds < (5 if b"Miracle" in data else 0.25)
     assert cost.megabytes < MEGABYTES
 
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from made_detectors import network, remade
 
-from visavis.decode import DECODERS, Decoder, decoder_of
+from visavis.decode import DECODERS, Decoder, decoder_of, tells_places
 from visavis.decode.boxes import Candidates
 from visavis.decode.decoder import last_dimensions
 from visavis.detect import load_detector
@@ -86,7 +86,9 @@ def test_the_last_dimensions_name_the_decoder(last, decoder, shapes):
         pytest.param([(1, 16)], id="an embedder of 16 numbers"),
         pytest.param([(1, 3, 80, 80, 16)] * 5, id="maps of five strides"),
         pytest.param([(1, 3, 80, 80, 15)] * 3, id="maps of fifteen numbers"),
-        pytest.param([(1, 80, 80, 80)] * 3, id="YOLOv8-face"),
+        pytest.param([(1, 80, 80, 80)] * 2, id="YOLOv8-face, two strides"),
+        pytest.param([(1, 8400, 20)], id="YOLOv8-face, turned"),
+        pytest.param([(1, 21, 8400)], id="YOLOv7-face"),
         pytest.param([(1, 4, 20, 20), (1, 8, 20, 20), (1, 20, 20, 20)] * 3, id="MXNet RetinaFace"),
         pytest.param([(1, 48, 80, 80), (1, 3, 40, 40, 16)], id="maps of both kinds"),
     ],
@@ -112,11 +114,46 @@ def test_all_flavours_of_yolov5face_are_known(shapes):
 
 
 @pytest.mark.parametrize(
+    "shapes",
+    [
+        pytest.param([(1, 20, 8400)], id="rows"),
+        pytest.param([(None, 20, None)], id="rows, dynamic"),
+        pytest.param([(1, 80, 80 >> at, 80 >> at) for at in range(3)], id="maps"),
+        pytest.param([(None, 80, None, None)] * 3, id="maps, dynamic"),
+    ],
+)
+def test_both_flavours_of_yolov8face_are_known(shapes):
+    assert named(shapes) == "yolov8face"
+
+
+@pytest.mark.parametrize(
+    ("shapes", "places"),
+    [
+        pytest.param([(None, 512)], False, id="an embedder"),
+        pytest.param([(None, 512), (None, 1)], False, id="and lengths"),
+        pytest.param([(None, 512, 1, 1)], False, id="of rank 4"),
+        pytest.param([(None, 1, 1, 512)], False, id="channels last"),
+        pytest.param([(1, 3)], False, id="attributes"),
+        pytest.param([()], False, id="of no shape"),
+        pytest.param([(1, 20, 8400)], True, id="YOLOv8-face"),
+        pytest.param([(1, 25200, 21)], True, id="YOLOv7-face"),
+        pytest.param([(1, 4385, 14), (1, 4385, 2), (1, 4385, 1)], True, id="YuNet 2022"),
+        pytest.param([(1, 4, 20, 20), (1, 8, 20, 20), (1, 20, 20, 20)] * 3, True, id="MXNet's"),
+        pytest.param([(None, None, None)], True, id="dynamic"),
+    ],
+)
+def test_places_in_a_picture_are_told_from_what_is_told_of_all_of_it(shapes, places):
+    assert tells_places(shapes) is places
+
+
+@pytest.mark.parametrize(
     "sizes",
     [
         pytest.param([48 * (512 + 128 + 32)], id="yolov5face, three strides"),
         pytest.param([48 * (512 + 128 + 32 + 8)], id="yolov5face, four strides"),
         pytest.param([48 * cells for cells in (512, 128, 32)], id="yolov5face, maps"),
+        pytest.param([20 * (512 + 128 + 32)], id="yolov8face, rows"),
+        pytest.param([80 * cells for cells in (512, 128, 32)], id="yolov8face, maps"),
         pytest.param([1344 * last for last in (2, 4, 10)], id="retinaface"),
         pytest.param(
             [last * cells for last in (1, 1, 4, 10) for cells in (512, 128, 32)], id="yunet"
@@ -160,6 +197,8 @@ def test_some_outputs_may_have_a_batch_axis_and_others_none():
         *(flat(*last) for last in (YUNET, SCRFD_6, SCRFD_9, SCRFD_10, SCRFD_15, (4, 2, 10))),
         [(1, 9, 16)],
         [(1, 48, 8, 8)] * 3,
+        [(1, 20, 8400)],
+        [(1, 80, 8, 8)] * 3,
         [(1, 128)],
     ],
 )
@@ -169,7 +208,7 @@ def test_no_outputs_fit_two_decoders(shapes):
 
 
 def test_every_decoder_has_a_row_of_its_name():
-    assert list(DECODERS) == ["retinaface", "scrfd", "yolov5face", "yunet"]
+    assert list(DECODERS) == ["retinaface", "scrfd", "yolov5face", "yolov8face", "yunet"]
     assert all(row.name == name for name, row in DECODERS.items())
 
 
@@ -206,7 +245,7 @@ def test_a_network_that_fits_no_decoder_is_refused_with_its_shapes(pack, tmp_pat
     with pytest.raises(PackError) as refused:
         load_detector(remade(pack, tmp_path / "pack", onnx))
     message = str(refused.value)
-    assert "fit none of retinaface, scrfd, yolov5face, yunet" in message
+    assert "fit none of retinaface, scrfd, yolov5face, yolov8face, yunet" in message
     assert "(1, 8, 1), (1, 8, 4), (1, 8, 10)" in message
 
 

@@ -81,6 +81,7 @@ TESTED_IN = {
     "pack/metadata.py": "test_export.py",
     "pack/onnx.py": "test_import_pack.py",
     "runtime/protobuf.py": "test_bounds.py",
+    "runtime/shapes.py": "test_trial.py",
 }
 
 

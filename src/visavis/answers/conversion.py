@@ -11,6 +11,7 @@ from visavis.convert.workflow import Conversion, TfliteFile
 from visavis.runtime import Preprocess
 
 UNKNOWN = "unknown"
+MOST_KEYS = 10  # of those left out, that are named
 
 
 def conversion_json(conversion: Conversion | DetectorReport) -> dict[str, Any]:
@@ -31,6 +32,7 @@ def conversion_json(conversion: Conversion | DetectorReport) -> dict[str, Any]:
         "source": metadata.source if metadata else None,
         "source_sha256": metadata.source_sha256 if metadata else None,
         "weights_sha256": metadata.weights_sha256 if metadata else None,
+        "left_out": list(conversion.left_out),
         "parity": [asdict(gap) for gap in conversion.gaps],
         "float32_bytes": conversion.float32_bytes,
         "closeness": asdict(conversion.closeness) if conversion.closeness else None,
@@ -52,6 +54,10 @@ def conversion_words(conversion: Conversion | DetectorReport) -> list[str]:
         f"pixels   {size} {_pixels(conversion.preprocess)}",
         f"gives    {conversion.dim} numbers",
     ]
+    if conversion.left_out:
+        keys = ", ".join(conversion.left_out[:MOST_KEYS])
+        more = len(conversion.left_out) - MOST_KEYS
+        lines.append(f"left out {keys}{f', and {more} more' if more > 0 else ''}")
     for runtime, worst in worst_gaps(conversion.gaps).items():
         cosine, difference = worst["cosine"], worst["difference"]
         lines.append(

@@ -27,6 +27,18 @@ def sample_json(sample: StoredSample) -> dict[str, Any]:
     }
 
 
+def imported_json(model: str, people: Sequence[Person]) -> dict[str, Any]:
+    """The people of vectors that were imported, each once, and the number of vectors."""
+    once = {person.id: asdict(person) for person in people}
+    return {"model": model, "vectors": len(people), "imported": list(once.values())}
+
+
+def imported_words(model: str, people: Sequence[Person]) -> list[str]:
+    """How many people and vectors were imported."""
+    count = people_counted(len({person.id for person in people}))
+    return [f"{count} imported with {counted(len(people), 'template')} of {model}"]
+
+
 def person_json(person: Person, samples: Sequence[StoredSample]) -> dict[str, Any]:
     """The document of `people show`."""
     return {**asdict(person), "samples": [sample_json(sample) for sample in samples]}

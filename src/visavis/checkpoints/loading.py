@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from visavis.errors import CheckpointError
 
 MOST_LISTED = 10
+COUNT = "num_batches_tracked"  # of a batch norm: older files lack it, and nothing reads it
 
 
 def load_weights(build: Callable[[], nn.Module], state: Mapping[str, Tensor]) -> nn.Module:
@@ -25,6 +26,8 @@ def load_weights(build: Callable[[], nn.Module], state: Mapping[str, Tensor]) ->
         key: tensor.detach().to(wanted[key].dtype, copy=True).contiguous()
         for key, tensor in state.items()
     }
+    counts = {key for key in wanted if key.endswith(COUNT)} - weights.keys()
+    weights |= {key: torch.zeros((), dtype=wanted[key].dtype) for key in counts}
     broken = [key for key, tensor in weights.items() if not bool(tensor.isfinite().all())]
     if broken:
         raise CheckpointError(f"weights that are no numbers, NaN or infinite: {listed(broken)}")
@@ -46,7 +49,7 @@ def _check_keys(wanted: Mapping[str, Tensor], got: Mapping[str, Tensor]) -> None
         if key in got and not _alike(wanted[key], got[key])
     ]
     faults: dict[str, Sequence[str]] = {
-        "missing": [key for key in wanted if key not in got],
+        "missing": [key for key in wanted if key not in got and not key.endswith(COUNT)],
         "unexpected": [key for key in got if key not in wanted],
         "of another shape": unlike,
     }

@@ -20,6 +20,8 @@ from visavis.errors import CheckpointError
 
 CONTAINERS = ("state_dict", "net_state_dict", "state_dict_backbone", "model")
 HEAD_BYTES = 512
+MOST_HEAD = 3  # tensors of a margin head, which is saved beside its backbone
+MOST_DEPTH = 4  # of containers within containers
 # Of a safetensors file: a network has hundreds of tensors, each about 100 bytes of its header. One
 # of a million takes safetensors a minute.
 MOST_HEADER_BYTES = 1 << 20
@@ -34,7 +36,7 @@ class Weights:
     path: Path  # the file's
     source: Path  # what was asked for: the file, or the CVLface folder it lies in
     tensors: dict[str, Tensor]
-    container: str  # the entry they lay in: one of CONTAINERS, or "" where they lay bare
+    container: str  # the entry they lay in, as in CONTAINERS, or "" where they lay bare
     metadata: dict[str, str]  # of a safetensors file
     sha256: str
 
@@ -69,7 +71,7 @@ def read_weights(source: Path | Weights) -> Weights:
         ) from error
     if isinstance(content, Tensor):
         raise CheckpointError(f"{path}: one tensor alone, as of a margin head: not a backbone")
-    tensors, container = _contained(content)
+    tensors, container = _contained(path, content)
     _check_tensors(path, tensors, size)
     return Weights(path, source, tensors, container, metadata, sha256)
 
@@ -128,6 +130,12 @@ def _check_zip(path: Path) -> None:
     with ZipFile(path) as archive:
         entries = archive.infolist()
     names = {PurePosixPath(entry.filename).name for entry in entries}
+    # Before its compressed entries, which are its program.
+    if "constants.pkl" in names:
+        raise CheckpointError(
+            f"{path}: a TorchScript archive, which holds a program",
+            mend="save its state_dict() instead",
+        )
     for entry in entries:
         place = PurePosixPath(entry.filename.replace("\\", "/"))
         if ".." in place.parts or place.is_absolute():
@@ -137,33 +145,65 @@ def _check_zip(path: Path) -> None:
                 f"{path}: its entry {entry.filename!r} is compressed, as torch.save never does",
                 mend="if it is an archive with a checkpoint inside, unpack it",
             )
-    if "constants.pkl" in names:
-        raise CheckpointError(
-            f"{path}: a TorchScript archive, which holds a program",
-            mend="save its state_dict() instead",
-        )
     if "data.pkl" not in names:
         raise CheckpointError(f"{path}: a zip archive without data.pkl: not a file of torch.save")
 
 
-def _contained(content: object) -> tuple[dict[str, Tensor], str]:
-    """The state dict in a file's content, and the name of the entry it lay in."""
+def _contained(path: Path, content: object) -> tuple[dict[str, Tensor], str]:
+    """The state dict in a file's content, and the name of the entry it lay in: one of CONTAINERS,
+    or else the only one that holds tensors.
+    """
     container = ""
-    if isinstance(content, Mapping):
-        for name in CONTAINERS:
-            if isinstance(content.get(name), Mapping | Stub):
-                container, content = name, content[name]
-                break
+    for _ in range(MOST_DEPTH):
+        tensors = _named_tensors(content)
+        if not isinstance(content, Mapping):
+            return tensors, container
+        known = [name for name in CONTAINERS if isinstance(content.get(name), Mapping | Stub)]
+        inner = known[:1] or ([] if tensors else _holding(content))
+        if len(inner) > 1:
+            raise CheckpointError(
+                f"{path}: {len(inner)} entries hold tensors, and nobody can tell which is meant: "
+                f"{', '.join(inner)}",
+                mend="save one of them alone",
+            )
+        if not inner:
+            return tensors, container
+        container, content = inner[0], content[inner[0]]
+    return {}, container
+
+
+def _named_tensors(content: object) -> dict[str, Tensor]:
+    """The tensors by name, of a dictionary or of a module that was pickled whole."""
     if isinstance(content, Stub):
-        return module_tensors(content), container
-    if not isinstance(content, Mapping):
-        return {}, container
-    tensors = {
-        name: value
-        for name, value in content.items()
-        if isinstance(name, str) and isinstance(value, Tensor)
+        return module_tensors(content)
+    items = content.items() if isinstance(content, Mapping) else ()
+    return {
+        name: value for name, value in items if isinstance(name, str) and isinstance(value, Tensor)
     }
-    return tensors, container
+
+
+def _holding(content: Mapping[object, object]) -> list[str]:
+    """The entries that hold tensors, themselves or further in; heads only where there is no
+    backbone.
+    """
+    counts = {
+        name: _most_tensors(value) for name, value in content.items() if isinstance(name, str)
+    }
+    backbones = [name for name, count in counts.items() if count > MOST_HEAD]
+    return backbones or [name for name, count in counts.items() if count]
+
+
+def _most_tensors(content: object) -> int:
+    """The tensors of the largest state dict in it. An optimiser's have no names."""
+    most, seen, held = 0, set[int](), [content]
+    # It grows while it is read; a pickle may hold one thing many times, or in itself.
+    for value in held:
+        count = 0 if id(value) in seen else len(_named_tensors(value))
+        most = max(most, count)
+        if isinstance(value, Mapping) and not count and id(value) not in seen:
+            held.extend(value.values())
+        seen.add(id(value))
+    return most
 
 
 def _check_tensors(path: Path, tensors: Mapping[str, Tensor], size: int) -> None:

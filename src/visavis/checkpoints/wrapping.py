@@ -1,6 +1,7 @@
 """How training code wraps a backbone's keys. Takes the wrapping off and reads the family in it."""
 
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from torch import Tensor
@@ -9,13 +10,16 @@ from visavis.checkpoints.families import FAMILIES, Family, Shapes, detect_family
 from visavis.checkpoints.loading import listed
 from visavis.errors import CheckpointError
 
-# Longest first; "" is a backbone saved alone. `features.` is none: it names layers.
+# Of training code that is known, longest first; "" is a backbone saved alone. `features.` is none:
+# it names layers.
 PREFIXES = (
     "features.module.", "module.features.", "backbone.module.", "model.model.", "model.net.",
     "backbone.", "module.", "model.", "net.", "",
 )  # fmt: skip
 HEADS = ("head.", "header.", "parallel_fc.")  # of training: one row for each person
 HEADS_BESIDE = (*HEADS, "fc.", "module.fc.", "module.head.")  # if the backbone has a prefix
+MOST_PARTS = 6  # of a key, that may be a prefix
+LEAST_SHARE = 8  # of all keys, one in so many is under the prefix of a backbone
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +29,7 @@ class Unwrapped:
     state: dict[str, Tensor]
     container: str = ""  # the entry of the file in which they lay
     prefix: str = ""
-    left_out: tuple[str, ...] = ()  # keys of a margin head
+    left_out: tuple[str, ...] = ()  # keys of a margin head, and whatever else lay beside it
 
     @property
     def shapes(self) -> Shapes:
@@ -34,25 +38,52 @@ class Unwrapped:
 
 
 def unwrap(tensors: Mapping[str, Tensor], container: str = "") -> Unwrapped:
-    """Take off the first prefix under which some family's keys appear, and the margin head.
+    """Take off the first prefix under which some family's keys appear, and leave out what lies
+    beside it, or a margin head.
 
-    A key that has no prefix and is of no head stays, and is then one too many. Raises
-    CheckpointError for a network that is known and not supported.
+    Raises CheckpointError for a network that is known and not supported, and for two of them.
     """
-    for prefix in PREFIXES:
+    for prefix in (*PREFIXES, *_other_prefixes(tensors)):
         under = [key for key in tensors if key.startswith(prefix)]
         heads = {key for key in under if not prefix and key.startswith(HEADS)}
         state = {key.removeprefix(prefix): tensors[key] for key in under if key not in heads}
         if not detect_family(shapes_of(state)):
             continue
-        beside = tensors.keys() - set(under)
-        heads |= {key for key in beside if key.startswith(HEADS_BESIDE)}
-        strays = {key: tensors[key] for key in sorted(beside - heads)}
-        if strays.keys() & state.keys():
+        beside = {key: tensors[key] for key in tensors.keys() - set(under)}
+        strays = {key for key in beside if not key.startswith(HEADS_BESIDE)}
+        if strays & state.keys():
             continue  # a key with the prefix and without: nobody can tell which is meant
-        kept, left_out = state | strays, tuple(sorted(heads))
-        return Unwrapped(kept, container, prefix, left_out)
+        _refuse_second(beside, prefix)
+        return Unwrapped(state, container, prefix, tuple(sorted(heads | beside.keys())))
     return Unwrapped(dict(tensors), container)
+
+
+def _other_prefixes(tensors: Mapping[str, Tensor]) -> Iterator[str]:
+    """Every prefix that a fair share of the keys have, the shortest first."""
+    counts: Counter[str] = Counter()
+    for key in tensors:
+        parts = key.split(".")[:MOST_PARTS]
+        counts.update(".".join(parts[:end]) + "." for end in range(1, len(parts)))
+    for prefix in sorted(counts, key=lambda prefix: (len(prefix), prefix)):
+        if counts[prefix] * LEAST_SHARE >= len(tensors):
+            yield prefix
+
+
+def _refuse_second(beside: Mapping[str, Tensor], first: str) -> None:
+    """Raise CheckpointError where what lies beside a backbone is one, too: a teacher's, or a mean
+    of its weights.
+    """
+    for prefix in _other_prefixes(beside):
+        state = {
+            key.removeprefix(prefix): tensor
+            for key, tensor in beside.items()
+            if key.startswith(prefix)
+        }
+        if detect_family(shapes_of(state)):
+            raise CheckpointError(
+                f"two backbones, under {first} and under {prefix}: nobody can tell which is meant",
+                mend="save one of them alone",
+            )
 
 
 def choose_family(unwrapped: Unwrapped, *, cvlface: bool = False) -> Family:

@@ -112,7 +112,7 @@ def build(
     from visavis.answers import packs
     from visavis.pack.build import build_pack
 
-    pack = build_pack(
+    made = build_pack(
         name,
         embedder,
         detector=detector,
@@ -120,7 +120,8 @@ def build(
         calibration=calibration,
         folder=out,
     )
-    printing.print_answer(packs.made_json(pack), packs.made_words(pack), json=json)
+    pack, notes = made.pack, made.notes
+    printing.print_answer(packs.made_json(pack, notes), packs.made_words(pack, notes), json=json)
 
 
 @spread

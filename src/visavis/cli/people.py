@@ -182,22 +182,25 @@ def tensors(
 
 @people.command("import")
 def import_people(
-    folder: Annotated[Path, typer.Argument(help="A folder of <name>.npy vectors.")],
+    source: Annotated[
+        Path,
+        typer.Argument(help="A folder of <name>.npy vectors, a .pkl, .npz, .npy or .json file."),
+    ],
     model: Annotated[str, typer.Option(help="The model that made them: any name, as name@hash.")],
     gallery: options.GalleryFolder = None,
     json: options.Json = False,
 ) -> None:
-    """Vectors of another system, as templates of the model that made them.
+    """Vectors of another system, as templates of the model that made them: DeepFace's .pkl,
+    face_recognition's encodings, CompreFace's JSON, arrays with names.
 
     A folder with photos (database_image) is enrolled with visavis enroll --folder.
     """
-    from visavis.answers.counts import people_counted
-    from visavis.gallery.transfer import import_tensors
+    from visavis.answers.people import imported_json, imported_words
+    from visavis.gallery.transfer import read_samples
 
-    imported = import_tensors(options.gallery_at(gallery), folder, model)
-    document = {"model": model, "imported": [asdict(person) for person in imported]}
-    words = f"{people_counted(len(imported))} imported with templates of {model}"
-    printing.print_answer(document, [words], json=json)
+    samples = read_samples(source, model)  # before a gallery is made of nothing
+    people = options.gallery_at(gallery).add_all(samples)
+    printing.print_answer(imported_json(model, people), imported_words(model, people), json=json)
 
 
 @people.command()

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from visavis.alignment import SIZE, read_crop
 from visavis.dataset import open_tree
 from visavis.dataset.tree import is_picture
-from visavis.embedder import middle
+from visavis.embedder import at_size
 from visavis.errors import DatasetError, ImageError
 from visavis.runtime import Preprocess
 from visavis.types import Crops
@@ -33,8 +33,8 @@ def made_crops(height: int, width: int, *, count: int = 8, seed: int = 0) -> Cro
 
 
 def read_crops(path: Path, height: int, width: int, *, most: int = MOST) -> Crops:
-    """The middle (N, height, width, 3) of a folder's or zip's 112x112 pictures: at most `most` of
-    them, spread evenly over all.
+    """(N, height, width, 3) of a folder's or zip's 112x112 pictures, as `at_size` makes them: at
+    most `most` of them, spread evenly over all.
 
     Raises DatasetError for a folder without pictures, ImageError for a picture that cannot be
     decoded or is of another size.
@@ -50,7 +50,7 @@ def read_crops(path: Path, height: int, width: int, *, most: int = MOST) -> Crop
             crop[:] = read_crop(tree.read(name))
         except ImageError as error:
             raise error.at(f"{name} of {tree.source}") from error
-    return middle(crops, (height, width))
+    return at_size(crops, (height, width))
 
 
 def pixels(crops: Crops, preprocess: Preprocess) -> NDArray[np.float32]:

@@ -11,6 +11,7 @@ from visavis.alignment import SIZE
 from visavis.convert.crops import made_crops
 from visavis.embedder import ModelEmbedder
 from visavis.errors import ModelError
+from visavis.pack.build import refuse_detector
 from visavis.pack.metadata import Metadata, read_metadata, write_metadata
 from visavis.pack.onnx import Network, read_network
 from visavis.runtime import Color, Device, PerChannel, Preprocess, load_model
@@ -89,6 +90,7 @@ def read_form(source: Path | bytes, pixels: DeclaredPixels) -> Form:
     that does not say how it wants its pixels and neither is it declared, or that answers with NaN.
     """
     network = read_network(source)
+    refuse_detector(network)
     metadata = read_metadata(network)
     if metadata is not None and metadata.form != "float32":
         raise ModelError(

@@ -93,6 +93,7 @@ class Conversion:
     closeness: Closeness | None  # to float32, of a network that was made smaller
     judgement: Judgement | None
     tflite: TfliteFile | None
+    left_out: tuple[str, ...] = ()  # keys of the checkpoint that are not the backbone's
 
 
 def convert(
@@ -209,6 +210,7 @@ def _finished(
         closeness=smaller.closeness if smaller else None,
         judgement=judgement,
         tflite=tflite,
+        left_out=tuple(checkpoint.settings.get("left_out", ())) if checkpoint else (),
     )
 
 

@@ -1,6 +1,7 @@
-"""What makes a .bin's pickle safe to read: a walk over its opcodes, and stand-ins for NumPy.
+"""What makes other people's pickles safe to read: a walk over their opcodes, and stand-ins for
+NumPy.
 
-Knows nothing of pictures or pairs.
+Knows nothing of pictures, pairs or people.
 """
 
 from dataclasses import dataclass
@@ -14,6 +15,9 @@ LINES = {"I": 1, "L": 1, "S": 1, "V": 1, "p": 1, "g": 1, "c": 2}
 COUNTED = {
     "U": 1, "T": 4, "C": 1, "B": 4, "\x8e": 8, "\x96": 8, "\x8c": 1, "X": 4, "\x8d": 8, "\x8a": 1,
 }  # fmt: skip
+# Of dictionaries and numbers with fractions, in place of whole numbers of any length: as keys of a
+# dictionary these can be made to take for ever.
+DICTIONARIES, FRACTIONS, LONG = frozenset(b"}dsu"), "GF", frozenset("IL\x8a")
 NAMES = {opcode.code: opcode.name for opcode in opcodes}
 PUTS, FRAME, STOP = frozenset(b"pqr"), 0x95, ord(".")
 KINDS = {"u1": "uint8", "b1": "bool"}
@@ -21,15 +25,17 @@ SHAPE = "expected an array of one axis, with as many bytes as its shape declares
 NDARRAY = object()  # stands in for numpy.ndarray, which is only ever an argument
 
 
-def check_opcodes(data: bytes) -> None:
-    """Raise ValueError, IndexError or EOFError for a pickle that cannot be a list of pictures."""
+def check_opcodes(data: bytes, *, dictionaries: bool = False) -> None:
+    """Raise ValueError, IndexError or EOFError for a pickle that holds more than lists of bytes,
+    text and short numbers; with `dictionaries` these may be in it, too, and fractions.
+    """
     at, frame_end, count, code = 0, 0, 0, 0
     while code != STOP:
         # Raises IndexError where the file is cut short.
         code, start, count = data[at], at, count + 1
         if count > MOST_OPCODES:
             raise ValueError(f"over {MOST_OPCODES} opcodes")
-        at = _next(data, start)
+        at = _next(data, start, dictionaries)
         if start < frame_end and (at > frame_end or code == FRAME):
             raise ValueError(f"byte {start} lies in two frames")
         if code == FRAME:
@@ -38,12 +44,16 @@ def check_opcodes(data: bytes) -> None:
             _check_place(data[start:at], count)
 
 
-def _next(data: bytes, at: int) -> int:
+def _next(data: bytes, at: int, dictionaries: bool) -> int:
     """Where the opcode after this one starts."""
     code = data[at]
-    if code in BARE:
+    if code in BARE or (dictionaries and code in DICTIONARIES):
         return at + 1
     name = chr(code)
+    if dictionaries and name in FRACTIONS:
+        return data.index(b"\n", at) + 1 if name == "F" else _inside(data, at + 9)
+    if dictionaries and name in LONG:
+        raise ValueError(f"opcode {NAMES[name]} at byte {at} is of a number of any length")
     if name in FIXED:
         return _inside(data, at + 1 + FIXED[name])
     if name in COUNTED:
@@ -51,7 +61,7 @@ def _next(data: bytes, at: int) -> int:
         return _inside(data, start + int.from_bytes(data[at + 1 : start], "little"))
     if name not in LINES:
         known = NAMES.get(name, f"{code:#04x}")
-        raise ValueError(f"opcode {known} at byte {at} has no place in a list of pictures")
+        raise ValueError(f"opcode {known} at byte {at} has no place here")
     for _ in range(LINES[name]):
         at = data.index(b"\n", at + 1)
     return at + 1

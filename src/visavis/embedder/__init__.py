@@ -1,15 +1,15 @@
 """Crops to unit embeddings. Knows what embedders want; knows no photos, people or thresholds."""
 
 from visavis.embedder.ensemble import Ensemble, Member, join_parts, split_parts
-from visavis.embedder.model import ModelEmbedder, load_embedder, middle, unit
+from visavis.embedder.model import ModelEmbedder, at_size, load_embedder, unit
 
 __all__ = [
     "Ensemble",
     "Member",
     "ModelEmbedder",
+    "at_size",
     "join_parts",
     "load_embedder",
-    "middle",
     "split_parts",
     "unit",
 ]

@@ -3,11 +3,12 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from visavis.errors import EmbeddingError, ImageError, ModelError, PackError
-from visavis.pack.manifest import CROP, Pack
+from visavis.errors import EmbeddingError, ImageError, ModelError
+from visavis.pack.manifest import CROP, Pack, check_size
 from visavis.runtime import Device, Outputs, Pictures, load_model
 from visavis.types import Crops, Embeddings, Part
 
@@ -22,14 +23,10 @@ class ModelEmbedder:
     dim: int
     network: Callable[[Pictures], Outputs]
     flip: bool
-    size: tuple[int, int] = CROP  # height and width of what it takes: the middle of a crop
+    size: tuple[int, int] = CROP  # height and width of what it takes: `at_size`
 
     def __post_init__(self) -> None:
-        if self.size[0] > CROP[0] or self.size[1] > CROP[1]:
-            raise PackError(
-                f"{self.model}: expected an embedder of crops of at most 112x112, "
-                f"got one of {self.size[0]}x{self.size[1]}"
-            )
+        check_size(self.size, self.model)
 
     @property
     def parts(self) -> tuple[Part, ...]:
@@ -58,7 +55,7 @@ class ModelEmbedder:
         return unit(sums)
 
     def _raw(self, crops: Crops) -> NDArray[np.float32]:
-        outputs = self.network(np.ascontiguousarray(middle(crops, self.size)))
+        outputs = self.network(np.ascontiguousarray(at_size(crops, self.size)))
         shapes = [raw.shape for raw in outputs]
         expected = [(len(crops), self.dim), (len(crops), 1)]  # the second: lengths, not used here
         if shapes not in (expected[:1], expected):
@@ -73,16 +70,23 @@ def load_embedder(pack: Pack, *, device: str | Device = "auto", flip: bool = Tru
     """The pack's embedder, ready to be called with crops.
 
     `flip` adds the mirrored crop's embedding: better on every benchmark, at twice the cost.
-    Raises PackError for a damaged file or an embedder of crops larger than 112x112, DeviceError for
-    a device that this machine does not have.
+    Raises PackError for a damaged file or an embedder of a size that no crop is brought to,
+    DeviceError for a device that this machine does not have.
     """
     spec = pack.manifest.embedder
     network = load_model(pack.read(spec.file, spec.sha256), spec.preprocess, device)
     return ModelEmbedder(spec.model, spec.dim, network, flip, spec.size)
 
 
-def middle(crops: Crops, size: tuple[int, int]) -> Crops:
-    """The middle rows and columns of 112x112 crops: 96 columns of 112 are 8 to 103."""
+def at_size(crops: Crops, size: tuple[int, int]) -> Crops:
+    """112x112 crops as a network of another size takes them: their middle rows and columns (96
+    columns of 112 are 8 to 103), or, where it takes more than 112, enlarged.
+    """
+    if max(size) > CROP[0]:
+        larger = np.empty((len(crops), *size, 3), np.uint8)
+        for row, crop in enumerate(crops):
+            larger[row] = cv2.resize(crop, size[::-1], interpolation=cv2.INTER_LINEAR)
+        return larger
     top, left = ((whole - part) // 2 for whole, part in zip(CROP, size, strict=True))
     return crops if size == CROP else crops[:, top : top + size[0], left : left + size[1]]
 

@@ -7,20 +7,19 @@ from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 from io import BytesIO
 from pathlib import Path
-from tokenize import TokenError
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from visavis.dataset.vectors import NamedVector, read_vectors
 from visavis.errors import DatasetError, GalleryError
 from visavis.files import make_private, output_errors, refuse_taken, safe_stem, write_whole
 from visavis.gallery.gallery import Gallery
-from visavis.gallery.people import Person
+from visavis.gallery.people import Person, clean_name
 from visavis.gallery.samples import Sample, StoredSample
 
 MOST_DAYS = 36_500  # of a rule of retention
-MOST_BYTES = 1 << 20  # of a file with one vector
 
 
 def export_person(gallery: Gallery, person: Person, folder: Path) -> Path:
@@ -43,17 +42,33 @@ def export_person(gallery: Gallery, person: Person, folder: Path) -> Path:
     return folder
 
 
-def import_tensors(gallery: Gallery, folder: Path, model: str) -> list[Person]:
-    """Vectors of another system, <name>.npy of shape (D,) or (1, D), as templates of `model`.
+def import_tensors(gallery: Gallery, source: Path, model: str) -> list[Person]:
+    """Vectors of another system as templates of `model`: a person for each, as often as they come.
 
     They are scaled to length 1; the length they had is kept, and `export_tensors` gives it back.
-    Raises DatasetError for a file that is no such vector, PersonError for a name that cannot be,
-    EmbeddingError for vectors of several lengths; then nothing at all is stored.
+    Raises as `read_samples`, PersonError for a name that cannot be, EmbeddingError for vectors of
+    another length than the model's; then nothing at all is stored.
     """
-    named = [(path.stem, _sample(path, model)) for path in sorted(folder.glob("*.npy"))]
-    if not named:
-        raise DatasetError(f"{folder}: expected <name>.npy files, found none")
-    return gallery.add_all(named)
+    return gallery.add_all(read_samples(source, model))
+
+
+def read_samples(source: Path, model: str) -> list[tuple[str, Sample]]:
+    """The vectors of a folder of <name>.npy, (D,) or (N, D), or of another tool's file, as photos
+    that have templates of `model`; each with its person's name.
+
+    Raises DatasetError for a file that is none, and for vectors of several lengths; PersonError for
+    a name that cannot be.
+    """
+    files = sorted(source.glob("*.npy")) if source.is_dir() else [source]
+    if not files:
+        raise DatasetError(f"{source}: expected <name>.npy files, found none")
+    named = [
+        (vector.person, _sample(vector, model)) for file in files for vector in read_vectors(file)
+    ]
+    lengths = sorted({len(sample.templates[model]) for _, sample in named})
+    if len(lengths) > 1:
+        raise DatasetError(f"{source}: expected embeddings of one length, got {lengths[:5]}")
+    return [(clean_name(name), sample) for name, sample in named]
 
 
 def export_tensors(gallery: Gallery, folder: Path, model: str) -> int:
@@ -137,46 +152,9 @@ def _save(path: Path, array: NDArray[np.float32]) -> None:
     write_whole(path, buffer.getvalue(), private=True)
 
 
-def _sample(path: Path, model: str) -> Sample:
-    """A file's vector as a photo's template."""
-    try:
-        with path.open("rb") as file:
-            data = file.read(MOST_BYTES + 1)
-    except OSError as error:
-        raise DatasetError(f"{path}: cannot read: {error.strerror}") from error
-    vector = _vector(data, path)
-    length = float(np.linalg.norm(vector))
-    digest = hashlib.sha256(data).hexdigest()
-    templates = {model: (vector / length).astype(np.float32)}
-    return Sample(path.name, digest, {"norm": length}, templates)
-
-
-def _vector(data: bytes, path: Path) -> NDArray[np.float32]:
-    if len(data) > MOST_BYTES:
-        raise DatasetError(f"{path}: expected a vector, got more than {MOST_BYTES} bytes")
-    file = BytesIO(data)
-    try:
-        shape, kind = _header(file)
-    except (ValueError, TypeError, SyntaxError, EOFError, RecursionError, TokenError) as error:
-        raise DatasetError(f"{path}: expected a NumPy file of numbers: {error}") from error
-    # What the header says is believed only where just so many bytes follow it.
-    flat = len(shape) in (1, 2) and shape[:-1] in ((), (1,)) and kind.kind == "f"
-    if not flat or shape[-1] * kind.itemsize != len(data) - file.tell() or not shape[-1]:
-        raise DatasetError(
-            f"{path}: expected one vector, (D,) or (1, D), got {shape} {kind} in {len(data)} bytes"
-        )
-    vector = np.frombuffer(data, kind, offset=file.tell()).astype(np.float32)
-    if not np.isfinite(vector).all() or not np.linalg.norm(vector) > 0:
-        raise DatasetError(f"{path}: expected finite numbers, not all of them zero")
-    return vector
-
-
-def _header(file: BytesIO) -> tuple[tuple[int, ...], np.dtype[Any]]:
-    version = np.lib.format.read_magic(file)
-    if version not in ((1, 0), (2, 0)):
-        raise ValueError(f"format {version}")
-    reads = np.lib.format.read_array_header_1_0
-    if version == (2, 0):
-        reads = np.lib.format.read_array_header_2_0
-    shape, _, kind = reads(file)
-    return shape, kind
+def _sample(vector: NamedVector, model: str) -> Sample:
+    """A vector as a photo's template."""
+    length = float(np.linalg.norm(vector.vector.astype(np.float64)))
+    digest = hashlib.sha256(vector.vector.tobytes()).hexdigest()
+    templates = {model: (vector.vector / length).astype(np.float32)}
+    return Sample(vector.source, digest, {"norm": length}, templates)

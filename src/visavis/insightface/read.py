@@ -14,7 +14,7 @@ from pathlib import Path, PurePosixPath
 
 from onnx import ModelProto
 
-from visavis.decode import DECODERS, decoder_of
+from visavis.decode import DECODERS, decoder_of, tells_places
 from visavis.decode.scrfd import SCRFD
 from visavis.document import parse
 from visavis.errors import PackError
@@ -24,32 +24,28 @@ from visavis.pack import load_pack, packs_folder
 from visavis.pack.build import (
     DetectorPart,
     EmbedderPart,
+    Made,
     chosen_detector,
     detector_of,
     detector_part,
     embedder_of,
     embedder_part,
+    noted,
+    refuse_detector,
     write_pack,
 )
 from visavis.pack.declaration import NOTHING, NOTHING_DECLARED, Declaration, Declared
-from visavis.pack.manifest import Origin, Pack
+from visavis.pack.manifest import Origin
 from visavis.pack.metadata import read_detector_metadata, read_metadata
 from visavis.pack.onnx import Network, read_network
 from visavis.runtime import Preprocess
 
 ORIGIN = "origin."  # of the keys under which our own files note where they come from
+UNKNOWN_DETECTOR = "a detector of no known family"
 UNKNOWN = Origin("", "", "")
 # The terms of everything in InsightFace's model zoo, and the data by the start of a file's name.
 ZOO = Declared(source="InsightFace", licence="non-commercial research", commercial="no")
 TRAINED_ON = {"w600k": "WebFace600K", "glint": "Glint360K", "casia": "CASIA-WebFace"}
-
-
-@dataclass(frozen=True, slots=True)
-class Imported:
-    """A pack made of another project's files, and what became of each of them."""
-
-    pack: Pack
-    notes: tuple[str, ...]  # one for each file
 
 
 @dataclass(slots=True)
@@ -68,7 +64,7 @@ def import_pack(
     detector: str | None = None,
     declaration: Declaration = NOTHING_DECLARED,
     folder: Path | None = None,
-) -> Imported:
+) -> Made:
     """Make a pack of an InsightFace folder or zip, or of one ONNX file: an embedder with the
     default pack's detector, or a detector with the default pack's embedder.
 
@@ -98,7 +94,7 @@ def import_pack(
     pack = write_pack(
         folder or packs_folder() / name, name=name, embedder=parts.embedder, detector=parts.detector
     )
-    return Imported(pack, tuple(parts.notes))
+    return Made(pack, tuple(parts.notes))
 
 
 def foreign_detector(source: Path | Network, declared: Declared = NOTHING) -> DetectorPart:
@@ -164,6 +160,7 @@ def _detection(network: Network, declared: Declared) -> DetectorPart:
 def _lone(network: Network, declaration: Declaration, other: DetectorPart | None) -> _Parts:
     """One file, and the default pack's model for the part that it does not have."""
     file = PurePosixPath(network.source).name
+    refuse_detector(network)
     known = decoder_of(network.shapes) is not None
     if other is None and (known or declaration.detector.decoder):
         return _lone_detector(file, network, declaration)
@@ -172,7 +169,7 @@ def _lone(network: Network, declaration: Declaration, other: DetectorPart | None
     if other is None and declaration.detector != NOTHING:
         raise PackError(f"{file}: an embedder, but something is declared of a detector's file")
     embedder = embedder_part(network, declaration.embedder)
-    notes = [f"{file}: the embedder, {embedder.spec.model}"]
+    notes = [f"{file}: the embedder, {embedder.spec.model}", *noted(file, embedder.notes)]
     return _Parts(embedder, other or detector_of(load_pack()), notes)
 
 
@@ -187,6 +184,7 @@ def _lone_detector(file: str, network: Network, declaration: Declaration) -> _Pa
     embedder = embedder_of(load_pack())
     notes = [
         f"{file}: the detector, {detector.spec.decoder}",
+        *noted(file, detector.notes),
         f"the default pack's: the embedder, {embedder.spec.model}",
     ]
     return _Parts(embedder, detector, notes)
@@ -199,21 +197,35 @@ def _parts(
     parts = _Parts(None, other, [])
     for network in networks:
         file = PurePosixPath(network.source).name
-        task = "detection" if decoder_of(network.shapes) else task_of(network)
+        task = _task(network)
         if task == "recognition" and parts.embedder is None:
             parts.embedder = _recogniser(network, declaration.embedder)
             parts.notes.append(f"{file}: the embedder, {parts.embedder.spec.model}")
+            parts.notes += noted(file, parts.embedder.notes)
         elif task == "detection" and parts.detector is None:
             parts.detector = _detection(network, declaration.detector)
             parts.notes.append(f"{file}: the detector, {parts.detector.spec.decoder}")
+            parts.notes += noted(file, parts.detector.notes)
         else:
             parts.notes.append(f"{file}: left aside: {_reason(task)}")
     return parts
 
 
+def _task(network: Network) -> str | None:
+    """What a network is for: a detector by its outputs, and else what InsightFace takes it for."""
+    if decoder_of(network.shapes):
+        return "detection"
+    task = task_of(network)
+    if task in (None, "recognition") and tells_places(network.shapes):
+        return UNKNOWN_DETECTOR
+    return task
+
+
 def _reason(task: str | None) -> str:
     if task in ("recognition", "detection"):
         return f"another network is used for {task}"
+    if task == UNKNOWN_DETECTOR:
+        return task
     return f"a network for {task}" if task else "InsightFace's rules give it no part"
 
 

@@ -96,6 +96,11 @@ def as_recogniser(network: Network, spec: EmbedderSpec) -> tuple[ModelProto, lis
     if len(model.graph.output) > 1:
         del model.graph.output[1:]
         notes.append("its second output is left out")
+    if max(spec.size) > max(CROP):
+        raise PackError(
+            f"{network.source}: expected an embedder of crops of at most {CROP[0]}x{CROP[1]}, got "
+            f"one of {spec.size[0]}x{spec.size[1]}: InsightFace would cut another crop"
+        )
     if spec.size != CROP:
         steps.append(cut_step(model, CROP, spec.size))
         notes.append(f"a Slice cuts the middle {spec.size[0]}x{spec.size[1]} out of the crop")

@@ -5,16 +5,18 @@ Nothing is guessed: what neither the caller nor the file's own metadata says is 
 
 import hashlib
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from visavis.decode import DECODERS, OutputShapes, decoder_of
+from visavis.decode import DECODERS, OutputShapes, decoder_of, tells_places
 from visavis.errors import ModelError, PackError
 from visavis.files import refuse_taken, whole_folder
 from visavis.pack import DEFAULT_PACK, check_name, load_pack, packs_folder
+from visavis.pack.adapt import Adapted, at_the_door, batches, flat, normalised_twice
 from visavis.pack.calibration import check_calibration
-from visavis.pack.check import check_detector, check_embedder, loaded
+from visavis.pack.check import check_detector, check_embedder, check_everywhere, loaded
 from visavis.pack.declaration import (
     DETECTOR,
     EMBEDDER,
@@ -24,7 +26,6 @@ from visavis.pack.declaration import (
     Declared,
 )
 from visavis.pack.manifest import (
-    CROP,
     FORMAT,
     NOT_STATED,
     DetectorSpec,
@@ -33,6 +34,7 @@ from visavis.pack.manifest import (
     Origin,
     Pack,
     check_numbers,
+    check_size,
     read_pack,
     write_manifest,
 )
@@ -52,6 +54,7 @@ class EmbedderPart:
 
     spec: EmbedderSpec
     data: bytes
+    notes: tuple[str, ...] = ()  # what was changed in its file, and what to look at
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +63,15 @@ class DetectorPart:
 
     spec: DetectorSpec
     data: bytes
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Made:
+    """A pack that was made, and what became of the files it was made of."""
+
+    pack: Pack
+    notes: tuple[str, ...]
 
 
 def build_pack(
@@ -70,19 +82,23 @@ def build_pack(
     declaration: Declaration = NOTHING_DECLARED,
     calibration: Path | None = None,
     folder: Path | None = None,
-) -> Pack:
+) -> Made:
     """Make a pack of an embedder's ONNX file and a detector: another pack's, or an ONNX file.
 
     It is written to `folder`, or among the installed packs. Raises what `embedder_part`,
     `detector_part` and `write_pack` raise.
     """
-    return write_pack(
+    first = embedder_part(embedder, declaration.embedder)
+    second = chosen_detector(detector, declaration.detector, detector_part)
+    pack = write_pack(
         folder or packs_folder() / name,
         name=name,
-        embedder=embedder_part(embedder, declaration.embedder),
-        detector=chosen_detector(detector, declaration.detector, detector_part),
+        embedder=first,
+        detector=second,
         calibration=calibration,
     )
+    notes = (*noted(embedder.name, first.notes), *noted(Path(detector).name, second.notes))
+    return Made(pack, notes)
 
 
 def write_pack(
@@ -123,16 +139,22 @@ def write_pack(
 
 
 def embedder_part(source: Path | Network, declared: Declared = NOTHING) -> EmbedderPart:
-    """An embedder for a pack: read, its preprocessing declared, and run.
+    """An embedder for a pack: read, its preprocessing declared, brought to the form that packs
+    hold, and run.
 
     Raises PackError for what is no network, for preprocessing that nothing declares, and for
     answers that are no embeddings.
     """
     network = read_network(source) if isinstance(source, Path) else source
+    refuse_detector(network)
     notes = read_metadata(network)
     preprocess = _preprocess(network, notes, declared, EMBEDDER)
-    size = _size(network, notes, declared)
-    dim = check_embedder(network.data, preprocess, size, network.source)
+    door = at_the_door(network)
+    flattened = flat(door.network)
+    size = _size(flattened.network, notes, declared)
+    adapted, dim = _in_batches(flattened.network, preprocess, size)
+    network = adapted.network
+    check_everywhere(network.data, preprocess, size, network.source)
     if notes and notes.dim != dim:
         raise PackError(f"{network.source}: its metadata says {notes.dim} numbers, it gives {dim}")
     name = declared.name or (notes.family if notes else plain(Path(network.source).stem))
@@ -146,7 +168,10 @@ def embedder_part(source: Path | Network, declared: Declared = NOTHING) -> Embed
         preprocess=preprocess,
         size=size,
     )
-    return EmbedderPart(spec, network.data)
+    changed = door.notes + flattened.notes + adapted.notes
+    return EmbedderPart(
+        spec, network.data, changed + (() if notes else normalised_twice(network, preprocess))
+    )
 
 
 def detector_part(source: Path | Network, declared: Declared = NOTHING) -> DetectorPart:
@@ -155,7 +180,8 @@ def detector_part(source: Path | Network, declared: Declared = NOTHING) -> Detec
     Raises PackError for what is no network, for preprocessing that nothing declares, for outputs
     that fit no decoder, or another than the declared one, and for a detector without landmarks.
     """
-    network = read_network(source) if isinstance(source, Path) else source
+    door = at_the_door(read_network(source) if isinstance(source, Path) else source)
+    network = door.network
     notes = read_detector_metadata(network)
     preprocess = _preprocess(network, notes, declared, DETECTOR)
     model = loaded(network.data, preprocess, network.source)
@@ -176,7 +202,7 @@ def detector_part(source: Path | Network, declared: Declared = NOTHING) -> Detec
             f"{network.source}: expected a detector that gives five landmarks, got boxes alone: "
             "no face could be aligned"
         )
-    return DetectorPart(spec, network.data)
+    return DetectorPart(spec, network.data, door.notes)
 
 
 def chosen_detector(
@@ -219,14 +245,45 @@ def plain(name: str) -> str:
     return re.sub("[^A-Za-z0-9._-]+", "-", name).strip("-.")[:64]
 
 
+def refuse_detector(network: Network) -> None:
+    """Raises PackError for a detector that is taken for an embedder, of a known family or not."""
+    if decoder_of(network.shapes) is None and tells_places(network.shapes):
+        raise PackError(_of_no_family(network.shapes, network.source))
+
+
+def noted(file: str, notes: Iterable[str]) -> list[str]:
+    """What was changed in a file, under its name."""
+    return [f"{file}: {note}" for note in notes]
+
+
+def _in_batches(
+    network: Network, preprocess: Preprocess, size: tuple[int, int]
+) -> tuple[Adapted, int]:
+    """The best form in which it answers a batch, and the length of its embeddings."""
+    forms = batches(network)
+    first = next(forms)
+    try:
+        return first, check_embedder(first.network.data, preprocess, size, network.source)
+    except PackError as error:
+        for form in forms:
+            with suppress(PackError):
+                dim = check_embedder(form.network.data, preprocess, size, network.source)
+                return form, dim
+        raise error
+
+
 def _fitting(shapes: OutputShapes, source: str) -> str:
     decoder = decoder_of(shapes)
     if decoder is None:
-        raise PackError(
-            f"{source}: expected outputs of {' or '.join(DECODERS)}, got "
-            f"{', '.join(map(str, shapes[:12]))}"
-        )
+        raise PackError(_of_no_family(shapes, source))
     return decoder.name
+
+
+def _of_no_family(shapes: OutputShapes, source: str) -> str:
+    return (
+        f"{source}: a detector of no known family: expected outputs of {' or '.join(DECODERS)}, "
+        f"got {', '.join(map(str, shapes[:12]))}"
+    )
 
 
 def _preprocess(
@@ -272,13 +329,8 @@ def _size(network: Network, notes: Metadata | None, declared: Declared) -> tuple
             f"{network.source}: declared to take {size[0]}x{size[1]}, but its input is "
             f"{fixed[0]}x{fixed[1]} (height x width)"
         )
-    height, width = size
-    if not (1 <= height <= CROP[0] and 1 <= width <= CROP[1]):
-        raise PackError(
-            f"{network.source}: expected an embedder of crops of at most {CROP[0]}x{CROP[1]}, "
-            f"got {height}x{width}: crops are cut at {CROP[0]}x{CROP[1]}"
-        )
-    return height, width
+    check_size(size, network.source)
+    return size[0], size[1]
 
 
 def _origin(

@@ -5,6 +5,7 @@ Reads no ONNX file: that is `visavis.pack.onnx`.
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 
@@ -13,9 +14,9 @@ from visavis.decode.boxes import STRIDE
 from visavis.decode.yolov5face import YOLOV5FACE
 from visavis.errors import PackError, VisavisError
 from visavis.pack.manifest import DetectorSpec
-from visavis.runtime import Device, Model, Outputs, Preprocess, load_model
+from visavis.runtime import Device, Model, Outputs, Preprocess, available_runtimes, load_model
 
-EXACT = Device(precision="float32")
+EXACT = Device("cpu", precision="float32")
 LEAST_COSINE = 0.9999  # of an embedding to the same one in another batch
 PICTURES = ((128, 256), (256, 128))  # height and width: multiples of every stride
 
@@ -94,10 +95,27 @@ def check_embedder(data: bytes, preprocess: Preprocess, size: tuple[int, int], s
     return dim
 
 
-def loaded(data: bytes, preprocess: Preprocess, source: str) -> Model:
+def check_everywhere(
+    data: bytes, preprocess: Preprocess, size: tuple[int, int], source: str
+) -> None:
+    """Raises PackError where one of the runtimes that are installed refuses an embedder, or gives
+    another embedding than the rest.
+    """
+    picture = np.random.default_rng(0).integers(0, 256, (1, *size, 3), np.uint8)
+    rows: list[np.ndarray] = []
+    for runtime in available_runtimes():
+        where = replace(EXACT, runtime=runtime.name)
+        model = loaded(data, preprocess, source, where)
+        row = _ran(model, picture, source, f"expected a network that {runtime.name} runs")[0][0]
+        rows.append(row / np.linalg.norm(row.astype(np.float64)))
+        if not rows[0] @ row >= LEAST_COSINE * np.linalg.norm(row):
+            raise PackError(f"{source}: {runtime.name} gives another embedding than the others")
+
+
+def loaded(data: bytes, preprocess: Preprocess, source: str, device: Device = EXACT) -> Model:
     """A network in full precision. Raises PackError for what is none."""
     try:
-        return load_model(data, preprocess, EXACT)
+        return load_model(data, preprocess, device)
     except VisavisError as error:
         raise PackError(f"{source}: {error}") from error
 

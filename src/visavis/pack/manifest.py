@@ -22,7 +22,7 @@ FORMAT = 1
 MANIFEST = "pack.json"
 MOST_NUMBERS = 65_536  # in an embedding
 CROP = (SIZE, SIZE)  # height and width of an aligned crop, in pixels
-MOST_PIXELS = 4096  # a side
+LARGEST = 512  # pixels a side that a crop is enlarged to
 NOT_STATED = "not stated"  # what a field of an origin says that nobody declared
 
 Commercial = Literal["yes", "no", "unknown"]  # whether commercial use is allowed
@@ -69,7 +69,7 @@ class EmbedderSpec:
     dim: int
     origin: Origin
     preprocess: Preprocess = field(default_factory=Preprocess)
-    size: tuple[int, int] = CROP  # height and width that it takes: the middle of a crop
+    size: tuple[int, int] = CROP  # height and width that it takes, as `check_size` says
 
     @property
     def model(self) -> str:
@@ -161,11 +161,21 @@ def read_pack(folder: Path) -> Pack:
     embedder = manifest.embedder
     if not 1 <= embedder.dim <= MOST_NUMBERS:
         raise PackError(f"{path}: embedder.dim: expected 1 to {MOST_NUMBERS}, got {embedder.dim}")
-    if not all(1 <= side <= MOST_PIXELS for side in embedder.size):
-        sides = list(embedder.size)
-        raise PackError(f"{path}: embedder.size: expected 1 to {MOST_PIXELS} a side, got {sides}")
+    check_size(embedder.size, f"{path}: embedder.size")
     check_numbers(manifest.detector, str(path))
     return Pack(folder, manifest)
+
+
+def check_size(size: tuple[int, int], source: str) -> None:
+    """Raises PackError for a height and width to which no crop is brought: of up to 112x112 it is
+    the middle of a crop, of a larger square the crop enlarged.
+    """
+    height, width = size
+    if min(size) < 1 or not (max(size) <= SIZE or height == width <= LARGEST):
+        raise PackError(
+            f"{source}: expected an embedder of crops of at most {SIZE}x{SIZE}, or of a larger "
+            f"square of at most {LARGEST}x{LARGEST}, got {height}x{width}"
+        )
 
 
 def check_numbers(spec: DetectorSpec, source: str) -> None:

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Literal
 
 from visavis.errors import PackError, VisavisError
+from visavis.pack.adapt import ALONE, normalised_twice, takes_one
 from visavis.pack.calibration import load_calibration
 from visavis.pack.check import check_detector, check_embedder, loaded
 from visavis.pack.manifest import (
@@ -79,6 +80,10 @@ def _embedder(pack: Pack, spec: EmbedderSpec) -> Iterator[Finding]:
     dim = check_embedder(network.data, spec.preprocess, spec.size, network.source)
     if dim != spec.dim:
         yield Finding("error", "embedder.dim", f"the manifest says {spec.dim}, it gives {dim}")
+    for note in normalised_twice(network, spec.preprocess):
+        yield Finding("warning", spec.file, note)
+    if takes_one(network):
+        yield Finding("warning", spec.file, ALONE)
     yield Finding("ok", spec.file, f"{spec.model}: (N, {dim}) for a batch of 1 and of 3, finite")
 
 

@@ -22,6 +22,7 @@ from visavis.runtime.model import (
     Preprocess,
     cores,
 )
+from visavis.runtime.trial import try_once
 
 __all__ = [
     "Available",
@@ -48,7 +49,7 @@ def load_model(onnx: bytes, preprocess: Preprocess, device: str | Device = "auto
     The file has one float32 input (N, 3, H, W); N, H and W may be dynamic. The model takes (N, H,
     W, 3) uint8 RGB and returns every output, as float32, in the order of the file.
     Raises DeviceError where the device, runtime or precision is missing here, ModelError for a file
-    that is no such network, or asks for more than `visavis.runtime.bounds` allows.
+    that is no such network, or asks for more than `visavis.runtime.bounds` or `trial` allows.
     """
     where = device if isinstance(device, Device) else Device(device)
     if b"location" in onnx and ELSEWHERE.search(onnx):  # `in` is ten times as fast
@@ -57,18 +58,19 @@ def load_model(onnx: bytes, preprocess: Preprocess, device: str | Device = "auto
             "file",
             mend="load it with onnx and save it again (if a tensor is called location: rename it)",
         )
-    _check_bounds(onnx)
     runtime = where.runtime
     if runtime == "auto":
         runtime = "onnxruntime" if where.on_cuda else "openvino"
+    if not _is_harmless(onnx):
+        try_once(onnx, runtime)
     if runtime == "openvino":
         return openvino.OpenVinoModel(onnx, preprocess, where)
     return onnxruntime.OnnxRuntimeModel(onnx, preprocess, where)
 
 
-def _check_bounds(onnx: bytes) -> None:
+def _is_harmless(onnx: bytes) -> bool:
     try:
-        check_asked(onnx)
+        return check_asked(onnx)
     except ValueError as error:
         raise ModelError(f"cannot load this network: it is no ONNX file: {error}") from error
 

@@ -1,14 +1,16 @@
 """How much a network may ask of what runs it, read from its bytes before any runtime sees them.
 
-Follows the file's own structure and reads no weights. Knows no runtime.
+Follows the file's own structure and reads no weights. Knows no runtime. Where it cannot tell how
+much that is, `visavis.runtime.trial` finds out.
 """
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from visavis.errors import ModelError
 from visavis.runtime.protobuf import Value, first_numbers, message_fields
+from visavis.runtime.shapes import Extents, Numbers, Operation, answered, multiplied
 
 # Face networks have hundreds: 89 to 278 of those that convert writes and packs carry, several times
 # as many where transformers are written in small steps.
@@ -18,14 +20,20 @@ MOST_NODES = 5_000
 MOST_NUMBERS = 1 << 25
 # Of the file's structure. A network of MOST_NODES has about 100,000; they take 0.3 s to follow.
 MOST_FIELDS = 1 << 17
+# Of a network that does no harm: multiplications, and numbers of all answers together, for one
+# picture. SFace has 0.6e9 and 15e6.
+HARMLESS_WORK, HARMLESS_NUMBERS = 5e10, 1 << 26
+PICTURE = (1, 3, 640, 640)  # the sides that an input leaves open
 MOST_SHAPE = 64  # numbers of a constant that is taken for a shape: no tensor has more axes
 DENSEST = 4  # numbers that a byte of a tensor can hold: those of 2 bits
 
 # Fields of ONNX's messages, by the numbers that onnx.proto gives them.
 MODEL_GRAPH, MODEL_FUNCTION = 7, 25
-GRAPH_NODE, GRAPH_TENSOR, GRAPH_SPARSE = 1, 5, 15
+GRAPH_NODE, GRAPH_TENSOR, GRAPH_INPUT, GRAPH_SPARSE = 1, 5, 11, 15
+INPUT_NAME, INPUT_TYPE, TYPE_TENSOR, TENSOR_SHAPE, SHAPE_SIDE, SIDE_VALUE = 1, 2, 1, 2, 1, 1
 NODE_INPUT, NODE_OUTPUT, NODE_OPERATOR, NODE_ATTRIBUTE = 1, 2, 4, 5
-ATTRIBUTE_NAME, ATTRIBUTE_TENSORS, ATTRIBUTE_GRAPHS = 1, (5, 10), (6, 11)
+ATTRIBUTE_NAME, ATTRIBUTE_TEXT, ATTRIBUTE_TENSORS, ATTRIBUTE_GRAPHS = 1, 4, (5, 10), (6, 11)
+NOTSET = "NOTSET"  # the text of an attribute that is as if it were not there
 ATTRIBUTE_SPARSE = (22, 23)
 ATTRIBUTE_NUMBERS = {2: "<f4", 3: "", 7: "<f4", 8: ""}  # fields that hold them, and their type
 TENSOR_DIMS, TENSOR_TYPE, TENSOR_NAME, TENSOR_RAW, TENSOR_PLACE = 1, 2, 8, 9, 14
@@ -40,11 +48,9 @@ KEEPS = frozenset(
     "Sigmoid Softmax Sqrt Squeeze Sub Sum Tanh Transpose Unsqueeze Where Xor".split()
 )
 
-Numbers = Sequence[float]
 
-
-def check_asked(data: bytes) -> int:
-    """The number of a network's nodes.
+def check_asked(data: bytes) -> bool:
+    """Whether it can be told that a network does no harm; else it can be told of none that it does.
 
     Raises ModelError for more nodes or larger constants than any face network has, for loops,
     branches and functions, which make few nodes run for ever, and for tensors larger than the file;
@@ -63,7 +69,7 @@ def check_asked(data: bytes) -> int:
         raise ModelError(f"expected at most {MOST_NODES:,} nodes, got {len(network.nodes):,}")
     for node in network.nodes:
         network.read_node(node)
-    return len(network.nodes)
+    return network.told and network.work <= HARMLESS_WORK and network.held <= HARMLESS_NUMBERS
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +78,7 @@ class _Tensor:
 
     count: float = 1
     numbers: Numbers = ()
+    dims: Extents | None = None  # where they are known
 
 
 NONE = _Tensor()
@@ -84,6 +91,9 @@ class _Network:
     nodes: list[memoryview] = field(default_factory=list)
     values: dict[str, _Tensor] = field(default_factory=dict)  # by name
     left: int = field(default_factory=lambda: MOST_FIELDS)
+    told: bool = True  # whether the sides of all answers are known; then what they come to:
+    work: float = 0
+    held: float = 0
 
     def fields(self, message: memoryview) -> Iterator[tuple[int, Value]]:
         """A message's fields. Raises ModelError where all have been too many."""
@@ -105,6 +115,34 @@ class _Network:
                 self.values[name] = tensor
             elif number == GRAPH_SPARSE:
                 self.check_sparse(value)
+            elif number == GRAPH_INPUT:
+                name, dims = self.input(value)
+                # Some inputs are tensors, too.
+                self.values.setdefault(name, _Tensor(1, (), dims))
+
+    def input(self, message: memoryview) -> tuple[str, Extents | None]:
+        """An input's name and sides, those of a picture where it leaves them open."""
+        name, sides = "", [0] * 0
+        for number, value in self.fields(message):
+            if number == INPUT_NAME:
+                name = _text(value)
+            elif number == INPUT_TYPE:
+                for shape in self.within(value, TYPE_TENSOR, TENSOR_SHAPE):
+                    sides = [
+                        max([0, *(int(one) for one in self.within(side, SIDE_VALUE))])
+                        for side in self.within(shape, SHAPE_SIDE)
+                    ]
+        if len(sides) != len(PICTURE):
+            return name, None
+        return name, tuple(side or usual for side, usual in zip(sides, PICTURE, strict=True))
+
+    def within(self, value: Value, number: int, *deeper: int) -> list[Value]:
+        """The values of one field of a message, or of one field of these."""
+        fields = [] if isinstance(value, int) else self.fields(value)
+        values = [inner for field, inner in fields if field == number]
+        return (
+            [one for inner in values for one in self.within(inner, *deeper)] if deeper else values
+        )
 
     def read_node(self, node: memoryview) -> None:
         """Note what a node answers. Raises ModelError where that is too much."""
@@ -126,11 +164,39 @@ class _Network:
                 f"expected values of at most {MOST_NUMBERS:,} numbers, got {answer.count:.3g} of "
                 f"{operator!r:.80}"
             )
+        answer = replace(answer, dims=self.follow(operator, inputs, attributes, answer))
         self.values |= dict.fromkeys(names[NODE_OUTPUT], answer)
+
+    def follow(
+        self,
+        operator: str,
+        inputs: Sequence[_Tensor],
+        attributes: Mapping[str, _Tensor],
+        answer: _Tensor,
+    ) -> Extents | None:
+        """The sides of a node's answer; note what they come to, or that they cannot be told."""
+        if operator == "Constant":
+            self.told &= answer.dims is not None
+            return answer.dims
+        known = [tensor.dims for tensor in inputs if tensor.dims is not None]
+        asked = Operation(
+            known,
+            [tensor.numbers for tensor in inputs],
+            {name: tensor.numbers for name, tensor in attributes.items()},
+        )
+        dims = None
+        if all(tensor.dims is not None or tensor is NONE for tensor in inputs):
+            dims = answered(operator, asked)
+        if dims is None:
+            self.told = False
+            return None
+        self.work += multiplied(operator, asked, dims)
+        self.held += math.prod(dims)
+        return dims
 
     def attribute(self, attribute: memoryview) -> tuple[str, _Tensor]:
         """Its name and numbers. Raises ModelError for a graph."""
-        name, tensor, numbers = "", NONE, [0.0] * 0
+        name, tensor, numbers, unset = "", NONE, [0.0] * 0, False
         for number, value in self.fields(attribute):
             if number in ATTRIBUTE_GRAPHS:
                 raise ModelError("expected a network without loops and branches, got one with them")
@@ -138,11 +204,14 @@ class _Network:
                 numbers += first_numbers(value, MOST_SHAPE, ATTRIBUTE_NUMBERS[number])
             elif number == ATTRIBUTE_NAME:
                 name = _text(value)
+            elif number == ATTRIBUTE_TEXT:
+                unset = _text(value) == NOTSET
             elif number in ATTRIBUTE_TENSORS and isinstance(value, memoryview):
                 _, tensor = self.tensor(value)
             elif number in ATTRIBUTE_SPARSE and isinstance(value, memoryview):
                 self.check_sparse(value)
-        return name, _Tensor(len(numbers), numbers) if numbers else tensor
+        name = "" if unset else name
+        return name, _Tensor(len(numbers), numbers, (len(numbers),)) if numbers else tensor
 
     def tensor(self, message: memoryview) -> tuple[str, _Tensor]:
         """A tensor and its name. Raises ModelError for more numbers than its bytes can hold."""
@@ -164,7 +233,8 @@ class _Network:
         kind, raw = known.get(TENSOR_TYPE), known.get(TENSOR_RAW, 0)
         if kind in RAW_TYPES and isinstance(raw, memoryview):
             numbers += first_numbers(raw, MOST_SHAPE, RAW_TYPES[kind])
-        return name, _Tensor(max(count, 1), numbers if count <= MOST_SHAPE else ())
+        sides = tuple(int(side) for side in dims)
+        return name, _Tensor(max(count, 1), numbers if count <= MOST_SHAPE else (), sides)
 
     def check_sparse(self, message: memoryview) -> None:
         """Raise ModelError for a sparse tensor that is too large once it is written out."""

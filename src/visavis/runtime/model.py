@@ -104,6 +104,10 @@ class Model(Protocol):
     def size(self) -> tuple[int, int] | None:
         """Height and width of the pictures it takes; None where it takes any."""
 
+    @property
+    def batch(self) -> int | None:
+        """How many pictures the network takes at once; of 1 it is called for each picture."""
+
     def __call__(self, pictures: Pictures, /) -> Outputs: ...
 
 
@@ -116,6 +120,12 @@ def fixed_size(size: Shape) -> tuple[int, int] | None:
     """Height and width, where both are fixed."""
     height, width = size if len(size) == 2 else (None, None)
     return (height, width) if height and width else None
+
+
+def one_at_a_time(model: Model, pictures: Pictures) -> Outputs:
+    """The answers of a network that takes one picture at a time, as if it took them together."""
+    answers = [model(pictures[row : row + 1]) for row in range(len(pictures))]
+    return [np.concatenate(parts) for parts in zip(*answers, strict=True)]
 
 
 def check_one_input(names: Sequence[str]) -> None:

@@ -18,6 +18,7 @@ from visavis.runtime.model import (
     check_one_input,
     cores,
     fixed_size,
+    one_at_a_time,
 )
 from visavis.runtime.telemetry import silence
 
@@ -46,12 +47,15 @@ class OnnxRuntimeModel:
         inputs = self._session.get_inputs()
         check_one_input([port.name for port in inputs])
         self._input = inputs[0].name
-        self.size = fixed_size(_numbers(inputs[0].shape)[2:4])
+        self.batch, *size = _numbers(inputs[0].shape) or (None,)
+        self.size = fixed_size(tuple(size[1:3]))
         self.shapes = [_numbers(output.shape) for output in self._session.get_outputs()]
 
     def __call__(self, pictures: Pictures, /) -> Outputs:
         if pictures.ndim != 4 or pictures.shape[3] != 3:
             raise ModelError(f"the network refuses {pictures.shape} pictures: not (N, H, W, 3)")
+        if self.batch == 1 and len(pictures) > 1:
+            return one_at_a_time(self, pictures)
         batch = _preprocessed(pictures, self._preprocess)
         with onnxruntime_errors(ModelError, f"the network refuses {pictures.shape} pictures"):
             results = self._session.run(None, {self._input: batch})

@@ -27,6 +27,7 @@ from visavis.runtime.model import (
     check_one_input,
     cores,
     fixed_size,
+    one_at_a_time,
 )
 from visavis.runtime.telemetry import silence
 
@@ -61,12 +62,15 @@ class OpenVinoModel:
         self._compile = partial(_compiled, self._core, onnx, preprocess, settings)
         compiled = self._compile()
         self.shapes = [_sides(port.partial_shape) for port in compiled.outputs]
-        self.size = fixed_size(_sides(compiled.inputs[0].partial_shape)[1:3])
+        self.batch, *size = _sides(compiled.inputs[0].partial_shape)[:3]
+        self.size = fixed_size(tuple(size))
         self._any_size = _Requests(compiled)
         self._sizes: dict[tuple[int, int], _Requests] = {}
         self._uses: Counter[tuple[int, int]] = Counter()
 
     def __call__(self, pictures: Pictures, /) -> Outputs:
+        if self.batch == 1 and len(pictures) > 1:
+            return one_at_a_time(self, pictures)
         try:
             return self._requests(pictures.shape)(np.ascontiguousarray(pictures))
         except RuntimeError as error:
