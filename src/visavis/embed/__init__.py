@@ -1,5 +1,5 @@
 """Crops to unit embeddings. Knows what embedders want; knows no photos, people or thresholds."""
 
-from visavis.embed.model import ModelEmbedder, load_embedder, middle, unit
+from visavis.embed.model import ModelEmbedder, embedder_device, load_embedder, middle, unit
 
-__all__ = ["ModelEmbedder", "load_embedder", "middle", "unit"]
+__all__ = ["ModelEmbedder", "embedder_device", "load_embedder", "middle", "unit"]
