@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -18,13 +19,15 @@ from visavis.detect import load_detector
 from visavis.embed import load_embedder
 from visavis.errors import CalibrationError, MismatchError, PersonError
 from visavis.faces import PhotoFaces, find_faces
-from visavis.gallery import Gallery, Person
 from visavis.image import Source
 from visavis.pack import DEFAULT_PACK, load_pack
 from visavis.pack.calibration import load_calibration
 from visavis.quality import REASONS, Quality
 from visavis.runtime import Device
 from visavis.types import Crops, Detector, Embedder, Embeddings, Face, Image
+
+if TYPE_CHECKING:  # it takes half of the time of all imports, and two photos need none
+    from visavis.gallery import Gallery, Person
 
 EXTRAPOLATED = "the threshold is extrapolated beyond what the calibration's data measures"
 
@@ -48,8 +51,8 @@ class Nearest:
     """Who of a gallery is closest to one embedding, and what that means."""
 
     decision: Decision
-    person: Person | None  # the closest: who it is, for a match, and who it may be, for a review
-    runner_up: tuple[Person, float] | None  # the next closest person, and their similarity
+    person: "Person | None"  # the closest: who it is, for a match, and who it may be, for a review
+    runner_up: "tuple[Person, float] | None"  # the next closest person, and their similarity
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,8 +61,8 @@ class Identification:
 
     face: Face
     decision: Decision
-    person: Person | None  # the closest: who it is, for a match, and who it may be, for a review
-    runner_up: tuple[Person, float] | None  # the next closest person, and their similarity
+    person: "Person | None"  # the closest: who it is, for a match, and who it may be, for a review
+    runner_up: "tuple[Person, float] | None"  # the next closest person, and their similarity
     warnings: tuple[str, ...]
 
     @property
@@ -95,7 +98,7 @@ class Recognizer:
             load_calibration(files),
         )
 
-    def calibration_of(self, gallery: Gallery) -> Calibration:
+    def calibration_of(self, gallery: "Gallery") -> Calibration:
         """The calibration made of the gallery's own people, where it keeps one; otherwise
         the pack's.
         """
@@ -159,7 +162,7 @@ class Recognizer:
         )
 
     def identify(
-        self, source: Source | Image, gallery: Gallery, *, false_positive_rate: float = 1e-2
+        self, source: Source | Image, gallery: "Gallery", *, false_positive_rate: float = 1e-2
     ) -> tuple[Identification, ...]:
         """Who is in this photo? Every face, largest first.
 
@@ -174,8 +177,8 @@ class Recognizer:
     def verify_person(
         self,
         source: Source | Image,
-        gallery: Gallery,
-        person: Person,
+        gallery: "Gallery",
+        person: "Person",
         *,
         policy: str | float = "standard",
         face: int | None = None,
@@ -205,7 +208,7 @@ class Recognizer:
         return Identification(photo.faces[chosen], decision, person, None, warnings)
 
     def search(
-        self, photo: PhotoFaces, gallery: Gallery, *, false_positive_rate: float = 1e-2
+        self, photo: PhotoFaces, gallery: "Gallery", *, false_positive_rate: float = 1e-2
     ) -> tuple[Identification, ...]:
         """`identify` for a photo whose faces are found already."""
         _check_rate(false_positive_rate)
@@ -225,7 +228,7 @@ class Recognizer:
         )
 
     def nearest(
-        self, embeddings: Embeddings, gallery: Gallery, *, false_positive_rate: float
+        self, embeddings: Embeddings, gallery: "Gallery", *, false_positive_rate: float
     ) -> list[Nearest]:
         """Who is closest to each embedding (N, D), and whether that is close enough.
 
