@@ -1,9 +1,10 @@
 """Race the flow against InsightFace, on the same ONNX files, in the same run.
 
-    make peers && .venv/bin/python benchmarks/flow.py
+    make peers && .venv/bin/python benchmarks/flow.py [--isa avx2]
 
 SCRFD-500M detects at two scales, SFace embeds in one pass, no flip: both sides do the same work.
 Runs alternate, each figure is a median, the ratio is peer / ours; what faces agree to comes after.
+`--isa` limits our side to fewer instructions than the CPU has; the peer keeps all of them.
 Needs $VISAVIS_DATA (default ../shared): models/scrfd_500m_kps.onnx and data/lfw_people.
 """
 
@@ -37,6 +38,7 @@ from visavis.pack import Pack, load_pack
 from visavis.pack.manifest import (
     DetectorSpec,
     EmbedderSpec,
+    HashedFile,
     Manifest,
     Origin,
     read_pack,
@@ -54,7 +56,11 @@ def main() -> None:
     """Every race, in float32 and in what the CPU does best."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--photos", type=int, default=1580, help="of the folder; default: all")
-    count = parser.parse_args().photos
+    parser.add_argument("--isa", default="", help="the most instructions OpenVINO may use: avx2")
+    arguments = parser.parse_args()
+    count = arguments.photos
+    if arguments.isa:  # read when OpenVINO is loaded, with the first model
+        os.environ["ONEDNN_MAX_CPU_ISA"] = arguments.isa.upper()
     warnings.filterwarnings("ignore")
     logging.disable()
     with tempfile.TemporaryDirectory() as folder:
@@ -81,11 +87,22 @@ def make_pack(folder: Path) -> Pack:
     origin = Origin("both sides", "see the model", "see the model")
     detector, embedder = (file_sha256(folder / f) for f in ("det_500m.onnx", "rec_sface.onnx"))
     weights = default.manifest.embedder.weights_sha256
+    int8 = default.manifest.embedder.int8
+    # Not .onnx: the peer loads every file of that name.
+    shutil.copy(default.folder / int8.file, folder / "rec_sface.int8")
     manifest = Manifest(
         format=1,
         name="race",
         detector=DetectorSpec("det_500m.onnx", detector, "scrfd", origin, SCRFD),
-        embedder=EmbedderSpec("sface", "rec_sface.onnx", embedder, weights, 128, origin),
+        embedder=EmbedderSpec(
+            "sface",
+            "rec_sface.onnx",
+            embedder,
+            weights,
+            128,
+            origin,
+            int8=HashedFile("rec_sface.int8", int8.sha256),
+        ),
     )
     write_manifest(folder, manifest)
     return read_pack(folder)

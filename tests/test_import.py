@@ -25,6 +25,11 @@ def test_reading_a_picture_loads_no_model_runtime():
     assert loaded_after("from visavis import read_image") & heavy == set()
 
 
+def test_two_photos_are_compared_without_what_galleries_need():
+    loaded = loaded_after("import visavis.cli.verify, visavis.recognizer")
+    assert loaded & {"sqlalchemy", "cryptography"} == set()
+
+
 @pytest.mark.parametrize("name", visavis.__all__)
 def test_every_public_name_is_there(name):
     assert getattr(visavis, name).__module__.startswith(("visavis.", "numpy"))

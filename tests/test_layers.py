@@ -21,6 +21,7 @@ LATE = {
     "pack/default.py": "onnx is needed at the first use only",
     "embeddings.py": "pyarrow is an extra",
     "gallery/following.py": "faiss is an extra",
+    "recognizer.py": "two photos need no gallery",
     "formats.py": "pillow-heif is an extra",
     "report/report.py": "figures need matplotlib, which is an extra",
     "dataset/wider.py": "scipy is an extra",

@@ -169,7 +169,7 @@ def test_a_device_has_a_name(name):
         *(({"name": name}, "expected device auto, cpu or cuda:N") for name in
           ("", "0", "12", "gpu", "CPU", "cuda", "cuda:", "cuda:-1", "cuda:x", "cuda:1.0", "cpu ")),
         ({"runtime": "torch"}, "expected runtime auto, openvino, onnxruntime, got 'torch'"),
-        ({"precision": "float16"}, "expected precision auto, float32, bfloat16, got 'float16'"),
+        ({"precision": "float16"}, "auto, float32, bfloat16, int8, got 'float16'"),
         ({"threads": 0}, "at least 1 thread"),
         ({"threads": -1}, "at least 1 thread"),
     ],
@@ -223,6 +223,34 @@ def test_a_runtime_built_for_cpus_is_not_used_for_a_gpu(monkeypatch):
 def test_bfloat16_is_used_where_the_cpu_has_it(features, wanted, expected):
     core = SimpleNamespace(get_property=lambda device, name: features)
     assert openvino._cpu_precision(core, wanted) == expected
+
+
+@pytest.mark.parametrize(
+    ("switch", "bfloat16", "int8"),
+    [
+        ("", True, True),
+        ("AVX2", False, True),
+        ("avx2_vnni", False, True),
+        ("AVX512_CORE", False, True),
+        ("AVX512_CORE_BF16", True, True),
+        ("SSE41", False, False),
+        ("ALL", True, True),
+    ],
+)
+@pytest.mark.parametrize("name", openvino.SWITCHES)
+def test_what_openvinos_switch_takes_away_is_not_used(name, switch, bfloat16, int8, monkeypatch):
+    for variable in openvino.SWITCHES:
+        monkeypatch.delenv(variable, raising=False)
+    monkeypatch.setenv(name, switch)
+    monkeypatch.setattr(openvino.cv2, "getCPUFeaturesLine", lambda: "SSE *AVX *AVX2 *AVX512-SKX?")
+    core = SimpleNamespace(get_property=lambda device, name: ["FP32", "BF16"])
+    assert openvino._has_bfloat16(core) is bfloat16
+    assert openvino.has_fast_int8() is int8
+
+
+def test_int8_is_not_fast_without_avx2(monkeypatch):
+    monkeypatch.setattr(openvino.cv2, "getCPUFeaturesLine", lambda: "SSE *AVX *AVX2?")
+    assert not openvino.has_fast_int8()
 
 
 def test_bfloat16_is_refused_where_the_cpu_has_none():

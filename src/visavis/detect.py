@@ -121,12 +121,13 @@ def _best(candidates: Candidates) -> Candidates:
 
 
 def detector_device(device: str | Device) -> Device:
-    """Where a detector runs: in float32, unless the device names another precision.
+    """Where a detector runs: in float32, unless the device asks for bfloat16.
 
-    bfloat16 would move landmarks by half a pixel, and embeddings with them, to save little.
+    bfloat16 and int8 would move landmarks by half a pixel, and embeddings with them, to save
+    little.
     """
     where = device if isinstance(device, Device) else Device(device)
-    return replace(where, precision="float32") if where.precision == "auto" else where
+    return where if where.precision == "bfloat16" else replace(where, precision="float32")
 
 
 def load_detector(

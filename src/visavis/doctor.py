@@ -25,7 +25,7 @@ from visavis.gallery import default_gallery
 from visavis.gallery.sqlite import journal_mode
 from visavis.image import read_image
 from visavis.pack import load_pack
-from visavis.pack.manifest import DetectorSpec, EmbedderSpec
+from visavis.pack.manifest import DetectorSpec, EmbedderSpec, HashedFile
 from visavis.runtime import Device, Model, Outputs, Pictures, available_runtimes, cores
 from visavis.types import Face, Image
 
@@ -147,17 +147,22 @@ def _models(name: str, device: str | Device) -> tuple[list[Check], tuple[StageTi
         pack = load_pack(name)
         detect = load_detector(pack, device=device)
         embed = load_embedder(pack, device=device)
-        parts: list[tuple[str, DetectorSpec | EmbedderSpec, Callable[[Pictures], Outputs]]] = [
-            ("detector", pack.manifest.detector, detect.model),
-            ("embedder", pack.manifest.embedder, embed.network),
-        ]
+        form = pack.manifest.embedder.form(cast(Model, embed.network).precision)
         checks = [
-            Check(part, "ok", f"{spec.file} {spec.sha256[:12]}: {_runs_on(network)}")
-            for part, spec, network in parts
+            _network("detector", pack.manifest.detector, detect.model),
+            _network("embedder", form, embed.network),
         ]
         return checks, _stages(detect, embed)
     except VisavisError as error:
         return [Check(f"pack {name}", "error", str(error))], ()
+
+
+def _network(
+    part: str,
+    file: DetectorSpec | EmbedderSpec | HashedFile,
+    network: Callable[[Pictures], Outputs],
+) -> Check:
+    return Check(part, "ok", f"{file.file} {file.sha256[:12]}: {_runs_on(network)}")
 
 
 def _runs_on(network: Callable[[Pictures], Outputs]) -> str:

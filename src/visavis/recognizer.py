@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -19,14 +20,15 @@ from visavis.detect import load_detector
 from visavis.embedder import load_embedder
 from visavis.errors import CalibrationError, MismatchError, PersonError
 from visavis.faces import PhotoFaces, find_faces
-from visavis.gallery import Gallery, Person
-from visavis.gallery.models import people_by_model
 from visavis.image import Photo, Picture
 from visavis.pack import DEFAULT_PACK, load_pack
 from visavis.pack.calibration import load_calibration
 from visavis.quality import REASONS, Quality
 from visavis.runtime import Device
 from visavis.types import Crops, Detector, Embedder, Embeddings, Face
+
+if TYPE_CHECKING:  # it takes half of the time of all imports, and two photos need none
+    from visavis.gallery import Gallery, Person
 
 TOO_LARGE = "so large a gallery needs a rate that the calibration cannot show"
 EXTRAPOLATED = "the threshold is extrapolated beyond what the calibration's data measures"
@@ -59,8 +61,8 @@ class Nearest:
     """Who of a gallery is closest to one embedding, and what that means. True for a match alone."""
 
     decision: Decision
-    closest: Person | None  # however unlike; None in an empty gallery
-    runner_up: tuple[Person, float] | None  # the next closest person, and their similarity
+    closest: "Person | None"  # however unlike; None in an empty gallery
+    runner_up: "tuple[Person, float] | None"  # the next closest person, and their similarity
 
     def __bool__(self) -> bool:
         return self.matched
@@ -71,7 +73,7 @@ class Nearest:
         return self.decision.matched
 
     @property
-    def person(self) -> Person | None:
+    def person(self) -> "Person | None":
         """Who it is; None unless it is a match."""
         return self.closest if self.matched else None
 
@@ -82,8 +84,8 @@ class Identification:
 
     face: Face
     decision: Decision
-    closest: Person | None  # however unlike; None in an empty gallery
-    runner_up: tuple[Person, float] | None  # the next closest person, and their similarity
+    closest: "Person | None"  # however unlike; None in an empty gallery
+    runner_up: "tuple[Person, float] | None"  # the next closest person, and their similarity
     warnings: tuple[str, ...]
 
     def __bool__(self) -> bool:
@@ -95,7 +97,7 @@ class Identification:
         return self.decision.matched
 
     @property
-    def person(self) -> Person | None:
+    def person(self) -> "Person | None":
         """Who it is; None unless it is a match."""
         return self.closest if self.matched else None
 
@@ -132,7 +134,7 @@ class Recognizer:
             load_calibration(files),
         )
 
-    def calibration_of(self, gallery: Gallery) -> Calibration:
+    def calibration_of(self, gallery: "Gallery") -> Calibration:
         """The calibration made of the gallery's own people, where it keeps one; otherwise
         the pack's.
         """
@@ -203,7 +205,7 @@ class Recognizer:
         )
 
     def identify(
-        self, source: Picture, gallery: Gallery, *, false_positive_rate: float = 1e-2
+        self, source: Picture, gallery: "Gallery", *, false_positive_rate: float = 1e-2
     ) -> tuple[Identification, ...]:
         """Who is in this photo? Every face, largest first.
 
@@ -218,8 +220,8 @@ class Recognizer:
     def verify_person(
         self,
         source: Picture,
-        gallery: Gallery,
-        person: Person,
+        gallery: "Gallery",
+        person: "Person",
         *,
         policy: str | float = "standard",
         face: int | None = None,
@@ -249,7 +251,7 @@ class Recognizer:
         return Identification(photo.faces[chosen], decision, person, None, warnings)
 
     def search(
-        self, photo: PhotoFaces, gallery: Gallery, *, false_positive_rate: float = 1e-2
+        self, photo: PhotoFaces, gallery: "Gallery", *, false_positive_rate: float = 1e-2
     ) -> tuple[Identification, ...]:
         """`identify` for a photo whose faces are found already."""
         _check_rate(false_positive_rate)
@@ -267,7 +269,7 @@ class Recognizer:
         )
 
     def nearest(
-        self, embeddings: Embeddings, gallery: Gallery, *, false_positive_rate: float
+        self, embeddings: Embeddings, gallery: "Gallery", *, false_positive_rate: float
     ) -> list[Nearest]:
         """Who is closest to each embedding (N, D), and whether that is close enough.
 
@@ -298,11 +300,13 @@ class Recognizer:
             nearest.append(Nearest(decision, people[0][0] if people else None, runner_up))
         return nearest
 
-    def unseen(self, gallery: Gallery) -> set[str]:
+    def unseen(self, gallery: "Gallery") -> set[str]:
         """The ids of people who are never found: they have templates, but none of this model.
 
         Raises MismatchError where that is everybody.
         """
+        from visavis.gallery.models import people_by_model
+
         by_model = people_by_model(gallery)
         seen = by_model.pop(self.embed.model, set())
         unseen = set[str]().union(*by_model.values()) - seen

@@ -127,6 +127,7 @@ class Precision(StrEnum):
     auto = "auto"
     float32 = "float32"
     bfloat16 = "bfloat16"
+    int8 = "int8"
 
 
 class Runtime(StrEnum):
@@ -138,7 +139,8 @@ class Runtime(StrEnum):
 
 
 PrecisionName = Annotated[
-    Precision, typer.Option("--precision", help="auto: bfloat16 to embed, where the CPU has it.")
+    Precision,
+    typer.Option("--precision", help="auto: to embed, the fastest of CPU and pack."),
 ]
 RuntimeName = Annotated[
     Runtime, typer.Option("--runtime", help="auto: OpenVINO on a CPU, ONNX Runtime on CUDA.")

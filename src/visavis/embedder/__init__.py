@@ -1,13 +1,14 @@
 """Crops to unit embeddings. Knows what embedders want; knows no photos, people or thresholds."""
 
 from visavis.embedder.ensemble import Ensemble, Member, join_parts, split_parts
-from visavis.embedder.model import ModelEmbedder, at_size, load_embedder, unit
+from visavis.embedder.model import ModelEmbedder, at_size, embedder_device, load_embedder, unit
 
 __all__ = [
     "Ensemble",
     "Member",
     "ModelEmbedder",
     "at_size",
+    "embedder_device",
     "join_parts",
     "load_embedder",
     "split_parts",

@@ -1,15 +1,15 @@
 """A network as an embedder: batches of crops, mirrored or not, to rows of length 1."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from visavis.errors import EmbeddingError, ImageError, ModelError
-from visavis.pack.manifest import CROP, Pack, check_size
-from visavis.runtime import Device, Outputs, Pictures, load_model
+from visavis.pack.manifest import CROP, EmbedderSpec, Pack, check_size
+from visavis.runtime import Device, Outputs, Pictures, int8_is_fastest, load_model
 from visavis.types import Crops, Embeddings, Part
 
 BATCH = 8  # crops in one network call, and as many mirrored ones: more is no faster on a CPU
@@ -66,15 +66,27 @@ class ModelEmbedder:
         return outputs[0]
 
 
+def embedder_device(device: str | Device, spec: EmbedderSpec) -> Device:
+    """Where an embedder runs: in int8 if its pack has it so and the CPU is fastest at it, unless
+    the device names another precision.
+    """
+    where = device if isinstance(device, Device) else Device(device)
+    int8 = where.precision == "auto" and spec.int8 is not None and int8_is_fastest(where)
+    return replace(where, precision="int8") if int8 else where
+
+
 def load_embedder(pack: Pack, *, device: str | Device = "auto", flip: bool = True) -> ModelEmbedder:
     """The pack's embedder, ready to be called with crops.
 
     `flip` adds the mirrored crop's embedding: better on every benchmark, at twice the cost.
     Raises PackError for a damaged file or an embedder of a size that no crop is brought to,
-    DeviceError for a device that this machine does not have.
+    DeviceError for a device that this machine does not have, ModelError for int8 of a pack without
+    it.
     """
     spec = pack.manifest.embedder
-    network = load_model(pack.read(spec.file, spec.sha256), spec.preprocess, device)
+    where = embedder_device(device, spec)
+    form = spec.form(where.precision)
+    network = load_model(pack.read(form.file, form.sha256), spec.preprocess, where)
     return ModelEmbedder(spec.model, spec.dim, network, flip, spec.size)
 
 

@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from visavis.detect import load_detector
-from visavis.embedder import load_embedder
+from visavis.embedder import embedder_device, load_embedder
 from visavis.evaluate.run import Subject
 from visavis.pack import load_pack
 from visavis.pack.calibration import load_calibration
@@ -36,6 +36,7 @@ def _load_subject(name: str | Path, packs: Packs) -> Subject:
     pack, device = load_pack(name), packs.device
     manifest = pack.manifest
     origin = manifest.embedder.origin
+    form = manifest.embedder.form(embedder_device(device, manifest.embedder).precision)
     return Subject(
         manifest.name,
         load_embedder(pack, device=device, flip=packs.flip),
@@ -48,6 +49,6 @@ def _load_subject(name: str | Path, packs: Packs) -> Subject:
             "precision": device.precision,
         },
         calibration=load_calibration(pack) if manifest.calibration else None,
-        bytes=(pack.folder / manifest.embedder.file).stat().st_size,
+        bytes=(pack.folder / form.file).stat().st_size,
         detect=load_detector(pack, device=device) if packs.align else None,
     )

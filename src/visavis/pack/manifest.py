@@ -59,6 +59,14 @@ class DetectorSpec:
 
 
 @dataclass(frozen=True, slots=True)
+class HashedFile:
+    """A file of a pack."""
+
+    file: str
+    sha256: str
+
+
+@dataclass(frozen=True, slots=True)
 class EmbedderSpec:
     """An embedder's file, what it takes, and what it gives."""
 
@@ -70,6 +78,11 @@ class EmbedderSpec:
     origin: Origin
     preprocess: Preprocess = field(default_factory=Preprocess)
     size: tuple[int, int] = CROP  # height and width that it takes, as `check_size` says
+    int8: HashedFile | None = None  # the same network in int8: its embeddings are the same model's
+
+    def form(self, precision: str) -> "EmbedderSpec | HashedFile":
+        """The file to load where the network is to compute in `precision`."""
+        return self.int8 if self.int8 and precision == "int8" else self
 
     @property
     def model(self) -> str:
@@ -139,8 +152,9 @@ class Pack:
         return files
 
     def read_all(self) -> None:
-        """Hash both models. Raises PackError as `read` does."""
-        for spec in (self.manifest.detector, self.manifest.embedder):
+        """Hash every model. Raises PackError as `read` does."""
+        embedder = self.manifest.embedder
+        for spec in (self.manifest.detector, embedder, embedder.form("int8")):
             self.read(spec.file, spec.sha256)
 
 

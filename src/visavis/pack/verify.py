@@ -8,7 +8,7 @@ from typing import Literal
 from visavis.errors import PackError, VisavisError
 from visavis.pack.adapt import ALONE, normalised_twice, takes_one
 from visavis.pack.calibration import load_calibration
-from visavis.pack.check import check_detector, check_embedder, loaded
+from visavis.pack.check import check_detector, check_embedder, check_same, loaded
 from visavis.pack.manifest import (
     MANIFEST,
     NOT_STATED,
@@ -85,6 +85,11 @@ def _embedder(pack: Pack, spec: EmbedderSpec) -> Iterator[Finding]:
     if takes_one(network):
         yield Finding("warning", spec.file, ALONE)
     yield Finding("ok", spec.file, f"{spec.model}: (N, {dim}) for a batch of 1 and of 3, finite")
+    if spec.int8 is not None:
+        data = pack.read(spec.int8.file, spec.int8.sha256)
+        yield Finding("ok", spec.int8.file, f"sha256 {spec.int8.sha256[:16]}...")
+        cosine = check_same(network.data, data, spec, str(pack.folder / spec.int8.file))
+        yield Finding("ok", spec.int8.file, f"in int8, cosine {cosine:.2f} on made pictures")
 
 
 def _calibration(pack: Pack) -> Iterator[Finding]:
@@ -110,7 +115,7 @@ def _origin(subject: str, origin: Origin) -> Iterator[Finding]:
 
 def _strangers(pack: Pack) -> Iterator[Finding]:
     manifest = pack.manifest
-    known = {MANIFEST, manifest.detector.file, manifest.embedder.file, manifest.calibration}
+    known = {MANIFEST, *pack.files(), manifest.calibration}
     for path in sorted(pack.folder.iterdir()):
         if path.name not in known:
             yield Finding("warning", path.name, "the manifest does not name it: nothing reads it")

@@ -1,9 +1,9 @@
 """An ONNX file on a device, as a callable: the only place a model runs.
 
-Knows OpenVINO (on a CPU, in bfloat16 where the CPU has it) and ONNX Runtime (on CUDA, or where the
-caller asks for it). Preprocessing belongs to the model, so it happens here: callers pass uint8 RGB
-pictures. A device that is missing is an error, never replaced by another. Does not know what a
-network is for: faces, crops and packs are unknown here.
+Knows OpenVINO (on a CPU, in bfloat16 where the CPU has it, or in int8) and ONNX Runtime (on CUDA,
+or where the caller asks for it). Preprocessing belongs to the model, so it happens here: callers
+pass uint8 RGB pictures. A device that is missing is an error, never replaced by another. Does not
+know what a network is for: faces, crops and packs are unknown here.
 """
 
 import re
@@ -35,12 +35,15 @@ __all__ = [
     "Preprocess",
     "available_runtimes",
     "cores",
+    "int8_is_fastest",
     "load_model",
 ]
 
 # The key with which ONNX says that a tensor lies in another file, after its length as protobuf may
 # write it. Runtimes would read that file wherever it lies, and no manifest holds its hash.
 ELSEWHERE = re.compile(rb"(\x08|\x88\x80*\x00)location")
+
+QUANTISED = re.compile(rb"QuantizeLinear|QLinear")  # operators that compute in int8
 
 
 def load_model(onnx: bytes, preprocess: Preprocess, device: str | Device = "auto") -> Model:
@@ -58,6 +61,12 @@ def load_model(onnx: bytes, preprocess: Preprocess, device: str | Device = "auto
             "file",
             mend="load it with onnx and save it again (if a tensor is called location: rename it)",
         )
+    if where.precision == "int8" and not QUANTISED.search(onnx):
+        raise ModelError(
+            "expected a network that computes in int8, got one without",
+            mend="visavis convert writes one in int8, and visavis pack build makes a pack of it",
+            option="precision",
+        )
     runtime = where.runtime
     if runtime == "auto":
         runtime = "onnxruntime" if where.on_cuda else "openvino"
@@ -66,6 +75,12 @@ def load_model(onnx: bytes, preprocess: Preprocess, device: str | Device = "auto
     if runtime == "openvino":
         return openvino.OpenVinoModel(onnx, preprocess, where)
     return onnxruntime.OnnxRuntimeModel(onnx, preprocess, where)
+
+
+def int8_is_fastest(device: Device) -> bool:
+    """Whether a network in int8 is faster there than in any other precision."""
+    openvino_runs = device.runtime in ("auto", "openvino") and not device.on_cuda
+    return openvino_runs and openvino.has_fast_int8()
 
 
 def _is_harmless(onnx: bytes) -> bool:

@@ -19,7 +19,7 @@ PerChannel = tuple[float, float, float]
 Shape = tuple[int | None, ...]
 
 RUNTIMES = ("auto", "openvino", "onnxruntime")
-PRECISIONS = ("auto", "float32", "bfloat16")
+PRECISIONS = ("auto", "float32", "bfloat16", "int8")
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +44,9 @@ class Device:
     name: str = "auto"  # "auto", "cpu" or "cuda:N"
     # or "openvino", "onnxruntime"; auto: OpenVINO on a CPU, ONNX Runtime on CUDA
     runtime: str = "auto"
-    precision: str = "auto"  # or "float32", "bfloat16"; auto: bfloat16 where the CPU has it
+    # or "float32", "bfloat16", "int8": a network that is quantised; auto: bfloat16 where the CPU
+    # has it
+    precision: str = "auto"
     threads: int | None = None  # in all; None: as many as this process has cores
     streams: int = 1  # calls that run side by side, sharing the threads: 1 answers soonest
 
@@ -94,7 +96,7 @@ class Model(Protocol):
 
     @property
     def precision(self) -> str:
-        """What it really computes in: "float32" or "bfloat16"."""
+        """What it really computes in: "float32", "bfloat16" or "int8"."""
 
     @property
     def shapes(self) -> Sequence[Shape]:

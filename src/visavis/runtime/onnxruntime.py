@@ -30,9 +30,9 @@ class OnnxRuntimeModel:
     precision = "float32"
 
     def __init__(self, onnx: bytes, preprocess: Preprocess, device: Device) -> None:
-        if device.precision == "bfloat16":
+        if device.precision in ("bfloat16", "int8"):
             raise DeviceError(
-                "only OpenVINO computes in bfloat16",
+                f"only OpenVINO computes in {device.precision}",
                 mend="with onnxruntime use precision auto or float32",
             )
         provider: Any = "CPUExecutionProvider"

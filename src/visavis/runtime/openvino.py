@@ -3,6 +3,7 @@
 import hashlib
 import json
 import logging
+import os
 import queue
 from collections import Counter
 from collections.abc import Sequence
@@ -11,6 +12,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -34,6 +36,12 @@ from visavis.runtime.telemetry import silence
 log = logging.getLogger(__name__)
 
 DIGEST_BYTES = 32
+HINTS = {"float32": "f32", "bfloat16": "bf16", "int8": "f32"}  # for all that is not quantised
+# OpenVINO's own switch: the most instructions that it may use. Its list of what the CPU can do
+# leaves the switch out, and bfloat16 beyond it ends the process.
+SWITCHES = ("ONEDNN_MAX_CPU_ISA", "DNNL_MAX_CPU_ISA")
+WITHOUT_AVX2 = ("SSE41", "AVX")
+WITHOUT_BFLOAT16 = (*WITHOUT_AVX2, "AVX2", "AVX2_VNNI", "AVX512_CORE", "AVX512_CORE_VNNI")
 # A network for one size runs without the cost of changing sizes, but takes 0.2 s to compile.
 USES_BEFORE_OWN = 5
 MOST_SIZES = 16
@@ -55,7 +63,7 @@ class OpenVinoModel:
         self._core = _openvino().Core()
         self.precision = _cpu_precision(self._core, device.precision)
         settings = {
-            "INFERENCE_PRECISION_HINT": {"float32": "f32", "bfloat16": "bf16"}[self.precision],
+            "INFERENCE_PRECISION_HINT": HINTS[self.precision],
             "INFERENCE_NUM_THREADS": device.threads or cores(),
             "NUM_STREAMS": device.streams,
         }
@@ -123,7 +131,16 @@ def _openvino() -> Any:
     return openvino
 
 
+def has_fast_int8() -> bool:
+    """Whether this CPU multiplies 8-bit integers faster than any other numbers: from AVX2 on."""
+    # OpenVINO has no name for it. What the CPU lacks ends in a question mark here.
+    features = cv2.getCPUFeaturesLine().replace("*", "").split()
+    return "AVX2" in features and _most_instructions() not in WITHOUT_AVX2
+
+
 def _cpu_precision(core: Any, wanted: str) -> str:
+    if wanted == "int8":
+        return wanted
     has_bfloat16 = _has_bfloat16(core)
     if wanted == "bfloat16" and not has_bfloat16:
         raise DeviceError("this CPU has no bfloat16", mend="use precision auto or float32")
@@ -131,7 +148,13 @@ def _cpu_precision(core: Any, wanted: str) -> str:
 
 
 def _has_bfloat16(core: Any) -> bool:
-    return "BF16" in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+    capable = "BF16" in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+    return capable and _most_instructions() not in WITHOUT_BFLOAT16
+
+
+def _most_instructions() -> str:
+    """What OpenVINO's switch limits it to; empty where it does not."""
+    return next((os.environ[name].upper() for name in SWITCHES if os.environ.get(name)), "")
 
 
 def _compiled(
@@ -195,6 +218,7 @@ def _cache_path(
         "settings": settings,
         "openvino": _openvino().__version__,
         "cpu": core.get_property("CPU", "FULL_DEVICE_NAME"),
+        "instructions": _most_instructions(),
     }
     digest = hashlib.sha256(json.dumps(key, sort_keys=True).encode()).hexdigest()
     try:
