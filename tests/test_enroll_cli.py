@@ -4,7 +4,9 @@ import json
 import shutil
 
 import pytest
-from made import ANNA, photo
+from made import ANNA, angle, photo
+
+from visavis.gallery import Sample, open_gallery
 
 
 @pytest.fixture
@@ -104,3 +106,28 @@ def test_of_a_folder_the_photo_that_agrees_with_none_is_refused(visavis, portrai
     code, out, _ = visavis("enroll", "--folder", folder.parent)
     assert (code, "3 photos enrolled, 1 refused (1 unlike)" in out) == (3, True)
     assert "Obama/1.jpg: unlike" in out
+
+
+@pytest.mark.pack
+@pytest.mark.slow
+def test_a_gallery_of_another_model_is_no_answer(visavis, portraits, tmp_path):
+    gallery = open_gallery(tmp_path / "gallery")
+    for name in ("Anna", "Bert"):
+        person = gallery.add_person(name)
+        gallery.add_sample(person.id, Sample("a.png", "0", {}, {"other@1": angle(ANNA)}))
+    gallery.close()
+    code, out, err = visavis("identify", portraits / "obama.jpg")
+    assert (code, out, err.count("\n")) == (2, "", 1)
+    assert "of 2 people nobody has a template of sface@" in err
+    assert "2 of other@1: use the pack of that model, or enrol the photos again" in err
+    obama = ("enroll", "Obama", portraits / "obama.jpg")
+    code, out, _ = visavis(*obama)
+    assert (code, "not_compared: sface@" in out, "no template of 2 people here" in out) == (
+        2,
+        True,
+        True,
+    )
+    assert visavis(*obama, "--anyway")[0] == 0
+    code, out, err = visavis("identify", portraits / "obama2.jpg")
+    assert (code, "match     Obama" in out) == (0, True)
+    assert "2 of 3 people have no template of sface@" in err

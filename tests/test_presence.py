@@ -1,17 +1,31 @@
 """Is this person in that photo, and in which of many? Faces are made of brightness."""
 
+import re
+import shlex
 from dataclasses import replace
 
 import numpy as np
 import pytest
+import typer
+from conftest import ROOT
 from made import ANNA, APART, BERT, CARL, NONE, TWO, AngleEmbedder, detect, photo, picture
 
+from visavis.cli import app
 from visavis.errors import CalibrationError, NoFaceError
 from visavis.facecache import FaceCache
 from visavis.presence import find_in_photos, portrait_embedding, verify_any
 from visavis.recognizer import Recognizer
 
 MODELS = "fake@0 detector@0"
+PAGE = (ROOT / "docs" / "questions.md").read_text(encoding="utf-8")
+BLOCKS = re.findall(r"^```sh\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)
+
+
+@pytest.mark.parametrize("line", [line for block in BLOCKS for line in block.splitlines()])
+def test_every_line_of_the_page_is_a_command(line):
+    verb, *words = shlex.split(line, comments=True)[1:]
+    command = typer.main.get_command(app).commands[verb]
+    command.make_context("visavis", words)  # raises for what it does not understand
 
 
 @pytest.fixture

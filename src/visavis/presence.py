@@ -3,7 +3,7 @@
 Needs no gallery. The rate asked for is one photo's: its faces share it.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache as cache_of
 from pathlib import Path
@@ -75,7 +75,8 @@ def verify_any(
     photo = recognizer.faces(group)
     photo.choose(1)  # raises where there is no face
     points = _points(recognizer.calibration, policy)
-    return _presence(photo.name, wanted, _embedded(recognizer, photo), points)
+    (presence,) = _presences({photo.name: _embedded(recognizer, photo)}, wanted, points)
+    return presence
 
 
 def find_in_photos(
@@ -97,7 +98,7 @@ def find_in_photos(
     points = _points(recognizer.calibration, policy)
     each = list(dict.fromkeys(paths))
     known = cache.known(each) if cache else {}
-    photos = [_presence(str(path), wanted, faces, points) for path, faces in known.items()]
+    photos = {str(path): faces for path, faces in known.items()}
     failures: list[tuple[Path, VisavisError]] = []
 
     def look(name: str) -> PhotoEmbeddings:
@@ -108,9 +109,10 @@ def find_in_photos(
         if isinstance(answer, VisavisError):
             failures.append((Path(name), answer))
         else:
-            photos.append(_presence(name, wanted, answer, points))
-    photos.sort(key=lambda one: (-one.decision.similarity, one.photo))
-    return PhotoSearch(tuple(photos), tuple(failures))
+            photos[name] = answer
+    presences = _presences(photos, wanted, points)
+    presences.sort(key=lambda one: (-one.decision.similarity, one.photo))
+    return PhotoSearch(tuple(presences), tuple(failures))
 
 
 def portrait_embedding(
@@ -150,13 +152,19 @@ def _points(calibration: Calibration, policy: str | float) -> Callable[[int], Po
     return cache_of(lambda comparisons: calibration.search_policy(rate / comparisons))
 
 
-def _presence(
-    name: str, wanted: Embeddings, faces: PhotoEmbeddings, points: Callable[[int], Policy]
-) -> Presence:
-    count = len(faces.embeddings)
-    alike = similarity(wanted, faces.embeddings)[0] if count else np.empty(0, np.float32)
-    likest = int(alike.argmax()) if count else None
-    best = -1.0 if likest is None else float(alike[likest])
-    decision = decide(best, points(max(1, count)), comparisons=max(1, count))
-    number = None if likest is None else likest + 1
-    return Presence(name, decision, number, tuple(alike.tolist()))
+def _presences(
+    photos: Mapping[str, PhotoEmbeddings], wanted: Embeddings, points: Callable[[int], Policy]
+) -> list[Presence]:
+    """Each photo by its name; all faces of all photos are compared at once."""
+    rows = [faces.embeddings for faces in photos.values() if len(faces.embeddings)]
+    alike = similarity(wanted, np.concatenate(rows))[0].tolist() if rows else []
+    presences, start = [], 0
+    for name, faces in photos.items():
+        count = len(faces.embeddings)
+        similarities = tuple(alike[start : start + count])
+        start += count
+        best = max(similarities, default=-1.0)
+        decision = decide(best, points(max(1, count)), comparisons=max(1, count))
+        face = similarities.index(best) + 1 if similarities else None
+        presences.append(Presence(name, decision, face, similarities))
+    return presences
