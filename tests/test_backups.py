@@ -14,6 +14,7 @@ from made import ANNA, angle
 
 from visavis.errors import GalleryError, GalleryKeyError
 from visavis.gallery import Gallery, Sample, backups, open_gallery
+from visavis.gallery.audit import Audit
 from visavis.gallery.backups import SEAL_BYTES, backup, restore
 from visavis.gallery.sqlite import SqliteDatabase
 from visavis.gallery.vault import key_path
@@ -242,6 +243,17 @@ def test_a_merge_that_does_not_say_whom_is_no_damage(copied):
     with gallery.database.writing() as connection:
         connection.exec_driver_sql("UPDATE templates SET data = x'00'")
     assert "was altered" in gallery.damage()
+
+
+def test_whom_an_older_visavis_merged_is_not_missed(gallery, monkeypatch):
+    """It did not say who was merged: their entry says that they were added, and they are gone."""
+    ann, twin = gallery.add_person("Ann"), gallery.add_person("Ann B.")
+    record = Audit.record
+    with monkeypatch.context() as patch:
+        patch.setattr(Audit, "record", lambda *parts: record(*parts[:4], {}))
+        gallery.merge(ann.id, twin.id)
+    assert gallery.changes(0)[-1].details == "{}"
+    assert gallery.damage() is None
 
 
 def test_a_backup_overwrites_nothing_unless_asked(gallery, tmp_path):

@@ -282,6 +282,33 @@ def test_what_is_no_template_is_never_stored(gallery, row):
     assert len(gallery.templates(MODEL)[0].rows) == 1
 
 
+@pytest.mark.parametrize(
+    ("row", "reason"),
+    [
+        (np.zeros(8, np.float32), "not a unit vector"),
+        (np.full(8, np.nan, np.float32), "not a unit vector"),
+        (AXES[3] * np.float32(1.01), "not a unit vector"),
+        (AXES[0, :4], "of 4 numbers"),
+        (np.zeros(5, np.int8), "of 1.25 numbers"),
+    ],
+)
+def test_what_was_sealed_and_is_no_template_is_named_and_in_no_index(gallery, row, reason):
+    """Somebody who has the key, or an older visavis, wrote it."""
+    ann = gallery.add_person("Ann")
+    _, wrong, _ = (gallery.add_sample(ann.id, photo(number, number)) for number in range(3))
+    data = gallery.vault.seal(row.tobytes(), gallery.id, ann.id, wrong, MODEL)
+    with gallery.database.writing() as connection:
+        query = "UPDATE templates SET data = ? WHERE sample_id = ?"
+        connection.exec_driver_sql(query, (data, wrong))
+    for one in (gallery, open_gallery(gallery.database.path.parent)):
+        templates, bad = one.templates(MODEL)
+        assert templates.rows.tolist() == AXES[[0, 2]].tolist()
+        assert [(name.person, name.sample, name.reason) for name in bad] == [
+            (ann.id, wrong, reason)
+        ]
+        assert len(one.index_of(ann.id, MODEL)) == 2
+
+
 def test_what_another_process_adds_is_found_at_once(gallery):
     ann = gallery.add_person("Ann")
     gallery.add_sample(ann.id, photo(1))

@@ -324,9 +324,12 @@ def test_a_jpeg_cannot_hold_more_pixels_than_its_bytes_can(extra, fits):
             open_photo(grown)
 
 
-def test_a_picture_at_the_limits_is_read():
-    limits = Limits(bytes=len(encoded(PIXELS)), pixels=48 * 64, side=64)
-    assert read_image(encoded(PIXELS), limits=limits).shape == (48, 64, 3)
+def test_a_picture_at_the_limits_is_read(tmp_path):
+    data = encoded(PIXELS)
+    (tmp_path / "a.png").write_bytes(data)
+    limits = Limits(bytes=len(data), pixels=48 * 64, side=64)
+    for source in (tmp_path / "a.png", data, BytesIO(data)):
+        assert read_image(source, limits=limits).shape == (48, 64, 3)
 
 
 @pytest.mark.parametrize("share", [0.3, 0.7, 0.98])

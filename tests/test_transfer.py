@@ -75,6 +75,18 @@ def test_vectors_of_any_float_come_in(gallery, tmp_path, shape, kind):
     np.testing.assert_allclose(gallery.templates(MODEL)[0].rows[0], expected, atol=1e-6)
 
 
+@pytest.mark.parametrize(("version", "read"), [((1, 0), True), ((2, 0), True), ((3, 0), False)])
+def test_the_formats_that_are_read(gallery, tmp_path, version, read):
+    with (tmp_path / "Anna.npy").open("wb") as file:
+        np.lib.format.write_array(file, np.float32([3, 4]), version)
+    if read:
+        assert [person.name for person in import_tensors(gallery, tmp_path, MODEL)] == ["Anna"]
+        np.testing.assert_allclose(gallery.templates(MODEL)[0].rows, [[0.6, 0.8]])
+    else:
+        with pytest.raises(DatasetError, match=r"Anna.npy: .* format \(3, 0\)"):
+            import_tensors(gallery, tmp_path, MODEL)
+
+
 class Unpickled:
     """Would leave a file if it were ever unpickled."""
 
@@ -168,6 +180,16 @@ def test_stale_are_those_neither_added_nor_seen(gallery):
     gallery.note_seen([people["Old"].id])
     assert prune(gallery, 90, asked) == []  # seen since it was asked: nobody
     assert len(gallery.people()) == 3
+
+
+def test_who_is_stale_and_was_asked_for_is_erased_and_nobody_else(gallery, monkeypatch):
+    before = (datetime.now(UTC) - timedelta(days=100)).isoformat(timespec="milliseconds")
+    with monkeypatch.context() as patch:
+        patch.setattr("visavis.gallery.people.now", lambda: before)
+        old, _ = gallery.add_person("Old"), gallery.add_person("Older")
+    pruned = prune(gallery, 90, [old, gallery.add_person("New")])
+    assert [person.name for person in pruned] == ["Old"]
+    assert [person.name for person in gallery.people()] == ["New", "Older"]
 
 
 @pytest.mark.parametrize("days", [0, -0.0, -1, float("nan"), float("inf"), -float("inf"), 1e300])

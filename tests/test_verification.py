@@ -20,6 +20,7 @@ from visavis.metrics.verification import (
     right_answers,
     roc,
     tar_at_far,
+    worst_pairs,
 )
 from visavis.runtime import Device
 
@@ -250,6 +251,15 @@ def test_only_rates_that_the_pairs_can_show_are_stated():
 def test_what_cannot_be_evaluated_is_an_error(similarity, same, folds, message):
     with pytest.raises(DatasetError, match=message):
         evaluate(np.array(similarity), np.array(same), folds=folds)
+
+
+def test_the_worst_pairs_by_hand():
+    """The most alike strangers, the least alike same pairs; a picture without a face is neither."""
+    similarity, same = pairs_of([0.9, 0.1, 0.4, FAILED], [0.2, 0.8, FAILED, 0.2])
+    strangers, mated = worst_pairs(similarity, same)
+    assert (strangers.tolist(), mated.tolist()) == ([5, 4, 7], [1, 2, 0])
+    strangers, mated = worst_pairs(similarity, same, most=1)
+    assert (strangers.tolist(), mated.tolist()) == ([5], [1])
 
 
 @dataclass(frozen=True)
