@@ -8,7 +8,7 @@ from source import functions, imported, trees
 
 LAYERS = """
 errors types extras files folders document batch image draw compare decision alignment dataset
-runtime decode pack hub detect quality faces embed metrics evaluate report gallery recognizer
+runtime decode pack hub quality turned detect faces embed metrics evaluate report gallery recognizer
 identification calibration enrollment cluster embeddings insightface networks checkpoints convert
 doctor answers cli __main__
 """.split()

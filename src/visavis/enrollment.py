@@ -21,10 +21,10 @@ from visavis.errors import (
     PersonError,
     VisavisError,
 )
-from visavis.faces import PhotoFaces, find_faces
+from visavis.faces import PhotoFaces
 from visavis.gallery import Gallery, Person, Sample
 from visavis.image import open_photo, read_image
-from visavis.quality import REASONS, Quality
+from visavis.quality import REASONS, Quality, is_whole
 from visavis.recognizer import Recognizer
 from visavis.types import Crops, Embedder, Embeddings
 
@@ -163,10 +163,10 @@ class _Desk:
         sha256 = hashlib.sha256(encoded.data).hexdigest()
         if self._has(self._person(candidate), sha256):
             return None
-        photo = find_faces(self._recognizer.detect, encoded)
+        photo = self._recognizer.faces(encoded)
         face = photo.choose(candidate.face)
         crop = photo.crops([face])
-        quality = photo.quality(face, crop[0])
+        quality = photo.quality(face, crop[0], photo.enrolment_floor)
         faults = tuple(code for code in quality.reasons if not _harmless(code, photo, face))
         return _Prepared(sha256, quality, faults, crop, self._recognizer.embed(crop))
 
@@ -252,9 +252,8 @@ def _refused(candidate: Candidate, reason: str, detail: str) -> Enrolled:
 
 
 def _harmless(code: str, photo: PhotoFaces, face: int) -> bool:
-    """A close-up's box may reach past the border: its crop is whole as long as the points are."""
-    points = photo.faces[face].landmarks
-    return code == "cut" and bool(((points >= 0) & (points < (photo.width, photo.height))).all())
+    """A close-up's box may reach past the border: its crop is whole as long as its face is."""
+    return code == "cut" and is_whole(photo.faces[face], photo.width, photo.height)
 
 
 def _roster_rows(path: Path) -> list[tuple[int, dict[str, str]]]:

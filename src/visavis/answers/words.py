@@ -90,7 +90,8 @@ def faces_words(photo: PhotoFaces, qualities: list[Quality | None]) -> list[str]
     """A photo's faces: a line for the photo, a line for each face."""
     count = len(photo.faces)
     more = ", and more that are left out" if photo.truncated else ""
-    lines = [f"{photo.name}: {count} face{'' if count == 1 else 's'}{more}"]
+    lies = f" · lies turned by {photo.turn} degrees" if photo.turn else ""
+    lines = [f"{photo.name}: {count} face{'' if count == 1 else 's'}{more}{lies}"]
     for number, (face, quality) in enumerate(zip(photo.faces, qualities, strict=True), start=1):
         left, top, right, bottom = (round(float(value)) for value in face.box)
         reasons = f" · {', '.join(quality.reasons)}" if quality and quality.reasons else ""

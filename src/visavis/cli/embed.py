@@ -28,6 +28,7 @@ def embed(
     ] = True,
     pack: options.PackName = "default",
     *,
+    scanning: options.Scanning,
     where: options.Where,
     json: options.Json = False,
 ) -> None:
@@ -37,9 +38,9 @@ def embed(
     from visavis.embeddings import check_writable, embed_photo, write_table
 
     check_writable(out)
-    detector, embedder = _models(pack, where, flip=flip, aligned=aligned)
-    work = partial(embed_photo, detect=detector, embed=embedder, every=every)
-    paths, failures = find_photos(sources), printing.Failures()
+    detector, embedder = _models(pack, where, scanning, flip=flip, aligned=aligned)
+    paths, failures, side = find_photos(sources), printing.Failures(), scanning.max_side()
+    work = partial(embed_photo, detect=detector, embed=embedder, every=every, max_side=side)
     photos = printing.each(work, paths, failures, label="embedding")
     rows = [face for _, faces in photos for face in faces]
     if rows or not failures.items:
@@ -50,7 +51,7 @@ def embed(
 
 
 def _models(
-    pack: str, where: options.Where, *, flip: bool, aligned: bool
+    pack: str, where: options.Where, scanning: options.Scanning, *, flip: bool, aligned: bool
 ) -> "tuple[Detector | None, Embedder]":
     """The pack's models; no detector where pictures are crops already."""
     from visavis.detect import load_detector
@@ -59,4 +60,6 @@ def _models(
 
     files, device = load_pack(pack), where.for_many()
     embedder = load_embedder(files, device=device, flip=flip)
-    return None if aligned else load_detector(files, device=device), embedder
+    if aligned:
+        return None, embedder
+    return load_detector(files, device=device, tiled=scanning.tiled), embedder

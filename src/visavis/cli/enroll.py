@@ -92,6 +92,7 @@ def enroll(
     gallery: options.GalleryFolder = None,
     pack: options.PackName = "default",
     *,
+    scanning: options.Scanning,
     where: options.Where,
     json: options.Json = False,
 ) -> None:
@@ -101,7 +102,8 @@ def enroll(
     candidates = photographed.candidates(enrolling.consent)
     device = where.for_many()
     people = options.gallery_at(gallery)
-    results = enrolling.run(Recognizer.load(pack, device), people, candidates)
+    recognizer = Recognizer.load(pack, device, tiled=scanning.tiled)
+    results = enrolling.run(recognizer, people, candidates)
     show_enrolled(results, len(candidates), people, json=json)
 
 

@@ -57,6 +57,7 @@ def verify(
     gallery: options.GalleryFolder = None,
     pack: options.PackName = "default",
     *,
+    scanning: options.Scanning,
     where: options.Where,
     json: options.Json = False,
 ) -> None:
@@ -67,7 +68,7 @@ def verify(
         raise typer.BadParameter("expected another photo, or --person")
     if draw and b is None:
         raise typer.BadParameter("--draw needs two photos")
-    recognizer, numbers = Recognizer.load(pack, where.for_one()), face or ()
+    recognizer, numbers = Recognizer.load(pack, where.for_one(), tiled=scanning.tiled), face or ()
     if b is None:
         known = options.gallery_at(gallery, create=False)
         outcome, answer = _person(recognizer, a, known, person, policy, numbers)
