@@ -79,6 +79,17 @@ def test_a_verb_that_runs_models_says_which_and_where(verb: Verb):
     assert "--pack" in options or verb.arguments() & {"pack", "packs"}
 
 
+FIND_FACES = (
+    "detect", "verify", "embed", "identify", "enroll", "people cluster", "people name-group"
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("name", FIND_FACES)
+def test_a_verb_that_finds_faces_in_photos_can_look_in_tiles(name: str):
+    (verb,) = [verb for verb in verbs() if verb.name == name]
+    assert "--tiled" in verb.options().values()
+
+
 def test_the_verbs_that_run_no_model_exist():
     assert set(NO_MODEL) <= {verb.name for verb in verbs()}
 

@@ -39,7 +39,7 @@ from visavis.faces import find_faces
 from visavis.gallery import Gallery, open_gallery
 from visavis.gallery.models import people_by_model
 from visavis.recognizer import Recognizer, calibration_name
-from visavis.types import Face
+from visavis.types import Face, Faces
 
 
 @pytest.fixture
@@ -127,6 +127,22 @@ def test_anyway_takes_poor_photos_but_no_unclear_ones(made, gallery, tmp_path, s
     candidate = Candidate("Anna", photo(tmp_path / "a.png", ANNA, **shown))
     (found,) = enroll(made, gallery, [candidate], anyway=True)
     assert found.accepted == taken
+
+
+@pytest.mark.parametrize(
+    ("score", "enrol_from", "outcome"),
+    [(0.78, 0.82, "uncertain"), (0.83, 0.82, "accepted"), (0.78, 0.75, "accepted")],
+)
+def test_what_is_not_certainly_a_face_is_not_enrolled(
+    calibration, gallery, tmp_path, score, enrol_from, outcome
+):
+    def seen(image):
+        return Faces([replace(face, score=score) for face in detect(image)], enrol_from=enrol_from)
+
+    recognizer = Recognizer(seen, AngleEmbedder(), calibration)
+    path = photo(tmp_path / "a.png", ANNA)
+    assert outcomes(enroll(recognizer, gallery, [Candidate("Anna", path)])) == [outcome]
+    assert recognizer.verify(path, path).warnings == ()  # it may still be compared
 
 
 def test_a_face_can_be_named_by_its_number(made, gallery, tmp_path):

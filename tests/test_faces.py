@@ -9,6 +9,8 @@ from made_photos import encoded, face_of
 
 from visavis.alignment import ARCFACE_112, SIZE, align
 from visavis.answers import documents, words
+from visavis.decode.boxes import Candidates, joined
+from visavis.detect import ScanDetector
 from visavis.errors import (
     AmbiguousFaceError,
     ImageError,
@@ -75,8 +77,122 @@ def test_a_number_out_of_range_says_how_many_there_are(number):
 
 @pytest.mark.parametrize("number", [None, 1])
 def test_no_face_says_which_photo_and_what_a_face_must_be(number):
-    with pytest.raises(NoFaceError, match="picture: no face found: the face must be upright"):
+    said = "picture: no face found: a face must be at least 20 pixels wide in this photo"
+    with pytest.raises(NoFaceError, match=said):
         found([]).choose(number)
+
+
+def seeing(score):
+    """A detector of our own that sees one candidate of this score in every picture."""
+    (one,) = [face_of(8, 8, 9, 9, score)]
+    seen = Candidates(one.box[None], one.landmarks[None], np.full(1, score, np.float32))
+
+    def decode(outputs, height, width, /, *, min_score):
+        return seen[np.flatnonzero(seen.scores >= min_score)]
+
+    return ScanDetector(lambda pictures: [np.zeros(1)], decode, 0.6, 0.3)
+
+
+def wall(longest, shade=128):
+    return np.full((100, longest, 3), shade, np.uint8)
+
+
+@pytest.mark.parametrize(
+    ("image", "score", "options", "said"),
+    [
+        (wall(150), 0, {}, "at least 10 pixels wide"),  # enlarged twofold
+        (wall(384), 0, {}, "at least 20 pixels wide"),
+        (wall(640), 0, {}, "at least 20 pixels wide"),
+        (wall(1280), 0, {}, "at least 40 pixels wide"),  # halved
+        (wall(1281), 0, {}, "at least 20 pixels wide"),  # tiles are looked at
+        (encoded(wall(4000)), 0, {}, "at least 20 pixels wide"),
+        (encoded(wall(4000)), 0, {"min_size": 60}, "at least 60 pixels wide"),
+        (wall(640), 0.45, {}, "may be a face, but only with a score of 0.45"),
+        (wall(640), 0.29, {}, "at least 20 pixels wide"),
+        (wall(640, 6), 0.45, {}, "nearly black"),
+    ],
+)
+def test_no_face_says_why_as_far_as_the_picture_tells(image, score, options, said):
+    with pytest.raises(NoFaceError, match=said):
+        find_faces(seeing(score), image, **options).choose()
+
+
+# A raised hand of score 0.78 beside faces of 0.94; and faces that are about as certain.
+@pytest.mark.parametrize(
+    ("scores", "chosen"),
+    [((0.78, 0.94, 0.93), 1), ((0.83, 0.94, 0.93), 0), ((0.94, 0.6, 0.6), 0), ((0.6, 0.6, 0.7), 0)],
+)
+def test_the_largest_of_those_nearly_as_certain_as_the_best_is_meant(scores, chosen):
+    sizes = (100, 70, 40)
+    faces = [face_of(9, 9, size, size, score) for size, score in zip(sizes, scores, strict=True)]
+    photo = found(faces)
+    assert photo.choose() == chosen
+    assert [photo.choose(number) for number in (1, 2, 3)] == [0, 1, 2]  # numbers stay by size
+
+
+@pytest.mark.parametrize(("score", "clear"), [(0.78, True), (0.9, False)])
+def test_a_hand_as_large_as_the_face_makes_nothing_ambiguous(score, clear):
+    photo = found([face_of(0, 0, 100, 100, score), face_of(150, 0, 99, 99, 0.94)])
+    if clear:
+        assert photo.choose() == 1
+    else:
+        with pytest.raises(AmbiguousFaceError, match="largest two of about one size"):
+            photo.choose()
+
+
+def spots(outputs, height, width, *, min_score):
+    """A decoder that finds the one white square, if it sees 20 pixels of it."""
+    (picture,) = outputs[0]
+    rows, columns = np.nonzero(picture[..., 0] > 250)
+    if len(rows) < 20 * 20:
+        return joined([])
+    left, top = columns.min(), rows.min()
+    face = face_of(left, top, columns.max() + 1 - left, rows.max() + 1 - top)
+    return Candidates(face.box[None], face.landmarks[None], np.float32([face.score]))
+
+
+@pytest.mark.parametrize(
+    ("longest", "tiled", "boxes"), [(1280, False, 0), (1281, False, 1), (1280, True, 1)]
+)
+@pytest.mark.parametrize("encode", [encoded, lambda image: image], ids=["photo", "array"])
+def test_tiles_are_looked_at_where_a_large_photo_shows_nothing(longest, tiled, boxes, encode):
+    image = np.full((300, longest, 3), 99, np.uint8)
+    image[40:64, 1000:1024] = 255
+    detect = ScanDetector(lambda pictures: [pictures], spots, 0.6, 0.3, tiled)
+    photo = find_faces(detect, encode(image), max_side=None if tiled else MAX_SIDE)
+    places = [face.box.tolist() for face in photo.faces]
+    assert places == [[1000, 40, 1024, 64]] * boxes
+
+
+@pytest.mark.parametrize(("side", "sizes"), [(24, [MAX_SIDE, None]), (240, [MAX_SIDE])])
+def test_a_photo_is_decoded_in_full_only_where_it_shows_nothing(side, sizes, decoded):
+    image = np.full((1000, 2560, 3), 99, np.uint8)
+    image[100 : 100 + side, 900 : 900 + side] = 255
+    detect = ScanDetector(lambda pictures: [pictures], spots, 0.6, 0.3)
+    (face,) = find_faces(detect, encoded(image)).faces
+    np.testing.assert_allclose(face.box, [900, 100, 900 + side, 100 + side], atol=4)
+    assert decoded == sizes
+
+
+@pytest.mark.parametrize(
+    ("roll", "turn"), [(0, 0), (44, 0), (46, 90), (-46, 270), (134, 90), (180, 180), (-91, 270)]
+)
+def test_a_photo_lies_as_its_most_certain_face_does(roll, turn):
+    way = np.radians(roll)
+    rotation = np.float32([[np.cos(way), np.sin(way)], [-np.sin(way), np.cos(way)]])
+    upright = face_of(100, 50, 80, 80, 0.95)
+    middle = upright.landmarks.mean(axis=0)
+    tilted = replace(upright, landmarks=(upright.landmarks - middle) @ rotation + middle)
+    blank = replace(upright, landmarks=np.full((5, 2), np.nan, np.float32), score=0.99)
+    photo = found([face_of(0, 0, 90, 90, 0.9), tilted, blank])
+    assert photo.turn == turn
+    assert documents.faces_json(photo, [None] * 3)["turn"] == turn
+    said = words.faces_words(photo, [None] * 3)[0]
+    assert said.endswith(f" · lies turned by {turn} degrees" if turn else "3 faces")
+
+
+def test_without_a_face_with_landmarks_no_turn_is_known():
+    assert found([]).turn == 0
 
 
 def test_every_kind_of_source_gives_the_same(tmp_path):

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from visavis.alignment import ARCFACE_112
-from visavis.quality import FLOOR, HEAD, REASONS, assess, pose
+from visavis.quality import FLOOR, HEAD, REASONS, assess, is_whole, pose
 from visavis.types import Face
 
 WIDTH, HEIGHT = 640, 480
@@ -107,6 +107,28 @@ def test_a_good_face_gets_no_code():
 )
 def test_each_fault_gets_its_code_and_no_other(code, face, crop):
     assert reasons(face, crop) == (code,)
+
+
+# The brows are above the eyes by 0.39 of the distance between them: at 27 of 70 pixels.
+@pytest.mark.parametrize(("above", "whole"), [(28, True), (26, False), (1, False), (-1, False)])
+@pytest.mark.parametrize("roll", [0, 90, 180])
+def test_a_face_cut_through_the_brow_is_cut(above, whole, roll):
+    side = 400
+    points = seen(roll=roll, shift=(0, 0))
+    way = np.radians(roll)
+    up = np.array([np.sin(way), -np.cos(way)])
+    eyes = points[:2].mean(axis=0)
+    # The picture's border is `above` pixels above the eyes; the face is in the middle otherwise.
+    near = np.where(up < -0.5, above, np.where(up > 0.5, side - above, side / 2))
+    across = np.abs(up) < 0.5
+    shift = np.where(across, side / 2, near) - eyes
+    landmarks = (points + shift).astype(np.float32)
+    left, top = landmarks.min(axis=0).clip(0)
+    box = np.array([left, top, *landmarks.max(axis=0).clip(None, side)], np.float32)
+    face = Face(box, landmarks, 0.9)
+    assert is_whole(face, side, side) == whole
+    codes = assess(face, crop_of(), side, side).reasons
+    assert ("cut" in codes) == (not whole)
 
 
 def test_every_code_has_words():

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from visavis.alignment import SIZE
 from visavis.batch import in_order
 from visavis.errors import ImageError, OutputError, VisavisError
-from visavis.faces import find_faces
+from visavis.faces import MAX_SIDE, find_faces
 from visavis.files import write_whole
 from visavis.image import read_image
 from visavis.types import Detector, Embedder, Embeddings
@@ -34,15 +34,20 @@ class EmbeddedFace:
 
 
 def embed_photo(
-    path: Path, detect: Detector | None, embed: Embedder, *, every: bool = False
+    path: Path,
+    detect: Detector | None,
+    embed: Embedder,
+    *,
+    every: bool = False,
+    max_side: int | None = MAX_SIDE,
 ) -> list[EmbeddedFace]:
     """The largest face of a photo, or `every` one; without `detect` the photo is a crop already.
 
-    Raises NoFaceError, ImageError naming the photo.
+    `max_side` as for `find_faces`. Raises NoFaceError, ImageError naming the photo.
     """
     if detect is None:
         return [_embed_crop(path, embed)]
-    photo = find_faces(detect, path, max_faces=None if every else 1)
+    photo = find_faces(detect, path, max_faces=None if every else 1, max_side=max_side)
     photo.choose(1)  # raises where there is no face
     embeddings = embed(photo.crops(range(len(photo.faces))))
     return [
@@ -57,10 +62,11 @@ def embed_all(
     embed: Embedder,
     *,
     every: bool = False,
+    max_side: int | None = MAX_SIDE,
     workers: int = 1,
 ) -> Iterator[tuple[Path, list[EmbeddedFace] | VisavisError]]:
     """`embed_photo` of many photos, in order; a photo's error stands in the place of its faces."""
-    work = partial(embed_photo, detect=detect, embed=embed, every=every)
+    work = partial(embed_photo, detect=detect, embed=embed, every=every, max_side=max_side)
     return in_order(work, paths, workers=workers)
 
 

@@ -25,12 +25,12 @@ from visavis.errors import (
     PersonError,
     VisavisError,
 )
-from visavis.faces import PhotoFaces, find_faces
+from visavis.faces import PhotoFaces
 from visavis.gallery import Gallery, Person, Sample
 from visavis.gallery.models import people_by_model, photo_without
 from visavis.image import open_photo, read_image
 from visavis.layouts import people_of_folder
-from visavis.quality import REASONS, Quality
+from visavis.quality import REASONS, Quality, is_whole
 from visavis.recognizer import Recognizer
 from visavis.types import Crops, Embedder, Embeddings
 
@@ -197,11 +197,11 @@ class _Desk:
         person = self._person(candidate)
         if self._has(person, sha256) and not self._without(person, sha256):
             return None
-        photo = find_faces(self._recognizer.detect, encoded)
+        photo = self._recognizer.faces(encoded)
         face = photo.choose(candidate.face)
         taken = _taken(photo, face, clear=candidate.face is not None)
         crop = photo.crops([face])
-        quality = photo.quality(face, crop[0])
+        quality = photo.quality(face, crop[0], photo.enrolment_floor)
         faults = tuple(code for code in quality.reasons if not _harmless(code, photo, face))
         return _Prepared(sha256, quality, faults, crop, self._recognizer.embed(crop), taken)
 
@@ -365,10 +365,10 @@ def _taken(photo: PhotoFaces, row: int, *, clear: bool) -> str:
 
     Raises AmbiguousFaceError where another could as well be meant, unless that is `clear`.
     """
-    others = [face.area for other, face in enumerate(photo.faces) if other != row]
-    if not others:
+    if len(photo.faces) == 1:
         return ""
-    if not clear and max(others) > CLEAR_AREA * photo.faces[row].area:
+    others = [photo.faces[other].area for other in photo.certain if other != row]
+    if not clear and max(others, default=0) > CLEAR_AREA * photo.faces[row].area:
         raise AmbiguousFaceError(
             f"{photo.name}: {len(photo.faces)} faces, and another is nearly as large as the "
             "largest",
@@ -379,9 +379,8 @@ def _taken(photo: PhotoFaces, row: int, *, clear: bool) -> str:
 
 
 def _harmless(code: str, photo: PhotoFaces, face: int) -> bool:
-    """A close-up's box may reach past the border: its crop is whole as long as the points are."""
-    points = photo.faces[face].landmarks
-    return code == "cut" and bool(((points >= 0) & (points < (photo.width, photo.height))).all())
+    """A close-up's box may reach past the border: its crop is whole as long as its face is."""
+    return code == "cut" and is_whole(photo.faces[face], photo.width, photo.height)
 
 
 def _png(crop: Crops) -> bytes:

@@ -6,9 +6,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from visavis.alignment import ARCFACE_112
+from visavis.alignment import ARCFACE_112, similarity_transform
 from visavis.errors import LandmarkError
-from visavis.types import Face, Image
+from visavis.types import CERTAIN, Face, Image
 
 # How far eyes, nose and mouth corners stand out of the plane of the eyes, in units of the template:
 # a nose tip stands out by about 0.45, mouth corners by 0.1 of the distance between the eyes.
@@ -18,6 +18,9 @@ HEAD = np.column_stack([ARCFACE_112, DEPTH])
 HEAD = HEAD - HEAD.mean(axis=0)  # (5, 3) x right, y down, z towards the viewer
 FROM_HEAD = np.linalg.pinv(HEAD)  # (3, 5)
 
+# Where the brows begin, in the template: above the eyes by 0.4 of the distance between them.
+BROWS = np.array([[30.0, 38.0], [82.0, 38.0]])
+
 REASONS = {
     "uncertain": "the detector is not sure that this is a face",
     "small": "the face is small",
@@ -25,7 +28,7 @@ REASONS = {
     "dark": "the face is dark",
     "bright": "the face is overexposed",
     "turned": "the face is turned away",
-    "cut": "the face is cut by the border",
+    "cut": "the face is cut by the border, or through the brow",
 }
 
 
@@ -33,7 +36,7 @@ REASONS = {
 class QualityFloor:
     """Below these a face gets a reason code. Where they come from: docs/experiments.md, quality."""
 
-    score: float = 0.75
+    score: float = CERTAIN
     size: float = 40.0  # pixels, the shorter side of the box
     sharpness: float = 35.0
     dark: float = 40.0  # mean grey, 0..255
@@ -84,7 +87,7 @@ def assess(
         "dark": brightness < floor.dark,
         "bright": brightness > floor.bright,
         "turned": abs(yaw) > floor.yaw or abs(pitch) > floor.pitch,
-        "cut": inside < floor.inside,
+        "cut": inside < floor.inside or not is_whole(face, width, height),
     }
     reasons = tuple(code for code, wrong in checks.items() if wrong)
     return Quality(
@@ -109,6 +112,16 @@ def pose(landmarks: NDArray[np.float32]) -> tuple[float, float, float]:
     pitch = np.arcsin(np.clip(along, -1, 1))
     yaw = np.arcsin(np.clip(across / max(np.cos(pitch), 1e-6), -1, 1))
     return float(np.degrees(yaw)), float(np.degrees(pitch)), float(np.degrees(roll))
+
+
+def is_whole(face: Face, width: int, height: int) -> bool:
+    """Whether a face's five points and its brows lie within a picture of `width` x `height` pixels.
+
+    Raises LandmarkError for points that fix no place of the brows.
+    """
+    way = similarity_transform(ARCFACE_112, face.landmarks)
+    points = np.concatenate([face.landmarks, BROWS @ way[:, :2].T + way[:, 2]])
+    return bool(((points >= 0) & (points < (width, height))).all())
 
 
 def _inside(face: Face, width: int, height: int) -> float:

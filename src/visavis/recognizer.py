@@ -19,7 +19,7 @@ from visavis.decision import (
 from visavis.detect import load_detector
 from visavis.embedder import load_embedder
 from visavis.errors import CalibrationError, MismatchError, PersonError
-from visavis.faces import PhotoFaces, find_faces
+from visavis.faces import MAX_SIDE, PhotoFaces, find_faces
 from visavis.image import Photo, Picture
 from visavis.pack import DEFAULT_PACK, load_pack
 from visavis.pack.calibration import load_calibration
@@ -114,6 +114,7 @@ class Recognizer:
     detect: Detector
     embed: Embedder
     calibration: Calibration
+    max_side: int | None = MAX_SIDE  # pixels at which a photo is scanned; None: in full
 
     def __post_init__(self) -> None:
         if self.embed.model != self.calibration.model:
@@ -124,14 +125,22 @@ class Recognizer:
 
     @classmethod
     def load(
-        cls, pack: str | Path = DEFAULT_PACK, device: str | Device = "auto", *, flip: bool = True
+        cls,
+        pack: str | Path = DEFAULT_PACK,
+        device: str | Device = "auto",
+        *,
+        flip: bool = True,
+        tiled: bool = False,
     ) -> "Recognizer":
-        """The pack's models on a device. Raises PackError, DeviceError, CalibrationError."""
+        """The pack's models on a device; `tiled` as for `load_detector`, with photos scanned in
+        full. Raises PackError, DeviceError, CalibrationError.
+        """
         files = load_pack(pack)
         return cls(
-            load_detector(files, device=device),
+            load_detector(files, device=device, tiled=tiled),
             load_embedder(files, device=device, flip=flip),
             load_calibration(files),
+            max_side=None if tiled else MAX_SIDE,
         )
 
     def calibration_of(self, gallery: "Gallery") -> Calibration:
@@ -149,12 +158,12 @@ class Recognizer:
         return self.embed(photo.crops(rows)) if rows else np.empty((0, self.embed.dim), np.float32)
 
     def faces(self, source: Picture | Photo) -> PhotoFaces:
-        """Find the faces of a photo: a path, bytes, a binary file object, a Pillow picture or an
-        (H, W, 3) uint8 RGB array.
+        """Find the faces of a photo: a path, bytes, a binary file object, a Pillow picture, an
+        (H, W, 3) uint8 RGB array, or a photo that is opened.
 
         Raises ImageError for what is none of these.
         """
-        return find_faces(self.detect, source)
+        return find_faces(self.detect, source, max_side=self.max_side)
 
     def verify(
         self,
@@ -353,6 +362,8 @@ def calibration_name(model: str) -> str:
 def _warnings(photo: PhotoFaces, chosen: int, quality: Quality) -> tuple[str, ...]:
     """What speaks against the face that was compared, and that the photo has others."""
     warnings = [f"{photo.name}: {REASONS[reason]} ({reason})" for reason in quality.reasons]
+    if photo.turn:
+        warnings.append(f"{photo.name}: lies turned by {photo.turn} degrees, looked at upright")
     count = len(photo.faces)
     if count > 1 or photo.truncated:
         faces = f"more faces than {count}" if photo.truncated else f"{count} faces"

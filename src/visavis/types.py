@@ -1,5 +1,6 @@
 """The plain data that flows between functions. Knows nothing of files, networks or devices."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -42,6 +43,33 @@ class Face:
             return self
         factor = np.array([x, y], np.float32)
         return Face(self.box * np.tile(factor, 2), self.landmarks * factor, self.score)
+
+
+LEAST_SIDE = 20.0  # pixels: what a network sees of the smallest face that it finds
+CERTAIN = 0.75  # a face of this score is certain enough to be compared, and to be enrolled
+
+
+class Faces(list[Face]):
+    """A picture's faces, largest first, and why there are no more."""
+
+    def __init__(
+        self,
+        faces: Iterable[Face] = (),
+        *,
+        doubt: float = 0.0,
+        least_side: float = LEAST_SIDE,
+        enrol_from: float = CERTAIN,
+    ) -> None:
+        super().__init__(faces)
+        # The best score of what was seen and not taken for a face; 0 where there are faces.
+        self.doubt = doubt
+        self.least_side = least_side  # pixels of the picture that a face must be wide
+        self.enrol_from = enrol_from  # the score from which this detector's faces may be enrolled
+
+    @classmethod
+    def of(cls, faces: list[Face]) -> "Faces":
+        """What any detector answers: those that answer with a list say no more."""
+        return faces if isinstance(faces, cls) else cls(faces)
 
 
 class Detector(Protocol):

@@ -51,7 +51,7 @@ def verification_json(verification: Verification) -> dict[str, Any]:
             "different_pairs": calibration.different_pairs,
         },
         "faces": [
-            {"photo": photo.name, "chosen": row == chosen, **face_json(face)}
+            {"photo": photo.name, "turn": photo.turn, "chosen": row == chosen, **face_json(face)}
             for photo, chosen in zip(verification.photos, verification.chosen, strict=True)
             for row, face in enumerate(photo.faces)
         ],
@@ -90,6 +90,7 @@ def faces_json(photo: PhotoFaces, qualities: list[Quality | None]) -> dict[str, 
         "path": photo.name,
         "width": photo.width,
         "height": photo.height,
+        "turn": photo.turn,
         "faces": faces,
         "truncated": photo.truncated,
     }

@@ -99,7 +99,8 @@ def count_words(number: int) -> str:
 def faces_words(photo: PhotoFaces, qualities: list[Quality | None]) -> list[str]:
     """A photo's faces: a line for the photo, a line for each face."""
     more = ", and more that are left out" if photo.truncated else ""
-    lines = [f"{photo.name}: {counted(len(photo.faces), 'face')}{more}"]
+    lies = f" · lies turned by {photo.turn} degrees" if photo.turn else ""
+    lines = [f"{photo.name}: {counted(len(photo.faces), 'face')}{more}{lies}"]
     for number, (face, quality) in enumerate(zip(photo.faces, qualities, strict=True), start=1):
         left, top, right, bottom = (round(float(value)) for value in face.box)
         lines.append(

@@ -30,23 +30,21 @@ def detect(
         float,
         typer.Option(min=0, max=20_000, help="Pixels of the photo that a face is wide and high."),
     ] = 0,
-    tiled: Annotated[
-        bool, typer.Option("--tiled", help="Also search at full resolution, for tiny faces; slow.")
-    ] = False,
     pack: options.PackName = "default",
     *,
+    scanning: options.Scanning,
     where: options.Where,
     json: options.Json = False,
 ) -> None:
     """Find the faces in photos: boxes, five points, quality."""
     from visavis.dataset import find_photos
     from visavis.detect import load_detector
-    from visavis.faces import MAX_SIDE, find_faces
+    from visavis.faces import find_faces
     from visavis.pack import load_pack
 
     files, device = load_pack(pack), where.for_many()
-    detector = load_detector(files, device=device, min_score=min_score, tiled=tiled)
-    side = None if tiled else MAX_SIDE
+    detector = load_detector(files, device=device, min_score=min_score, tiled=scanning.tiled)
+    side = scanning.max_side()
     find = partial(find_faces, detector, max_faces=max_faces, min_size=min_size, max_side=side)
     paths, failures = find_photos(images), printing.Failures()
     work = partial(_answer, find=find, draw=draw, paths=paths)

@@ -27,6 +27,7 @@ def embed(
     ] = True,
     pack: options.PackName = "default",
     *,
+    scanning: options.Scanning,
     where: options.Where,
     json: options.Json = False,
 ) -> None:
@@ -36,20 +37,20 @@ def embed(
     from visavis.embeddings import check_writable, embed_all, write_table
 
     check_writable(out)
-    detector, embedder = _models(pack, where, flip=flip, aligned=aligned)
-    paths, failures = find_photos(sources), printing.Failures()
-    answers = embed_all(paths, detector, embedder, every=every, workers=printing.workers())
+    models = _models(pack, where, scanning, flip=flip, aligned=aligned)
+    paths, failures, side = find_photos(sources), printing.Failures(), scanning.max_side()
+    answers = embed_all(paths, *models, every=every, max_side=side, workers=printing.workers())
     photos = printing.shown(answers, len(paths), failures, label="embedding")
     rows = [face for _, faces in photos for face in faces]
     if rows or not failures.items:
-        write_table(out, rows, embedder)
-        document = documents.table_json(out, len(rows), embedder, failures.items)
-        printing.print_answer(document, words.table_words(out, len(rows), embedder), json=json)
+        write_table(out, rows, models[1])
+        document = documents.table_json(out, len(rows), models[1], failures.items)
+        printing.print_answer(document, words.table_words(out, len(rows), models[1]), json=json)
     failures.exit(len(paths))
 
 
 def _models(
-    pack: str, where: options.Where, *, flip: bool, aligned: bool
+    pack: str, where: options.Where, scanning: options.Scanning, *, flip: bool, aligned: bool
 ) -> "tuple[Detector | None, Embedder]":
     """The pack's models; no detector where pictures are crops already."""
     from visavis.detect import load_detector
@@ -58,4 +59,6 @@ def _models(
 
     files, device = load_pack(pack), where.for_many()
     embedder = load_embedder(files, device=device, flip=flip)
-    return None if aligned else load_detector(files, device=device), embedder
+    if aligned:
+        return None, embedder
+    return load_detector(files, device=device, tiled=scanning.tiled), embedder

@@ -121,6 +121,7 @@ def enroll(
     gallery: options.GalleryFolder = None,
     pack: options.PackName = "default",
     *,
+    scanning: options.Scanning,
     where: options.Where,
     json: options.Json = False,
 ) -> None:
@@ -132,7 +133,8 @@ def enroll(
         return show_planned(candidates, json=json)
     device = where.for_many()
     people = options.gallery_at(gallery)
-    results = enrolling.run(Recognizer.load(pack, device), people, candidates)
+    recognizer = Recognizer.load(pack, device, tiled=scanning.tiled)
+    results = enrolling.run(recognizer, people, candidates)
     show_enrolled(results, len(candidates), people, json=json)
 
 

@@ -31,6 +31,7 @@ def cluster(
     ] = "standard",
     pack: options.PackName = "default",
     *,
+    scanning: options.Scanning,
     where: options.Where,
     json: options.Json = False,
 ) -> None:
@@ -40,7 +41,7 @@ def cluster(
     from visavis.recognizer import Recognizer
 
     paths = find_photos(sources)
-    recognizer = Recognizer.load(pack, where.for_many())
+    recognizer = Recognizer.load(pack, where.for_many(), tiled=scanning.tiled)
     clustering = cluster_photos(
         recognizer,
         paths,
@@ -76,6 +77,7 @@ def name_group(
     gallery: options.GalleryFolder = None,
     pack: options.PackName = "default",
     *,
+    scanning: options.Scanning,
     where: options.Where,
     json: options.Json = False,
 ) -> None:
@@ -87,7 +89,7 @@ def name_group(
     groups = read_face_groups(folder)
     faces = candidates(groups, number, name, external_id=external_id or None, consent=consent)
     people = options.gallery_at(gallery)
-    recognizer = Recognizer.load(pack, where.for_many())
+    recognizer = Recognizer.load(pack, where.for_many(), tiled=scanning.tiled)
     show_enrolled(enrolling.run(recognizer, people, faces), len(faces), people, json=json)
 
 

@@ -166,6 +166,21 @@ class Where:
         return self.for_one().for_many()
 
 
+@dataclass(frozen=True, slots=True)
+class Scanning:
+    """How photos are scanned: an option of every verb that finds faces."""
+
+    tiled: Annotated[
+        bool, typer.Option("--tiled", help="Also search at full resolution, for tiny faces; slow.")
+    ] = False
+
+    def max_side(self) -> int | None:
+        """Pixels at which a photo is scanned; None: in full."""
+        from visavis.faces import MAX_SIDE
+
+        return None if self.tiled else MAX_SIDE
+
+
 def gallery_at(folder: Path | None, *, create: bool = True) -> "Gallery":
     """The gallery that is meant."""
     from visavis.gallery import default_gallery, open_gallery

@@ -54,6 +54,7 @@ def verify(
     gallery: options.GalleryFolder = None,
     pack: options.PackName = "default",
     *,
+    scanning: options.Scanning,
     where: options.Where,
     json: options.Json = False,
 ) -> None:
@@ -61,7 +62,7 @@ def verify(
     from visavis.recognizer import Recognizer
 
     _check_question(b, person, draw, anywhere=anywhere)
-    recognizer, numbers = Recognizer.load(pack, where.for_one()), face or ()
+    recognizer, numbers = Recognizer.load(pack, where.for_one(), tiled=scanning.tiled), face or ()
     if b is not None and anywhere:
         outcome, answer = _anywhere(recognizer, a, b, policy, numbers)
     elif b is None:

@@ -7,6 +7,7 @@ from typing import Protocol
 from visavis.decode.boxes import FRAME, Candidates, Frame
 from visavis.runtime import Outputs, Preprocess
 from visavis.runtime.model import Shape
+from visavis.types import CERTAIN
 
 OutputShapes = Sequence[Shape]  # of a network's outputs, in the order of its file
 
@@ -38,6 +39,9 @@ class Decoder:
     # Whether a network that fits gives landmarks.
     landmarks: Callable[[OutputShapes], bool] = _always
     frame: Frame = FRAME  # what its networks were trained to see around a picture
+    # From this score a face is upright for certain; 0: turned faces score as high as upright ones.
+    sure: float = 0.0
+    enrol_from: float = CERTAIN  # from this score a face is certain enough to be enrolled
 
 
 def last_dimensions(shapes: OutputShapes) -> tuple[int, ...] | None:

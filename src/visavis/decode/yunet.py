@@ -55,4 +55,15 @@ def _numbers(height: int, width: int) -> list[tuple[int, ...]]:
     return [tuple(kind * count for kind in KINDS for count in counts)]
 
 
-YUNET = Decoder("yunet", decode_yunet, _fits, _numbers, published=Preprocess("bgr"))
+# Of 790 photos of lfw_people (250x250) 777 score 0.92 or more, all 0.91; upside down at most
+# 0.905, of 60 others 0.918. Where the faces are 60 pixels wide, the least is 0.85; a raised hand
+# scored 0.78.
+YUNET = Decoder(
+    "yunet",
+    decode_yunet,
+    _fits,
+    _numbers,
+    published=Preprocess("bgr"),
+    sure=0.92,
+    enrol_from=0.82,
+)
