@@ -6,7 +6,7 @@ import sys
 import cv2
 import numpy as np
 import pytest
-from visavis.embed import load_embedder
+from visavis.embedder import load_embedder
 
 from visavis.alignment import ARCFACE_112, align
 from visavis.compare import similarity
