@@ -8,9 +8,9 @@ from source import functions, imported, trees
 
 LAYERS = """
 errors types extras files folders document batch image draw compare decision alignment dataset
-runtime decode pack hub detect quality faces embed metrics evaluate report gallery recognizer
-identification calibration enrollment cluster embeddings insightface networks checkpoints convert
-doctor answers cli __main__
+runtime decode pack hub detect quality steady faces embed metrics evaluate report gallery
+recognizer identification calibration enrollment cluster embeddings insightface networks checkpoints
+convert doctor answers cli __main__
 """.split()
 
 # Modules that load others only when a function of theirs runs, each with its reason.
