@@ -8,7 +8,9 @@ from io import BytesIO
 from pathlib import Path
 
 from PIL import Image as Pillow
+from PIL.PngImagePlugin import PngInfo
 
+from visavis.alignment import ALIGNMENT
 from visavis.batch import in_order
 from visavis.dataset import find_photos
 from visavis.decision import POLICIES
@@ -32,6 +34,7 @@ from visavis.types import Crops, Embedder, Embeddings
 NO_FACE, AMBIGUOUS, UNREADABLE = "no_face", "ambiguous", "unreadable"
 OTHER_PERSON, HERE_ALREADY, NOT_ADDED = "other_person", "here_already", "not_added"
 CODES = {NoFaceError: NO_FACE, AmbiguousFaceError: AMBIGUOUS, ImageError: UNREADABLE}
+CUT = "alignment"  # what a kept crop calls the way it was cut
 # Share of newcomers that may be taken for somebody in the gallery, however many are in it.
 MISTAKEN = 1e-2
 
@@ -56,6 +59,15 @@ class Enrolled:
     accepted: bool
     reason: str = ""  # a code; empty when accepted
     detail: str = ""  # in words
+
+
+@dataclass(frozen=True, slots=True)
+class Reembedded:
+    """How many templates were made of kept crops, and how many photos could get none."""
+
+    made: int
+    cut_before: int  # of these, from crops that an earlier visavis cut in another way
+    without_crop: int
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -132,18 +144,24 @@ def enroll(
             yield _refused(candidate, code, str(error))
 
 
-def embed_kept_crops(gallery: Gallery, embed: Embedder) -> tuple[int, int]:
-    """Templates of another model from kept crops: how many, and how many photos have no crop."""
-    made = without = 0
+def embed_kept_crops(gallery: Gallery, embed: Embedder) -> Reembedded:
+    """Make templates of another model, or of another way to cut faces, from kept crops.
+
+    A crop stays as it was cut: the photo is not here. What that costs is in docs/people.md.
+    """
+    made = cut_before = without = 0
     for person in gallery.people():
         for sample in gallery.samples(person.id):
+            if embed.model in sample.templates:
+                continue
             if sample.crop is None:
-                without += embed.model not in sample.templates
-            elif embed.model not in sample.templates:
-                (embedding,) = embed(read_image(sample.crop)[None])
-                gallery.add_template(person.id, sample.id, embed.model, embedding)
-                made += 1
-    return made, without
+                without += 1
+                continue
+            (embedding,) = embed(read_image(sample.crop)[None])
+            gallery.add_template(person.id, sample.id, embed.model, embedding)
+            made += 1
+            cut_before += _alignment_of(sample.crop) < ALIGNMENT
+    return Reembedded(made, cut_before, without)
 
 
 class _Desk:
@@ -275,6 +293,14 @@ def _roster_rows(path: Path) -> list[tuple[int, dict[str, str]]]:
 
 
 def _png(crop: Crops) -> bytes:
-    buffer = BytesIO()
-    Pillow.fromarray(crop[0]).save(buffer, "PNG")
+    """A crop to keep, which says how it was cut."""
+    notes, buffer = PngInfo(), BytesIO()
+    notes.add_text(CUT, str(ALIGNMENT))
+    Pillow.fromarray(crop[0]).save(buffer, "PNG", pnginfo=notes)
     return buffer.getvalue()
+
+
+def _alignment_of(png: bytes) -> int:
+    """How a kept crop was cut; the first ones do not say so."""
+    with Pillow.open(BytesIO(png)) as picture:
+        return int(picture.info.get(CUT, 1))

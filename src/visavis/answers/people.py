@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
-from visavis.enrollment import Enrolled
-from visavis.gallery import Person, StoredSample
+from visavis.enrollment import Enrolled, Reembedded
+from visavis.gallery import Apart, Person, StoredSample
 
 
 def sample_json(sample: StoredSample) -> dict[str, Any]:
@@ -49,6 +49,24 @@ def people_words(people: Sequence[Person]) -> list[str]:
         external_id = f" · {person.external_id}" if person.external_id else ""
         lines.append(f"{person.name}{external_id} · {person.samples} photos · {person.id}")
     return [*lines, f"{len(people)} people"]
+
+
+def apart_words(apart: Apart, model: str) -> list[str]:
+    """That some photos are compared with nobody, and what mends it; no line where all are."""
+    if not apart.photos:
+        return []
+    return [
+        f"{apart.photos} photos of {apart.people} people have no template of {model}, only of "
+        f"{', '.join(apart.models)}: they are not compared. The model is another, or faces are cut "
+        "in another way now; visavis people re-embed makes their templates"
+    ]
+
+
+def reembedded_words(done: Reembedded) -> list[str]:
+    """How many templates were made, and for how many photos none can be."""
+    before = f" ({done.cut_before} of crops that were cut in an earlier way)"
+    made = f"{done.made} templates made{before if done.cut_before else ''}"
+    return [f"{made}; {done.without_crop} photos have no crop and must be enrolled again"]
 
 
 def enrolled_json(photos: Sequence[Enrolled], people: int) -> dict[str, Any]:

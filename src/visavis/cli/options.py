@@ -165,9 +165,13 @@ def gallery_at(folder: Path | None, *, create: bool = True) -> "Gallery":
 
 
 def warn_quarantined(gallery: "Gallery", model: str) -> None:
-    """Name the templates that are damaged: they are not matched."""
+    """Name the templates that are not matched: damaged ones, and those of other models."""
+    from visavis.answers.people import apart_words
+
     for one in gallery.quarantined(model):
         printing.complain(
             f"a template of person {one.person} is {one.reason}: it is left out; "
             "enrol the photo again"
         )
+    for line in apart_words(gallery.apart(model), model):
+        printing.complain(line)

@@ -173,17 +173,17 @@ def re_embed(
     where: options.Where,
     json: options.Json = False,
 ) -> None:
-    """Make templates of the pack's model from the crops that were kept."""
+    """Make templates of the pack's model, as faces are cut today, from the crops that were kept."""
+    from visavis.answers.people import reembedded_words
     from visavis.embed import load_embedder
     from visavis.enrollment import embed_kept_crops
     from visavis.pack import load_pack
 
     store = options.gallery_at(gallery, create=False)
     embed = load_embedder(load_pack(pack), device=where.for_one())
-    made, without = embed_kept_crops(store, embed)
-    document = {"model": embed.model, "made": made, "without_crop": without}
-    words = f"{made} templates made; {without} photos have no crop and must be enrolled again"
-    printing.print_answer(document, [words], json=json)
+    made = embed_kept_crops(store, embed)
+    document = {"model": embed.model, **asdict(made)}
+    printing.print_answer(document, reembedded_words(made), json=json)
 
 
 @people.command()

@@ -13,11 +13,12 @@ from visavis.gallery.database import Database
 from visavis.gallery.gallery import Gallery
 from visavis.gallery.index import ExactIndex, Index, Templates
 from visavis.gallery.people import Person
-from visavis.gallery.samples import Sample, StoredSample
+from visavis.gallery.samples import Apart, Sample, StoredSample
 from visavis.gallery.sqlite import SqliteDatabase
 from visavis.gallery.templates import Quarantined
 
 __all__ = [
+    "Apart",
     "Database",
     "ExactIndex",
     "Gallery",

@@ -34,11 +34,13 @@ from visavis.gallery.people import (
     people_by_id,
 )
 from visavis.gallery.samples import (
+    Apart,
     Sample,
     StoredSample,
     has_photo,
     insert_sample,
     move_samples,
+    photos_apart,
     stored_samples,
 )
 from visavis.gallery.settings import read_setting, write_setting
@@ -247,6 +249,11 @@ class Gallery:
     def quarantined(self, model: str) -> tuple[Quarantined, ...]:
         """The templates of a model that are damaged: they are in no index."""
         return tuple(self._follow(model).quarantined.values())
+
+    def apart(self, model: str) -> Apart:
+        """What no search by this model sees, because only other models made templates of it."""
+        with self.database.reading() as connection:
+            return photos_apart(connection, model)
 
     def templates(self, model: str) -> tuple[Templates, tuple[Quarantined, ...]]:
         """A copy of all templates of a model, and those that are damaged and left out."""

@@ -42,12 +42,36 @@ class StoredSample:
     templates: dict[str, NDArray[np.float32]]  # model to (D,) embedding
 
 
+@dataclass(frozen=True, slots=True)
+class Apart:
+    """What a model's searches do not see: how many photos of how many people, with templates of
+    these other models alone.
+    """
+
+    photos: int
+    people: int
+    models: tuple[str, ...]
+
+
 def has_photo(connection: Connection, person: str, source_sha256: str) -> bool:
     """Whether a person has the very photo already, by the hash of its bytes."""
     query = select(SAMPLES.c.id).where(
         SAMPLES.c.person_id == person, SAMPLES.c.source_sha256 == source_sha256
     )
     return connection.execute(query).first() is not None
+
+
+def photos_apart(connection: Connection, model: str) -> Apart:
+    """The photos that have templates, but none of this model."""
+    own = select(TEMPLATES.c.sample_id).where(TEMPLATES.c.model == model)
+    query = (
+        select(TEMPLATES.c.model, SAMPLES.c.id, SAMPLES.c.person_id)
+        .join(SAMPLES, SAMPLES.c.id == TEMPLATES.c.sample_id)
+        .where(SAMPLES.c.id.not_in(own))
+    )
+    rows = connection.execute(query).all()
+    models, photos, people = ({row[column] for row in rows} for column in range(3))
+    return Apart(len(photos), len(people), tuple(sorted(models)))
 
 
 def insert_sample(
