@@ -183,7 +183,7 @@ class _Desk:
             return None
         photo = find_faces(self._recognizer.detect, encoded)
         face = photo.choose(candidate.face)
-        crop = photo.crops([face])
+        crop = photo.crops([face], self._recognizer.detect)
         quality = photo.quality(face, crop[0])
         faults = tuple(code for code in quality.reasons if not _harmless(code, photo, face))
         return _Prepared(sha256, quality, faults, crop, self._recognizer.embed(crop))
