@@ -109,7 +109,9 @@ def search(recognizer: Recognizer, gallery: Gallery, paths: list[Path], rate: fl
     def look(path: Path) -> tuple[PhotoFaces, tuple[Identification, ...], NDArray[np.float32]]:
         photo = recognizer.faces(path)
         answers = recognizer.search(photo, gallery, false_positive_rate=rate)
-        return photo, answers, recognizer.embed(photo.crops([0]))[0] if answers else np.zeros(0)
+        if not answers:
+            return photo, answers, np.zeros(0)
+        return photo, answers, recognizer.embed(photo.crops([0], recognizer.detect))[0]
 
     probes = []
     for path, found in in_order(look, paths, workers=2 * cores()):

@@ -228,7 +228,7 @@ def test_the_default_models_built_again_are_the_same_model(tmp_path, pack):
         detector=detector_part(pack.folder / pack.manifest.detector.file, BGR),
         calibration=pack.folder / pack.manifest.calibration,
     )
-    assert again.manifest.embedder.model == "sface@f6d49dd6"
+    assert again.manifest.embedder.model == "sface@0ae22d6a"
     assert again.manifest.detector.decoder == "yunet"
     assert [f for f in verify_pack(again.folder) if f.subject.startswith("calibration")] != []
     assert not [f for f in verify_pack(again.folder) if f.level == "error"]
@@ -236,7 +236,7 @@ def test_the_default_models_built_again_are_the_same_model(tmp_path, pack):
 
 def test_a_calibration_of_another_model_is_refused(file, tmp_path, pack):
     other = pack.folder / pack.manifest.calibration
-    with pytest.raises(CalibrationError, match=r"of mine@.*, got one of sface@f6d49dd6"):
+    with pytest.raises(CalibrationError, match=r"of mine@.*, got one of sface@0ae22d6a"):
         made(tmp_path / "pack", file, calibration=other)
     assert not (tmp_path / "pack").exists()
 

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import pytest
 
+from visavis.alignment import ALIGNMENT
 from visavis.decision import (
     POLICIES,
     Decision,
@@ -16,7 +17,8 @@ from visavis.decision import (
 )
 from visavis.document import to_bytes
 from visavis.errors import CalibrationError
-from visavis.pack import Pack
+from visavis.pack import Pack, manifest
+from visavis.pack import calibration as of_packs
 from visavis.pack.calibration import load_calibration
 
 MATCH = OperatingPoint(0.5, 1e-4, 2e-4, 0.05)
@@ -225,6 +227,16 @@ def pack_with(pack, folder, calibration):
 def test_a_calibration_of_another_model_is_refused(pack, calibration, tmp_path):
     with pytest.raises(CalibrationError, match=r"expected a .* sface@\w+, got one of fake@0"):
         load_calibration(pack_with(pack, tmp_path, calibration))
+
+
+def test_a_calibration_of_an_earlier_way_to_cut_faces_is_refused_and_says_so(
+    pack, calibration, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(of_packs, "ALIGNMENT", ALIGNMENT + 1)
+    monkeypatch.setattr(manifest, "ALIGNMENT", ALIGNMENT + 1)
+    before = replace(calibration, model=pack.manifest.embedder.model_of(ALIGNMENT))
+    with pytest.raises(CalibrationError, match=r"faces were cut in another way.*visavis calibrate"):
+        load_calibration(pack_with(pack, tmp_path, before))
 
 
 def test_a_calibration_of_the_packs_model_is_loaded(pack, calibration, tmp_path):

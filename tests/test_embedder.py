@@ -217,4 +217,4 @@ def test_crops_of_another_size_are_an_error(embed):
 
 @pytest.mark.pack
 def test_the_model_of_the_default_embedder_does_not_change_unseen(embed):
-    assert (embed.model, embed.dim) == ("sface@f6d49dd6", 128)
+    assert (embed.model, embed.dim) == ("sface@0ae22d6a", 128)

@@ -24,10 +24,13 @@ from made import (
 )
 from PIL import Image
 
+from visavis import enrollment
+from visavis.answers.people import apart_words, reembedded_words
 from visavis.decision import OperatingPoint
 from visavis.document import to_bytes
 from visavis.enrollment import (
     Candidate,
+    Reembedded,
     _harmless,
     embed_kept_crops,
     enroll,
@@ -36,8 +39,8 @@ from visavis.enrollment import (
 )
 from visavis.errors import DatasetError, GalleryError
 from visavis.faces import find_faces
-from visavis.gallery import Gallery, open_gallery
-from visavis.gallery.models import people_by_model
+from visavis.gallery import Gallery, Sample, open_gallery
+from visavis.gallery.models import Apart, people_by_model, photos_apart
 from visavis.recognizer import Recognizer, calibration_name
 from visavis.types import Face, Faces
 
@@ -425,11 +428,57 @@ def test_kept_crops_make_templates_of_another_model(made, gallery, tmp_path):
         list(enroll(made, gallery, wanted, keep_crops=keep))
     newer = AngleEmbedder()
     newer.model = "newer@1"
-    assert embed_kept_crops(gallery, newer) == (1, 1)
-    assert embed_kept_crops(gallery, newer) == (0, 1)
+    assert photos_apart(gallery, "newer@1") == Apart(2, 2, ("fake@0",))
+    assert embed_kept_crops(gallery, newer) == Reembedded(1, cut_before=0, without_crop=1)
+    assert embed_kept_crops(gallery, newer) == Reembedded(0, cut_before=0, without_crop=1)
+    assert photos_apart(gallery, "newer@1") == Apart(1, 1, ("fake@0",))
     old, new = (gallery.templates(model)[0] for model in ("fake@0", "newer@1"))
     assert (len(old.people), new.people) == (2, (gallery.find("Anna").id,))
     np.testing.assert_allclose(new.rows[0], old.rows[old.people.index(new.people[0])], atol=1e-6)
+
+
+def test_templates_of_another_way_to_cut_are_left_alone_until_they_are_made_anew(
+    made, gallery, tmp_path, monkeypatch
+):
+    """The same weights: `cut` is what their model is called since faces are cut in a new way."""
+    photos = [Candidate("Anna", photo(tmp_path / f"{n}.png", ANNA, seed=n)) for n in range(2)]
+    list(enroll(made, gallery, photos[:1], keep_crops=True))
+    embed = AngleEmbedder()
+    embed.model = "cut@2"
+    monkeypatch.setattr(enrollment, "ALIGNMENT", enrollment.ALIGNMENT + 1)
+    cut = replace(made, embed=embed, calibration=replace(made.calibration, model="cut@2"))
+    probe = photo(tmp_path / "probe.png", ANNA, seed=9)
+    assert [one.decision.outcome for one in cut.identify(probe, gallery)] == ["no_match"]
+    assert embed_kept_crops(gallery, embed) == Reembedded(1, cut_before=1, without_crop=0)
+    (answer,) = cut.identify(probe, gallery)
+    assert (answer.decision.outcome, answer.person.name) == ("match", "Anna")
+    list(enroll(cut, gallery, photos[1:], keep_crops=True))  # its crop is cut as of now
+    embed.model = "newer@3"
+    assert embed_kept_crops(gallery, embed) == Reembedded(2, cut_before=1, without_crop=0)
+
+
+@pytest.mark.parametrize(
+    ("before", "words"), [(0, "3 templates made; 2 photos"), (1, "3 templates made (1 of crops")]
+)
+def test_what_could_not_be_embedded_anew_is_said(before, words):
+    (line,) = reembedded_words(Reembedded(3, cut_before=before, without_crop=2))
+    assert line.startswith(words)
+    assert line.endswith("2 photos without a crop must be enrolled again")
+
+
+def test_photos_of_other_models_are_counted_in_words(gallery):
+    for name, models in (("Anna", ("a@1",)), ("Bert", ("a@1", "c@1")), ("Carl", ("b@1",))):
+        person = gallery.add_person(name)
+        for number in range(2):
+            templates = {model: np.float32([1, 0]) for model in models}
+            gallery.add_sample(person.id, Sample("1.png", f"{name}{number}", {}, templates))
+    (line,) = apart_words(photos_apart(gallery, "c@1"), "c@1")
+    assert "4 photos of 2 people have no template of c@1, only of a@1, b@1" in line
+    assert "re-embed" in line
+    assert len(apart_words(photos_apart(gallery, "none@1"), "none@1")) == 1
+    for name in ("Anna", "Carl"):
+        gallery.delete(gallery.find(name).id)
+    assert apart_words(photos_apart(gallery, "c@1"), "c@1") == []
 
 
 def test_a_folder_names_people_by_folder_or_file(tmp_path):

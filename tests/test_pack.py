@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import pytest
 
+from visavis.alignment import ALIGNMENT
 from visavis.detect import load_detector
 from visavis.errors import PackError
 from visavis.pack import load_pack, pack_names, packs_folder
@@ -175,10 +176,15 @@ def test_the_same_weights_in_another_file_are_the_same_model(changed):
     assert changed.model == EMBEDDER.model
 
 
-def test_a_model_is_its_name_and_the_hash_of_what_it_computes():
+@pytest.mark.parametrize(("alignment", "added"), [(1, ""), (2, ', {"alignment": 2}')])
+def test_a_model_is_its_name_and_the_hash_of_what_it_computes_and_how_faces_are_cut(
+    alignment, added
+):
+    """Packs of before hold calibrations of the first way: its name never changes."""
     preprocess = '{"color": "bgr", "mean": [127.5, 127.5, 127.5], "std": [128.0, 128.0, 128.0]}'
-    identity = f'["{"ab" * 32}", {preprocess}]'.encode()
-    assert EMBEDDER.model == f"made@{hashlib.sha256(identity).hexdigest()[:8]}"
+    identity = f'["{"ab" * 32}", {preprocess}{added}]'.encode()
+    assert EMBEDDER.model_of(alignment) == f"made@{hashlib.sha256(identity).hexdigest()[:8]}"
+    assert EMBEDDER.model == EMBEDDER.model_of(ALIGNMENT)
 
 
 def test_a_size_is_part_of_a_model_where_it_is_not_the_usual_one():

@@ -17,11 +17,16 @@ import pytest
 import typer
 from conftest import ROOT
 from made import NONE, photo
+from made_photos import encoded
 
 from visavis.cli import app
+from visavis.detect import load_detector
+from visavis.embedder import load_embedder
 from visavis.errors import GalleryError
-from visavis.gallery import open_gallery, transfer
+from visavis.faces import find_faces
+from visavis.gallery import Sample, open_gallery, transfer
 from visavis.gallery.sqlite import SqliteDatabase
+from visavis.pack import load_pack
 
 pytestmark = pytest.mark.pack
 PAGE = (ROOT / "docs" / "people.md").read_text(encoding="utf-8")
@@ -308,7 +313,38 @@ def test_a_backup_is_restored_and_re_embed_counts(known, tmp_path):
     gallery = open_gallery(tmp_path / "gallery", create=False)
     assert [person.name for person in gallery.people()] == ["Biden", "Obama"]
     gallery.close()
-    assert known("people", "re-embed")[1].startswith("0 templates made; 0 photos")
+    assert known("people", "re-embed")[1].startswith("0 templates made\n")
+
+
+@pytest.mark.slow
+def test_a_gallery_of_an_earlier_way_to_cut_faces_is_brought_over(
+    known, visavis, portraits, tmp_path
+):
+    """Two photos as the first visavis left them: of one the crop was kept, which says no way."""
+    pack = load_pack()
+    before = pack.manifest.embedder.model_of(1)
+    photo = find_faces(load_detector(pack), portraits / "obama.jpg")
+    (crop,) = photo.crops([0])
+    (row,) = load_embedder(pack)(crop[None])
+    known("people", "delete", "Obama", "--yes")
+    gallery = open_gallery(tmp_path / "gallery", create=False)
+    person = gallery.add_person("Obama").id
+    for name, kept in (("1.jpg", encoded(crop)), ("2.jpg", None)):
+        gallery.add_sample(person, Sample(name, name, {}, {before: row}, kept))
+    gallery.close()
+    _, out, err = known("identify", portraits / "obama2.jpg")
+    assert "2 photos of 1 people have no template" in err
+    assert f"only of {before}: they are not compared" in err
+    assert "Obama" not in out
+    code, out, _ = known("people", "re-embed")
+    assert (code, out) == (
+        0,
+        "1 template made (1 of crops that were cut in an earlier way); "
+        "1 photo without a crop must be enrolled again\n",
+    )
+    _, out, err = known("identify", portraits / "obama2.jpg")
+    assert ("match" in out, "no match" in out, "Obama" in out) == (True, False, True)
+    assert "1 photos of 1 people have no template" in err
 
 
 def test_every_verb_of_people_answers_in_one_document(known, portraits, tmp_path):

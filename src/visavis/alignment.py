@@ -21,6 +21,10 @@ ARCFACE_112 = np.array(
         [70.7299, 92.2041],
     ]
 )
+# Which way faces are cut from photos. `Embedder.model` names it, so that templates of another way
+# are not compared. 1: by the landmarks that are first found; 2: by those of a second look
+# (visavis.steady). A way is never changed under its number.
+ALIGNMENT = 2
 # Of five points the narrower spread divided by the wider: 0.82 in the template, 0.1 in a profile.
 LEAST_SPREAD = 0.01
 

@@ -83,7 +83,7 @@ def cluster_photos(
 
     def crops_of(name: str) -> tuple[Crops, Embeddings]:
         photo = recognizer.faces(Path(name))
-        crops = photo.crops(range(len(photo.faces)))
+        crops = photo.crops(range(len(photo.faces)), recognizer.detect)
         return crops, recognizer.embed(crops)
 
     for name, answer in in_order(crops_of, progress(map(str, paths)), workers=workers):

@@ -49,7 +49,7 @@ def embed_photo(
         return [_embed_crop(path, embed)]
     photo = find_faces(detect, path, max_faces=None if every else 1, max_side=max_side)
     photo.choose(1)  # raises where there is no face
-    embeddings = embed(photo.crops(range(len(photo.faces))))
+    embeddings = embed(photo.crops(range(len(photo.faces)), detect))
     return [
         EmbeddedFace(str(path), face.box, face.score, embeddings[row : row + 1])
         for row, face in enumerate(photo.faces)

@@ -10,8 +10,10 @@ from pathlib import Path
 
 import numpy as np
 from PIL import Image as Pillow
+from PIL.PngImagePlugin import PngInfo
 
 from visavis.agreement import agreeing
+from visavis.alignment import ALIGNMENT
 from visavis.batch import in_order
 from visavis.dataset import find_photos
 from visavis.dataset.lists import read_table
@@ -46,6 +48,7 @@ CODES: dict[type[VisavisError], str] = {
     PersonError: NOT_ADDED,
 }
 ROSTER = ("name", "photo", "external_id", "consent")  # columns; the first two must be there
+CUT = "alignment"  # what a kept crop calls the way it was cut
 # Share of newcomers that may be taken for somebody in the gallery, however many are in it.
 MISTAKEN = 1e-2
 # Of 262 LFW photos with several faces the largest was the person's in all 214 whose second face has
@@ -74,6 +77,15 @@ class Enrolled:
     accepted: bool
     reason: str = ""  # a code; empty when accepted
     detail: str = ""  # in words; of an accepted photo what is to be known of it, if anything
+
+
+@dataclass(frozen=True, slots=True)
+class Reembedded:
+    """How many templates were made of kept crops, and how many photos could get none."""
+
+    made: int
+    cut_before: int  # of these, from crops that an earlier visavis cut in another way
+    without_crop: int
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -160,18 +172,24 @@ def _by_person(answers: Iterable[_Answer]) -> Iterator[list[_Answer]]:
             yield some
 
 
-def embed_kept_crops(gallery: Gallery, embed: Embedder) -> tuple[int, int]:
-    """Templates of another model from kept crops: how many, and how many photos have no crop."""
-    made = without = 0
+def embed_kept_crops(gallery: Gallery, embed: Embedder) -> Reembedded:
+    """Make templates of another model, or of another way to cut faces, from kept crops.
+
+    A crop stays as it was cut: the photo is not here. What that costs is in docs/people.md.
+    """
+    made = cut_before = without = 0
     for person in gallery.people():
         for sample in gallery.samples(person.id):
+            if embed.model in sample.templates:
+                continue
             if sample.crop is None:
-                without += embed.model not in sample.templates
-            elif embed.model not in sample.templates:
-                (embedding,) = embed(read_image(sample.crop)[None])
-                gallery.add_template(person.id, sample.id, embed.model, embedding)
-                made += 1
-    return made, without
+                without += 1
+                continue
+            (embedding,) = embed(read_image(sample.crop)[None])
+            gallery.add_template(person.id, sample.id, embed.model, embedding)
+            made += 1
+            cut_before += _alignment_of(sample.crop) < ALIGNMENT
+    return Reembedded(made, cut_before, without)
 
 
 class _Desk:
@@ -200,7 +218,7 @@ class _Desk:
         photo = self._recognizer.faces(encoded)
         face = photo.choose(candidate.face)
         taken = _taken(photo, face, clear=candidate.face is not None)
-        crop = photo.crops([face])
+        crop = photo.crops([face], self._recognizer.detect)
         quality = photo.quality(face, crop[0], photo.enrolment_floor)
         faults = tuple(code for code in quality.reasons if not _harmless(code, photo, face))
         return _Prepared(sha256, quality, faults, crop, self._recognizer.embed(crop), taken)
@@ -384,6 +402,14 @@ def _harmless(code: str, photo: PhotoFaces, face: int) -> bool:
 
 
 def _png(crop: Crops) -> bytes:
-    buffer = BytesIO()
-    Pillow.fromarray(crop[0]).save(buffer, "PNG")
+    """A crop to keep, which says how it was cut."""
+    notes, buffer = PngInfo(), BytesIO()
+    notes.add_text(CUT, str(ALIGNMENT))
+    Pillow.fromarray(crop[0]).save(buffer, "PNG", pnginfo=notes)
     return buffer.getvalue()
+
+
+def _alignment_of(png: bytes) -> int:
+    """How a kept crop was cut; the first ones do not say so."""
+    with Pillow.open(BytesIO(png)) as picture:
+        return int(picture.info.get(CUT, 1))

@@ -13,6 +13,7 @@ from visavis.alignment import SIZE, align
 from visavis.errors import AmbiguousFaceError, LandmarkError, ModelError, NoFaceError
 from visavis.image import LIMITS, Photo, Picture, check_image, of_pillow, open_photo
 from visavis.quality import FLOOR, Quality, QualityFloor, assess, pose
+from visavis.steady import steady
 from visavis.types import CERTAIN, LEAST_SIDE, Crops, Detector, Face, Faces, Image
 
 # A larger photo is scanned at this size: decoding it is most of the work. A face that has too few
@@ -89,10 +90,12 @@ class PhotoFaces:
             raise NoFaceError(f"{self.name}: no face {face}, there are {len(self.faces)}")
         return face - 1
 
-    def crops(self, rows: Sequence[int]) -> Crops:
+    def crops(self, rows: Sequence[int], detect: Detector | None = None) -> Crops:
         """The aligned crops (N, 112, 112, 3) of these faces, in this order.
 
-        Each face is cut from `image`, or from the photo in full where it is too small in `image`.
+        With `detect` each face is looked at again before it is cut (visavis.steady): whoever
+        compares faces does so. Each is cut from `image`, or from the photo in full where it is too
+        small in `image`.
         The photo is decoded in full at most once, for all its small faces, and not kept: decoded, a
         photo of 200 megapixels takes 600 MB.
         Raises LandmarkError where a face's landmarks fix no crop.
@@ -100,10 +103,11 @@ class PhotoFaces:
         chosen = np.array(rows, np.intp)
         small = np.array([self._is_small(row) for row in rows], bool)
         crops = np.empty((len(rows), SIZE, SIZE, 3), np.uint8)
-        crops[~small] = align(self.image, [self.shown(row) for row in chosen[~small].tolist()])
+        large = [self.shown(row) for row in chosen[~small].tolist()]
+        crops[~small] = _cut(self.image, large, detect)
         if self.photo is not None and small.any():
             full = self.photo.decode()
-            crops[small] = align(full, [self.faces[row] for row in chosen[small].tolist()])
+            crops[small] = _cut(full, [self.faces[row] for row in chosen[small].tolist()], detect)
         return crops
 
     def quality(self, row: int, crop: Image | None = None, floor: QualityFloor = FLOOR) -> Quality:
@@ -201,6 +205,12 @@ def _seen(detect: Detector, scanned: PhotoFaces, image: Image) -> Faces:
     return Faces(
         moved, doubt=faces.doubt, least_side=x * faces.least_side, enrol_from=faces.enrol_from
     )
+
+
+def _cut(image: Image, faces: Sequence[Face], detect: Detector | None) -> Crops:
+    if detect is None:
+        return align(image, faces)
+    return align(image, [steady(detect, image, face) for face in faces])
 
 
 def _opened(source: Picture | Photo, max_side: int | None) -> PhotoFaces:

@@ -155,7 +155,9 @@ class Recognizer:
 
         Raises LandmarkError where a face's landmarks fix no crop.
         """
-        return self.embed(photo.crops(rows)) if rows else np.empty((0, self.embed.dim), np.float32)
+        if not rows:
+            return np.empty((0, self.embed.dim), np.float32)
+        return self.embed(photo.crops(rows, self.detect))
 
     def faces(self, source: Picture | Photo) -> PhotoFaces:
         """Find the faces of a photo: a path, bytes, a binary file object, a Pillow picture, an
@@ -197,7 +199,7 @@ class Recognizer:
         """`verify` for photos whose faces are found already."""
         points = self.calibration.policy(policy)
         chosen = (a.choose(face_a), b.choose(face_b))
-        crops = np.concatenate([a.crops(chosen[:1]), b.crops(chosen[1:])])
+        crops = np.concatenate([a.crops(chosen[:1], self.detect), b.crops(chosen[1:], self.detect)])
         embeddings = self.embed(crops)
         decision = decide(float(similarity(embeddings[:1], embeddings[1:])[0, 0]), points)
         qualities = (a.quality(chosen[0], crops[0]), b.quality(chosen[1], crops[1]))
@@ -246,7 +248,7 @@ class Recognizer:
             raise PersonError(
                 f"{person.name} has no template of {self.embed.model}", mend="enrol a photo"
             )
-        crop = photo.crops([chosen])
+        crop = photo.crops([chosen], self.detect)
         (closest,) = index.nearest(self.embed(crop), people=1)
         similar = closest[0][1] if closest else -1.0
         comparisons = len(index)
@@ -266,7 +268,7 @@ class Recognizer:
         _check_rate(false_positive_rate)
         if not photo.faces:
             return ()
-        crops = photo.crops(range(len(photo.faces)))
+        crops = photo.crops(range(len(photo.faces)), self.detect)
         nearest = self.nearest(self.embed(crops), gallery, false_positive_rate=false_positive_rate)
         warned = [
             (*_search_warnings(photo.quality(row, crop), near.decision.policy), *_torn(near))

@@ -6,8 +6,9 @@ from dataclasses import asdict
 from typing import Any
 
 from visavis.answers.counts import counted, people_counted
-from visavis.enrollment import Candidate, Enrolled
+from visavis.enrollment import Candidate, Enrolled, Reembedded
 from visavis.gallery import Gallery, Person, StoredSample
+from visavis.gallery.models import Apart
 from visavis.gallery.runs import EnrolmentRun
 
 MOST_NAMED = 5  # people in a line
@@ -98,6 +99,25 @@ def run_words(gallery: Gallery, run: EnrolmentRun) -> str:
     more = f" and {len(names) - MOST_NAMED} others" if len(names) > MOST_NAMED else ""
     photos = counted(len(run.photos), "photo")
     return f"{photos} of {', '.join(names[:MOST_NAMED])}{more}, of {run.at}"
+
+
+def apart_words(apart: Apart, model: str) -> list[str]:
+    """That some photos are compared with nobody, and what mends it; no line where all are."""
+    if not apart.photos:
+        return []
+    return [
+        f"{counted(apart.photos, 'photo')} of {people_counted(apart.people)} have no template of "
+        f"{model}, only of {', '.join(apart.models)}: they are not compared. The model is another, "
+        "or faces are cut in another way now; visavis people re-embed makes their templates"
+    ]
+
+
+def reembedded_words(done: Reembedded) -> list[str]:
+    """How many templates were made, and for how many photos none can be."""
+    before = f" ({done.cut_before} of crops that were cut in an earlier way)"
+    made = f"{counted(done.made, 'template')} made{before if done.cut_before else ''}"
+    without = f"; {counted(done.without_crop, 'photo')} without a crop must be enrolled again"
+    return [made + (without if done.without_crop else "")]
 
 
 def enrolled_json(photos: Sequence[Enrolled], people: int) -> dict[str, Any]:

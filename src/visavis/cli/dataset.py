@@ -84,7 +84,7 @@ def _aligner(detect: "Detector") -> Callable[[bytes], bytes]:
 
     def crop(data: bytes) -> bytes:
         photo = find_faces(detect, data, max_faces=1)
-        crops = photo.crops(range(len(photo.faces)))
+        crops = photo.crops(range(len(photo.faces)), detect)
         if not len(crops):
             raise NoFaceError("no face found; --skip-bad leaves its pairs out")
         return bytes(cv2.imencode(".png", cv2.cvtColor(crops[0], cv2.COLOR_RGB2BGR))[1])

@@ -59,7 +59,7 @@ def _ready(
     recognizer = Recognizer.load(pack, where.for_many(), tiled=scanning.tiled)
     people = options.gallery_at(gallery, create=False)
     options.warn_quarantined(people, recognizer.embed.model)
-    options.warn_unseen(recognizer, people)
+    recognizer.unseen(people)  # raises where nobody could ever be found
     return recognizer, people
 
 

@@ -11,7 +11,6 @@ from visavis.cli import printing
 
 if TYPE_CHECKING:
     from visavis.gallery import Gallery
-    from visavis.recognizer import Recognizer
     from visavis.runtime import Device
 
 T = TypeVar("T")
@@ -188,20 +187,15 @@ def gallery_at(folder: Path | None, *, create: bool = True) -> "Gallery":
     return open_gallery(folder or default_gallery(), create=create)
 
 
-def warn_unseen(recognizer: "Recognizer", gallery: "Gallery") -> None:
-    """Say how many people are never found. Raises MismatchError where that is everybody."""
-    unseen = len(recognizer.unseen(gallery))
-    if unseen:
-        printing.complain(
-            f"{unseen} of {len(gallery.people())} people have no template of "
-            f"{recognizer.embed.model} and are never found: enrol their photos again with this pack"
-        )
-
-
 def warn_quarantined(gallery: "Gallery", model: str) -> None:
-    """Name the templates that are damaged: they are not matched."""
+    """Name the templates that are not matched: damaged ones, and those of other models."""
+    from visavis.answers.people import apart_words
+    from visavis.gallery.models import photos_apart
+
     for one in gallery.quarantined(model):
         printing.complain(
             f"a template of person {one.person} is {one.reason}: it is left out; "
             "enrol the photo again"
         )
+    for line in apart_words(photos_apart(gallery, model), model):
+        printing.complain(line)

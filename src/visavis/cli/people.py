@@ -235,19 +235,17 @@ def re_embed(
     where: options.Where,
     json: options.Json = False,
 ) -> None:
-    """Make templates of the pack's model from the crops that were kept."""
-    from visavis.answers.counts import counted
+    """Make templates of the pack's model, as faces are cut today, from the crops that were kept."""
+    from visavis.answers.people import reembedded_words
     from visavis.embedder import load_embedder
     from visavis.enrollment import embed_kept_crops
     from visavis.pack import load_pack
 
     store = options.gallery_at(gallery, create=False)
     embed = load_embedder(load_pack(pack), device=where.for_one())
-    made, without = embed_kept_crops(store, embed)
-    document = {"model": embed.model, "made": made, "without_crop": without}
-    words = f"{counted(made, 'template')} made; {counted(without, 'photo')} without a crop"
-    words += " must be enrolled again" if without else ""
-    printing.print_answer(document, [words], json=json)
+    made = embed_kept_crops(store, embed)
+    document = {"model": embed.model, **asdict(made)}
+    printing.print_answer(document, reembedded_words(made), json=json)
 
 
 @people.command()

@@ -73,7 +73,7 @@ class CropSource:
             clean = find_faces(self.detect, image, max_faces=1).faces
             picture = self.change(image, clean[0].landmarks if clean else None)
         photo = find_faces(self.detect, picture, max_faces=1)
-        crops = photo.crops(range(len(photo.faces)))
+        crops = photo.crops(range(len(photo.faces)), self.detect)
         return crops, _measures(photo.faces, crops, photo.width, photo.height)
 
     def _as_crop(self, image: Image) -> tuple[Crops, NDArray[np.float32]]:

@@ -1,9 +1,36 @@
 """Which models have templates of whom: what a search by one of them does not see."""
 
+from dataclasses import dataclass
+
 from sqlalchemy import select
 
 from visavis.gallery.gallery import Gallery
 from visavis.gallery.tables import SAMPLES, TEMPLATES
+
+
+@dataclass(frozen=True, slots=True)
+class Apart:
+    """What a model's searches do not see: how many photos of how many people, with templates of
+    these other models alone.
+    """
+
+    photos: int
+    people: int
+    models: tuple[str, ...]
+
+
+def photos_apart(gallery: Gallery, model: str) -> Apart:
+    """The photos that have templates, but none of this model."""
+    own = select(TEMPLATES.c.sample_id).where(TEMPLATES.c.model == model)
+    query = (
+        select(TEMPLATES.c.model, SAMPLES.c.id, SAMPLES.c.person_id)
+        .join(SAMPLES, SAMPLES.c.id == TEMPLATES.c.sample_id)
+        .where(SAMPLES.c.id.not_in(own))
+    )
+    with gallery.database.reading() as connection:
+        rows = connection.execute(query).all()
+    models, photos, people = ({row[column] for row in rows} for column in range(3))
+    return Apart(len(photos), len(people), tuple(sorted(models)))
 
 
 def photo_without(gallery: Gallery, person: str, source_sha256: str, model: str) -> str | None:

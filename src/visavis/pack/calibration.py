@@ -4,6 +4,7 @@ import hashlib
 from dataclasses import replace
 from pathlib import Path
 
+from visavis.alignment import ALIGNMENT
 from visavis.decision import Calibration, parse_calibration
 from visavis.document import to_bytes
 from visavis.errors import CalibrationError
@@ -29,12 +30,15 @@ def check_calibration(data: bytes, embedder: EmbedderSpec, source: str) -> Calib
     Raises CalibrationError naming the wrong field, or the model that it was made for.
     """
     calibration = parse_calibration(data, source)
-    if calibration.model != embedder.model:
-        raise CalibrationError(
-            f"{source}: expected a calibration of {embedder.model}, got one of {calibration.model}",
-            mend="run visavis calibrate with this pack",
-        )
-    return calibration
+    if calibration.model == embedder.model:
+        return calibration
+    before = map(embedder.model_of, range(1, ALIGNMENT))
+    why = ", of when faces were cut in another way" if calibration.model in before else ""
+    raise CalibrationError(
+        f"{source}: expected a calibration of {embedder.model}, "
+        f"got one of {calibration.model}{why}",
+        mend="run visavis calibrate with this pack",
+    )
 
 
 def keep_calibration(pack: Pack, calibration: Calibration) -> Path:

@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from visavis.alignment import SIZE
+from visavis.alignment import ALIGNMENT, SIZE
 from visavis.decode.yolov5face import EACH, Anchors
 from visavis.document import parse, to_bytes
 from visavis.errors import ModelError, PackError
@@ -86,10 +86,18 @@ class EmbedderSpec:
 
     @property
     def model(self) -> str:
-        """name@hash of weights, preprocessing and size; two that differ here are never compared."""
+        """name@hash of weights, preprocessing, size and how faces are cut; two that differ here are
+        never compared.
+        """
+        return self.model_of(ALIGNMENT)
+
+    def model_of(self, alignment: int) -> str:
+        """`model` where faces are cut in a way of visavis.alignment, the one of today or before."""
         parts: list[object] = [self.weights_sha256, asdict(self.preprocess)]
         if self.size != CROP:
             parts.append(list(self.size))
+        if alignment > 1:
+            parts.append({"alignment": alignment})
         identity = json.dumps(parts, sort_keys=True)
         return f"{self.name}@{hashlib.sha256(identity.encode()).hexdigest()[:8]}"
 
