@@ -152,7 +152,7 @@ class _Desk:
     ) -> None:
         self._recognizer, self._gallery = recognizer, gallery
         self._keep_crops, self._anyway = keep_crops, anyway
-        self._calibration = recognizer.calibration_of(gallery)
+        self._calibration = recognizer.calibration_of(gallery).known()
         self._configured = False
 
     def prepare(self, candidate: Candidate) -> _Prepared | None:

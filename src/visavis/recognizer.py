@@ -7,6 +7,7 @@ import numpy as np
 
 from visavis.compare import similarity
 from visavis.decision import (
+    UNMEASURED,
     Calibration,
     Decision,
     Policy,
@@ -21,12 +22,13 @@ from visavis.faces import PhotoFaces, find_faces
 from visavis.gallery import Gallery, Person
 from visavis.image import Source
 from visavis.pack import DEFAULT_PACK, load_pack
-from visavis.pack.calibration import load_calibration
+from visavis.pack.calibration import calibration_for
 from visavis.quality import REASONS, Quality
 from visavis.runtime import Device
 from visavis.types import Crops, Detector, Embedder, Embeddings, Face, Image
 
 TOO_LARGE = "so large a gallery needs a rate that the calibration cannot show"
+NO_CALIBRATION = "no error rate is known: make a calibration with visavis calibrate"
 EXTRAPOLATED = "the threshold is extrapolated beyond what the calibration's data measures"
 
 
@@ -86,14 +88,23 @@ class Recognizer:
 
     @classmethod
     def load(
-        cls, pack: str | Path = DEFAULT_PACK, device: str | Device = "auto", *, flip: bool = True
+        cls,
+        pack: str | Path = DEFAULT_PACK,
+        device: str | Device = "auto",
+        *,
+        flip: bool = True,
+        calibration: Path | None = None,
     ) -> "Recognizer":
-        """The pack's models on a device. Raises PackError, DeviceError, CalibrationError."""
+        """The pack's models on a device, with the calibration of a file in place of the pack's.
+
+        Without any calibration similarities are told, no error rate is known, and nothing is a
+        match. Raises PackError, DeviceError, CalibrationError.
+        """
         files = load_pack(pack)
         return cls(
             load_detector(files, device=device),
             load_embedder(files, device=device, flip=flip),
-            load_calibration(files),
+            calibration_for(files, calibration),
         )
 
     def calibration_of(self, gallery: Gallery) -> Calibration:
@@ -141,7 +152,7 @@ class Recognizer:
         face_b: int | None = None,
     ) -> Verification:
         """`verify` for photos whose faces are found already."""
-        points = self.calibration.policy(policy)
+        points = self._policy(policy)
         chosen = (a.choose(face_a), b.choose(face_b))
         crops = np.concatenate([a.crops(chosen[:1]), b.crops(chosen[1:])])
         embeddings = self.embed(crops)
@@ -156,8 +167,12 @@ class Recognizer:
             chosen=chosen,
             crops=crops,
             qualities=qualities,
-            warnings=(*warnings, EXTRAPOLATED) if points.match.extrapolated else warnings,
+            warnings=(*warnings, *_policy_warnings(points)),
         )
+
+    def _policy(self, policy: str | float) -> Policy:
+        policy_rate(policy)  # an unknown one is an error in any case
+        return self.calibration.policy(policy) if self.calibration.points else UNMEASURED
 
     def identify(
         self, source: Source | Image, gallery: Gallery, *, false_positive_rate: float = 1e-2
@@ -237,7 +252,7 @@ class Recognizer:
         index = gallery.index(self.embed.model)
         comparisons = max(1, len(index))
         calibration = self.calibration_of(gallery)
-        policy = calibration.search_policy(false_positive_rate / comparisons)
+        policy = _search_policy(calibration, false_positive_rate / comparisons)
         closest = index.nearest(embeddings)
         known = gallery.people_of(person for row in closest for person, _ in row)
         nearest = []
@@ -250,6 +265,10 @@ class Recognizer:
         return nearest
 
 
+def _search_policy(calibration: Calibration, rate: float) -> Policy:
+    return calibration.search_policy(rate) if calibration.points else UNMEASURED
+
+
 def _check_rate(rate: float) -> None:
     if not 0 < rate < 1:
         raise CalibrationError(f"expected a false positive rate between 0 and 1, got {rate}")
@@ -257,11 +276,15 @@ def _check_rate(rate: float) -> None:
 
 def _search_warnings(quality: Quality, policy: Policy) -> tuple[str, ...]:
     warnings = [REASONS[reason] for reason in quality.reasons]
-    if policy.match.extrapolated:
-        warnings.append(EXTRAPOLATED)
-    elif not policy.supported:
+    if not policy.supported and not policy.match.extrapolated:
         warnings.append(TOO_LARGE)
-    return tuple(warnings)
+    return (*warnings, *_policy_warnings(policy))
+
+
+def _policy_warnings(policy: Policy) -> tuple[str, ...]:
+    if policy == UNMEASURED:
+        return (NO_CALIBRATION,)
+    return (EXTRAPOLATED,) if policy.match.extrapolated else ()
 
 
 def calibration_name(model: str) -> str:

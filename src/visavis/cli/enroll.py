@@ -91,6 +91,7 @@ def enroll(
     enrolling: Enrolling,
     gallery: options.GalleryFolder = None,
     pack: options.PackName = "default",
+    calibration: options.CalibrationFile = None,
     *,
     where: options.Where,
     json: options.Json = False,
@@ -99,9 +100,9 @@ def enroll(
     from visavis.recognizer import Recognizer
 
     candidates = photographed.candidates(enrolling.consent)
-    device = where.for_many()
     people = options.gallery_at(gallery)
-    results = enrolling.run(Recognizer.load(pack, device), people, candidates)
+    recognizer = Recognizer.load(pack, where.for_many(), calibration=calibration)
+    results = enrolling.run(recognizer, people, candidates)
     show_enrolled(results, len(candidates), people, json=json)
 
 

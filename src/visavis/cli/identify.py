@@ -29,6 +29,7 @@ def identify(
     ] = 1e-2,
     gallery: options.GalleryFolder = None,
     pack: options.PackName = "default",
+    calibration: options.CalibrationFile = None,
     *,
     where: options.Where,
     json: options.Json = False,
@@ -37,7 +38,7 @@ def identify(
     from visavis.dataset import find_photos
     from visavis.identification import identify_photos
 
-    recognizer, people = _ready(pack, where, gallery)
+    recognizer, people = _ready(pack, calibration, where, gallery)
     paths = find_photos(images)
     answers = identify_photos(
         recognizer,
@@ -50,10 +51,12 @@ def identify(
     _show_all(answers, paths, draw, json=json)
 
 
-def _ready(pack: str, where: options.Where, gallery: Path | None) -> "tuple[Recognizer, Gallery]":
+def _ready(
+    pack: str, calibration: Path | None, where: options.Where, gallery: Path | None
+) -> "tuple[Recognizer, Gallery]":
     from visavis.recognizer import Recognizer
 
-    recognizer = Recognizer.load(pack, where.for_many())
+    recognizer = Recognizer.load(pack, where.for_many(), calibration=calibration)
     people = options.gallery_at(gallery, create=False)
     options.warn_quarantined(people, recognizer.embed.model)
     return recognizer, people

@@ -56,6 +56,7 @@ def verify(
     draw: Annotated[Path | None, typer.Option(help="Draw the comparison here, as .png.")] = None,
     gallery: options.GalleryFolder = None,
     pack: options.PackName = "default",
+    calibration: options.CalibrationFile = None,
     *,
     where: options.Where,
     json: options.Json = False,
@@ -67,12 +68,12 @@ def verify(
         raise typer.BadParameter("expected another photo, or --person")
     if draw and b is None:
         raise typer.BadParameter("--draw needs two photos")
-    recognizer, numbers = Recognizer.load(pack, where.for_one()), face or ()
+    recognizer = Recognizer.load(pack, where.for_one(), calibration=calibration)
     if b is None:
         known = options.gallery_at(gallery, create=False)
-        outcome, answer = _person(recognizer, a, known, person, policy, numbers)
+        outcome, answer = _person(recognizer, a, known, person, policy, face or ())
     else:
-        outcome, answer = _photos(recognizer, a, b, policy, numbers, draw)
+        outcome, answer = _photos(recognizer, a, b, policy, face or (), draw)
     printing.print_answer(*answer, json=json)
     raise typer.Exit(0 if outcome == "match" else 1)
 

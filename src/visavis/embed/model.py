@@ -23,6 +23,7 @@ class ModelEmbedder:
     network: Callable[[Pictures], Outputs]
     flip: bool
     size: tuple[int, int] = CROP  # height and width of what it takes: the middle of a crop
+    runs_on: str = ""  # runtime, device and precision, as they really are
 
     def __post_init__(self) -> None:
         if self.size[0] > CROP[0] or self.size[1] > CROP[1]:
@@ -73,7 +74,8 @@ def load_embedder(pack: Pack, *, device: str | Device = "auto", flip: bool = Tru
     """
     spec = pack.manifest.embedder
     network = load_model(pack.read(spec.file, spec.sha256), spec.preprocess, device)
-    return ModelEmbedder(spec.model, spec.dim, network, flip, spec.size)
+    runs_on = f"{network.runtime} on {network.device} in {network.precision}"
+    return ModelEmbedder(spec.model, spec.dim, network, flip, spec.size, runs_on)
 
 
 def middle(crops: Crops, size: tuple[int, int]) -> Crops:
