@@ -155,7 +155,7 @@ def test_detect_prints_and_draws_every_face(run, portraits, tmp_path):
     code, out, _ = run("detect", both, portraits / "biden.jpg", "--draw", tmp_path / "drawn")
     assert code == 0
     assert "both.png: 2 faces" in out
-    assert "biden.jpg: 1 face\n" in out
+    assert "biden.jpg: 1 face · drawn: " in out
     assert len(list((tmp_path / "drawn").rglob("*.png"))) == 2
 
 

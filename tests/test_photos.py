@@ -258,7 +258,7 @@ def test_a_dash_is_one_photo_on_standard_input(sent, code, said, monkeypatch, no
 @pytest.mark.pack
 @pytest.mark.slow
 def test_verify_takes_a_dash_and_refuses_an_address(portraits, recognizer, monkeypatch, run):
-    monkeypatch.setattr(Recognizer, "load", lambda *args: recognizer)
+    monkeypatch.setattr(Recognizer, "load", lambda *args, **named: recognizer)
     monkeypatch.setattr("sys.stdin", Stdin((portraits / "obama.jpg").read_bytes()))
     assert run("verify", "-", portraits / "obama2.jpg")[0] == 0
     code, _, err = run("verify", "https://example.org/a.jpg", portraits / "obama.jpg")

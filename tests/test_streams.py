@@ -189,7 +189,7 @@ RAISED = [
 def test_whatever_is_raised_is_one_line_and_no_answer(run, monkeypatch, error, said):
     """Exit code 1 would say "no match"."""
 
-    def load(*arguments):
+    def load(*arguments, **named):
         raise error
 
     monkeypatch.delenv(cli.DEBUG, raising=False)
@@ -202,7 +202,7 @@ def test_whatever_is_raised_is_one_line_and_no_answer(run, monkeypatch, error, s
 
 def test_a_variable_shows_where_a_fault_was(run, monkeypatch):
     monkeypatch.setenv(cli.DEBUG, "1")
-    monkeypatch.setattr("visavis.recognizer.Recognizer.load", lambda *words: {}["weights"])
+    monkeypatch.setattr("visavis.recognizer.Recognizer.load", lambda *words, **named: {}["weights"])
     code, out, err = run("verify", "a.jpg", "b.jpg")
     assert (code, out) == (2, "")
     assert err.startswith("Traceback (most recent call last):")

@@ -2,7 +2,7 @@
 
 import bisect
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
@@ -38,6 +38,11 @@ class Policy:
     supported: bool = True  # whether the data shows the rate asked for; else nothing is a match
 
 
+# Without a calibration no similarity is enough, and every answer is for a person to look at.
+NO_RATE = OperatingPoint(2.0, 1.0, 1.0, 1.0, extrapolated=True)
+UNMEASURED = Policy(NO_RATE, replace(NO_RATE, threshold=-1.0), supported=False)
+
+
 @dataclass(frozen=True, slots=True)
 class Calibration:
     """Thresholds of one model and their error rates on one data set."""
@@ -52,6 +57,16 @@ class Calibration:
     slope: float  # log-likelihood ratio of "same" = slope * similarity + offset
     offset: float
 
+    def known(self) -> "Calibration":
+        """Itself. Raises CalibrationError where nothing was measured (`uncalibrated`)."""
+        if not self.points:
+            raise CalibrationError(
+                f"{self.model} has no calibration, so no threshold has an error rate",
+                mend="make one with visavis calibrate, or name a file that has one",
+                option="calibration",
+            )
+        return self
+
     def at(self, rate: float) -> OperatingPoint:
         """The loosest point whose false match rate is at most `rate` at its interval's upper end.
 
@@ -59,7 +74,7 @@ class Calibration:
         `rate`.
         """
         _checked(rate)
-        for point in self.points:
+        for point in self.known().points:
             if point.false_match_rate_upper <= rate:
                 return point
         strictest = min(point.false_match_rate_upper for point in self.points)
@@ -86,7 +101,7 @@ class Calibration:
 
         Where the data cannot show that rate it is the strictest point, and a review at most.
         """
-        strictest = min(self.points, key=lambda point: point.false_match_rate_upper)
+        strictest = min(self.known().points, key=lambda point: point.false_match_rate_upper)
 
         def within(rate: float) -> OperatingPoint | None:
             return next((p for p in self.points if p.false_match_rate_upper <= rate), None)
@@ -165,6 +180,11 @@ def decide(similarity: float, policy: Policy, *, comparisons: int = 1) -> Decisi
     elif similarity >= policy.review.threshold:
         outcome = "review"
     return Decision(outcome, similarity, policy, comparisons)
+
+
+def uncalibrated(model: str) -> Calibration:
+    """What stands for the calibration of a model that nobody has measured: it has no points."""
+    return Calibration(model, "no calibration", "", 0, 0, 0, (), 0.0, 0.0)
 
 
 def read_calibration(path: Path) -> Calibration:

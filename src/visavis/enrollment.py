@@ -200,7 +200,7 @@ class _Desk:
     ) -> None:
         self._recognizer, self._gallery = recognizer, gallery
         self._keep_crops, self._anyway = keep_crops, anyway
-        self._calibration = recognizer.calibration_of(gallery)
+        self._calibration = recognizer.calibration_of(gallery).known()
         self._configured = False
         self._run = uuid.uuid4().hex
         by_model = people_by_model(gallery)

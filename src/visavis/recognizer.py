@@ -9,6 +9,7 @@ import numpy as np
 
 from visavis.compare import similarity
 from visavis.decision import (
+    UNMEASURED,
     Calibration,
     Decision,
     Policy,
@@ -22,7 +23,7 @@ from visavis.errors import CalibrationError, MismatchError, PersonError
 from visavis.faces import MAX_SIDE, PhotoFaces, find_faces
 from visavis.image import Photo, Picture
 from visavis.pack import DEFAULT_PACK, load_pack
-from visavis.pack.calibration import load_calibration
+from visavis.pack.calibration import calibration_for
 from visavis.quality import REASONS, Quality
 from visavis.runtime import Device
 from visavis.types import Crops, Detector, Embedder, Embeddings, Face
@@ -31,6 +32,7 @@ if TYPE_CHECKING:  # it takes half of the time of all imports, and two photos ne
     from visavis.gallery import Gallery, Person
 
 TOO_LARGE = "so large a gallery needs a rate that the calibration cannot show"
+NO_CALIBRATION = "no error rate is known: make a calibration with visavis calibrate"
 EXTRAPOLATED = "the threshold is extrapolated beyond what the calibration's data measures"
 
 
@@ -131,15 +133,19 @@ class Recognizer:
         *,
         flip: bool = True,
         tiled: bool = False,
+        calibration: Path | None = None,
     ) -> "Recognizer":
-        """The pack's models on a device; `tiled` as for `load_detector`, with photos scanned in
-        full. Raises PackError, DeviceError, CalibrationError.
+        """The pack's models on a device, with the calibration of a file in place of the pack's.
+
+        `tiled` as for `load_detector`, with photos scanned in full. Without any calibration
+        similarities are told, no error rate is known, and nothing is a match.
+        Raises PackError, DeviceError, CalibrationError.
         """
         files = load_pack(pack)
         return cls(
             load_detector(files, device=device, tiled=tiled),
             load_embedder(files, device=device, flip=flip),
-            load_calibration(files),
+            calibration_for(files, calibration),
             max_side=None if tiled else MAX_SIDE,
         )
 
@@ -197,7 +203,7 @@ class Recognizer:
         face_b: int | None = None,
     ) -> Verification:
         """`verify` for photos whose faces are found already."""
-        points = self.calibration.policy(policy)
+        points = self._policy(policy)
         chosen = (a.choose(face_a), b.choose(face_b))
         crops = np.concatenate([a.crops(chosen[:1], self.detect), b.crops(chosen[1:], self.detect)])
         embeddings = self.embed(crops)
@@ -212,8 +218,12 @@ class Recognizer:
             chosen=chosen,
             crops=crops,
             qualities=qualities,
-            warnings=(*warnings, EXTRAPOLATED) if points.match.extrapolated else warnings,
+            warnings=(*warnings, *_policy_warnings(points)),
         )
+
+    def _policy(self, policy: str | float) -> Policy:
+        policy_rate(policy)  # an unknown one is an error in any case
+        return self.calibration.policy(policy) if self.calibration.points else UNMEASURED
 
     def identify(
         self, source: Picture, gallery: "Gallery", *, false_positive_rate: float = 1e-2
@@ -295,7 +305,7 @@ class Recognizer:
             self.unseen(gallery)
         comparisons = max(1, len(index))
         calibration = self.calibration_of(gallery)
-        policy = calibration.search_policy(false_positive_rate / comparisons)
+        policy = _search_policy(calibration, false_positive_rate / comparisons)
         closest = index.nearest(embeddings)
         known = gallery.people_of(person for row in closest for person, _ in row)
         nearest = []
@@ -332,6 +342,10 @@ class Recognizer:
         return unseen
 
 
+def _search_policy(calibration: Calibration, rate: float) -> Policy:
+    return calibration.search_policy(rate) if calibration.points else UNMEASURED
+
+
 def _check_rate(rate: float) -> None:
     if not 0 < rate < 1:
         raise CalibrationError(f"expected a false positive rate between 0 and 1, got {rate}")
@@ -339,11 +353,15 @@ def _check_rate(rate: float) -> None:
 
 def _search_warnings(quality: Quality, policy: Policy) -> tuple[str, ...]:
     warnings = [REASONS[reason] for reason in quality.reasons]
-    if policy.match.extrapolated:
-        warnings.append(EXTRAPOLATED)
-    elif not policy.supported:
+    if not policy.supported and not policy.match.extrapolated:
         warnings.append(TOO_LARGE)
-    return tuple(warnings)
+    return (*warnings, *_policy_warnings(policy))
+
+
+def _policy_warnings(policy: Policy) -> tuple[str, ...]:
+    if policy == UNMEASURED:
+        return (NO_CALIBRATION,)
+    return (EXTRAPOLATED,) if policy.match.extrapolated else ()
 
 
 def _torn(near: Nearest) -> tuple[str, ...]:

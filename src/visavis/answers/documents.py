@@ -5,6 +5,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from visavis.decision import NO_RATE, Decision
 from visavis.faces import PhotoFaces
 from visavis.quality import Quality
 from visavis.recognizer import Identification, Verification
@@ -34,22 +35,19 @@ def quality_json(quality: Quality) -> dict[str, Any]:
 def verification_json(verification: Verification) -> dict[str, Any]:
     """The decision, its error rates, the faces it rests on, and warnings."""
     decision, calibration = verification.decision, verification.calibration
-    match = decision.policy.match
     return {
         "outcome": decision.outcome,
         "similarity": round(decision.similarity, 4),
-        "threshold": match.threshold,
-        "review_threshold": decision.policy.review.threshold,
-        "false_match_rate": match.false_match_rate,
-        "false_match_rate_upper": match.false_match_rate_upper,
-        "false_non_match_rate": match.false_non_match_rate,
+        **_rates_json(decision),
         "model": verification.model,
         "calibration": {
             "dataset": calibration.dataset,
             "people": calibration.people,
             "same_pairs": calibration.same_pairs,
             "different_pairs": calibration.different_pairs,
-        },
+        }
+        if calibration.points
+        else None,
         "faces": [
             {"photo": photo.name, "turn": photo.turn, "chosen": row == chosen, **face_json(face)}
             for photo, chosen in zip(verification.photos, verification.chosen, strict=True)
@@ -60,19 +58,33 @@ def verification_json(verification: Verification) -> dict[str, Any]:
     }
 
 
+def _rates_json(decision: Decision) -> dict[str, float | None]:
+    """The thresholds and what was measured at them; null where nothing was."""
+    match = decision.policy.match
+    rates = {
+        "threshold": match.threshold,
+        "review_threshold": decision.policy.review.threshold,
+        "false_match_rate": match.false_match_rate,
+        "false_match_rate_upper": match.false_match_rate_upper,
+        "false_non_match_rate": match.false_non_match_rate,
+    }
+    return {key: None if match == NO_RATE else value for key, value in rates.items()}
+
+
 def identification_json(identification: Identification) -> dict[str, Any]:
     """A face, who it may be, and how sure that is."""
     decision = identification.decision
     person, runner_up = identification.person, identification.runner_up
     closest = identification.closest
+    unmeasured = decision.policy.match == NO_RATE
     return {
         **face_json(identification.face),
         "outcome": decision.outcome,
         "person": person and {"id": person.id, "name": person.name},
         "closest": closest and {"id": closest.id, "name": closest.name},
         "similarity": round(decision.similarity, 4),
-        "threshold": decision.policy.match.threshold,
-        "false_positive_rate": decision.false_positive_rate,
+        "threshold": None if unmeasured else decision.policy.match.threshold,
+        "false_positive_rate": None if unmeasured else decision.false_positive_rate,
         "runner_up": runner_up
         and {"name": runner_up[0].name, "similarity": round(runner_up[1], 4)},
         "margin": round(identification.margin, 4),

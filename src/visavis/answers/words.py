@@ -4,20 +4,33 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from visavis.answers.counts import counted
-from visavis.decision import POLICIES, Calibration, OperatingPoint, Outcome
+from visavis.decision import NO_RATE, POLICIES, Calibration, Decision, OperatingPoint, Outcome
 from visavis.errors import CalibrationError
 from visavis.faces import PhotoFaces
 from visavis.quality import Quality
-from visavis.recognizer import EXTRAPOLATED, TOO_LARGE, Identification, Verification
+from visavis.recognizer import (
+    EXTRAPOLATED,
+    NO_CALIBRATION,
+    TOO_LARGE,
+    Identification,
+    Verification,
+)
 from visavis.types import Embedder
 
-OF_GALLERY = (EXTRAPOLATED, TOO_LARGE)  # warnings that are no single face's
+OF_GALLERY = (EXTRAPOLATED, TOO_LARGE, NO_CALIBRATION)  # warnings that are no single face's
 OUTCOMES: dict[Outcome, str] = {"match": "match", "review": "review", "no_match": "no match"}
 
 
 def verification_words(verification: Verification, drawn: str | None = None) -> list[str]:
     """The verdict, where it comes from, and what to beware of: a line each."""
     decision, calibration = verification.decision, verification.calibration
+    if not calibration.points:
+        return [
+            f"{OUTCOMES[decision.outcome]:<10}similarity {decision.similarity:.2f}, "
+            f"{rate_words(decision.policy.match)}: look yourself",
+            f"          {verification.model}{f' · drawn: {drawn}' if drawn else ''}",
+            *(f"          beware: {warning}" for warning in verification.warnings),
+        ]
     lines = [
         f"{OUTCOMES[decision.outcome]:<10}similarity {decision.similarity:.2f}, "
         f"{rate_words(decision.policy.match)}",
@@ -45,15 +58,22 @@ def identification_words(path: str, faces: Sequence[Identification]) -> list[str
         name = f"closest {name}" if decision.outcome == "no_match" and face.closest else name
         line = (
             f"  {number:>3}  {OUTCOMES[decision.outcome]:<9} {name} · "
-            f"similarity {decision.similarity:.2f}, "
-            f"threshold {decision.policy.match.threshold:.2f}: "
-            f"about {one_in(decision.false_positive_rate)} strangers is taken for somebody"
+            f"similarity {decision.similarity:.2f}, {_search_words(decision)}"
         )
         if face.runner_up:
             line += f" · next {face.runner_up[0].name} {face.runner_up[1]:.2f}"
         own = (warning for warning in face.warnings if warning not in OF_GALLERY)
         lines += [line, *(f"       beware: {warning}" for warning in own)]
     return lines
+
+
+def _search_words(decision: Decision) -> str:
+    if decision.policy.match == NO_RATE:
+        return rate_words(NO_RATE)
+    return (
+        f"threshold {decision.policy.match.threshold:.2f}: "
+        f"about {one_in(decision.false_positive_rate)} strangers is taken for somebody"
+    )
 
 
 def gallery_words(faces: Sequence[Identification]) -> list[str]:
@@ -64,6 +84,8 @@ def gallery_words(faces: Sequence[Identification]) -> list[str]:
 
 def rate_words(point: OperatingPoint) -> str:
     """A threshold in words, with the error rates measured at it."""
+    if point == NO_RATE:
+        return "no error rate known"
     return (
         f"threshold {point.threshold:.2f}: about {one_in(point.false_match_rate_upper)} stranger "
         f"pairs passes; {100 * point.false_non_match_rate:.1f} % of same-person pairs are missed"

@@ -120,6 +120,7 @@ def enroll(
     ] = False,
     gallery: options.GalleryFolder = None,
     pack: options.PackName = "default",
+    calibration: options.CalibrationFile = None,
     *,
     scanning: options.Scanning,
     where: options.Where,
@@ -131,9 +132,10 @@ def enroll(
     candidates = photographed.candidates(enrolling.consent)
     if dry_run:
         return show_planned(candidates, json=json)
-    device = where.for_many()
     people = options.gallery_at(gallery)
-    recognizer = Recognizer.load(pack, device, tiled=scanning.tiled)
+    recognizer = Recognizer.load(
+        pack, where.for_many(), tiled=scanning.tiled, calibration=calibration
+    )
     results = enrolling.run(recognizer, people, candidates)
     show_enrolled(results, len(candidates), people, json=json)
 

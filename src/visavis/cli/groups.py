@@ -30,6 +30,7 @@ def cluster(
         ),
     ] = "standard",
     pack: options.PackName = "default",
+    calibration: options.CalibrationFile = None,
     *,
     scanning: options.Scanning,
     where: options.Where,
@@ -41,7 +42,9 @@ def cluster(
     from visavis.recognizer import Recognizer
 
     paths = find_photos(sources)
-    recognizer = Recognizer.load(pack, where.for_many(), tiled=scanning.tiled)
+    recognizer = Recognizer.load(
+        pack, where.for_many(), tiled=scanning.tiled, calibration=calibration
+    )
     clustering = cluster_photos(
         recognizer,
         paths,
@@ -76,6 +79,7 @@ def name_group(
     external_id: ExternalId = "",
     gallery: options.GalleryFolder = None,
     pack: options.PackName = "default",
+    calibration: options.CalibrationFile = None,
     *,
     scanning: options.Scanning,
     where: options.Where,
@@ -89,7 +93,9 @@ def name_group(
     groups = read_face_groups(folder)
     faces = candidates(groups, number, name, external_id=external_id or None, consent=consent)
     people = options.gallery_at(gallery)
-    recognizer = Recognizer.load(pack, where.for_many(), tiled=scanning.tiled)
+    recognizer = Recognizer.load(
+        pack, where.for_many(), tiled=scanning.tiled, calibration=calibration
+    )
     show_enrolled(enrolling.run(recognizer, people, faces), len(faces), people, json=json)
 
 

@@ -29,6 +29,7 @@ def identify(
     ] = 1e-2,
     gallery: options.GalleryFolder = None,
     pack: options.PackName = "default",
+    calibration: options.CalibrationFile = None,
     *,
     scanning: options.Scanning,
     where: options.Where,
@@ -38,7 +39,7 @@ def identify(
     from visavis.dataset import find_photos
     from visavis.identification import identify_photos
 
-    recognizer, people = _ready(pack, where, gallery, scanning)
+    recognizer, people = _ready(pack, calibration, where, gallery, scanning)
     paths = find_photos(images)
     answers = identify_photos(
         recognizer,
@@ -52,11 +53,17 @@ def identify(
 
 
 def _ready(
-    pack: str, where: options.Where, gallery: Path | None, scanning: options.Scanning
+    pack: str,
+    calibration: Path | None,
+    where: options.Where,
+    gallery: Path | None,
+    scanning: options.Scanning,
 ) -> "tuple[Recognizer, Gallery]":
     from visavis.recognizer import Recognizer
 
-    recognizer = Recognizer.load(pack, where.for_many(), tiled=scanning.tiled)
+    recognizer = Recognizer.load(
+        pack, where.for_many(), tiled=scanning.tiled, calibration=calibration
+    )
     people = options.gallery_at(gallery, create=False)
     options.warn_quarantined(people, recognizer.embed.model)
     recognizer.unseen(people)  # raises where nobody could ever be found

@@ -19,6 +19,10 @@ T = TypeVar("T")
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document, nothing else.")]
 Photos = Annotated[list[str], typer.Argument(help="Photos, folders of photos, or patterns.")]
 PackArgument = Annotated[str, typer.Argument(help="A pack's name or folder.")]
+CalibrationFile = Annotated[
+    Path | None,
+    typer.Option("--calibration", help="A file of visavis calibrate, in place of the pack's."),
+]
 PackName = Annotated[str, typer.Option("--pack", help="A pack's name or folder.")]
 
 

@@ -53,6 +53,7 @@ def verify(
     draw: Annotated[Path | None, typer.Option(help="Draw the comparison here, as .png.")] = None,
     gallery: options.GalleryFolder = None,
     pack: options.PackName = "default",
+    calibration: options.CalibrationFile = None,
     *,
     scanning: options.Scanning,
     where: options.Where,
@@ -62,14 +63,16 @@ def verify(
     from visavis.recognizer import Recognizer
 
     _check_question(b, person, draw, anywhere=anywhere)
-    recognizer, numbers = Recognizer.load(pack, where.for_one(), tiled=scanning.tiled), face or ()
+    recognizer = Recognizer.load(
+        pack, where.for_one(), tiled=scanning.tiled, calibration=calibration
+    )
     if b is not None and anywhere:
-        outcome, answer = _anywhere(recognizer, a, b, policy, numbers)
+        outcome, answer = _anywhere(recognizer, a, b, policy, face or ())
     elif b is None:
         known = options.gallery_at(gallery, create=False)
-        outcome, answer = _person(recognizer, a, known, person, policy, numbers)
+        outcome, answer = _person(recognizer, a, known, person, policy, face or ())
     else:
-        outcome, answer = _photos(recognizer, a, b, policy, numbers, draw)
+        outcome, answer = _photos(recognizer, a, b, policy, face or (), draw)
     printing.print_answer(*answer, json=json)
     raise typer.Exit(0 if outcome == "match" else 1)
 

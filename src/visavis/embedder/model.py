@@ -24,6 +24,7 @@ class ModelEmbedder:
     network: Callable[[Pictures], Outputs]
     flip: bool
     size: tuple[int, int] = CROP  # height and width of what it takes: `at_size`
+    runs_on: str = ""  # runtime, device and precision, as they really are
 
     def __post_init__(self) -> None:
         check_size(self.size, self.model)
@@ -87,7 +88,8 @@ def load_embedder(pack: Pack, *, device: str | Device = "auto", flip: bool = Tru
     where = embedder_device(device, spec)
     form = spec.form(where.precision)
     network = load_model(pack.read(form.file, form.sha256), spec.preprocess, where)
-    return ModelEmbedder(spec.model, spec.dim, network, flip, spec.size)
+    runs_on = f"{network.runtime} on {network.device} in {network.precision}"
+    return ModelEmbedder(spec.model, spec.dim, network, flip, spec.size, runs_on)
 
 
 def at_size(crops: Crops, size: tuple[int, int]) -> Crops:

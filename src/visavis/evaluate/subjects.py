@@ -1,8 +1,10 @@
 """Packs as what is measured: their models loaded, with what a report says of them."""
 
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 
+from visavis import __version__
 from visavis.detect import load_detector
 from visavis.embedder import embedder_device, load_embedder
 from visavis.evaluate.run import Subject
@@ -37,16 +39,18 @@ def _load_subject(name: str | Path, packs: Packs) -> Subject:
     manifest = pack.manifest
     origin = manifest.embedder.origin
     form = manifest.embedder.form(embedder_device(device, manifest.embedder).precision)
+    embed = load_embedder(pack, device=device, flip=packs.flip)
     return Subject(
         manifest.name,
-        load_embedder(pack, device=device, flip=packs.flip),
+        embed,
         settings={
             "licence": origin.licence,
             "training data": origin.training_data,
             "detector": manifest.detector.decoder if packs.align else CROPS,
             "mirrored crop": "added" if packs.flip else "not added",
-            "device": device.name,
-            "precision": device.precision,
+            "ran on": embed.runs_on,
+            "visavis": __version__,
+            "date": datetime.now(UTC).date().isoformat(),
         },
         calibration=load_calibration(pack) if manifest.calibration else None,
         bytes=(pack.folder / form.file).stat().st_size,

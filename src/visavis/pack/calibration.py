@@ -5,7 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from visavis.alignment import ALIGNMENT
-from visavis.decision import Calibration, parse_calibration
+from visavis.decision import Calibration, parse_calibration, uncalibrated
 from visavis.document import to_bytes
 from visavis.errors import CalibrationError
 from visavis.files import write_whole
@@ -22,6 +22,25 @@ def load_calibration(pack: Pack) -> Calibration:
         )
     data = pack.read(manifest.calibration, manifest.calibration_sha256)
     return check_calibration(data, manifest.embedder, str(pack.folder / manifest.calibration))
+
+
+def calibration_for(pack: Pack, file: Path | None = None) -> Calibration:
+    """The calibration in `file`, else the pack's, else one without points: nothing is measured.
+
+    Raises CalibrationError for one that cannot be read, or is another model's.
+    """
+    if file is not None:
+        return check_calibration(_bytes(file), pack.manifest.embedder, str(file))
+    if pack.manifest.calibration is None:
+        return uncalibrated(pack.manifest.embedder.model)
+    return load_calibration(pack)
+
+
+def _bytes(file: Path) -> bytes:
+    try:
+        return file.read_bytes()
+    except OSError as error:
+        raise CalibrationError(f"{file}: cannot read: {error.strerror or error}") from error
 
 
 def check_calibration(data: bytes, embedder: EmbedderSpec, source: str) -> Calibration:
