@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from gallery_children import change_rows
 from made import ANNA, angle
 
 from visavis.errors import DatasetError, EmbeddingError, GalleryError, OutputError, PersonError
@@ -17,6 +18,7 @@ from visavis.gallery.transfer import (
     export_tensors,
     import_tensors,
     prune,
+    read_tensors,
     stale,
 )
 
@@ -163,11 +165,8 @@ def test_an_export_holds_all_there_is_on_one_person(gallery, tmp_path):
 def test_stale_are_those_neither_added_nor_seen(gallery):
     people = {name: gallery.add_person(name) for name in ("Old", "Seen", "New")}
     before = (datetime.now(UTC) - timedelta(days=100)).isoformat(timespec="milliseconds")
-    with gallery.database.engine.begin() as connection:
-        for name in ("Old", "Seen"):
-            connection.exec_driver_sql(
-                "UPDATE people SET added_at = ? WHERE id = ?", (before, people[name].id)
-            )
+    for name in ("Old", "Seen"):
+        change_rows(gallery, "UPDATE people SET added_at = ? WHERE id = ?", before, people[name].id)
     gallery.note_seen([people["Seen"].id])
     assert [person.name for person in stale(gallery, 90)] == ["Old"]
     assert stale(gallery, 101) == []
@@ -280,29 +279,66 @@ def test_the_files_that_are_read_still_are(gallery, tmp_path):
     assert len(import_tensors(gallery, tmp_path, MODEL)) == 1
 
 
-def failing(gallery, folder):
-    """An import whose third file of three cannot be stored; the people and entries it leaves."""
-    folder.mkdir()
-    for number, name in enumerate(("A", "B", "C\u2028D")):
-        np.save(folder / f"{name}.npy", np.eye(3, dtype=np.float32)[number])
+def failing(gallery):
+    """An import whose third vector of three cannot be stored; the people and entries it leaves."""
+    named = [
+        (name, Sample("made.npy", name, {}, {MODEL: np.eye(3, dtype=np.float32)[row]}))
+        for row, name in enumerate(("A", "B", "C\u2028D"))
+    ]
     with pytest.raises(PersonError, match="control character"):
-        import_tensors(gallery, folder, MODEL)
+        gallery.add_all(named)
     return gallery.people(), [entry.action for entry in gallery.changes(0)]
 
 
-def test_an_import_that_fails_leaves_nothing(gallery, tmp_path):
-    assert failing(gallery, tmp_path / "in") == ([], ["make gallery"])
-    np.save(tmp_path / "in" / "C\u2028D.npy", np.ones(4, np.float32))
-    (tmp_path / "in" / "C\u2028D.npy").rename(tmp_path / "in" / "C.npy")
-    with pytest.raises(EmbeddingError, match="another model made it"):
-        import_tensors(gallery, tmp_path / "in", MODEL)
-    assert gallery.people() == []
+def test_an_import_that_fails_leaves_nothing(gallery):
+    assert failing(gallery) == ([], ["make gallery"])
 
 
-def test_the_check_of_failed_imports_can_fail(gallery, tmp_path, monkeypatch):
+@pytest.mark.parametrize(
+    ("name", "row", "error", "said"),
+    [
+        ("C\u2028D", np.ones(3, np.float32), PersonError, "control character"),
+        ("C", np.ones(4, np.float32), EmbeddingError, r"one length, got 3 \(B.npy\) and 4 \(C.npy"),
+    ],
+)
+def test_what_cannot_be_imported_is_known_before_there_is_a_gallery(
+    tmp_path, name, row, error, said
+):
+    for number, known in enumerate("AB"):
+        np.save(tmp_path / f"{known}.npy", np.eye(3, dtype=np.float32)[number])
+    np.save(tmp_path / f"{name}.npy", row)
+    with pytest.raises(error, match=said):
+        read_tensors(tmp_path, MODEL)
+
+
+def left_by_a_failed_import(run, folder):
+    """What is there after the first import into a gallery failed."""
+    (folder / "in").mkdir()
+    (folder / "in" / "Bad.npy").write_bytes(b"")
+    words = ("--model", MODEL, "--gallery", folder / "gallery")
+    code, out, err = run("people", "import", folder / "in", *words)
+    assert (code, out, "Bad.npy" in err) == (2, "", True)
+    return sorted(path.name for path in folder.iterdir())
+
+
+def test_a_failed_first_import_makes_no_gallery(run, cache, tmp_path):
+    assert left_by_a_failed_import(run, tmp_path) == ["in"]
+
+
+def test_the_check_of_first_imports_can_fail(run, cache, tmp_path, monkeypatch):
+    read = transfer.read_tensors
+
+    def read_late(folder, model):
+        yield from read(folder, model)
+
+    monkeypatch.setattr(transfer, "read_tensors", read_late)
+    assert left_by_a_failed_import(run, tmp_path) == ["gallery", "in"]
+
+
+def test_the_check_of_failed_imports_can_fail(gallery, monkeypatch):
     def one_by_one(self, samples):
         return [self.add_sample(self.find_or_add(name).id, sample) for name, sample in samples]
 
     monkeypatch.setattr(Gallery, "add_all", one_by_one)
-    people, actions = failing(gallery, tmp_path / "in")
+    people, actions = failing(gallery)
     assert ([person.name for person in people], len(actions)) == (["A", "B"], 5)

@@ -73,6 +73,11 @@ def note_traces(database: Database, connection: Connection, person: str) -> Eras
     return Erased(name, frozenset(traces_of(connection, person)))
 
 
+def note_unused(database: Database, connection: Connection) -> None:
+    """Note that the files are to be written anew, whatever their unused parts hold."""
+    database.put(connection, SETTINGS, {"name": _new_note(), "value": b"yes"})
+
+
 def traces_of(connection: Connection, person: str) -> set[bytes]:
     """What of a person's could be found in the files: in words, and the heads of sealed rows."""
     words = connection.execute(

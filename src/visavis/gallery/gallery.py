@@ -6,12 +6,12 @@ One class over any Database and a Vault. Knows no SQL dialect, no photos and no 
 import json
 import logging
 import uuid
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from threading import RLock
 
 import numpy as np
 from numpy.typing import NDArray
-from sqlalchemy import Connection, delete, insert, select, update
+from sqlalchemy import Connection, delete, func, insert, select
 from sqlalchemy.exc import IntegrityError
 
 from visavis.errors import GalleryError, PersonError
@@ -21,17 +21,15 @@ from visavis.gallery.database import Database
 from visavis.gallery.erasure import Erased
 from visavis.gallery.following import Followed, follow
 from visavis.gallery.index import ExactIndex, Index, Templates
+from visavis.gallery.keycheck import check_key
 from visavis.gallery.people import (
     MOST_CONSENT,
     Person,
-    check_person,
+    SealedPeople,
     check_text,
+    check_there,
     clean_name,
-    find_person,
-    insert_person,
-    known_as,
-    list_people,
-    people_by_id,
+    new_person,
 )
 from visavis.gallery.samples import (
     Sample,
@@ -41,11 +39,12 @@ from visavis.gallery.samples import (
     move_samples,
     stored_samples,
 )
+from visavis.gallery.sealing import seal_people
 from visavis.gallery.settings import read_setting, write_setting
 from visavis.gallery.tables import CONFIGURATIONS, PEOPLE, SAMPLES, TEMPLATES
 from visavis.gallery.templates import Quarantined, check_template, templates_of_people
 from visavis.gallery.vault import SampleVault
-from visavis.gallery.whole import first_damage
+from visavis.gallery.whole import damages, told_by
 
 log = logging.getLogger(__name__)
 
@@ -60,12 +59,16 @@ class Gallery:
     def __init__(self, database: Database) -> None:
         """Raises GalleryKeyError for a missing or wrong key; where there is none yet, makes one."""
         self.database = database
-        self.id, self.vault = settings.unlock(database)
+        self.id, self.vault, sealed = settings.unlock(database)
+        if not sealed:
+            seal_people(database, self.vault, self.id)
         self._samples = SampleVault(self.vault, self.id)
-        self._audit = Audit(database, self.vault)
+        self._people = SealedPeople(self.vault, self.id)
+        self._audit = Audit(database, self.vault, self.id)
         self._followed: dict[str, Followed] = {}
         self._lock = RLock()
         erasure.finish(database)
+        self._look()
 
     @property
     def where(self) -> str:
@@ -75,17 +78,17 @@ class Gallery:
     def people(self, name: str | None = None) -> list[Person]:
         """Everybody, or those of one name, by name."""
         with self.database.reading() as connection:
-            return list_people(connection, name)
+            return self._people.all(connection, name)
 
     def people_of(self, ids: Iterable[str]) -> dict[str, Person]:
         """Those of so many ids who are here, by id: what a search needs of a large gallery."""
         with self.database.reading() as connection:
-            return people_by_id(connection, ids)
+            return self._people.by_id(connection, ids)
 
     def find(self, who: str) -> Person:
         """A person by id, external id or name. Raises PersonError for none and for several."""
         with self.database.reading() as connection:
-            return find_person(connection, who)
+            return self._people.find(connection, who)
 
     def known_as(self, name: str, external_id: str | None = None) -> Person | None:
         """The one person of this name and external id; None where there is nobody.
@@ -93,7 +96,7 @@ class Gallery:
         Raises PersonError where several people have the name and no external id says which.
         """
         with self.database.reading() as connection:
-            return known_as(connection, name, external_id)
+            return self._people.known_as(connection, name, external_id)
 
     def add_person(
         self, name: str, *, external_id: str | None = None, consent: str | None = None
@@ -110,17 +113,15 @@ class Gallery:
         Raises PersonError where several people have the name and no external id says which.
         """
         with self.database.writing() as connection:  # two at once add one person
-            person = known_as(connection, name, external_id)
+            person = self._people.known_as(connection, name, external_id)
             return person or self._add_person(connection, name, external_id, consent)
 
     def note_consent(self, person: str, consent: str) -> None:
         """Note what a person agreed to. Raises PersonError where they are not in the gallery."""
         check_text(consent, MOST_CONSENT)
         with self.database.writing() as connection:
-            check_person(connection, person)
-            query = update(PEOPLE).where(PEOPLE.c.id == person)
-            connection.execute(query.values(consent=consent))
-            self._audit.record(connection, "consent", person, {})
+            entry = self._audit.record(connection, audit.CONSENT, person, {})
+            self._people.change(connection, person, entry, consent=consent)
 
     def note_seen(self, people: Iterable[str]) -> bool:
         """Note that people were recognised now, which keeps them from being pruned; in one write.
@@ -131,8 +132,7 @@ class Gallery:
         try:
             if ids:
                 with self.database.writing() as connection:
-                    query = update(PEOPLE).where(PEOPLE.c.id.in_(ids))
-                    connection.execute(query.values(seen_at=audit.now()))
+                    self._people.see(connection, ids)
         except GalleryError as error:
             log.warning("cannot note who was seen: %s", error)
             return False
@@ -164,7 +164,7 @@ class Gallery:
         people = []
         with self.database.writing() as connection:
             for name, sample in samples:
-                person = known_as(connection, name, None)
+                person = self._people.known_as(connection, name, None)
                 person = person or self._add_person(connection, name, None, None)
                 if not has_photo(connection, person.id, sample.source_sha256):
                     self._add_sample(connection, person.id, uuid.uuid4().hex, sample)
@@ -188,15 +188,15 @@ class Gallery:
     def samples(self, person: str) -> list[StoredSample]:
         """All that is held of a person's photos: source, quality, crop, templates by model."""
         with self.database.reading() as connection:
+            check_key(connection, self.vault, self.id)
             return stored_samples(connection, self._samples, person, self.where)
 
     def rename(self, person: str, name: str) -> None:
         """Give a person another name. Raises PersonError."""
         with self.database.writing() as connection:
             erased = self._note_traces(connection, person)
-            query = update(PEOPLE).where(PEOPLE.c.id == person)
-            connection.execute(query.values(name=clean_name(name)))
-            self._audit.record(connection, "rename", person, {})
+            entry = self._audit.record(connection, audit.RENAME, person, {})
+            self._people.change(connection, person, entry, name=clean_name(name))
         erasure.scrub(self.database, erased)
 
     def merge(self, kept: str, merged: str) -> None:
@@ -204,8 +204,9 @@ class Gallery:
         if kept == merged:
             raise PersonError(f"expected two people to merge, got {kept} twice")
         with self.database.writing() as connection:
-            check_person(connection, kept)
+            self._people.check(connection, kept)
             erased = self._note_traces(connection, merged)
+            self._people.check(connection, merged)
             move_samples(connection, self._samples, kept, merged)
             erasure.move_held(connection, kept, merged)
             connection.execute(delete(PEOPLE).where(PEOPLE.c.id == merged))
@@ -289,6 +290,8 @@ class Gallery:
             return None
         document = self.vault.open(sealed, self.id, settings.KEPT, name)
         if document is None:
+            with self.database.reading() as connection:
+                check_key(connection, self.vault, self.id)
             raise GalleryError(
                 f"{self.where}: {name} was altered", mend="keep it anew, or remove it"
             )
@@ -321,13 +324,12 @@ class Gallery:
         Reads and opens everything there is.
         """
         with self.database.reading() as connection:
-            structure = self.database.damage(connection)
-            if structure is not None:
-                return structure
-            broken = self._audit.broken_at(connection)
-            if broken is not None:
-                return f"its audit is broken at entry {broken}"
-            return first_damage(connection, self._samples, audit.entries_since(connection, 0))
+            return next(self._damages(connection), None)
+
+    def damages(self) -> list[str]:
+        """All that is damaged, in words; as `damage`."""
+        with self.database.reading() as connection:
+            return list(self._damages(connection))
 
     def audit_of(self, person: str) -> list[Entry]:
         """The audit's entries on one person."""
@@ -352,9 +354,32 @@ class Gallery:
 
     def _follow(self, model: str) -> Followed:
         with self._lock, self.database.reading() as connection:
-            followed = follow(connection, self._samples, model, self._followed.get(model))
+            known = self._followed.get(model)
+            followed = follow(connection, self._samples, model, known)
+            if followed is not known:
+                check_key(connection, self.vault, self.id)
             self._followed[model] = followed
             return followed
+
+    def _look(self) -> None:
+        """Say at the opening what can be said without reading everything."""
+        with self.database.reading() as connection:
+            last, sealed = audit.head(connection), self._audit.sealed(connection)
+            count = connection.scalar(select(func.count()).select_from(PEOPLE))
+        if sealed is None or sealed != last:
+            log.warning("%s: the audit was altered: see what people check says", self.where)
+        elif sealed.people != count:
+            words = "%s: by its seal it holds %d people; %d are there: see what people check says"
+            log.warning(words, self.where, sealed.people, count)
+
+    def _damages(self, connection: Connection) -> Iterator[str]:
+        check_key(connection, self.vault, self.id)
+        structure = self.database.damage(connection)
+        if structure is not None:
+            yield structure
+            return  # what reads all of it could fail
+        told = told_by(self._audit, connection)
+        yield from damages(connection, self._people, self._samples, told)
 
     def _add_person(
         self, connection: Connection, name: str, external_id: str | None, consent: str | None
@@ -365,20 +390,21 @@ class Gallery:
                 mend="note what they agreed to",
                 option="consent",
             )
-        person = insert_person(connection, name, external_id, consent)
-        self._audit.record(connection, "add person", person.id, {})
+        person = new_person(name, external_id, consent)
+        entry = self._audit.record(connection, audit.ADD, person.id, {})
+        self._people.add(connection, person, entry)
         return person
 
     def _add_sample(
         self, connection: Connection, person: str, sample_id: str, sample: Sample
     ) -> None:
-        check_person(connection, person)
+        self._people.check(connection, person)
         insert_sample(connection, self._samples, (person, sample_id), sample)
         self._audit.record(connection, audit.ENROLL, person, {"sample": sample_id})
 
     def _note_traces(self, connection: Connection, person: str) -> Erased:
         """What will have to be gone from the files. Raises PersonError where nobody has that id."""
-        check_person(connection, person)
+        check_there(connection, person)
         return erasure.note_traces(self.database, connection, person)
 
     def _setting(self, name: str) -> bytes | None:

@@ -13,10 +13,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from visavis.errors import DatasetError, GalleryError
+from visavis.errors import DatasetError, EmbeddingError, GalleryError
 from visavis.files import make_private, output_errors, refuse_taken, safe_stem, write_whole
 from visavis.gallery.gallery import Gallery
-from visavis.gallery.people import Person
+from visavis.gallery.people import Person, clean_name
 from visavis.gallery.samples import Sample, StoredSample
 
 MOST_DAYS = 36_500  # of a rule of retention
@@ -44,16 +44,29 @@ def export_person(gallery: Gallery, person: Person, folder: Path) -> Path:
 
 
 def import_tensors(gallery: Gallery, folder: Path, model: str) -> list[Person]:
-    """Vectors of another system, <name>.npy of shape (D,) or (1, D), as templates of `model`.
+    """Vectors of another system, as `read_tensors` reads them, all of them or none."""
+    return gallery.add_all(read_tensors(folder, model))
+
+
+def read_tensors(folder: Path, model: str) -> list[tuple[str, Sample]]:
+    """Vectors of another system, <name>.npy of shape (D,) or (1, D), as templates of `model`: what
+    `Gallery.add_all` stores.
 
     They are scaled to length 1; the length they had is kept, and `export_tensors` gives it back.
     Raises DatasetError for a file that is no such vector, PersonError for a name that cannot be,
-    EmbeddingError for vectors of several lengths; then nothing at all is stored.
+    EmbeddingError for vectors of several lengths.
     """
-    named = [(path.stem, _sample(path, model)) for path in sorted(folder.glob("*.npy"))]
-    if not named:
+    paths = sorted(folder.glob("*.npy"))
+    if not paths:
         raise DatasetError(f"{folder}: expected <name>.npy files, found none")
-    return gallery.add_all(named)
+    named = [(clean_name(path.stem), _sample(path, model)) for path in paths]
+    lengths = {
+        len(sample.templates[model]): path for (_, sample), path in zip(named, paths, strict=True)
+    }
+    if len(lengths) > 1:
+        counts = " and ".join(f"{count} ({path.name})" for count, path in sorted(lengths.items()))
+        raise EmbeddingError(f"{folder}: {model}: expected vectors of one length, got {counts}")
+    return named
 
 
 def export_tensors(gallery: Gallery, folder: Path, model: str) -> int:
