@@ -83,6 +83,7 @@ def test_whoever_has_the_gallery_open_is_told_to_open_it_anew(cache, tmp_path):
         lambda: gallery.people_of([person.id]),
         lambda: gallery.find("Person 1"),
         lambda: gallery.index(MODEL),
+        lambda: gallery.index_of(person.id, MODEL),
         lambda: gallery.samples(person.id),
         lambda: gallery.kept("calibration"),
         lambda: gallery.add_person("Eve"),
@@ -190,7 +191,7 @@ def killed(folder, points, *switches):
 
 
 def test_a_rotation_that_is_killed_loses_nothing(cache, tmp_path):
-    assert killed(tmp_path, 12) == []
+    assert killed(tmp_path, 10) == []
 
 
 @pytest.mark.slow

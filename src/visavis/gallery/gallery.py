@@ -11,7 +11,7 @@ from threading import RLock
 
 import numpy as np
 from numpy.typing import NDArray
-from sqlalchemy import Connection, delete, func, insert, select
+from sqlalchemy import Connection, delete, insert, select
 from sqlalchemy.exc import IntegrityError
 
 from visavis.errors import GalleryError, PersonError
@@ -44,7 +44,7 @@ from visavis.gallery.settings import read_setting, write_setting
 from visavis.gallery.tables import CONFIGURATIONS, PEOPLE, SAMPLES, TEMPLATES
 from visavis.gallery.templates import Quarantined, check_template, templates_of_people
 from visavis.gallery.vault import SampleVault
-from visavis.gallery.whole import damages, told_by
+from visavis.gallery.whole import damages, odd_at_first_sight, told_by
 
 log = logging.getLogger(__name__)
 
@@ -68,7 +68,10 @@ class Gallery:
         self._followed: dict[str, Followed] = {}
         self._lock = RLock()
         erasure.finish(database)
-        self._look()
+        with database.reading() as connection:
+            odd = odd_at_first_sight(connection, self._audit)
+        if odd is not None:
+            log.warning("%s: %s: see what people check says", self.where, odd)
 
     @property
     def where(self) -> str:
@@ -242,6 +245,7 @@ class Gallery:
     def index_of(self, person: str, model: str) -> Index:
         """The templates of one person, searchable, as they are now. Nobody else's are read."""
         with self.database.reading() as connection:
+            check_key(connection, self.vault, self.id)
             opened = templates_of_people(connection, self._samples, model, [person])
         return ExactIndex(opened.people, opened.samples, opened.rows)
 
@@ -360,17 +364,6 @@ class Gallery:
                 check_key(connection, self.vault, self.id)
             self._followed[model] = followed
             return followed
-
-    def _look(self) -> None:
-        """Say at the opening what can be said without reading everything."""
-        with self.database.reading() as connection:
-            last, sealed = audit.head(connection), self._audit.sealed(connection)
-            count = connection.scalar(select(func.count()).select_from(PEOPLE))
-        if sealed is None or sealed != last:
-            log.warning("%s: the audit was altered: see what people check says", self.where)
-        elif sealed.people != count:
-            words = "%s: by its seal it holds %d people; %d are there: see what people check says"
-            log.warning(words, self.where, sealed.people, count)
 
     def _damages(self, connection: Connection) -> Iterator[str]:
         check_key(connection, self.vault, self.id)

@@ -20,10 +20,11 @@ from visavis.gallery.audit import (
     Entry,
     accepted_at,
     entries_since,
+    head,
 )
 from visavis.gallery.people import SealedPeople
 from visavis.gallery.samples import CROP
-from visavis.gallery.tables import SAMPLES, TEMPLATES
+from visavis.gallery.tables import PEOPLE, SAMPLES, TEMPLATES
 from visavis.gallery.vault import SampleVault
 
 OF_ROWS = {ADD, RENAME, CONSENT, ACCEPT_PERSON}  # actions that write a person's row
@@ -53,6 +54,16 @@ def told_by(audit: Audit, connection: Connection) -> Told:
         return Told(broken)
     since = max(accepted_at(connection) - 1, 0)
     return Told(None, entries_since(connection, since), audit.head(connection).people)
+
+
+def odd_at_first_sight(connection: Connection, audit: Audit) -> str | None:
+    """What can be said of the audit and of people without reading everything; None for nothing."""
+    last, sealed = head(connection), audit.sealed(connection)
+    if sealed is None or sealed != last:
+        return "the audit was altered"
+    count = connection.scalar(select(func.count()).select_from(PEOPLE))
+    words = f"by its seal it holds {sealed.people} people; {count} are there"
+    return words if sealed.people != count else None
 
 
 def damages(
