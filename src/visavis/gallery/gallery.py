@@ -44,7 +44,7 @@ from visavis.gallery.settings import read_setting, write_setting
 from visavis.gallery.tables import CONFIGURATIONS, PEOPLE, SAMPLES, TEMPLATES
 from visavis.gallery.templates import Quarantined, check_template, templates_of_people
 from visavis.gallery.vault import SampleVault
-from visavis.gallery.whole import damages, odd_at_first_sight, told_by
+from visavis.gallery.whole import damages, odd_at_first_sight
 
 log = logging.getLogger(__name__)
 
@@ -368,11 +368,9 @@ class Gallery:
     def _damages(self, connection: Connection) -> Iterator[str]:
         check_key(connection, self.vault, self.id)
         structure = self.database.damage(connection)
-        if structure is not None:
-            yield structure
-            return  # what reads all of it could fail
-        told = told_by(self._audit, connection)
-        yield from damages(connection, self._people, self._samples, told)
+        # Where that is damaged, nothing more is read: it could fail.
+        rest = damages(connection, self._audit, self._people, self._samples)
+        yield from rest if structure is None else [structure]
 
     def _add_person(
         self, connection: Connection, name: str, external_id: str | None, consent: str | None

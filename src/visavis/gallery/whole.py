@@ -67,12 +67,13 @@ def odd_at_first_sight(connection: Connection, audit: Audit) -> str | None:
 
 
 def damages(
-    connection: Connection, people: SealedPeople, vault: SampleVault, told: Told
+    connection: Connection, audit: Audit, people: SealedPeople, vault: SampleVault
 ) -> Iterator[str]:
     """What was altered, cannot be read or is not there, in words.
 
     Reads every row, opens every template and crop.
     """
+    told = told_by(audit, connection)
     rows = people.entries(connection)
     yield from altered_people(rows, told)
     yield from _photos(connection, vault, told, {person for person, _ in rows})
