@@ -6,12 +6,12 @@ import sys
 import cv2
 import numpy as np
 import pytest
-from visavis.embedder import load_embedder
 
 from visavis.alignment import ARCFACE_112, align
 from visavis.compare import similarity
 from visavis.decode.boxes import Candidates
 from visavis.detect import ScanDetector, load_detector
+from visavis.embedder import load_embedder
 from visavis.faces import MAX_SIDE, find_faces
 from visavis.image import read_image
 from visavis.quality import pose
