@@ -16,16 +16,21 @@ import subprocess
 import sys
 import tempfile
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 from sqlalchemy import insert
 
 from visavis.gallery import Gallery, Sample, open_gallery
+from visavis.gallery.audit import Audit
+from visavis.gallery.people import COLUMNS
 from visavis.gallery.tables import PEOPLE, SAMPLES, TEMPLATES
+from visavis.gallery.vault import PersonVault
 
 DIM = 512
 MODEL = "made@0"
+ROW = (*COLUMNS, "seal")
 SEARCHES = 30
 ENROLMENTS = 200
 
@@ -56,6 +61,9 @@ def main() -> None:
         index = gallery.index(MODEL)
         report("open and load", time.perf_counter() - started, "s", "3")
         assert (len(index), gallery.quarantined(MODEL)) == (arguments.templates, ())
+        started = time.perf_counter()
+        assert len(gallery.people()) == arguments.people
+        report("list everybody", time.perf_counter() - started, "s", "3")
         report("one search", 1000 * search(gallery), "ms", "15")
         report("one search, names included", 1000 * search(gallery, names=True), "ms", "15")
         report("enrolments a second", enrol(gallery), "", "25 or more")
@@ -122,8 +130,13 @@ def fill(folder: Path, templates: int, people: int, *, dim: int = DIM) -> None:
     at = "2026-01-01T00:00:00.000+00:00"
     names = [f"{number:032x}" for number in rng.permutation(people)]
     with gallery.database.writing() as connection:
-        rows = [{"id": name, "name": f"Person {int(name, 16)}", "added_at": at} for name in names]
-        connection.execute(insert(PEOPLE), rows)
+        audit = Audit(gallery.database, gallery.vault, gallery.id)
+        before = audit.head(connection)
+        entry = audit.go_on(connection, replace(before, people=people), "made", {})
+        seal = PersonVault(gallery.vault, gallery.id).seal
+        rows = [[name, f"Person {int(name, 16)}", None, None, at, None] for name in names]
+        sealed_rows = [dict(zip(ROW, [*row, seal(row, entry)], strict=True)) for row in rows]
+        connection.execute(insert(PEOPLE), sealed_rows)
         for start in range(0, templates, 5000):
             numbers = range(start, min(start + 5000, templates))
             made = [f"{number:032x}" for number in rng.integers(0, 2**62, len(numbers))]

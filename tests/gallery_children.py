@@ -1,12 +1,16 @@
 """Child processes of test_gallery_faults.py: they write to a gallery, and may be killed.
 
     python gallery_children.py enrol|crowd FOLDER SEED [wal] [autocommit|late|impatient]
+    python gallery_children.py rotate FOLDER POINTS [autocommit|hasty]
 
 Each acknowledged sample's id goes to standard output after `add_sample` has returned. The last
 words are the sabotage switches: with one of them the gallery breaks the promise that is tested.
 """
 
+import os
 import random
+import shutil
+import signal
 import sys
 from contextlib import contextmanager
 from itertools import count
@@ -14,8 +18,13 @@ from pathlib import Path
 
 import numpy as np
 
-from visavis.gallery import Gallery, Sample, open_gallery
+from visavis.errors import VisavisError
+from visavis.gallery import Gallery, Sample, open_gallery, rotation
 from visavis.gallery import sqlite as schema
+from visavis.gallery.keyfiles import put_in_place
+from visavis.gallery.people import SealedPeople
+from visavis.gallery.rotation import rotate_key
+from visavis.gallery.vault import key_path, load_key
 
 MODEL, DIM = "made@0", 64
 PEOPLE, PHOTOS = 4, 6  # of the crowd
@@ -29,6 +38,16 @@ def say(text: str) -> None:
 def query(gallery: Gallery, statement: str) -> list:
     with gallery.database.reading() as connection:
         return connection.exec_driver_sql(statement).all()
+
+
+def change_rows(gallery: Gallery, statement: str, *values: str) -> None:
+    """Change rows of people as whoever has the key does: with their seals."""
+    people = SealedPeople(gallery.vault, gallery.id)
+    with gallery.database.writing() as connection:
+        entries = people.entries(connection)
+        connection.exec_driver_sql(statement, values)
+        for person, entry in entries:
+            people.seal(connection, person, entry)
 
 
 def photo(rng: np.random.Generator, name: str) -> Sample:
@@ -62,6 +81,75 @@ def crowd(folder: Path, seed: int) -> None:
             say(stored)
 
 
+def rotate(folder: Path, points: int) -> None:
+    """Rotate the key of copies of a gallery, killed at so many points: print what was lost."""
+    schema.BALLAST_BYTES = 0  # it would take most of the time
+    gallery = open_gallery(folder / "whole")
+    whole, keys = contents(gallery), key_path(gallery.id).parent
+    gallery.close()
+    saved = shutil.copytree(keys, folder / "keys")
+
+    def once(number: int | None) -> int:
+        """Rotate in a child that is killed at the event of a number; how many it came to."""
+        for place, source in ((keys, saved), (folder / "copy", folder / "whole")):
+            shutil.rmtree(place, ignore_errors=True)
+            shutil.copytree(source, place, ignore=shutil.ignore_patterns(schema.BALLAST))
+        reads, writes = os.pipe()
+        child = os.fork()
+        if not child:
+            os.close(reads)
+            counted = count(1)
+
+            def event(*_: object) -> None:
+                if next(counted) == number:
+                    os.kill(os.getpid(), signal.SIGKILL)
+
+            opened = open_gallery(folder / "copy")
+            sys.setprofile(event)
+            rotate_key(opened)
+            sys.setprofile(None)
+            os.write(writes, str(next(counted)).encode())
+            os._exit(0)
+        os.close(writes)
+        with os.fdopen(reads) as pipe:
+            text = pipe.read()
+        _, status = os.waitpid(child, 0)
+        assert number is None or os.WTERMSIG(status) == signal.SIGKILL
+        return int(text or 0)
+
+    once(None)
+    check_rotated(folder / "copy", whole)  # what is made once, and kept in memory, is made now
+    events, killed = once(None), 0
+    for point in range(points):
+        number = 1 + point * events // (points + 1)
+        once(number)
+        killed += 1
+        try:
+            check_rotated(folder / "copy", whole)
+        except (AssertionError, VisavisError) as error:
+            say(f"{number} of {events}: {error!r}")
+    say(f"{killed} killed")
+
+
+def check_rotated(folder: Path, whole: list) -> None:
+    """Whether a gallery opens, holds what it held, and its key can be rotated after all."""
+    for again in (False, True):
+        gallery = open_gallery(folder)
+        assert gallery.damages() == [], "damaged"
+        assert contents(gallery) == whole, "lost"
+        if not again:
+            rotate_key(gallery)
+        gallery.close()
+
+
+def contents(gallery: Gallery) -> list:
+    return [
+        (person, sample.id, sample.crop, sample.templates[MODEL].tobytes())
+        for person in gallery.people()
+        for sample in gallery.samples(person.id)
+    ]
+
+
 @contextmanager
 def autocommit(database):
     """Sabotage: each statement is a transaction of its own."""
@@ -91,14 +179,24 @@ def main() -> None:
     if "impatient" in switches:
         schema.BUSY_SECONDS = 0
     if {"autocommit", "late"} & {*switches}:
-        open_gallery(Path(folder)).close()
+        if what != "rotate":
+            open_gallery(Path(folder)).close()
         late = Late(schema.SqliteDatabase.writing)
 
         def write_late(database):
             return late(database)
 
         schema.SqliteDatabase.writing = autocommit if "autocommit" in switches else write_late
-    {"enrol": enrol, "crowd": crowd}[what](Path(folder), int(seed))
+    if "hasty" in switches:  # the new key takes the old one's place before it has sealed anything
+        make = rotation.new_key
+
+        def hasty(gallery: str) -> bytes:
+            key = make(gallery)
+            put_in_place(gallery, load_key(gallery))
+            return key
+
+        rotation.new_key = hasty
+    {"enrol": enrol, "crowd": crowd, "rotate": rotate}[what](Path(folder), int(seed))
 
 
 if __name__ == "__main__":

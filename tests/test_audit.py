@@ -184,7 +184,7 @@ def rewritten(gallery):
 def continued(gallery):
     """Without the key: an entry more, under a seal of one's own."""
     with gallery.database.writing() as connection:
-        forged = Audit(gallery.database, Vault(bytes(32)))
+        forged = Audit(gallery.database, Vault(bytes(32)), gallery.id)
         forged._append(connection, head(connection), ("enroll", None, {}))
 
 

@@ -8,7 +8,6 @@ import pytest
 
 from visavis import __version__
 from visavis.errors import did_you_mean
-from visavis.gallery.people import insert_person
 
 # Each verb under the job that it is for.
 PANELS = {
@@ -117,8 +116,7 @@ def test_what_was_meant_is_suggested(run, words, suggested):
     ],
 )
 def test_somebody_of_nearly_that_name_is_suggested(run, gallery, tmp_path, who, said):
-    with gallery.database.writing() as connection:
-        insert_person(connection, "Barack Obama", None, None)
+    gallery.add_person("Barack Obama")
     code, out, err = run("people", "show", who, "--gallery", tmp_path / "gallery")
     assert (code, out) == (2, "")
     assert err.endswith(said)

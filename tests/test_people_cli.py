@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 import typer
 from conftest import ROOT
+from gallery_children import change_rows
 from made import NONE, photo
 from made_photos import encoded
 
@@ -265,10 +266,9 @@ def aged(visavis, tmp_path):
     gallery = open_gallery(tmp_path / "gallery")
     for name in ("Old", "Older", "New"):
         gallery.add_person(name)
-    with gallery.database.writing() as connection:
-        connection.exec_driver_sql(
-            "UPDATE people SET added_at = '2020-01-01T00:00:00+00:00' WHERE name <> 'New'"
-        )
+    change_rows(
+        gallery, "UPDATE people SET added_at = '2020-01-01T00:00:00+00:00' WHERE name <> 'New'"
+    )
     gallery.close()
     return visavis
 

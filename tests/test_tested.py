@@ -47,6 +47,7 @@ TESTED_IN = {
     "cli/plain.py": "test_evaluate_cli.py",
     "cli/printing.py": "test_progress.py",
     "cli/pull.py": "test_push.py",
+    "cli/safety.py": "test_altered.py",
     "cli/verify.py": "test_cli.py",
     "convert/crops.py": "test_parity.py",
     "convert/detectors.py": "test_detector_networks.py",

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from gallery_children import change_rows
 from made import ANNA, angle
 
 from visavis.errors import DatasetError, EmbeddingError, GalleryError, OutputError, PersonError
@@ -167,11 +168,8 @@ def test_an_export_holds_all_there_is_on_one_person(gallery, tmp_path):
 def test_stale_are_those_neither_added_nor_seen(gallery):
     people = {name: gallery.add_person(name) for name in ("Old", "Seen", "New")}
     before = (datetime.now(UTC) - timedelta(days=100)).isoformat(timespec="milliseconds")
-    with gallery.database.engine.begin() as connection:
-        for name in ("Old", "Seen"):
-            connection.exec_driver_sql(
-                "UPDATE people SET added_at = ? WHERE id = ?", (before, people[name].id)
-            )
+    for name in ("Old", "Seen"):
+        change_rows(gallery, "UPDATE people SET added_at = ? WHERE id = ?", before, people[name].id)
     gallery.note_seen([people["Seen"].id])
     assert [person.name for person in stale(gallery, 90)] == ["Old"]
     assert stale(gallery, 101) == []
@@ -332,3 +330,27 @@ def test_the_check_of_failed_imports_can_fail(gallery, tmp_path, monkeypatch):
     monkeypatch.setattr(Gallery, "add_all", one_by_one)
     people, actions = failing(gallery, tmp_path / "in")
     assert ([person.name for person in people], len(actions)) == (["A", "B"], 5)
+
+
+def left_by_a_failed_import(run, folder):
+    """What is there after the first import into a gallery failed."""
+    (folder / "in").mkdir()
+    (folder / "in" / "Bad.npy").write_bytes(b"")
+    words = ("--model", MODEL, "--gallery", folder / "gallery")
+    code, out, err = run("people", "import", folder / "in", *words)
+    assert (code, out, "Bad.npy" in err) == (2, "", True)
+    return sorted(path.name for path in folder.iterdir())
+
+
+def test_a_failed_first_import_makes_no_gallery(run, cache, tmp_path):
+    assert left_by_a_failed_import(run, tmp_path) == ["in"]
+
+
+def test_the_check_of_first_imports_can_fail(run, cache, tmp_path, monkeypatch):
+    read = transfer.read_samples
+
+    def read_late(folder, model):
+        yield from read(folder, model)
+
+    monkeypatch.setattr(transfer, "read_samples", read_late)
+    assert left_by_a_failed_import(run, tmp_path) == ["gallery", "in"]

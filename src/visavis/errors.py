@@ -13,7 +13,7 @@ VisavisError
 ├── MismatchError        two things made by different models, which cannot be compared
 ├── CalibrationError     an error rate that the calibration's data cannot support
 ├── GalleryError         a gallery that is missing, damaged, full, locked, or of a newer version
-├── GalleryKeyError      a gallery's key that is missing, or is another gallery's
+├── GalleryKeyError      a gallery's key that is missing, another gallery's, or was rotated
 ├── PersonError          a name that nobody or several people have, or that nobody may have
 ├── DatasetError         a data set that is missing a file, or a list that cannot be read
 ├── CheckpointError      a checkpoint that cannot be read, or whose keys do not fit
@@ -127,7 +127,7 @@ class GalleryError(VisavisError):
 
 
 class GalleryKeyError(VisavisError):
-    """A gallery's key that is missing, or is another gallery's."""
+    """A gallery's key that is missing, another gallery's, or was rotated."""
 
     code = "gallery_key"
 

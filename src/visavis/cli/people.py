@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from visavis.cli import groups, options, printing
+from visavis.cli import groups, options, printing, safety
 from visavis.cli.audit import audit
 from visavis.cli.spread import spread
 
@@ -16,6 +16,8 @@ people.command()(groups.cluster)
 people.command()(groups.name_group)
 people.command()(groups.merge_groups)
 people.command()(groups.split_group)
+people.command()(safety.check)
+people.command("rotate-key")(safety.rotate_key)
 people.add_typer(audit, name="audit")
 
 Who = Annotated[str, typer.Argument(help="A name, your own id, or the gallery's id.")]
@@ -282,6 +284,25 @@ def restore(
     count = len(restore_backup(source, folder, replace=replace).people())
     document = {"gallery": str(folder), "people": count}
     printing.print_answer(document, [f"restored {count} people to {folder}"], json=json)
+
+
+@audit.command()
+def accept(
+    yes: Yes = False, gallery: options.GalleryFolder = None, json: options.Json = False
+) -> None:
+    """Take an altered audit, and altered rows of people, as they are now; the audit says so.
+
+    All that is there stays readable. Whose rows they are is for you to know: look first.
+    """
+    from visavis.gallery.altered import accept_altered, find_altered
+
+    store = options.gallery_at(gallery, create=False)
+    altered = find_altered(store)
+    if altered.words and not yes:
+        _confirm("\n".join([*altered.words, "Take all this as it is for good?"]), json=json)
+    entry = accept_altered(store, altered)
+    words = [f"accepted: {line}" for line in altered.words] or ["whole: nothing to accept"]
+    printing.print_answer({"accepted": altered.words, "entry": entry}, words, json=json)
 
 
 @people.command("note-consent")

@@ -10,21 +10,28 @@ import hashlib
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from itertools import pairwise
 from typing import Any, Self
 
-from sqlalchemy import Connection, bindparam, insert, select
+from sqlalchemy import Connection, bindparam, func, insert, select
 
 from visavis.errors import GalleryError
 from visavis.gallery.database import Database
-from visavis.gallery.tables import AUDIT, SETTINGS
+from visavis.gallery.keycheck import check_key
+from visavis.gallery.tables import AUDIT, PEOPLE, SETTINGS
 from visavis.gallery.vault import Vault
 
 HEAD = "audit_head"  # the setting that holds the sealed last entry
 ENROLL, RE_EMBED, ERASE, MERGE = "enroll", "re-embed", "erase", "merge"
-ADD, REMOVE = "add person", "remove photo"
+REMOVE = "remove photo"
+ADD, RENAME, CONSENT, ACCEPT_PERSON = "add person", "rename", "consent", "accept person"
+SEAL, ACCEPT, ROTATE = "seal people", "accept audit", "rotate key"
+JOINED = {ADD: 1, ERASE: -1, MERGE: -1}  # how many people more an action leaves
+MOST_ENTRIES = 1 << 60  # a number above is none that was ever counted to
 # Made once: they are asked before each search, and with each write.
+ALL = select(AUDIT).order_by(AUDIT.c.seq)
 SINCE = select(AUDIT).where(AUDIT.c.seq >= bindparam("seq")).order_by(AUDIT.c.seq)
 LAST = select(AUDIT.c.seq, AUDIT.c.hash).order_by(AUDIT.c.seq.desc()).limit(1)
 SEALED = select(SETTINGS.c.value).where(SETTINGS.c.name == HEAD)
@@ -48,6 +55,7 @@ class ChainHead:
 
     seq: int = 0
     hash: bytes = b""
+    people: int = field(default=0, compare=False)  # how many there were, where the seal says it
 
     def __str__(self) -> str:
         return f"{self.seq}-{self.hash.hex()}"
@@ -71,8 +79,8 @@ def now() -> str:
 class Audit:
     """The chain of a gallery."""
 
-    def __init__(self, database: Database, vault: Vault) -> None:
-        self._database, self._vault = database, vault
+    def __init__(self, database: Database, vault: Vault, gallery: str) -> None:
+        self._database, self._vault, self._gallery = database, vault, gallery
 
     def begin(self, connection: Connection) -> None:
         """Make the first entry, of a gallery that has none and no seal yet."""
@@ -80,35 +88,66 @@ class Audit:
 
     def record(
         self, connection: Connection, action: str, person: str | None, details: Details
-    ) -> None:
-        """Append one entry, within the transaction that does what it says.
+    ) -> int:
+        """Append one entry, within the transaction that does what it says; its number.
 
-        Raises GalleryError where the last entry is not the one that was sealed.
+        Raises GalleryError where the last entry is not the one that was sealed, GalleryKeyError
+        where the key was rotated.
         """
-        self._append(connection, self.head(connection), (action, person, details))
+        return self._append(connection, self.head(connection), (action, person, details))
 
     def head(self, connection: Connection) -> ChainHead:
         """The last entry, by the seal. Raises GalleryError where it is another one, or gone."""
-        last = head(connection)
-        if not self._sealed(connection, last):
+        last, sealed = head(connection), self.sealed(connection)
+        if sealed is None or sealed != last:
+            check_key(connection, self._vault, self._gallery)
             raise GalleryError(
                 f"{self._database.where}: the audit was altered: its last entry, {last.seq}, is "
                 "not the one that was sealed, so nothing more is written",
-                mend="keep the file to find out who did it, and restore a backup",
+                mend="keep the file to find out who did it, and restore a backup; or accept the "
+                "audit as it is (visavis people audit accept)",
             )
-        return last
+        return sealed
 
-    def _sealed(self, connection: Connection, last: ChainHead) -> bool:
-        sealed = connection.scalar(SEALED)
-        expected = f"{last.seq} {last.hash.hex()}".encode()
-        return sealed is not None and self._vault.open(sealed, HEAD) == expected
+    def sealed(self, connection: Connection) -> ChainHead | None:
+        """The head that was sealed; None where there is none of this gallery and key."""
+        value = connection.scalar(SEALED)
+        text = None if value is None else self._vault.open(value, *self._place())
+        if text is None:
+            return None
+        seq, digits, people = text.decode().split()
+        return ChainHead(int(seq), bytes.fromhex(digits), int(people))
+
+    def go_on(self, connection: Connection, last: ChainHead, action: str, details: Details) -> int:
+        """Append an entry after `last`, whoever sealed that; for another key or a first seal."""
+        return self._append(connection, last, (action, None, details))
+
+    def accept(self, connection: Connection, details: Details) -> int:
+        """Take the entries as they are: this one covers them all, and the chain begins with it.
+
+        Its number is above any that was sealed, so that no head of before is taken for it.
+        """
+        sealed = self.sealed(connection) or ChainHead()
+        seq = max(head(connection).seq, sealed.seq)
+        if not 0 <= seq < MOST_ENTRIES:
+            raise GalleryError(
+                f"{self._database.where}: its audit has an entry {seq}, and none can follow it",
+                mend="restore a backup",
+            )
+        people = connection.scalar(select(func.count()).select_from(PEOPLE)) or 0
+        last = ChainHead(seq, _past(connection, seq + 1), people)
+        return self.go_on(connection, last, ACCEPT, details)
+
+    def _place(self) -> tuple[str, ...]:
+        """Where the head is sealed: galleries may share a key."""
+        return self._gallery, HEAD
 
     def _append(
         self,
         connection: Connection,
         last: ChainHead,
         done: tuple[str, str | None, Details],
-    ) -> None:
+    ) -> int:
         action, person, details = done
         text = json.dumps(dict(details), sort_keys=True)
         entry = Entry(last.seq + 1, now(), action, person, text)
@@ -122,24 +161,29 @@ class Audit:
             "hash": digest,
         }
         connection.execute(insert(AUDIT).values(row))
-        sealed = self._vault.seal(f"{entry.seq} {digest.hex()}".encode(), HEAD)
+        people = last.people + (JOINED.get(action, 0) if person is not None else 0)
+        text = f"{entry.seq} {digest.hex()} {people}"
+        sealed = self._vault.seal(text.encode(), *self._place())
         self._database.put(connection, SETTINGS, {"name": HEAD, "value": sealed})
+        return entry.seq
 
     def broken_at(self, connection: Connection, known: ChainHead | None = None) -> int | None:
         """The number of the first entry that is not as it was written; None where all are.
 
-        With `known`, a head of earlier, the entry of its number has to be that very one.
+        What was accepted is one with the entry that accepted it. With `known`, a head of earlier,
+        the entry of its number has to be that very one.
         """
-        before, seq = b"", 0
-        for row in connection.execute(select(AUDIT).order_by(AUDIT.c.seq)):
+        start = accepted_at(connection)
+        before, seq = (_past(connection, start), start - 1) if start else (b"", 0)
+        query = SINCE if start else ALL
+        for row in connection.execute(query, {"seq": start} if start else {}):
             seq += 1
             if row.seq != seq or row.hash != _hash(before, _entry(row)):
                 return seq
             before = row.hash
-            if known is not None and seq == known.seq and before != known.hash:
-                return seq
-        whole = self._sealed(connection, ChainHead(seq, before))
-        return None if whole and (known is None or known.seq <= seq) else seq + 1
+        if self.sealed(connection) != ChainHead(seq, before):
+            return seq + 1
+        return None if known is None or _holds(connection, known) else min(known.seq, seq + 1)
 
 
 def head(connection: Connection) -> ChainHead:
@@ -149,6 +193,12 @@ def head(connection: Connection) -> ChainHead:
         return ChainHead()
     # An altered file may hold anything: what is no hash is none that was ever sealed.
     return ChainHead(last.seq, last.hash if isinstance(last.hash, bytes) else b"")
+
+
+def accepted_at(connection: Connection) -> int:
+    """The number of the last entry that accepted all before it; 0 where nothing ever was."""
+    query = select(func.max(AUDIT.c.seq)).where(AUDIT.c.action == ACCEPT)
+    return connection.scalar(query) or 0
 
 
 def entries_since(connection: Connection, seq: int) -> list[Entry]:
@@ -165,16 +215,33 @@ def entries_of(connection: Connection, person: str) -> list[Entry]:
 def history(connection: Connection, known: ChainHead) -> tuple[ChainHead, list[Entry] | None]:
     """The head as it is now, and the entries since `known`.
 
-    None where the chain does not go through `known`: a gallery restored from a backup may not.
+    None where the chain does not lead on from `known`: a gallery restored from a backup may not.
     """
     rows = connection.execute(SINCE, {"seq": known.seq}).all()
     if not rows or (rows[0].seq, rows[0].hash) != (known.seq, known.hash):
         return head(connection), None
+    for before, row in pairwise(rows):
+        if row.hash != _hash(before.hash, _entry(row)):
+            return head(connection), None  # altered, or taken up anew
     return ChainHead(rows[-1].seq, rows[-1].hash), [_entry(row) for row in rows[1:]]
 
 
 def _entry(row: Any) -> Entry:
     return Entry(row.seq, row.at, row.action, row.person_id, row.details)
+
+
+def _holds(connection: Connection, known: ChainHead) -> bool:
+    """Whether the entry of a head of earlier is there."""
+    stored = connection.scalar(select(AUDIT.c.hash).where(AUDIT.c.seq == known.seq))
+    return bool(stored == known.hash)
+
+
+def _past(connection: Connection, seq: int) -> bytes:
+    """A hash over the entries before number `seq` as they are, their own hashes included."""
+    digest = hashlib.sha256()
+    for row in connection.execute(ALL.where(AUDIT.c.seq < seq)):
+        digest.update(json.dumps([*row], default=repr).encode() + b"\n")
+    return digest.digest()
 
 
 def _hash(before: bytes, entry: Entry) -> bytes:

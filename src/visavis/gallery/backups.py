@@ -129,7 +129,10 @@ def _check_seal(seal: bytes, digest: bytes, source: Path) -> None:
         )
     known = gallery.decode("ascii")
     if Vault(load_key(known)).open(sealed, known, "backup") != digest:
-        raise GalleryError(f"{source}: this backup is damaged", mend="take another one")
+        raise GalleryError(
+            f"{source}: this backup is damaged, or of before the key was rotated",
+            mend="take another one, or restore it with the old key",
+        )
 
 
 def _digest(file: BinaryIO, size: int, copy: BinaryIO | None = None) -> bytes:

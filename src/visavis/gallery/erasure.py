@@ -89,6 +89,11 @@ def note_photo_traces(database: Database, connection: Connection, photos: Sequen
     return Erased(name, frozenset(_trace(part) for part in parts if part))
 
 
+def note_unused(database: Database, connection: Connection) -> None:
+    """Note that the files are to be written anew, whatever their unused parts hold."""
+    database.put(connection, SETTINGS, {"name": _new_note(), "value": b"yes"})
+
+
 def traces_of(connection: Connection, person: str) -> set[bytes]:
     """What of a person's could be found in the files: in words, and the heads of sealed rows."""
     words = connection.execute(

@@ -6,13 +6,13 @@ One class over any Database and a Vault. Knows no SQL dialect, no photos and no 
 import json
 import logging
 import uuid
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from threading import RLock
 
 import numpy as np
 from numpy.typing import NDArray
-from sqlalchemy import Connection, delete, insert, select, update
+from sqlalchemy import Connection, delete, insert, select
 from sqlalchemy.exc import IntegrityError
 
 from visavis.errors import GalleryError, PersonError
@@ -22,17 +22,15 @@ from visavis.gallery.database import Database
 from visavis.gallery.erasure import Erased
 from visavis.gallery.following import Followed, follow
 from visavis.gallery.index import ExactIndex, Index, Templates, group_templates
+from visavis.gallery.keycheck import check_key
 from visavis.gallery.people import (
     MOST_CONSENT,
     Person,
-    check_person,
+    SealedPeople,
     check_text,
+    check_there,
     clean_name,
-    find_person,
-    insert_person,
-    known_as,
-    list_people,
-    people_by_id,
+    new_person,
 )
 from visavis.gallery.samples import (
     Sample,
@@ -43,6 +41,7 @@ from visavis.gallery.samples import (
     owners,
     stored_samples,
 )
+from visavis.gallery.sealing import seal_people
 from visavis.gallery.settings import read_setting, write_setting
 from visavis.gallery.sqlite import SqliteDatabase
 from visavis.gallery.tables import CONFIGURATIONS, PEOPLE, SAMPLES, TEMPLATES
@@ -53,7 +52,7 @@ from visavis.gallery.templates import (
     templates_of_people,
 )
 from visavis.gallery.vault import SampleVault
-from visavis.gallery.whole import first_damage
+from visavis.gallery.whole import damages, odd_at_first_sight
 
 log = logging.getLogger(__name__)
 
@@ -75,12 +74,19 @@ class Gallery:
             folder.prepare(create=True)
             where = folder
         self.database = database = where
-        self.id, self.vault = settings.unlock(database)
+        self.id, self.vault, sealed = settings.unlock(database)
+        if not sealed:
+            seal_people(database, self.vault, self.id)
         self._samples = SampleVault(self.vault, self.id)
-        self._audit = Audit(database, self.vault)
+        self._people = SealedPeople(self.vault, self.id)
+        self._audit = Audit(database, self.vault, self.id)
         self._followed: dict[str, Followed] = {}
         self._lock = RLock()
         erasure.finish(database)
+        with database.reading() as connection:
+            odd = odd_at_first_sight(connection, self._audit)
+        if odd is not None:
+            log.warning("%s: %s: see what people check says", self.where, odd)
 
     @property
     def where(self) -> str:
@@ -90,17 +96,17 @@ class Gallery:
     def people(self, name: str | None = None) -> list[Person]:
         """Everybody, or those of one name, by name."""
         with self.database.reading() as connection:
-            return list_people(connection, name)
+            return self._people.all(connection, name)
 
     def people_of(self, ids: Iterable[str]) -> dict[str, Person]:
         """Those of so many ids who are here, by id: what a search needs of a large gallery."""
         with self.database.reading() as connection:
-            return people_by_id(connection, ids)
+            return self._people.by_id(connection, ids)
 
     def find(self, who: str) -> Person:
         """A person by id, external id or name. Raises PersonError for none and for several."""
         with self.database.reading() as connection:
-            return find_person(connection, who)
+            return self._people.find(connection, who)
 
     def known_as(self, name: str, external_id: str | None = None) -> Person | None:
         """The one person of this name and external id; None where there is nobody.
@@ -108,7 +114,7 @@ class Gallery:
         Raises PersonError where several people have the name and no external id says which.
         """
         with self.database.reading() as connection:
-            return known_as(connection, name, external_id)
+            return self._people.known_as(connection, name, external_id)
 
     def add_person(
         self, name: str, *, external_id: str | None = None, consent: str | None = None
@@ -130,17 +136,15 @@ class Gallery:
         Raises PersonError where several people have the name and no external id says which.
         """
         with self.database.writing() as connection:  # two at once add one person
-            person = known_as(connection, name, external_id)
+            person = self._people.known_as(connection, name, external_id)
             return person or self._add_person(connection, name, external_id, consent, run)
 
     def note_consent(self, person: str, consent: str) -> None:
         """Note what a person agreed to. Raises PersonError where they are not in the gallery."""
         check_text(consent, MOST_CONSENT)
         with self.database.writing() as connection:
-            check_person(connection, person)
-            query = update(PEOPLE).where(PEOPLE.c.id == person)
-            connection.execute(query.values(consent=consent))
-            self._audit.record(connection, "consent", person, {})
+            entry = self._audit.record(connection, audit.CONSENT, person, {})
+            self._people.change(connection, person, entry, consent=consent)
 
     def note_seen(self, people: Iterable[str]) -> bool:
         """Note that people were recognised now, which keeps them from being pruned; in one write.
@@ -151,8 +155,7 @@ class Gallery:
         try:
             if ids:
                 with self.database.writing() as connection:
-                    query = update(PEOPLE).where(PEOPLE.c.id.in_(ids))
-                    connection.execute(query.values(seen_at=audit.now()))
+                    self._people.see(connection, ids)
         except GalleryError as error:
             log.warning("cannot note who was seen: %s", error)
             return False
@@ -185,7 +188,7 @@ class Gallery:
         people = []
         with self.database.writing() as connection:
             for name, sample in samples:
-                person = known_as(connection, name, None)
+                person = self._people.known_as(connection, name, None)
                 person = person or self._add_person(connection, name, None, None)
                 if not has_photo(connection, person.id, sample.source_sha256):
                     self._add_sample(connection, person.id, uuid.uuid4().hex, sample)
@@ -209,15 +212,15 @@ class Gallery:
     def samples(self, person: str) -> list[StoredSample]:
         """All that is held of a person's photos: source, quality, crop, templates by model."""
         with self.database.reading() as connection:
+            check_key(connection, self.vault, self.id)
             return stored_samples(connection, self._samples, person, self.where)
 
     def rename(self, person: str, name: str) -> None:
         """Give a person another name. Raises PersonError."""
         with self.database.writing() as connection:
             erased = self._note_traces(connection, person)
-            query = update(PEOPLE).where(PEOPLE.c.id == person)
-            connection.execute(query.values(name=clean_name(name)))
-            self._audit.record(connection, "rename", person, {})
+            entry = self._audit.record(connection, audit.RENAME, person, {})
+            self._people.change(connection, person, entry, name=clean_name(name))
         erasure.scrub(self.database, erased)
 
     def merge(self, kept: str, merged: str) -> None:
@@ -225,8 +228,9 @@ class Gallery:
         if kept == merged:
             raise PersonError(f"expected two people to merge, got {kept} twice")
         with self.database.writing() as connection:
-            check_person(connection, kept)
+            self._people.check(connection, kept)
             erased = self._note_traces(connection, merged)
+            self._people.check(connection, merged)
             move_samples(connection, self._samples, kept, merged)
             erasure.move_held(connection, kept, merged)
             connection.execute(delete(PEOPLE).where(PEOPLE.c.id == merged))
@@ -277,6 +281,7 @@ class Gallery:
     def index_of(self, person: str, model: str) -> Index:
         """The templates of one person, searchable, as they are now. Nobody else's are read."""
         with self.database.reading() as connection:
+            check_key(connection, self.vault, self.id)
             opened = templates_of_people(connection, self._samples, model, [person])
         return ExactIndex(opened.people, opened.samples, opened.rows)
 
@@ -325,6 +330,8 @@ class Gallery:
             return None
         document = self.vault.open(sealed, self.id, settings.KEPT, name)
         if document is None:
+            with self.database.reading() as connection:
+                check_key(connection, self.vault, self.id)
             raise GalleryError(
                 f"{self.where}: {name} was altered", mend="keep it anew, or remove it"
             )
@@ -357,13 +364,12 @@ class Gallery:
         Reads and opens everything there is.
         """
         with self.database.reading() as connection:
-            structure = self.database.damage(connection)
-            if structure is not None:
-                return structure
-            broken = self._audit.broken_at(connection)
-            if broken is not None:
-                return f"its audit is broken at entry {broken}"
-            return first_damage(connection, self._samples, audit.entries_since(connection, 0))
+            return next(self._damages(connection), None)
+
+    def damages(self) -> list[str]:
+        """All that is damaged, in words; as `damage`."""
+        with self.database.reading() as connection:
+            return list(self._damages(connection))
 
     def audit_of(self, person: str) -> list[Entry]:
         """The audit's entries on one person."""
@@ -388,9 +394,19 @@ class Gallery:
 
     def _follow(self, model: str) -> Followed:
         with self._lock, self.database.reading() as connection:
-            followed = follow(connection, self._samples, model, self._followed.get(model))
+            known = self._followed.get(model)
+            followed = follow(connection, self._samples, model, known)
+            if followed is not known:
+                check_key(connection, self.vault, self.id)
             self._followed[model] = followed
             return followed
+
+    def _damages(self, connection: Connection) -> Iterator[str]:
+        check_key(connection, self.vault, self.id)
+        structure = self.database.damage(connection)
+        # Where that is damaged, nothing more is read: it could fail.
+        rest = damages(connection, self._audit, self._people, self._samples)
+        yield from rest if structure is None else [structure]
 
     def _add_person(
         self,
@@ -406,8 +422,9 @@ class Gallery:
                 mend="note what they agreed to",
                 option="consent",
             )
-        person = insert_person(connection, name, external_id, consent)
-        self._audit.record(connection, audit.ADD, person.id, {"run": run} if run else {})
+        person = new_person(name, external_id, consent)
+        entry = self._audit.record(connection, audit.ADD, person.id, {"run": run} if run else {})
+        self._people.add(connection, person, entry)
         return person
 
     def _add_sample(
@@ -418,14 +435,14 @@ class Gallery:
         sample: Sample,
         run: str | None = None,
     ) -> None:
-        check_person(connection, person)
+        self._people.check(connection, person)
         insert_sample(connection, self._samples, (person, sample_id), sample)
         details = {"sample": sample_id, "run": run} if run else {"sample": sample_id}
         self._audit.record(connection, audit.ENROLL, person, details)
 
     def _note_traces(self, connection: Connection, person: str) -> Erased:
         """What will have to be gone from the files. Raises PersonError where nobody has that id."""
-        check_person(connection, person)
+        check_there(connection, person)
         return erasure.note_traces(self.database, connection, person)
 
     def _setting(self, name: str) -> bytes | None:

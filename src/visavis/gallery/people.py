@@ -1,22 +1,37 @@
-"""A person as a gallery knows them: the names they may have, and how they are found and stored."""
+"""People as a gallery knows them: what their names may be, how they are found, kept and sealed."""
 
+import logging
 import unicodedata
 import uuid
-from collections.abc import Iterable
-from dataclasses import asdict, dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, Row, Select, func, insert, or_, select
+from sqlalchemy import Connection, Select, bindparam, func, insert, or_, select, update
 from sqlalchemy.exc import IntegrityError
 
 from visavis.errors import PersonError, did_you_mean
 from visavis.gallery.audit import now
+from visavis.gallery.keycheck import check_key
 from visavis.gallery.tables import PEOPLE, SAMPLES
+from visavis.gallery.vault import PersonVault, Vault
+
+log = logging.getLogger(__name__)
 
 MOST_NAME = 200  # characters
 MOST_CONSENT = 10_000
 # Names that a name which nobody has is compared with: a tenth of a second.
 MOST_SUGGESTED = 5_000
+MOST_NAMED = 5  # people in one warning
+MEND = "see what visavis people check says; restore a backup, or accept the rows as they are"
+COLUMNS = ("id", "name", "external_id", "consent", "added_at", "seen_at")  # what a seal covers
+ROWS = select(*(PEOPLE.c[column] for column in COLUMNS), PEOPLE.c.seal)
+ONE = ROWS.where(PEOPLE.c.id == bindparam("person"))  # made once: each enrolment asks it
+SEEN = (
+    update(PEOPLE)
+    .where(PEOPLE.c.id == bindparam("person"))
+    .values(seen_at=bindparam("at"), seal=bindparam("sealed"))
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,90 +68,184 @@ def check_text(text: str, most: int) -> None:
         raise PersonError(f"expected 1 to {most} printable characters, got a text {what}")
 
 
-def list_people(connection: Connection, name: str | None = None) -> list[Person]:
-    """Everybody, or those of one name, by name."""
-    query = select(PEOPLE).order_by(PEOPLE.c.name, PEOPLE.c.id)
-    if name is not None:
-        return _people(connection, query.where(PEOPLE.c.name == clean_name(name)))
-    # One pass over all photos, in place of a query for each person.
-    counts: dict[str, int] = {}
-    for person, count in connection.execute(
-        select(SAMPLES.c.person_id, func.count()).group_by(SAMPLES.c.person_id)
-    ):
-        counts[person] = count
-    rows = connection.execute(query)
-    return [Person(**row._mapping, samples=counts.get(row.id, 0)) for row in rows]
+class SealedPeople:
+    """The rows of a gallery's people, each sealed: what is not as it was written is nobody's."""
 
+    def __init__(self, vault: Vault, gallery: str) -> None:
+        self._vault, self._gallery = vault, gallery
+        self._rows = PersonVault(vault, gallery)
+        self._named: set[str] = set()  # whose rows were said to be altered
 
-def people_by_id(connection: Connection, ids: Iterable[str]) -> dict[str, Person]:
-    """Those of so many ids who are here, by id."""
-    query = select(PEOPLE).where(PEOPLE.c.id.in_(sorted(set(ids))))
-    return {person.id: person for person in _people(connection, query)}
+    def all(self, connection: Connection, name: str | None = None) -> list[Person]:
+        """Everybody, or those of one name, by name."""
+        query = ROWS.order_by(PEOPLE.c.name, PEOPLE.c.id)
+        if name is not None:
+            return self._people(connection, query.where(PEOPLE.c.name == clean_name(name)))
+        # One pass over all photos, in place of a query for each person.
+        counting = select(SAMPLES.c.person_id, func.count()).group_by(SAMPLES.c.person_id)
+        counts: dict[str, int] = dict(connection.execute(counting).cursor.fetchall())
+        rows = self._whole(connection, query)
+        return [Person(*[*row, counts.get(row[0], 0)]) for row in rows]
 
+    def by_id(self, connection: Connection, ids: Iterable[str]) -> dict[str, Person]:
+        """Those of so many ids who are here, by id."""
+        query = ROWS.where(PEOPLE.c.id.in_(sorted(set(ids))))
+        return {person.id: person for person in self._people(connection, query)}
 
-def find_person(connection: Connection, who: str) -> Person:
-    """A person by id, external id or name. Raises PersonError for none and for several."""
-    by_id = or_(PEOPLE.c.id == who, PEOPLE.c.external_id == who)
-    # Half of a surrogate pair is in no stored text, and no database can be asked for it.
-    askable = not any(unicodedata.category(sign) == "Cs" for sign in who)
-    for condition in (by_id, PEOPLE.c.name == normal_name(who)) if askable else ():
-        people = _people(connection, select(PEOPLE).where(condition).order_by(PEOPLE.c.id))
-        if len(people) == 1:
-            return people[0]
-        if people:
-            ids = ", ".join(person.external_id or person.id for person in people)
-            raise PersonError(f"{len(people)} people are called {who!r}", mend=f"say which: {ids}")
-    names = connection.scalars(select(PEOPLE.c.name).distinct().limit(MOST_SUGGESTED))
-    mend = did_you_mean(normal_name(who), names)
-    raise PersonError(f"nobody is called {who!r}, and nobody has that id", mend=mend)
+    def find(self, connection: Connection, who: str) -> Person:
+        """A person by id, external id or name. Raises PersonError for none and for several."""
+        by_id = or_(PEOPLE.c.id == who, PEOPLE.c.external_id == who)
+        # Half of a surrogate pair is in no stored text, and no database can be asked for it.
+        askable = not any(unicodedata.category(sign) == "Cs" for sign in who)
+        for condition in (by_id, PEOPLE.c.name == normal_name(who)) if askable else ():
+            people = self._meant(connection, ROWS.where(condition).order_by(PEOPLE.c.id))
+            if len(people) == 1:
+                return people[0]
+            if people:
+                ids = ", ".join(person.external_id or person.id for person in people)
+                what = f"{len(people)} people are called {who!r}"
+                raise PersonError(what, mend=f"say which: {ids}")
+        names = connection.scalars(select(PEOPLE.c.name).distinct().limit(MOST_SUGGESTED))
+        mend = did_you_mean(normal_name(who), names)
+        raise PersonError(f"nobody is called {who!r}, and nobody has that id", mend=mend)
 
+    def known_as(self, connection: Connection, name: str, external_id: str | None) -> Person | None:
+        """The one person of a name, and of an external id where there is one; None for nobody.
 
-def known_as(connection: Connection, name: str, external_id: str | None) -> Person | None:
-    """The one person of a name, and of an external id where there is one; None for nobody.
+        Raises PersonError where several people have the name and no external id says which.
+        """
+        query = ROWS.where(PEOPLE.c.name == clean_name(name))
+        if external_id is not None:
+            check_text(external_id, MOST_NAME)
+            query = query.where(PEOPLE.c.external_id == external_id)
+        people = self._meant(connection, query)
+        if len(people) > 1:
+            raise PersonError(
+                f"{len(people)} people are called {name!r}",
+                mend="say which by an external id",
+                option="id",
+            )
+        return people[0] if people else None
 
-    Raises PersonError where several people have the name and no external id says which.
-    """
-    query = select(PEOPLE).where(PEOPLE.c.name == clean_name(name))
-    if external_id is not None:
-        check_text(external_id, MOST_NAME)
-        query = query.where(PEOPLE.c.external_id == external_id)
-    people = _people(connection, query)
-    if len(people) > 1:
-        raise PersonError(
-            f"{len(people)} people are called {name!r}",
-            mend="say which by an external id",
-            option="id",
+    def add(self, connection: Connection, person: Person, entry: int) -> None:
+        """Store a `new_person`, whom an entry of the audit adds.
+
+        Raises PersonError where somebody has the external id.
+        """
+        row = [getattr(person, column) for column in COLUMNS]
+        values = dict(zip(COLUMNS, row, strict=True), seal=self._rows.seal(row, entry))
+        try:
+            connection.execute(insert(PEOPLE).values(values))
+        except IntegrityError as error:
+            what = f"somebody has the external id {person.external_id!r} already"
+            raise PersonError(what) from error
+
+    def change(self, connection: Connection, person: str, entry: int, **changed: str) -> None:
+        """Write columns of a person's row, by an entry of the audit. Raises PersonError."""
+        self.check(connection, person)
+        self.seal(connection, person, entry, **changed)
+
+    def see(self, connection: Connection, ids: Iterable[str]) -> None:
+        """Note that people were seen now; of whom the row is altered, nothing is noted."""
+        query = ROWS.where(PEOPLE.c.id.in_(sorted(set(ids))))
+        at, seen, altered = now(), [], []
+        for *row, seal in connection.execute(query).cursor.fetchall():
+            entry = self._rows.entry(row, seal)
+            if entry is None:
+                altered.append(row[0])
+            else:
+                sealed = self._rows.seal([*row[:-1], at], entry)
+                seen.append({"person": row[0], "at": at, "sealed": sealed})
+        self._name(connection, altered)
+        if seen:
+            connection.execute(SEEN, seen)
+
+    def seal(self, connection: Connection, person: str, entry: int, **changed: str) -> None:
+        """Seal a row as it is, but for what is changed. Raises PersonError for what is no text."""
+        row = {**connection.execute(ROWS.where(PEOPLE.c.id == person)).one()._mapping, **changed}
+        try:
+            row["seal"] = self._rows.seal([row[column] for column in COLUMNS], entry)
+        except TypeError as error:
+            raise PersonError(f"the row of person {person} holds what is no text") from error
+        connection.execute(update(PEOPLE).where(PEOPLE.c.id == person).values(row))
+
+    def check(self, connection: Connection, person: str) -> None:
+        """Raise PersonError where nobody has that id, or the row is not as it was written."""
+        row = connection.execute(ONE, {"person": person}).cursor.fetchone()
+        if row is None:
+            raise PersonError(f"person {person} is not in the gallery")
+        self._refuse_altered(connection, [row])
+
+    def entries(self, connection: Connection) -> list[tuple[Any, int | None]]:
+        """Everybody's id, and the entry that changed their row last; None: it is altered."""
+        rows = connection.execute(ROWS).cursor.fetchall()
+        return [(row[0], self._rows.entry(row, seal)) for *row, seal in rows]
+
+    def altered(self, connection: Connection) -> tuple[tuple[str, ...], ...]:
+        """The rows that are altered, as they are now, without those that hold what is no text."""
+        rows = connection.execute(ROWS.order_by(PEOPLE.c.id)).cursor.fetchall()
+        return tuple(
+            tuple(row)
+            for *row, seal in rows
+            if self._rows.entry(row, seal) is None
+            and all(text is None or isinstance(text, str) for text in row)
         )
-    return people[0] if people else None
+
+    def _meant(self, connection: Connection, query: Select[Any]) -> list[Person]:
+        """As `_people`, for one who is meant. Raises PersonError for a row that is altered."""
+        rows = connection.execute(query).cursor.fetchall()
+        self._refuse_altered(connection, rows)
+        return [_person(connection, row[:-1]) for row in rows]
+
+    def _refuse_altered(self, connection: Connection, rows: Iterable[Sequence[Any]]) -> None:
+        for *row, seal in rows:
+            if self._rows.entry(row, seal) is None:
+                check_key(connection, self._vault, self._gallery)
+                raise PersonError(f"the row of person {row[0]} was altered", mend=MEND)
+
+    def _people(self, connection: Connection, query: Select[Any]) -> list[Person]:
+        return [_person(connection, row) for row in self._whole(connection, query)]
+
+    def _whole(self, connection: Connection, query: Select[Any]) -> list[list[Any]]:
+        """The rows that are as they were written, without their seals; the others are named."""
+        whole, altered = [], []
+        # The driver's own rows: of 100,000 people that saves what the seals cost.
+        for *row, seal in connection.execute(query).cursor.fetchall():
+            if self._rows.entry(row, seal) is None:
+                altered.append(row[0])
+            else:
+                whole.append(row)
+        self._name(connection, altered)
+        return whole
+
+    def _name(self, connection: Connection, altered: Iterable[Any]) -> None:
+        """Say once of each person that the row is altered."""
+        news = sorted(set(map(str, altered)) - self._named)
+        if not news:
+            return
+        check_key(connection, self._vault, self._gallery)
+        self._named.update(news)
+        named = ", ".join(news[:MOST_NAMED])
+        more = f" and {len(news) - MOST_NAMED} more" if len(news) > MOST_NAMED else ""
+        count = f"{len(news)} people" if len(news) > 1 else "a person"
+        log.warning("altered, and left out: the row of %s, %s%s: %s", count, named, more, MEND)
 
 
-def insert_person(
-    connection: Connection, name: str, external_id: str | None, consent: str | None
-) -> Person:
-    """Store a person without photos. Raises PersonError for a name or id that cannot be."""
+def new_person(name: str, external_id: str | None, consent: str | None) -> Person:
+    """A person without photos. Raises PersonError for a name or id that cannot be."""
     name = clean_name(name)
     for text, most in ((external_id, MOST_NAME), (consent, MOST_CONSENT)):
         if text is not None:
             check_text(text, most)
-    person = Person(uuid.uuid4().hex, name, external_id, consent, now(), None, 0)
-    row = {name: value for name, value in asdict(person).items() if name != "samples"}
-    try:
-        connection.execute(insert(PEOPLE).values(row))
-    except IntegrityError as error:
-        raise PersonError(f"somebody has the external id {external_id!r} already") from error
-    return person
+    return Person(uuid.uuid4().hex, name, external_id, consent, now(), None, 0)
 
 
-def check_person(connection: Connection, person: str) -> None:
-    """Raise PersonError where nobody has that id."""
+def check_there(connection: Connection, person: str) -> None:
+    """Raise PersonError where nobody has that id, altered or not: erasure reaches everybody."""
     if connection.execute(select(PEOPLE.c.id).where(PEOPLE.c.id == person)).first() is None:
         raise PersonError(f"person {person} is not in the gallery")
 
 
-def _people(connection: Connection, query: Select[Any]) -> list[Person]:
-    return [_person(connection, row) for row in connection.execute(query).all()]
-
-
-def _person(connection: Connection, row: Row[Any]) -> Person:
-    count = select(func.count()).where(SAMPLES.c.person_id == row.id)
-    return Person(**row._mapping, samples=connection.execute(count).scalar_one())
+def _person(connection: Connection, row: Sequence[Any]) -> Person:
+    count = select(func.count()).where(SAMPLES.c.person_id == row[0])
+    return Person(*[*row, connection.execute(count).scalar_one()])

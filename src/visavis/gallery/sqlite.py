@@ -30,7 +30,7 @@ T = TypeVar("T")
 
 FILE = "gallery.db"
 JOURNALS = (f"{FILE}-journal", f"{FILE}-wal", f"{FILE}-shm")
-VERSION = 1
+VERSION = 2
 APPLICATION = 0x76697361  # "visa", in the file's header: this is a gallery
 FULL = "the disk is full; nothing was lost, and people delete still works"
 BUSY_SECONDS = 30.0
@@ -371,4 +371,11 @@ def _first(connection: Connection) -> None:
     metadata.create_all(connection)
 
 
-MIGRATIONS = (_first,)  # number i takes version i to i + 1
+def _room_for_seals(connection: Connection) -> None:
+    # Whoever sets the version back gets no other file: the column is there.
+    columns = connection.exec_driver_sql("PRAGMA table_info(people)").all()
+    if "seal" not in {column.name for column in columns}:
+        connection.exec_driver_sql("ALTER TABLE people ADD COLUMN seal BLOB")
+
+
+MIGRATIONS = (_first, _room_for_seals)  # number i takes version i to i + 1

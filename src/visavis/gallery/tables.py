@@ -27,6 +27,7 @@ PEOPLE = Table(
     Column("consent", String),
     Column("added_at", String, nullable=False),
     Column("seen_at", String),
+    Column("seal", LargeBinary),  # over all the others; none in a file of version 1
 )
 SAMPLES = Table(
     "samples",

@@ -8,8 +8,10 @@ import logging
 import os
 import secrets
 import stat
+from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib import import_module
+from json import JSONEncoder
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +30,8 @@ TAG_BYTES = 16
 ENVIRONMENT = "VISAVIS_KEY"
 ELSEWHERE = f"set ${ENVIRONMENT} to the key, or $XDG_CONFIG_HOME to a folder that can be written"
 SERVICE = "visavis"
+PERSON = "person"
+_encode = JSONEncoder().encode
 
 
 class Vault:
@@ -79,6 +83,26 @@ class SampleVault:
         return self.vault.open(sealed, self.gallery, person, sample, kind)
 
 
+@dataclass(frozen=True, slots=True)
+class PersonVault:
+    """Seals the row of a gallery's person, together with the audit's entry that changed it last."""
+
+    vault: Vault
+    gallery: str
+
+    def seal(self, row: Sequence[str | None], entry: int) -> bytes:
+        """A seal over all columns of a row. Raises TypeError for what is no text."""
+        return self.vault.seal(b"%d" % entry, self.gallery, PERSON, _encode(row))
+
+    def entry(self, row: Sequence[Any], seal: Any) -> int | None:
+        """The entry that changed a row last; None where the row is not as it was sealed."""
+        try:
+            opened = self.vault.open(seal, self.gallery, PERSON, _encode(row))
+        except TypeError:
+            return None  # an altered file may hold bytes where text was
+        return None if opened is None else int(opened)
+
+
 def key_path(gallery: str) -> Path:
     """Where the key of a gallery lies, unless the environment says otherwise.
 
@@ -101,7 +125,7 @@ def make_key(gallery: str) -> bytes:
         place = "the keyring"
     else:
         path = key_path(gallery)
-        _write_key(path, key)
+        write_key(path, key)
         place = str(path)
     log.warning(
         "a new key protects this gallery: %s. Back it up: a lost key loses the gallery", place
@@ -119,7 +143,11 @@ def load_key(gallery: str) -> bytes:
         return _decoded(text, "the keyring")
     if declared:
         return _decoded(declared, f"${ENVIRONMENT}")
-    path = key_path(gallery)
+    return read_key(key_path(gallery))
+
+
+def read_key(path: Path) -> bytes:
+    """The key in a file. Raises GalleryKeyError for none, and for one that others may write."""
     try:
         _refuse_shared(path)
         return _decoded(path.read_text(encoding="ascii").strip(), str(path))
@@ -142,7 +170,8 @@ def _refuse_shared(path: Path) -> None:
             )
 
 
-def _write_key(path: Path, key: bytes) -> None:
+def write_key(path: Path, key: bytes) -> None:
+    """Write a new key file, to the disk. Raises GalleryKeyError where it cannot be kept."""
     try:
         make_private(path.parent)
         handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)

@@ -1,0 +1,31 @@
+"""visavis people check, visavis people rotate-key"""
+
+import typer
+
+from visavis.cli import options, printing
+
+
+def check(gallery: options.GalleryFolder = None, json: options.Json = False) -> None:
+    """Whether all that the gallery holds is as it was written: reads and opens everything."""
+    damages = options.gallery_at(gallery, create=False).damages()
+    document = {"whole": not damages, "damages": damages}
+    printing.print_answer(document, damages or ["whole"], json=json)
+    raise typer.Exit(bool(damages))
+
+
+def rotate_key(gallery: options.GalleryFolder = None, json: options.Json = False) -> None:
+    """A new key for the gallery; the old one then opens only backups of before.
+
+    Stopped at any point, the gallery opens all the same: run it again.
+    """
+    from visavis.gallery.rotation import rotate_key as rotate
+    from visavis.gallery.vault import key_path
+
+    store = options.gallery_at(gallery, create=False)
+    old, new = rotate(store), key_path(store.id)
+    words = [
+        f"the gallery has a new key: {new}. Back it up: a lost key loses the gallery",
+        f"the old one is {old}: it opens backups of before; delete it with the last of them",
+    ]
+    document = {"gallery": store.id, "key": str(new), "old_key": str(old)}
+    printing.print_answer(document, words, json=json)
