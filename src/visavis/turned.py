@@ -61,7 +61,7 @@ def seen_turned(look: Glance, image: Image, side: int) -> Candidates:
     height, width = image.shape[:2]
     scale = side * (min(height, width) / max(height, width)) ** 0.5 / (height + width)
     size = max(1, round(width * scale)), max(1, round(height * scale))
-    small = cv2.resize(image, size, interpolation=cv2.INTER_AREA).astype(np.uint8, copy=False)
+    small = cv2.resize(image, size, interpolation=cv2.INTER_LINEAR).astype(np.uint8, copy=False)
     parts = [turned(small, turn) for turn in TURNS]
     corners = ((0, 0), (size[0], 0), (size[1], size[0]), (0, size[1]))
     canvas = np.zeros((sum(size), sum(size), 3), np.uint8)
