@@ -19,13 +19,11 @@ TURNS = (0, 90, 180, 270)  # degrees clockwise by which a picture may lie
 # A face is looked at in a square of so many pixels, with surroundings of so many sides of its box:
 # small ones in a ring of so many angles to see its tilt, a larger one to see its landmarks.
 AROUND, RING, CELL, PATCH = 2.0, 16, 112, 288
-# A detector scores a face the higher the more upright it is. Angles whose scores are at most this
-# far below the best are averaged. 30 photos of lfw_people at 13 tilts: half of them are told to 4
-# degrees, 98 % to 12, none is wrong by 25.
-PEAK = 0.04
-# Of angles that all point one way the mean has length 1; of angles all around, 0: a detector that
-# scores turned faces as high as upright ones tells no tilt.
-ONE_WAY = 0.7
+# A detector scores a face the higher the more upright it is, and one that is upside down nearly as
+# high. Of the angles that are near the best one (cosine), those whose scores are at most PEAK below
+# it are averaged. 60 photos of lfw_people at 50, 90, 135 and 180 degrees: half are told to 3,
+# 98 % to 12 degrees; the others are of one person whose own head is tilted by 39.
+PEAK, NEAR = 0.04, 0.4
 
 
 def best_score(candidates: Candidates) -> float:
@@ -63,7 +61,7 @@ def seen_turned(look: Glance, image: Image, side: int) -> Candidates:
     height, width = image.shape[:2]
     scale = side * (min(height, width) / max(height, width)) ** 0.5 / (height + width)
     size = max(1, round(width * scale)), max(1, round(height * scale))
-    small = cv2.resize(image, size, interpolation=cv2.INTER_AREA).astype(np.uint8, copy=False)
+    small = cv2.resize(image, size, interpolation=cv2.INTER_LINEAR).astype(np.uint8, copy=False)
     parts = [turned(small, turn) for turn in TURNS]
     corners = ((0, 0), (size[0], 0), (size[1], size[0]), (0, size[1]))
     canvas = np.zeros((sum(size), sum(size), 3), np.uint8)
@@ -91,9 +89,12 @@ def tilt_of(look: Glance, image: Image, face: Candidates) -> float:
         _middle(seen, at % line * CELL, at // line * CELL, CELL) for at in range(RING)
     ]  # in order of the angles
     scores = np.array([best_score(cell) for cell in cells])
-    weights = np.maximum(0, scores - (scores.max() - PEAK))
-    mean = (weights * np.exp(1j * np.radians(angles))).sum() / weights.sum()
-    return float(np.degrees(np.angle(mean))) if abs(mean) > ONE_WAY else 0.0
+    if scores.min() > scores.max() - PEAK:  # every way up is as good
+        return 0.0
+    near = np.cos(np.radians(angles - angles[scores.argmax()])) > NEAR
+    weights = np.where(near, np.maximum(0, scores - (scores.max() - PEAK)), 0)
+    mean = (weights * np.exp(1j * np.radians(angles))).sum()
+    return float(np.degrees(np.angle(mean)))
 
 
 def seen_tilted(look: Glance, image: Image, face: Candidates, tilt: float) -> Candidates:
