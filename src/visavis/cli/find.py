@@ -12,8 +12,6 @@ from visavis.cli.spread import spread
 if TYPE_CHECKING:
     from visavis.facecache import FaceCache
     from visavis.presence import PhotoSearch
-    from visavis.recognizer import Recognizer
-    from visavis.types import Embeddings
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,14 +26,15 @@ class Remembering:
         bool, typer.Option("--no-cache", help="Remember nothing, and look through every photo.")
     ] = False
 
-    def opened(self, pack: str) -> "FaceCache | None":
-        """The cache of a pack's models, unless there is to be none."""
+    def opened(self, pack: str, scanning: options.Scanning) -> "FaceCache | None":
+        """The cache of what a pack's models see, scanning so; None if there is to be none."""
         from visavis.facecache import FaceCache, models_of
         from visavis.pack import load_pack
 
         if self.no_cache and self.cache:
             raise typer.BadParameter("expected --cache or --no-cache, got both")
-        return None if self.no_cache else FaceCache(models_of(load_pack(pack)), self.cache)
+        models = models_of(load_pack(pack)) + (" tiled" if scanning.tiled else "")
+        return None if self.no_cache else FaceCache(models, self.cache)
 
 
 @spread
@@ -49,19 +48,24 @@ def find(
     ] = None,
     every: Annotated[bool, typer.Option("--all", help="List every photo, however unlike.")] = False,
     pack: options.PackName = "default",
+    calibration: options.CalibrationFile = None,
     *,
+    scanning: options.Scanning,
     where: options.Where,
     json: options.Json = False,
 ) -> None:
     """Which of these photos show this person? The likest first. Exit code 1 where none does."""
     from visavis.dataset import find_photos
-    from visavis.presence import find_in_photos
+    from visavis.presence import find_in_photos, portrait_embedding
+    from visavis.recognizer import Recognizer
 
-    paths, cache = find_photos(images), remembering.opened(pack)
-    recognizer, wanted = _portrait(pack, where, portrait, face)
+    paths, cache = find_photos(images), remembering.opened(pack, scanning)
+    recognizer = Recognizer.load(
+        pack, where.for_many(), tiled=scanning.tiled, calibration=calibration
+    )
     search = find_in_photos(
         recognizer,
-        wanted,
+        portrait_embedding(recognizer, portrait, face),
         paths,
         policy=policy,
         cache=cache,
@@ -69,17 +73,6 @@ def find(
         progress=printing.progress_bar("looking through"),
     )
     _show(search, len(paths), every=every, json=json)
-
-
-def _portrait(
-    pack: str, where: options.Where, portrait: Path, face: int | None
-) -> "tuple[Recognizer, Embeddings]":
-    """The models, and the embedding of the person who is looked for."""
-    from visavis.presence import portrait_embedding
-    from visavis.recognizer import Recognizer
-
-    recognizer = Recognizer.load(pack, where.for_many())
-    return recognizer, portrait_embedding(recognizer, portrait, face)
 
 
 def _show(search: "PhotoSearch", total: int, *, every: bool, json: bool) -> None:
