@@ -1,6 +1,7 @@
 """Every command line and link of the documentation leads somewhere."""
 
 import re
+import runpy
 import shlex
 
 import pytest
@@ -50,6 +51,12 @@ def test_links_lead_somewhere(page):
     text = page.read_text(encoding="utf-8")
     links = re.findall(r"\]\((?!https?:|mailto:|#)([^)#]+)(?:#[^)]*)?\)", text)
     assert [link for link in links if not (page.parent / link).exists()] == []
+
+
+def test_the_reference_is_made_of_the_docstrings_as_they_are():
+    made = runpy.run_path(str(ROOT / "docs" / "make_api.py"))["page"]()
+    kept = (ROOT / "docs" / "api.md").read_text(encoding="utf-8")
+    assert kept == made, "python docs/make_api.py"
 
 
 def test_a_line_that_leads_nowhere_is_seen():
