@@ -17,7 +17,7 @@ from visavis.presence import find_in_photos, portrait_embedding, verify_any
 from visavis.recognizer import Recognizer
 
 MODELS = "fake@0 detector@0"
-PAGE = (ROOT / "docs" / "questions.md").read_text(encoding="utf-8")
+PAGE = (ROOT / "docs" / "find.md").read_text(encoding="utf-8")
 BLOCKS = re.findall(r"^```sh\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)
 
 

@@ -77,7 +77,7 @@ def find(
     """Which of these photos show the person of a portrait? `.photos`, the likest first; `.matches`.
 
     With `remember` the photos' faces are kept in the user's cache folder, so that the next
-    question is quick: docs/questions.md. A portrait that cannot be read raises a VisavisError;
+    question is quick: docs/find.md. A portrait that cannot be read raises a VisavisError;
     photos that cannot be read are in `.failures`.
     """
     recognizer = shared_recognizer(pack, many=True)
