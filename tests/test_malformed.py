@@ -98,7 +98,8 @@ def test_a_malformed_picture_has_its_answer_by_command(row, run, tmp_path):
         assert row.said in err
     else:
         assert (code, out, err) == (0, f"{path}: 0 faces\n", "")
-    assert cost.seconds < row.seconds + 0.75  # to load the detector
+    tiles = 10 if row.large and not row.said else 0  # a large photo of nothing, part by part
+    assert cost.seconds < row.seconds + 0.75 + tiles  # to load the detector
     assert cost.megabytes < MEGABYTES
 
 

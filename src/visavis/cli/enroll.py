@@ -127,15 +127,12 @@ def enroll(
     json: options.Json = False,
 ) -> None:
     """Add people to the gallery: each photo is accepted, or refused with its reason."""
-    from visavis.recognizer import Recognizer
 
     candidates = photographed.candidates(enrolling.consent)
     if dry_run:
         return show_planned(candidates, json=json)
     people = options.gallery_at(gallery)
-    recognizer = Recognizer.load(
-        pack, where.for_many(), tiled=scanning.tiled, calibration=calibration
-    )
+    recognizer = options.recognizer_of(pack, calibration, scanning, where.for_many())
     results = enrolling.run(recognizer, people, candidates)
     show_enrolled(results, len(candidates), people, json=json)
 

@@ -57,15 +57,13 @@ def find(
     """Which of these photos show this person? The likest first. Exit code 1 where none does."""
     from visavis.dataset import find_photos
     from visavis.presence import find_in_photos, portrait_embedding
-    from visavis.recognizer import Recognizer
 
     paths, cache = find_photos(images), remembering.opened(pack, scanning)
-    recognizer = Recognizer.load(
-        pack, where.for_many(), tiled=scanning.tiled, calibration=calibration
-    )
+    recognizer = options.recognizer_of(pack, calibration, scanning, where.for_many())
+    wanted = portrait_embedding(recognizer, portrait, face)
     search = find_in_photos(
         recognizer,
-        portrait_embedding(recognizer, portrait, face),
+        wanted,
         paths,
         policy=policy,
         cache=cache,

@@ -39,12 +39,9 @@ def cluster(
     """Group the faces of photos by likeness, with a page to look at."""
     from visavis.clustering import cluster_photos
     from visavis.dataset import find_photos
-    from visavis.recognizer import Recognizer
 
     paths = find_photos(sources)
-    recognizer = Recognizer.load(
-        pack, where.for_many(), tiled=scanning.tiled, calibration=calibration
-    )
+    recognizer = options.recognizer_of(pack, calibration, scanning, where.for_many())
     clustering = cluster_photos(
         recognizer,
         paths,
@@ -87,15 +84,12 @@ def name_group(
 ) -> None:
     """Enrol a group's faces under a name."""
     from visavis.clustering import candidates, read_face_groups
-    from visavis.recognizer import Recognizer
 
     consent = enrolling.consent or None
     groups = read_face_groups(folder)
     faces = candidates(groups, number, name, external_id=external_id or None, consent=consent)
     people = options.gallery_at(gallery)
-    recognizer = Recognizer.load(
-        pack, where.for_many(), tiled=scanning.tiled, calibration=calibration
-    )
+    recognizer = options.recognizer_of(pack, calibration, scanning, where.for_many())
     show_enrolled(enrolling.run(recognizer, people, faces), len(faces), people, json=json)
 
 

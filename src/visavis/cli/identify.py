@@ -59,11 +59,7 @@ def _ready(
     gallery: Path | None,
     scanning: options.Scanning,
 ) -> "tuple[Recognizer, Gallery]":
-    from visavis.recognizer import Recognizer
-
-    recognizer = Recognizer.load(
-        pack, where.for_many(), tiled=scanning.tiled, calibration=calibration
-    )
+    recognizer = options.recognizer_of(pack, calibration, scanning, where.for_many())
     people = options.gallery_at(gallery, create=False)
     options.warn_quarantined(people, recognizer.embed.model)
     recognizer.unseen(people)  # raises where nobody could ever be found

@@ -184,6 +184,15 @@ class Scanning:
         return None if self.tiled else MAX_SIDE
 
 
+def recognizer_of(
+    pack: str, calibration: Path | None, scanning: Scanning, device: "Device"
+) -> "Recognizer":
+    """The pack's models, scanning photos so, with the calibration of a file where one is named."""
+    from visavis.recognizer import Recognizer
+
+    return Recognizer.load(pack, device, tiled=scanning.tiled, calibration=calibration)
+
+
 def gallery_at(folder: Path | None, *, create: bool = True) -> "Gallery":
     """The gallery that is meant."""
     from visavis.gallery import default_gallery, open_gallery

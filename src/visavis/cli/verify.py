@@ -60,12 +60,9 @@ def verify(
     json: options.Json = False,
 ) -> None:
     """Are these two photos of one person? Exit code 0 for a match, 1 otherwise."""
-    from visavis.recognizer import Recognizer
 
     _check_question(b, person, draw, anywhere=anywhere)
-    recognizer = Recognizer.load(
-        pack, where.for_one(), tiled=scanning.tiled, calibration=calibration
-    )
+    recognizer = options.recognizer_of(pack, calibration, scanning, where.for_one())
     if b is not None and anywhere:
         outcome, answer = _anywhere(recognizer, a, b, policy, face or ())
     elif b is None:
