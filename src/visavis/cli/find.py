@@ -60,10 +60,9 @@ def find(
 
     paths, cache = find_photos(images), remembering.opened(pack, scanning)
     recognizer = options.recognizer_of(pack, calibration, scanning, where.for_many())
-    wanted = portrait_embedding(recognizer, portrait, face)
     search = find_in_photos(
         recognizer,
-        wanted,
+        portrait_embedding(recognizer, portrait, face),
         paths,
         policy=policy,
         cache=cache,

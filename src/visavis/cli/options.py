@@ -11,6 +11,7 @@ from visavis.cli import printing
 
 if TYPE_CHECKING:
     from visavis.gallery import Gallery
+    from visavis.recognizer import Recognizer
     from visavis.runtime import Device
 
 T = TypeVar("T")
