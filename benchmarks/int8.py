@@ -58,7 +58,7 @@ def ranges(out: Path | None) -> None:
 
     spec = load_pack().manifest.embedder
     model = parsed(load_pack().read(spec.file, spec.sha256))
-    products = (node.input[0] for node in model.graph.node if node.op_type in ("Conv", "Gemm"))
+    products = (node.input[0] for node in model.graph.node if is_dense(node))
     names = [name for name in dict.fromkeys(products) if name != CRUDE]
     model.graph.output.extend(helper.make_tensor_value_info(name, 1, None) for name in names)
     network = load_model(model.SerializeToString(), spec.preprocess, EXACT)
@@ -72,6 +72,14 @@ def ranges(out: Path | None) -> None:
     rows = [f'  "{name}": {list(best_range(np.concatenate(seen[name])))}' for name in names]
     text = "{\n" + ",\n".join(rows) + "\n}\n"
     out.write_text(text) if out else print(text)
+
+
+def is_dense(node) -> bool:
+    """Whether it is where the time goes: in depthwise convolutions, a twentieth of the products, a
+    third of what int8 does to an embedding would be done.
+    """
+    named = {one.name: helper.get_attribute_value(one) for one in node.attribute}
+    return node.op_type == "Gemm" or (node.op_type == "Conv" and named.get("group", 1) == 1)
 
 
 def best_range(values: np.ndarray) -> tuple[float, float]:

@@ -244,13 +244,26 @@ def test_what_openvinos_switch_takes_away_is_not_used(name, switch, bfloat16, in
     monkeypatch.setenv(name, switch)
     monkeypatch.setattr(openvino.cv2, "getCPUFeaturesLine", lambda: "SSE *AVX *AVX2 *AVX512-SKX?")
     core = SimpleNamespace(get_property=lambda device, name: ["FP32", "BF16"])
+    monkeypatch.setattr(openvino, "_openvino", lambda: SimpleNamespace(Core=lambda: core))
     assert openvino._has_bfloat16(core) is bfloat16
-    assert openvino.has_fast_int8() is int8
+    assert openvino.int8_is_best() is (int8 and not bfloat16)
 
 
-def test_int8_is_not_fast_without_avx2(monkeypatch):
-    monkeypatch.setattr(openvino.cv2, "getCPUFeaturesLine", lambda: "SSE *AVX *AVX2?")
-    assert not openvino.has_fast_int8()
+@pytest.mark.parametrize(
+    ("features", "capabilities", "best"),
+    [
+        ("SSE *AVX *AVX2", ["FP32"], True),
+        ("SSE *AVX *AVX2", ["FP32", "BF16"], False),
+        ("SSE *AVX *AVX2?", ["FP32"], False),
+    ],
+)
+def test_int8_is_best_with_avx2_and_without_bfloat16(features, capabilities, best, monkeypatch):
+    for variable in openvino.SWITCHES:
+        monkeypatch.delenv(variable, raising=False)
+    monkeypatch.setattr(openvino.cv2, "getCPUFeaturesLine", lambda: features)
+    core = SimpleNamespace(get_property=lambda device, name: capabilities)
+    monkeypatch.setattr(openvino, "_openvino", lambda: SimpleNamespace(Core=lambda: core))
+    assert openvino.int8_is_best() is best
 
 
 def test_bfloat16_is_refused_where_the_cpu_has_none():

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from visavis.errors import EmbeddingError, ImageError, ModelError
 from visavis.pack.manifest import CROP, EmbedderSpec, Pack, check_size
-from visavis.runtime import Device, Outputs, Pictures, int8_is_fastest, load_model
+from visavis.runtime import Device, Outputs, Pictures, int8_is_best, load_model
 from visavis.types import Crops, Embeddings, Part
 
 BATCH = 8  # crops in one network call, and as many mirrored ones: more is no faster on a CPU
@@ -68,11 +68,11 @@ class ModelEmbedder:
 
 
 def embedder_device(device: str | Device, spec: EmbedderSpec) -> Device:
-    """Where an embedder runs: in int8 if its pack has it so and the CPU is fastest at it, unless
+    """Where an embedder runs: in int8 if its pack has it so and the CPU does nothing better, unless
     the device names another precision.
     """
     where = device if isinstance(device, Device) else Device(device)
-    int8 = where.precision == "auto" and spec.int8 is not None and int8_is_fastest(where)
+    int8 = where.precision == "auto" and spec.int8 is not None and int8_is_best(where)
     return replace(where, precision="int8") if int8 else where
 
 

@@ -35,7 +35,7 @@ __all__ = [
     "Preprocess",
     "available_runtimes",
     "cores",
-    "int8_is_fastest",
+    "int8_is_best",
     "load_model",
 ]
 
@@ -77,10 +77,10 @@ def load_model(onnx: bytes, preprocess: Preprocess, device: str | Device = "auto
     return onnxruntime.OnnxRuntimeModel(onnx, preprocess, where)
 
 
-def int8_is_fastest(device: Device) -> bool:
-    """Whether a network in int8 is faster there than in any other precision."""
+def int8_is_best(device: Device) -> bool:
+    """Whether a network does there nothing better than int8: on a CPU without bfloat16."""
     openvino_runs = device.runtime in ("auto", "openvino") and not device.on_cuda
-    return openvino_runs and openvino.has_fast_int8()
+    return openvino_runs and openvino.int8_is_best()
 
 
 def _is_harmless(onnx: bytes) -> bool:
