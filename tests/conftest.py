@@ -1,5 +1,6 @@
 """Where tests find their data, and what they share. Absent data skips a test, with the reason."""
 
+import json
 import os
 import sys
 from collections.abc import Iterator
@@ -66,15 +67,24 @@ def recognizer(cache: Path) -> Recognizer:
 
 @pytest.fixture
 def run(monkeypatch, capfd):
-    """Run a command line in this process: (exit code, stdout, stderr)."""
+    """Run a command line in this process: (exit code, stdout, stderr).
+
+    What it prints with --json is held against docs/json.md, in every test.
+    """
+    from documented import check_document
+
     from visavis import cli  # slow to load, and most tests need none
+    from visavis.cli import printing
 
     def call(*words: object) -> tuple[int, str, str]:
         monkeypatch.setattr(sys, "argv", ["visavis", *map(str, words)])
         with pytest.raises(SystemExit) as stopped:
             cli.main()
         printed = capfd.readouterr()
-        return stopped.value.code or 0, printed.out, printed.err
+        code = stopped.value.code or 0
+        if printing.wants_json(map(str, words)) and code != cli.INTERRUPTED:
+            check_document(list(map(str, words)), json.loads(printed.out), failed=code == 2)
+        return code, printed.out, printed.err
 
     return call
 

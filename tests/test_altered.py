@@ -180,7 +180,7 @@ def test_the_verbs_check_and_accept(run, peopled):
     document = json.loads(run("people", "check", *where, "--json")[1])
     assert (document["whole"], len(document["damages"])) == (False, 2)
     code, out, err = run("people", "audit", "accept", *where, "--json")
-    assert (code, out, "say --yes" in err) == (2, "", True)
+    assert (code, json.loads(out)["error"]["code"], "say --yes" in err) == (2, "usage", True)
     code, out, _ = run("people", "audit", "accept", *where, "--yes", "--json")
     document = json.loads(out)
     assert (code, document["entry"], len(document["accepted"])) == (0, 8, 3)

@@ -62,7 +62,7 @@ def test_a_pack_and_a_pulled_model_are_removed_when_that_is_meant(name, home, mo
     monkeypatch.setattr("sys.stdin", io.StringIO("n\n"))
     assert run("pack", "remove", name)[0] == 1
     code, out, err = run("pack", "remove", name, "--json")
-    assert (code, out, "say --yes" in err) == (2, "", True)
+    assert (code, json.loads(out)["error"]["code"], "say --yes" in err) == (2, "usage", True)
     assert folder.is_dir()
     code, out, _ = run("pack", "remove", name, "--yes", "--json")
     assert (code, json.loads(out)) == (0, {"removed": str(folder)})

@@ -105,7 +105,7 @@ def test_two_numbers_are_one_for_each_photo(run, portraits, tmp_path):
     assert [face["chosen"] for face in document["faces"]] == [True, False, False, True]
     assert run(*words, "2,2")[0] == 0
     code, out, err = run(*words, "1")
-    assert (code, out) == (2, "")
+    assert (code, json.loads(out)["error"]["code"]) == (2, "usage")
     assert "both photos show several faces" in err
 
 

@@ -1,11 +1,13 @@
 """Every command line and link of the documentation leads somewhere."""
 
+import ast
 import re
 import runpy
 import shlex
 
 import pytest
 from conftest import ROOT
+from source import trees
 from verbs import verbs
 
 PAGES = [ROOT / "README.md", ROOT / "SECURITY.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -57,6 +59,52 @@ def test_the_reference_is_made_of_the_docstrings_as_they_are():
     made = runpy.run_path(str(ROOT / "docs" / "make_api.py"))["page"]()
     kept = (ROOT / "docs" / "api.md").read_text(encoding="utf-8")
     assert kept == made, "python docs/make_api.py"
+
+
+def said() -> str:
+    """Every text of the source that can be printed, `...` for what is filled in."""
+    nodes = [node for tree in trees().values() for node in ast.walk(tree)]
+    docstrings = {id(node.value) for node in nodes if isinstance(node, ast.Expr)}
+    texts = [
+        node.value
+        for node in nodes
+        if isinstance(node, ast.Constant)
+        and isinstance(node.value, str)
+        and id(node) not in docstrings
+    ]
+    filled = [
+        "".join(part.value if isinstance(part, ast.Constant) else "..." for part in node.values)
+        for node in nodes
+        if isinstance(node, ast.JoinedStr)
+    ]
+    return "\n".join([*texts, *filled])
+
+
+def never_said(phrase: str, texts: str) -> bool:
+    """Whether the parts of a phrase between its `...` never stand in one text, in this order."""
+    return not re.search(".*".join(map(re.escape, phrase.split("..."))), texts)
+
+
+def test_the_messages_that_are_explained_are_printed():
+    page = (ROOT / "docs" / "troubleshooting.md").read_text(encoding="utf-8")
+    cells = re.findall(r"^\| (`[^|]*) \|", page, re.MULTILINE)
+    phrases = [phrase for cell in cells for phrase in re.findall("`(.+?)`", cell)]
+    texts = said()
+    assert len(phrases) > 15
+    assert [phrase for phrase in phrases if never_said(phrase, texts)] == []
+
+
+@pytest.mark.parametrize(
+    ("phrase", "texts", "never"),
+    [
+        ("no face found", "a.jpg: no face found", False),
+        ("no face seen", "a.jpg: no face found", True),
+        ("... faces, of ... size", "...: ... faces, of one size", False),
+        ("faces of ... size", "many faces\nof one size", True),
+    ],
+)
+def test_a_message_that_is_never_printed_is_seen(phrase, texts, never):
+    assert never_said(phrase, texts) is never
 
 
 def test_a_line_that_leads_nowhere_is_seen():

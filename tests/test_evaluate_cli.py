@@ -282,7 +282,7 @@ UNHEARD = [
 @pytest.mark.parametrize("words", UNHEARD, ids=lambda words: words[0])
 def test_what_a_kind_of_data_cannot_answer_is_refused(run, tmp_path, kind, words):
     code, out, err = run("evaluate", f"--{kind}", tmp_path, *words, "--json")
-    assert (code, out) == (2, "")
+    assert (code, json.loads(out)["error"]["code"]) == (2, "dataset")
     assert err.startswith("visavis: ")
     assert words[0] in err
     if words != ["--all-pairs"]:  # an option of the plain form alone

@@ -22,6 +22,8 @@ from made import (
     picture,
 )  # fmt: skip
 
+from visavis.answers import pictures
+from visavis.decision import UNMEASURED, Decision
 from visavis.document import to_bytes
 from visavis.enrollment import Candidate, enroll
 from visavis.errors import (
@@ -33,10 +35,11 @@ from visavis.errors import (
     NoFaceError,
     PersonError,
 )
+from visavis.faces import find_faces
 from visavis.gallery import Gallery, Person, Sample, open_gallery
 from visavis.gallery.sqlite import SqliteDatabase
 from visavis.identification import identify_photos
-from visavis.recognizer import Recognizer, calibration_name
+from visavis.recognizer import Identification, Recognizer, calibration_name
 
 MODEL = "fake@0"
 
@@ -427,3 +430,22 @@ def test_the_decision_is_that_of_verify(recognizer, gallery, portraits):
     pair = recognizer.verify(portraits / "obama.jpg", probe).decision
     assert replace(alone, similarity=0) == replace(pair, similarity=0)
     assert alone.similarity == pytest.approx(pair.similarity, abs=0.01)
+
+
+@pytest.mark.parametrize(
+    ("outcome", "closest", "label"),
+    [
+        ("match", "Anna", "Anna 0.50"),
+        ("review", "Anna", "Anna? 0.50"),
+        ("no_match", "Anna", "no match 0.50"),
+        ("no_match", None, "no match 0.50"),
+    ],
+)
+def test_a_drawn_face_is_labelled_in_the_words_of_the_text(outcome, closest, label, monkeypatch):
+    person = closest and Person("1", closest, None, None, "", None, 1)
+    shown = find_faces(detect, picture(ANNA))
+    face = Identification(shown.faces[0], Decision(outcome, 0.5, UNMEASURED), person, None, ())
+    drawn = []
+    monkeypatch.setattr(pictures, "draw_faces", lambda *given, colors: drawn.extend(given[2]))
+    pictures.identified_picture(shown, [face])
+    assert drawn == [label]

@@ -130,9 +130,13 @@ def packed(folder, which, data):
 def refused(run, words, said):
     """The command is refused in one line that says so."""
     code, out, err = run(*words)
-    assert (code, out, err.count("\n")) == (2, "", 1)
+    assert (code, err.count("\n")) == (2, 1)
     assert err.startswith("visavis: ")
     assert re.search(said, err)
+    if "--json" in words:
+        assert f"visavis: {json.loads(out)['error']['message']}" in err
+    else:
+        assert out == ""
 
 
 RUNTIMES = ["openvino", *(["onnxruntime"] if find_spec("onnxruntime") else [])]

@@ -284,7 +284,7 @@ def test_prune_erases_whom_it_named_and_asks_for_more_than_one(aged, monkeypatch
     code, out, _ = prune()
     assert (code, "Erase 2 people for good?" in out) == (1, True)  # nobody answers: no
     code, out, asked = prune("--json")
-    assert (code, out, asked) == (2, "", 1)
+    assert (code, json.loads(out)["error"]["code"], asked) == (2, "usage", 1)
     assert aged("people", "list")[1].endswith("3 people\n")
     code, out, _ = prune("--yes", "--json")
     assert (code, len(json.loads(out)["people"])) == (0, 2)
@@ -385,7 +385,7 @@ def test_every_verb_of_people_answers_in_one_document(known, portraits, tmp_path
 
 def test_a_deletion_for_a_machine_asks_nothing(known):
     code, out, err = known("people", "delete", "Obama", "--json")
-    assert (code, out, "say --yes" in err) == (2, "", True)
+    assert (code, json.loads(out)["error"]["code"], "say --yes" in err) == (2, "usage", True)
     assert known("people", "list")[1].endswith("2 people\n")
 
 
@@ -425,7 +425,7 @@ def test_what_cannot_be_undone_is_asked_about(known, words, asked, monkeypatch):
     assert asked in out + err
     assert known("people", "list")[1] == before
     code, out, err = known("people", *words, "--json")
-    assert (code, out) == (2, "")
+    assert (code, json.loads(out)["error"]["code"]) == (2, "usage")
     assert "say --yes" in err
     assert known("people", *words, "--yes")[0] == 0
     assert known("people", "list")[1] != before

@@ -2,10 +2,12 @@
 
 import re
 import shlex
+import shutil
 import sys
 
 import pytest
 from conftest import ROOT
+from PIL import Image
 
 from visavis import cli
 
@@ -58,7 +60,28 @@ def test_the_shell_blocks_are_the_commands_there_are():
     install = "pip install --constraint constraints.txt --editable ."
     assert any(command.endswith(install) for command in commands)
     assert "pip install --quiet --constraint constraints.txt --editable ." in MAKEFILE
-    assert len(commands) == 5
+    assert len([command for command in commands if not command.startswith("visavis ")]) == 7
+
+
+@pytest.mark.pack
+@pytest.mark.slow
+def test_who_is_in_the_group_photo(portraits, tmp_path, monkeypatch, run):
+    (block,) = [block for block in blocks("sh") if "group.jpg" in block]
+    for name in ("obama.jpg", "obama2.jpg", "biden.jpg"):
+        shutil.copy(portraits / name, tmp_path)
+    sides = [
+        Image.open(portraits / name).resize((500, 600)) for name in ("obama3.jpg", "biden.jpg")
+    ]
+    group = Image.new("RGB", (1000, 600))
+    for left, side in zip((0, 500), sides, strict=True):
+        group.paste(side, (left, 0))
+    group.save(tmp_path / "group.jpg")
+    monkeypatch.setenv("VISAVIS_GALLERY", str(tmp_path / "gallery"))
+    monkeypatch.chdir(tmp_path)
+    answers = [run(*shlex.split(command)[1:]) for command in block.splitlines()]
+    assert [code for code, _, _ in answers] == [0, 0, 0]
+    assert sorted(re.findall("match +(.+?) ·", answers[-1][1])) == ["Barack Obama", "Joe Biden"]
+    assert (tmp_path / "named" / "group.jpg.png").is_file()
 
 
 def test_every_block_is_of_a_kind_that_is_run():

@@ -80,9 +80,13 @@ def test_a_full_disk_is_an_error(people, json, unbuffered):
 
 @needs_full
 def test_an_error_that_cannot_be_told_is_an_error(tmp_path):
+    words = ("people", "list", "--gallery", tmp_path / "none")
     with FULL.open("wb") as full:
-        done = visavis("people", "list", "--gallery", tmp_path / "none", stderr=full)
+        done = visavis(*words, stderr=full)
     assert (done.returncode in (2, 120), done.stdout) == (True, b"")
+    with FULL.open("wb") as full:
+        done = visavis(*words, "--json", stdout=full)
+    assert (done.returncode, done.stderr.count(b"no gallery")) == (2, 1)
 
 
 @pytest.mark.parametrize("unbuffered", ["", "1"])
@@ -198,6 +202,12 @@ def test_whatever_is_raised_is_one_line_and_no_answer(run, monkeypatch, error, s
     assert (code, out, err.count("\n")) == (2, "", 1)
     assert err.startswith(f"visavis: {said}")
     assert ("VISAVIS_DEBUG=1" in err) is ("unexpected" in said)
+    code, out, again = run("verify", "a.jpg", "b.jpg", "--json")
+    reason = json.loads(out)["error"]
+    assert (code, again) == (2, err)
+    assert reason["code"] == ("unexpected" if "unexpected" in said else error.code)
+    mend = f": {reason['mend']}" if reason["mend"] else ""
+    assert err == f"visavis: {printing.harmless(reason['message'])}{mend}\n"
 
 
 def test_a_variable_shows_where_a_fault_was(run, monkeypatch):
@@ -214,7 +224,7 @@ def test_a_fault_would_say_no_match_if_it_were_not_caught():
     """Python's own exit code for it, on a copy whose guard is taken out, is that of an answer."""
     fault = "import visavis.cli, visavis.recognizer as room; room.Recognizer.load = None"
     guarded = visavis("verify", "a.jpg", "b.jpg", code=fault)
-    sabotage = f"{fault}\nvisavis.cli._guarded = lambda work: work()"
+    sabotage = f"{fault}\nvisavis.cli._guarded = lambda work, json: work()"
     sabotaged = visavis("verify", "a.jpg", "b.jpg", code=sabotage)
     assert (guarded.returncode, sabotaged.returncode) == (2, 1)
     assert b"Traceback" not in guarded.stderr

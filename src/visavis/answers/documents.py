@@ -109,8 +109,8 @@ def faces_json(photo: PhotoFaces, qualities: list[Quality | None]) -> dict[str, 
 
 
 def table_json(
-    out: Path, faces: int, embed: Embedder, errors: Sequence[dict[str, str]]
+    out: Path | None, faces: int, embed: Embedder, errors: Sequence[dict[str, str]]
 ) -> dict[str, Any]:
-    """What `embed` wrote, and the photos that failed."""
-    made = {"out": str(out), "faces": faces, "dim": embed.dim, "model": embed.model}
+    """What `embed` wrote, null where no photo gave a face, and the photos that failed."""
+    made = {"out": out and str(out), "faces": faces, "dim": embed.dim, "model": embed.model}
     return {**made, "errors": list(errors)}

@@ -18,14 +18,14 @@ def faces_picture(photo: PhotoFaces) -> Image:
 
 
 def identified_picture(photo: PhotoFaces, faces: Sequence[Identification]) -> Image:
-    """A photo with a name, or the word unknown, on each of its faces, in their order."""
+    """A photo with a name, or the words no match, on each of its faces, in their order."""
     labels = [f"{_name(face)} {face.decision.similarity:.2f}" for face in faces]
     return _drawn(photo, labels, [COLORS[face.decision.outcome] for face in faces])
 
 
 def _name(face: Identification) -> str:
     if face.closest is None or face.decision.outcome == "no_match":
-        return "unknown"
+        return OUTCOMES["no_match"]
     return face.closest.name if face.matched else f"{face.closest.name}?"
 
 

@@ -2,8 +2,8 @@
 
 Knows options, terminals and exit codes. Knows no workflow: that is a function of the library.
 
-Exit codes: 0 done (verify: match), 1 a negative answer, 2 an error, 3 a batch in which some items
-failed, 130 interrupted.
+Exit codes: 0 done (verify: match), 1 a negative answer, 2 an error (with --json a document says
+which), 3 a batch in which some items failed, 130 interrupted.
 """
 
 import os
@@ -76,20 +76,20 @@ def _options(version: Version = False) -> None:
 
 
 def main() -> None:
-    """Run a verb. Whatever is raised ends in one line on stderr and exit code 2: no answer."""
+    """Run a verb. Whatever is raised ends in exit code 2 and one line on stderr, with --json in a
+    document on stdout too: no answer.
+    """
     warnings.filterwarnings("ignore", module="PIL")  # about damaged metadata, which is not used
     printing.prepare_streams()
-    code = _guarded(_run_verb)
+    code = _guarded(_run_verb, json=printing.wants_json(sys.argv[1:]))
     # A full disk shows only now.
-    sys.exit(_guarded(printing.flush) or code)
+    sys.exit(_guarded(printing.flush, json=False) or code)
 
 
 def _run_verb() -> int:
     try:
         with printing.log_on_stderr():
             code = app(prog_name="visavis", standalone_mode=False)
-    except UsageError as error:
-        return _misused(error)
     except typer.Abort:
         printing.complain("aborted")
         return 1
@@ -98,32 +98,39 @@ def _run_verb() -> int:
     return int(code or 0)
 
 
-def _misused(error: Any) -> int:
-    """Words that are no command, in one line. Without any words the help is printed already."""
-    if why := " ".join(error.format_message().split()):
-        printing.complain(why)
-    return 2
-
-
-def _guarded(work: Callable[[], int]) -> int:
-    """The exit code of `work`; 2 where it raises, and a line that says why."""
+def _guarded(work: Callable[[], int], *, json: bool) -> int:
+    """The exit code of `work`; 2 where it raises, and why."""
     try:
         return work()
     except VisavisError as error:
-        printing.complain(printing.line(error))
+        printing.tell(printing.complaint(error), json=json)
+    except UsageError as error:
+        _misused(error, json=json)
     except BrokenPipeError:
         # The reader of our output has gone: nobody is left to tell.
         pass
     # Python itself would exit 1 for a fault of ours, and 1 means "no match".
     except Exception as error:  # noqa: BLE001
-        _confess(error)
+        _confess(error, json=json)
     return 2
 
 
-def _confess(error: Exception) -> None:
+def _misused(error: Any, *, json: bool) -> None:
+    """Words that are no command. Without any words the help is printed already."""
+    if why := printing.one_line(error.format_message()):
+        options = [
+            word
+            for word in getattr(getattr(error, "param", None), "opts", ())
+            if word.startswith("--")
+        ]
+        printing.tell(printing.Complaint("usage", why, option="".join(options[:1])), json=json)
+
+
+def _confess(error: Exception, *, json: bool) -> None:
     """Say in one line what visavis did not expect; with $VISAVIS_DEBUG, where that was."""
     if os.environ.get(DEBUG):
         with suppress(OSError):
             traceback.print_exception(error)
-    text = " ".join(f"{type(error).__name__}: {error}".split())
-    printing.complain(f"unexpected {text} (to see where, set {DEBUG}=1)")
+    text = printing.one_line(f"unexpected {type(error).__name__}: {error}").removesuffix(":")
+    mend = f"to see where, set {DEBUG}=1"
+    printing.tell(printing.Complaint("unexpected", text, mend), json=json)

@@ -32,7 +32,6 @@ def embed(
     json: options.Json = False,
 ) -> None:
     """Write an embedding for the face in each photo."""
-    from visavis.answers import documents, words
     from visavis.dataset import find_photos
     from visavis.embeddings import check_writable, embed_all, write_table
 
@@ -42,11 +41,21 @@ def embed(
     answers = embed_all(paths, *models, every=every, max_side=side, workers=printing.workers())
     photos = printing.shown(answers, len(paths), failures, label="embedding")
     rows = [face for _, faces in photos for face in faces]
-    if rows or not failures.items:
-        write_table(out, rows, models[1])
-        document = documents.table_json(out, len(rows), models[1], failures.items)
-        printing.print_answer(document, words.table_words(out, len(rows), models[1]), json=json)
+    written = out if rows or not failures.items else None
+    if written:
+        write_table(written, rows, models[1])
+    _show(written, len(rows), models[1], failures, json=json)
     failures.exit(len(paths))
+
+
+def _show(
+    out: Path | None, faces: int, embed: "Embedder", failures: printing.Failures, *, json: bool
+) -> None:
+    from visavis.answers import documents, words
+
+    document = documents.table_json(out, faces, embed, failures.items)
+    lines = words.table_words(out, faces, embed) if out else []
+    printing.print_answer(document, lines, json=json)
 
 
 def _models(

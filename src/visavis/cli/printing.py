@@ -8,7 +8,9 @@ import time
 import unicodedata
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from io import TextIOWrapper
+from itertools import takewhile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO, TypeVar
 
@@ -28,6 +30,25 @@ REORDERING = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
 PATIENCE = 1.0  # seconds that must be left for progress to be shown
 
 
+@dataclass(frozen=True, slots=True)
+class Complaint:
+    """An error as it is told: one line for people, and the same words for machines."""
+
+    code: str
+    message: str
+    mend: str = ""
+    option: str = ""  # that mends it, as the command line spells it
+
+    def __str__(self) -> str:
+        text = f"{self.message}: {self.mend}" if self.mend else self.message
+        return f"{text} ({self.option})" if self.option and self.option not in text else text
+
+    def document(self) -> dict[str, str]:
+        """Its fields, `option` where there is one."""
+        said = {"code": self.code, "message": self.message, "mend": self.mend}
+        return {**said, "option": self.option} if self.option else said
+
+
 class Failures:
     """The items of a batch that failed, and why; the others are not affected."""
 
@@ -36,9 +57,9 @@ class Failures:
 
     def add(self, path: Path, error: VisavisError) -> None:
         """Keep an item and its error, and print the error on stderr."""
-        reason = line(error)
-        self.items.append({"path": str(path), "error": reason})
-        complain(reason)
+        reason = complaint(error)
+        self.items.append({"path": str(path), "error": str(reason), **reason.document()})
+        complain(str(reason))
 
     def exit(self, items: int) -> None:
         """Exit 2 where the one item failed, 3 where some of a batch did."""
@@ -46,10 +67,30 @@ class Failures:
             raise typer.Exit(2 if items == 1 else 3)
 
 
-def line(error: VisavisError) -> str:
+def complaint(error: VisavisError) -> Complaint:
     """What is wrong and how to mend it, in one line, with the name of the option that mends it."""
-    option = f" (--{error.option.replace('_', '-')})" if error.option else ""
-    return " ".join(f"{error}{option}".split())
+    option = f"--{error.option.replace('_', '-')}" if error.option else ""
+    return Complaint(error.code, one_line(error.what), one_line(error.mend), option)
+
+
+def one_line(text: str) -> str:
+    """The words of a text, a space between them."""
+    return " ".join(text.split())
+
+
+def wants_json(words: Iterable[str]) -> bool:
+    """Whether a command line asks for JSON. What stands behind a bare `--` is no option."""
+    return "--json" in takewhile(lambda word: word != "--", words)
+
+
+def tell(reason: Complaint, *, json: bool) -> None:
+    """An error in one line on stderr; for a machine also as the one document on stdout, if that
+    can be written.
+    """
+    if json:
+        with suppress(OutputError, BrokenPipeError):
+            print_json({"error": reason.document()})
+    complain(str(reason))
 
 
 def harmless(text: str) -> str:
@@ -231,8 +272,10 @@ def shown(
 
 
 def progress(items: Iterable[T], *, total: int, label: str) -> Iterator[T]:
-    """The items, with a bar on stderr if that is a terminal and more than a second is left."""
-    if not sys.stderr.isatty():
+    """The items, with a bar on stderr if that is a terminal and more than a second is left; never
+    with --json.
+    """
+    if not sys.stderr.isatty() or wants_json(sys.argv[1:]):
         yield from items
         return
     yield from _with_bar(items, total, label)

@@ -23,7 +23,7 @@ def report(
     from visavis.report.report import write_projectors, write_report
 
     runs = [load_run(path) for path in results]
-    written = write_report(runs, out)
+    written = write_report(runs, out, progress=printing.progress_bar("drawing"))
     if projector is not None:
         written += write_projectors(runs, projector)
     words = f"{len(runs)} run{'s' * (len(runs) != 1)}, {len(written)} files: {out}"

@@ -13,20 +13,21 @@ from typing import Any
 
 import numpy as np
 
+from visavis.batch import Progress
 from visavis.errors import OutputError
 from visavis.evaluate.run import Run
 from visavis.files import write_whole
 from visavis.report.page import FigureFile, page
 
 
-def write_report(runs: Sequence[Run], out: Path) -> list[Path]:
+def write_report(runs: Sequence[Run], out: Path, *, progress: Progress = iter) -> list[Path]:
     """Write the page, and a folder beside it with the figures and their numbers; returns the files.
 
     The same runs give the same bytes. Raises OutputError where that cannot be written, or where
     matplotlib or scikit-learn is missing.
     """
     runs = _told_apart(runs)
-    figures = _figures(runs)
+    figures = _figures(runs, progress)
     folder = out.with_name(f"{out.stem}_figures")
     _make(folder)
     written = []
@@ -70,7 +71,7 @@ def write_projector(run: Run, folder: Path) -> list[Path]:
     return paths
 
 
-def _figures(runs: Sequence[Run]) -> dict[str, list[FigureFile]]:
+def _figures(runs: Sequence[Run], progress: Progress) -> dict[str, list[FigureFile]]:
     """Every section's figures, by its key."""
     try:
         from visavis.report import figures as draw
@@ -108,10 +109,10 @@ def _figures(runs: Sequence[Run]) -> dict[str, list[FigureFile]]:
     return {
         key: [
             finished(key, number, caption, figure)
-            for number, (caption, figure) in enumerate(pairs, start=1)
+            for number, (caption, figure) in enumerate(drawn[key], start=1)
             if figure is not None
         ]
-        for key, pairs in drawn.items()
+        for key in progress(drawn)
     }
 
 
