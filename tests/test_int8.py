@@ -177,7 +177,7 @@ def test_a_cpu_with_avx2_alone_gives_the_same_embeddings(crops, tmp_path):
     ],
 )
 def test_int8_is_chosen_where_pack_and_cpu_have_it(device, fast, has, expected, pack, monkeypatch):
-    monkeypatch.setattr(openvino, "int8_is_best", lambda: fast)
+    monkeypatch.setattr(openvino, "cpu_favours_int8", lambda: fast)
     spec = pack.manifest.embedder if has else replace(pack.manifest.embedder, int8=None)
     assert embedder_device(device, spec).precision == expected
 

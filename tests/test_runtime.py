@@ -246,7 +246,7 @@ def test_what_openvinos_switch_takes_away_is_not_used(name, switch, bfloat16, in
     core = SimpleNamespace(get_property=lambda device, name: ["FP32", "BF16"])
     monkeypatch.setattr(openvino, "_openvino", lambda: SimpleNamespace(Core=lambda: core))
     assert openvino._has_bfloat16(core) is bfloat16
-    assert openvino.int8_is_best() is (int8 and not bfloat16)
+    assert openvino.cpu_favours_int8() is (int8 and not bfloat16)
 
 
 @pytest.mark.parametrize(
@@ -263,7 +263,7 @@ def test_int8_is_best_with_avx2_and_without_bfloat16(features, capabilities, bes
     monkeypatch.setattr(openvino.cv2, "getCPUFeaturesLine", lambda: features)
     core = SimpleNamespace(get_property=lambda device, name: capabilities)
     monkeypatch.setattr(openvino, "_openvino", lambda: SimpleNamespace(Core=lambda: core))
-    assert openvino.int8_is_best() is best
+    assert openvino.cpu_favours_int8() is best
 
 
 def test_bfloat16_is_refused_where_the_cpu_has_none():

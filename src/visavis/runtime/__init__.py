@@ -80,7 +80,7 @@ def load_model(onnx: bytes, preprocess: Preprocess, device: str | Device = "auto
 def int8_is_best(device: Device) -> bool:
     """Whether a network does there nothing better than int8: on a CPU without bfloat16."""
     openvino_runs = device.runtime in ("auto", "openvino") and not device.on_cuda
-    return openvino_runs and openvino.int8_is_best()
+    return openvino_runs and openvino.cpu_favours_int8()
 
 
 def _is_harmless(onnx: bytes) -> bool:

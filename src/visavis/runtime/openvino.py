@@ -131,7 +131,7 @@ def _openvino() -> Any:
     return openvino
 
 
-def int8_is_best() -> bool:
+def cpu_favours_int8() -> bool:
     """Whether this CPU does nothing better than int8: it multiplies 8-bit integers fast, from AVX2
     on, and has no bfloat16, which is nearly as fast and nearer to float32.
     """
