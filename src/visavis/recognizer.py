@@ -253,7 +253,7 @@ class Recognizer:
         """
         photo = self.faces(source)
         chosen = photo.choose(face)
-        index = gallery.index_of(person.id, self.embed.model)
+        index = gallery.index_of(person.id, self.embed.parts)
         if not len(index):
             raise PersonError(
                 f"{person.name} has no template of {self.embed.model}", mend="enrol a photo"
@@ -300,7 +300,7 @@ class Recognizer:
         where people are in the gallery and none has a template of this model.
         """
         _check_rate(false_positive_rate)
-        index = gallery.index(self.embed.model)
+        index = gallery.index(self.embed.parts)
         if not len(index):
             self.unseen(gallery)
         comparisons = max(1, len(index))
@@ -322,14 +322,15 @@ class Recognizer:
         return nearest
 
     def unseen(self, gallery: "Gallery") -> set[str]:
-        """The ids of people who are never found: they have templates, but none of this model.
+        """The ids of people who are never found: they have templates, but no photo has those of
+        all this embedder's models.
 
         Raises MismatchError where that is everybody.
         """
-        from visavis.gallery.models import people_by_model
+        from visavis.gallery.models import people_by_model, people_seen
 
         by_model = people_by_model(gallery)
-        seen = by_model.pop(self.embed.model, set())
+        seen = people_seen(gallery, self.embed.parts)
         unseen = set[str]().union(*by_model.values()) - seen
         if unseen and not seen:
             models = ", ".join(f"{len(by_model[name])} of {name}" for name in sorted(by_model))

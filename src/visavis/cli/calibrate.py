@@ -130,7 +130,8 @@ def _of_gallery(pack: "Pack", folder: Path, chosen: CalibrationOptions) -> "Cali
     from visavis.calibration import calibrate_gallery
 
     gallery = options.gallery_at(folder, create=False)
-    options.warn_quarantined(gallery, pack.manifest.embedder.model)
+    model = pack.manifest.embedder.model
+    options.warn_quarantined(gallery, model, model)
     return calibrate_gallery(
         pack,
         gallery,

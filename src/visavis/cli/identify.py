@@ -65,7 +65,7 @@ def _ready(
         pack, where.for_many(), tiled=scanning.tiled, calibration=calibration
     )
     people = options.gallery_at(gallery, create=False)
-    options.warn_quarantined(people, recognizer.embed.model)
+    options.warn_quarantined(people, recognizer.embed.parts, recognizer.embed.model)
     recognizer.unseen(people)  # raises where nobody could ever be found
     return recognizer, people
 

@@ -11,6 +11,7 @@ from visavis.cli import printing
 
 if TYPE_CHECKING:
     from visavis.gallery import Gallery
+    from visavis.gallery.templates import Parts
     from visavis.runtime import Device
 
 T = TypeVar("T")
@@ -191,15 +192,15 @@ def gallery_at(folder: Path | None, *, create: bool = True) -> "Gallery":
     return open_gallery(folder or default_gallery(), create=create)
 
 
-def warn_quarantined(gallery: "Gallery", model: str) -> None:
+def warn_quarantined(gallery: "Gallery", parts: "Parts", model: str) -> None:
     """Name the templates that are not matched: damaged ones, and those of other models."""
     from visavis.answers.people import apart_words
     from visavis.gallery.models import photos_apart
 
-    for one in gallery.quarantined(model):
+    for one in gallery.quarantined(parts):
         printing.complain(
             f"a template of person {one.person} is {one.reason}: it is left out; "
             "enrol the photo again"
         )
-    for line in apart_words(photos_apart(gallery, model), model):
+    for line in apart_words(photos_apart(gallery, parts), model):
         printing.complain(line)
