@@ -18,12 +18,11 @@ from visavis.decision import (
     policy_rate,
 )
 from visavis.detect import load_detector
-from visavis.embedder import load_embedder
+from visavis.embedder import choose_models
 from visavis.errors import CalibrationError, MismatchError, PersonError
 from visavis.faces import MAX_SIDE, PhotoFaces, find_faces
 from visavis.image import Photo, Picture
-from visavis.pack import DEFAULT_PACK, load_pack
-from visavis.pack.calibration import calibration_for
+from visavis.pack import DEFAULT_PACK
 from visavis.quality import REASONS, Quality
 from visavis.runtime import Device
 from visavis.types import Crops, Detector, Embedder, Embeddings, Face
@@ -137,15 +136,16 @@ class Recognizer:
     ) -> "Recognizer":
         """The pack's models on a device, with the calibration of a file in place of the pack's.
 
+        `A+B` and `A:0.3+B:0.7` are packs that answer as one: `choose_models`.
         `tiled` as for `load_detector`, with photos scanned in full. Without any calibration
         similarities are told, no error rate is known, and nothing is a match.
-        Raises PackError, DeviceError, CalibrationError.
+        Raises PackError, DeviceError, CalibrationError, ModelError.
         """
-        files = load_pack(pack)
+        models = choose_models(pack)
         return cls(
-            load_detector(files, device=device, tiled=tiled),
-            load_embedder(files, device=device, flip=flip),
-            calibration_for(files, calibration),
+            load_detector(models.detector, device=device, tiled=tiled),
+            models.together(models.members(device, flip=flip)),
+            models.calibration(calibration),
             max_side=None if tiled else MAX_SIDE,
         )
 

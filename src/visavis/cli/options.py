@@ -24,7 +24,9 @@ CalibrationFile = Annotated[
     Path | None,
     typer.Option("--calibration", help="A file of visavis calibrate, in place of the pack's."),
 ]
-PackName = Annotated[str, typer.Option("--pack", help="A pack's name or folder.")]
+PackName = Annotated[
+    str, typer.Option("--pack", help="A pack's name or folder; A+B, A:0.3+B:0.7: together.")
+]
 
 
 def known_device(name: str) -> str:
