@@ -130,6 +130,7 @@ def test_slopes_times_weights_are_the_shares(twin):
     assert shares == pytest.approx([0.3 * slope / total, 0.7 * 30 / total])
 
 
+@pytest.mark.slow
 def test_a_similarity_is_that_of_both_models(two, twin):
     crops = np.random.default_rng(0).integers(0, 255, (2, 112, 112, 3), np.uint8)
     shares = [part.scale**2 for part in two.embed.parts]
@@ -203,6 +204,7 @@ def test_crops_that_were_kept_make_the_other_models_templates(twin, portraits, r
     assert '"match"' not in out
 
 
+@pytest.mark.slow
 def test_two_packs_are_measured_as_one(two, twin, pack):
     (subject,) = load_subjects(
         Packs((f"default+{twin}",), device=Device("cpu", precision="float32"))

@@ -142,10 +142,11 @@ class Recognizer:
         Raises PackError, DeviceError, CalibrationError, ModelError.
         """
         models = choose_models(pack)
+        known = models.calibration(calibration)  # first: a wrong one is told before networks load
         return cls(
             load_detector(models.detector, device=device, tiled=tiled),
             models.together(models.members(device, flip=flip)),
-            models.calibration(calibration),
+            known,
             max_side=None if tiled else MAX_SIDE,
         )
 
