@@ -54,7 +54,7 @@ def main() -> None:
         os.environ["XDG_CONFIG_HOME"] = str(Path(folder) / "config")  # the key goes, too
         gallery = open_gallery(Path(folder) / "gallery")
         enrol(recognizer, gallery, known, arguments.photos)
-        templates, _ = gallery.templates(recognizer.embed.model)
+        templates, _ = gallery.templates(recognizer.embed.parts)
         names = {person.id: person.name for person in gallery.people()}
         owners = [names[person] for person in templates.people]
         others = [photo for one in known for photo in photos(one)[arguments.photos :]]
@@ -103,7 +103,7 @@ def enrol(recognizer: Recognizer, gallery: Gallery, known: list[Path], count: in
 
 
 def search(recognizer: Recognizer, gallery: Gallery, paths: list[Path], rate: float) -> list[Probe]:
-    index = gallery.index(recognizer.embed.model)
+    index = gallery.index(recognizer.embed.parts)
     names = {person.id: person.name for person in gallery.people()}
 
     def look(path: Path) -> tuple[PhotoFaces, tuple[Identification, ...], NDArray[np.float32]]:

@@ -112,7 +112,10 @@ class FakeEmbedder:
 
     model = "fake@0"
     dim = 6
-    parts = (Part("fake@0", 6),)
+
+    @property
+    def parts(self):
+        return (Part(self.model, self.dim),)
 
     def __call__(self, crops: np.ndarray, /) -> np.ndarray:
         halves = np.stack([crops[:, :56], crops[:, 56:]], axis=1).mean(axis=(2, 3)).reshape(-1, 6)

@@ -47,7 +47,10 @@ class AngleEmbedder:
 
     model = "fake@0"
     dim = 2
-    parts = (Part("fake@0", 2),)
+
+    @property
+    def parts(self):
+        return (Part(self.model, self.dim),)
 
     def __call__(self, crops: np.ndarray, /) -> np.ndarray:
         angles = crops.mean(axis=(1, 2, 3)) * np.pi / 100

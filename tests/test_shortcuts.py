@@ -3,6 +3,7 @@
 import pydoc
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -98,8 +99,10 @@ def test_a_gallery_is_opened_by_its_folder(tmp_path, cache):
 @pytest.mark.parametrize("remember", [True, False])
 def test_find_and_what_it_leaves(made, tmp_path, monkeypatch, remember, cache):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    monkeypatch.setattr(shortcuts, "models_of", lambda pack: "fake@0")
-    monkeypatch.setattr(shortcuts, "load_pack", lambda pack: None)
+    monkeypatch.setattr(shortcuts, "models_of", lambda pack, model: "fake@0")
+    monkeypatch.setattr(
+        shortcuts, "choose_models", lambda pack: SimpleNamespace(detector=None, model="")
+    )
     photo(tmp_path / "photos" / "a.png", ANNA)
     photo(tmp_path / "photos" / "c.png", CARL)
     search = visavis.find(picture(ANNA), tmp_path / "photos", remember=remember)

@@ -14,13 +14,13 @@ from visavis.dataset.tree import tree_sha256
 from visavis.decision import Calibration
 from visavis.detect import load_detector
 from visavis.document import to_bytes
-from visavis.embedder import load_embedder
+from visavis.embedder import Models
 from visavis.errors import CalibrationError, PackError
 from visavis.evaluate.protocols import CropSource, embed_people
 from visavis.files import write_whole
 from visavis.gallery import Gallery
 from visavis.metrics.calibrate import calibrate, error_curve
-from visavis.pack import Pack, load_pack
+from visavis.pack import load_pack
 from visavis.pack.calibration import keep_calibration
 from visavis.recognizer import calibration_name
 from visavis.runtime import Device
@@ -61,7 +61,7 @@ class Calibrated:
 
 
 def calibrate_images(
-    pack: Pack,
+    models: Models,
     data: CalibrationData,
     device: Device,
     *,
@@ -69,12 +69,19 @@ def calibrate_images(
     out: Path | None = None,
     progress: Progress = iter,
 ) -> Calibrated:
-    """Measure a pack on pictures, and write the calibration into the pack, or to `out`.
+    """Measure models on pictures, and write the calibration into their pack, or to `out`.
 
     `extrapolate` adds points beyond the data, which are marked. Raises PackError for the default
-    pack without `out`, CalibrationError for too little data, DatasetError and ImageError for bad
-    data, OutputError where it cannot be written.
+    pack and for several without `out`, CalibrationError for too little data, DatasetError and
+    ImageError for bad data, OutputError where it cannot be written.
     """
+    pack = models.packs[0]
+    if out is None and len(models.packs) > 1:
+        raise PackError(
+            f"{models.name}: packs together have no folder that could keep a calibration",
+            mend="write it to a file, or calibrate a gallery",
+            option="out",
+        )
     if out is None and pack.folder == load_pack().folder:
         raise PackError(
             "the default pack keeps its calibration",
@@ -86,12 +93,12 @@ def calibrate_images(
     people = find_people(tree)
     if data.exclude is not None:
         people = apply_exclusions(people, data.exclude)
-    source = CropSource(tree, load_detector(pack, device=device) if data.align else None)
-    embed = load_embedder(pack, device=device)
+    source = CropSource(tree, load_detector(models.detector, device=device) if data.align else None)
+    embed = models.together(models.members(device))
     kept, embedded = embed_people(source, people, embed, skip_bad=data.skip_bad, progress=progress)
     calibration = calibrate(
         error_curve(embedded.embeddings[embedded.acquired], kept, beyond=extrapolate),
-        model=pack.manifest.embedder.model,
+        model=models.model,
         dataset=data.name or data.images.name,
         data_sha256=tree_sha256(tree, kept.pictures),
         people=len(kept.names),
@@ -101,7 +108,7 @@ def calibrate_images(
 
 
 def calibrate_gallery(
-    pack: Pack,
+    models: Models,
     gallery: Gallery,
     *,
     name: str = "",
@@ -109,16 +116,16 @@ def calibrate_gallery(
     out: Path | None = None,
     anyway: bool = False,
 ) -> Calibrated:
-    """Measure a pack on a gallery's templates; the gallery uses the calibration from now on, or it
+    """Measure models on a gallery's templates; the gallery uses the calibration from now on, or it
     is written to `out` and the gallery is left as it is.
 
     Raises CalibrationError for too little data, and for a calibration by which nobody could ever be
     a match in this gallery, unless `anyway`; OutputError where it cannot be written.
     """
-    people, embeddings = _people_of(gallery, pack)
+    people, embeddings = _people_of(gallery, models)
     calibration = calibrate(
         error_curve(embeddings, people, beyond=extrapolate),
-        model=pack.manifest.embedder.model,
+        model=models.model,
         dataset=name or GALLERY,
         data_sha256=hashlib.sha256(embeddings.tobytes()).hexdigest(),
         people=len(people.names),
@@ -143,17 +150,17 @@ def _undecided(calibrated: Calibrated) -> str:
     )
 
 
-def clear_calibration(pack: Pack, gallery: Gallery) -> bool:
+def clear_calibration(models: Models, gallery: Gallery) -> bool:
     """Let a gallery use the pack's calibration again; whether it had one of its own."""
-    name = calibration_name(pack.manifest.embedder.model)
+    name = calibration_name(models.model)
     own = gallery.kept(name) is not None
     gallery.keep(name, None)
     return own
 
 
-def _people_of(gallery: Gallery, pack: Pack) -> tuple[People, Embeddings]:
-    """The gallery's templates of the pack's model, and whose each is."""
-    templates, _ = gallery.templates(pack.manifest.embedder.model)
+def _people_of(gallery: Gallery, models: Models) -> tuple[People, Embeddings]:
+    """The gallery's templates of the models, and whose each is."""
+    templates, _ = gallery.templates(models.parts)
     ends = np.append(templates.starts[1:], len(templates.rows))
     labels = np.repeat(np.arange(len(templates.people)), ends - templates.starts)
     pictures = tuple(map(str, range(len(labels))))

@@ -1,10 +1,12 @@
-"""How alike embeddings are: cosine. Decides nothing."""
+"""How alike embeddings are: cosine; and which networks' rows one consists of. Decides nothing."""
+
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
 from visavis.errors import EmbeddingError, MismatchError
-from visavis.types import Embeddings
+from visavis.types import Embeddings, Part
 
 UNIT_TOLERANCE = 1e-3
 
@@ -35,3 +37,34 @@ def _check(rows: Embeddings) -> None:
             f"{np.linalg.norm(rows[bad[0]].astype(np.float64)):.4g}",
             mend="visavis.embedder.unit scales them",
         )
+
+
+def split_parts(embeddings: Embeddings, parts: Sequence[Part]) -> dict[str, Embeddings]:
+    """Rows (N, dim) into each member's unit rows, by model: what a gallery stores.
+
+    Raises MismatchError for rows of another length.
+    """
+    dim = sum(part.dim for part in parts)
+    if embeddings.shape[1] != dim:
+        raise MismatchError(f"expected rows of {dim} numbers, got {embeddings.shape[1]}")
+    ends = np.cumsum([part.dim for part in parts])
+    rows = np.split(embeddings, ends[:-1], axis=1)
+    return {
+        part.model: np.asarray(own / part.scale, np.float32)
+        for part, own in zip(parts, rows, strict=True)
+    }
+
+
+def join_parts(templates: Mapping[str, Embeddings], parts: Sequence[Part]) -> Embeddings:
+    """Each member's unit rows (N, D), by model, into rows (N, dim) of length 1.
+
+    Raises MismatchError where a member's are missing or of another length.
+    """
+    rows = []
+    for part in parts:
+        own = templates.get(part.model)
+        if own is None or own.shape[1] != part.dim:
+            got = "none" if own is None else f"rows of {own.shape[1]}"
+            raise MismatchError(f"{part.model}: expected rows of {part.dim} numbers, got {got}")
+        rows.append(own * np.float32(part.scale))
+    return np.concatenate(rows, axis=1)

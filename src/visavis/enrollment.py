@@ -15,6 +15,7 @@ from PIL.PngImagePlugin import PngInfo
 from visavis.agreement import agreeing
 from visavis.alignment import ALIGNMENT
 from visavis.batch import in_order
+from visavis.compare import split_parts
 from visavis.dataset import find_photos
 from visavis.dataset.lists import read_table
 from visavis.decision import POLICIES
@@ -29,7 +30,7 @@ from visavis.errors import (
 )
 from visavis.faces import PhotoFaces
 from visavis.gallery import Gallery, Person, Sample
-from visavis.gallery.models import people_by_model, photo_without
+from visavis.gallery.models import people_by_model, people_seen, photo_without
 from visavis.image import open_photo, read_image
 from visavis.layouts import people_of_folder
 from visavis.quality import REASONS, Quality, is_whole
@@ -180,13 +181,15 @@ def embed_kept_crops(gallery: Gallery, embed: Embedder) -> Reembedded:
     made = cut_before = without = 0
     for person in gallery.people():
         for sample in gallery.samples(person.id):
-            if embed.model in sample.templates:
+            missing = [part.model for part in embed.parts if part.model not in sample.templates]
+            if not missing:
                 continue
             if sample.crop is None:
                 without += 1
                 continue
-            (embedding,) = embed(read_image(sample.crop)[None])
-            gallery.add_template(person.id, sample.id, embed.model, embedding)
+            templates = split_parts(embed(read_image(sample.crop)[None]), embed.parts)
+            for model in missing:
+                gallery.add_template(person.id, sample.id, model, templates[model][0])
             made += 1
             cut_before += _alignment_of(sample.crop) < ALIGNMENT
     return Reembedded(made, cut_before, without)
@@ -203,9 +206,8 @@ class _Desk:
         self._calibration = recognizer.calibration_of(gallery).known()
         self._configured = False
         self._run = uuid.uuid4().hex
-        by_model = people_by_model(gallery)
-        self._compared = by_model.pop(recognizer.embed.model, set())
-        self._others = set[str]().union(*by_model.values())
+        self._compared = people_seen(gallery, recognizer.embed.parts)
+        self._others = set[str]().union(*people_by_model(gallery).values())
         self._odd: dict[str, float] = {}  # photos unlike their person's others: the likest of these
 
     def prepare(self, candidate: Candidate) -> _Prepared | None:
@@ -240,8 +242,8 @@ class _Desk:
         if not good:
             return
         rows = np.concatenate([one.embedding for one in good.values()])
-        model, least = self._recognizer.embed.model, self._least_alike
-        own = self._gallery.index_of(person.id, model).nearest(rows, 1) if person else []
+        parts, least = self._recognizer.embed.parts, self._least_alike
+        own = self._gallery.index_of(person.id, parts).nearest(rows, 1) if person else []
         known = np.array([value for near in own for _, value in near])
         agree = agreeing(rows, known >= least if known.size else None, least)
         closest = (rows @ rows.T - 3 * np.eye(len(rows))).max(axis=1)
@@ -295,12 +297,13 @@ class _Desk:
 
     def _add_template(self, person: Person, candidate: Candidate, prepared: _Prepared) -> Enrolled:
         """Give a photo that is enrolled the template of this model, where it has none."""
-        photo, model = self._without(person, prepared.sha256), self._recognizer.embed.model
+        photo, embed = self._without(person, prepared.sha256), self._recognizer.embed
         if photo is None:
             return _refused(candidate, HERE_ALREADY, "this very photo is enrolled already")
-        self._gallery.add_template(person.id, photo, model, prepared.embedding[0])
+        for model, rows in split_parts(prepared.embedding, embed.parts).items():
+            self._gallery.add_template(person.id, photo, model, rows[0])
         self._compared.add(person.id)
-        words = f"was here already, and has a template of {model} now"
+        words = f"was here already, and has a template of {embed.model} now"
         return Enrolled(candidate.name, str(candidate.photo), accepted=True, detail=words)
 
     def _person(self, candidate: Candidate) -> Person | None:
@@ -313,7 +316,7 @@ class _Desk:
         """The id of a photo that is enrolled and has no template of this model."""
         if person is None:
             return None
-        return photo_without(self._gallery, person.id, sha256, self._recognizer.embed.model)
+        return photo_without(self._gallery, person.id, sha256, self._recognizer.embed.parts)
 
     def _closest_other(self, own: Person | None, embedding: Embeddings) -> tuple[str, float] | None:
         """Somebody else who is a match, and closer than the candidate's own photos: name,
@@ -322,7 +325,7 @@ class _Desk:
         The more templates there are, the closer it must be: else every newcomer to a large gallery
         would be taken for somebody.
         """
-        index = self._gallery.index(self._recognizer.embed.model)
+        index = self._gallery.index(self._recognizer.embed.parts)
         (closest,) = index.nearest(embedding, people=2)
         others = [(person, near) for person, near in closest if own is None or person != own.id]
         if not others:
@@ -347,11 +350,12 @@ class _Desk:
             )
         elif candidate.consent and candidate.consent != person.consent:
             self._gallery.note_consent(person.id, candidate.consent)
+        templates = split_parts(prepared.embedding, self._recognizer.embed.parts)
         sample = Sample(
             source=candidate.photo.name,
             source_sha256=prepared.sha256,
             quality=asdict(prepared.quality),
-            templates={self._recognizer.embed.model: prepared.embedding[0]},
+            templates={model: rows[0] for model, rows in templates.items()},
             crop=_png(prepared.crop) if self._keep_crops else None,
         )
         if self._gallery.add_sample(person.id, sample, run=self._run) is None:

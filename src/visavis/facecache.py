@@ -48,10 +48,12 @@ class PhotoEmbeddings:
     embeddings: Embeddings  # (N, D)
 
 
-def models_of(pack: Pack) -> str:
-    """The models by which a photo's faces are found and embedded."""
+def models_of(pack: Pack, model: str = "") -> str:
+    """The models by which a photo's faces are found and embedded: by the pack's detector, and by
+    its embedder, unless `model` names another.
+    """
     detector = hashlib.sha256(to_bytes(pack.manifest.detector)).hexdigest()[:8]
-    return f"{pack.manifest.embedder.model} detector@{detector}"
+    return f"{model or pack.manifest.embedder.model} detector@{detector}"
 
 
 class FaceCache:

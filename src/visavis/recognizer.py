@@ -18,12 +18,11 @@ from visavis.decision import (
     policy_rate,
 )
 from visavis.detect import load_detector
-from visavis.embedder import load_embedder
+from visavis.embedder import choose_models
 from visavis.errors import CalibrationError, MismatchError, PersonError
 from visavis.faces import MAX_SIDE, PhotoFaces, find_faces
 from visavis.image import Photo, Picture
-from visavis.pack import DEFAULT_PACK, load_pack
-from visavis.pack.calibration import calibration_for
+from visavis.pack import DEFAULT_PACK
 from visavis.quality import REASONS, Quality
 from visavis.runtime import Device
 from visavis.types import Crops, Detector, Embedder, Embeddings, Face
@@ -137,15 +136,17 @@ class Recognizer:
     ) -> "Recognizer":
         """The pack's models on a device, with the calibration of a file in place of the pack's.
 
+        `A+B` and `A:0.3+B:0.7` are packs that answer as one: `choose_models`.
         `tiled` as for `load_detector`, with photos scanned in full. Without any calibration
         similarities are told, no error rate is known, and nothing is a match.
-        Raises PackError, DeviceError, CalibrationError.
+        Raises PackError, DeviceError, CalibrationError, ModelError.
         """
-        files = load_pack(pack)
+        models = choose_models(pack)
+        known = models.calibration(calibration)  # first: a wrong one is told before networks load
         return cls(
-            load_detector(files, device=device, tiled=tiled),
-            load_embedder(files, device=device, flip=flip),
-            calibration_for(files, calibration),
+            load_detector(models.detector, device=device, tiled=tiled),
+            models.together(models.members(device, flip=flip)),
+            known,
             max_side=None if tiled else MAX_SIDE,
         )
 
@@ -253,7 +254,7 @@ class Recognizer:
         """
         photo = self.faces(source)
         chosen = photo.choose(face)
-        index = gallery.index_of(person.id, self.embed.model)
+        index = gallery.index_of(person.id, self.embed.parts)
         if not len(index):
             raise PersonError(
                 f"{person.name} has no template of {self.embed.model}", mend="enrol a photo"
@@ -300,7 +301,7 @@ class Recognizer:
         where people are in the gallery and none has a template of this model.
         """
         _check_rate(false_positive_rate)
-        index = gallery.index(self.embed.model)
+        index = gallery.index(self.embed.parts)
         if not len(index):
             self.unseen(gallery)
         comparisons = max(1, len(index))
@@ -322,14 +323,15 @@ class Recognizer:
         return nearest
 
     def unseen(self, gallery: "Gallery") -> set[str]:
-        """The ids of people who are never found: they have templates, but none of this model.
+        """The ids of people who are never found: they have templates, but no photo has those of
+        all this embedder's models.
 
         Raises MismatchError where that is everybody.
         """
-        from visavis.gallery.models import people_by_model
+        from visavis.gallery.models import people_by_model, people_seen
 
         by_model = people_by_model(gallery)
-        seen = by_model.pop(self.embed.model, set())
+        seen = people_seen(gallery, self.embed.parts)
         unseen = set[str]().union(*by_model.values()) - seen
         if unseen and not seen:
             models = ", ".join(f"{len(by_model[name])} of {name}" for name in sorted(by_model))

@@ -9,12 +9,13 @@ from pathlib import Path
 
 from visavis.clustering import Clustering, cluster_photos
 from visavis.dataset import find_photos
+from visavis.embedder import choose_models
 from visavis.embeddings import EmbeddedFace, embed_all
 from visavis.errors import VisavisError
 from visavis.facecache import FaceCache, models_of
 from visavis.gallery import Gallery, default_gallery, open_gallery
 from visavis.image import Picture
-from visavis.pack import DEFAULT_PACK, load_pack
+from visavis.pack import DEFAULT_PACK
 from visavis.presence import PhotoSearch, find_in_photos, portrait_embedding
 from visavis.recognizer import Identification, Recognizer, Verification
 from visavis.runtime import Device, cores
@@ -82,7 +83,7 @@ def find(
     """
     recognizer = shared_recognizer(pack, many=True)
     wanted = portrait_embedding(recognizer, portrait, face)
-    kept = FaceCache(models_of(load_pack(pack))) if remember else None
+    kept = _cache(pack) if remember else None
     try:
         return find_in_photos(
             recognizer, wanted, _paths(photos), policy=policy, cache=kept, workers=2 * cores()
@@ -125,6 +126,11 @@ def embed_photos(
     recognizer = shared_recognizer(pack, many=True)
     models = (recognizer.detect, recognizer.embed)
     return embed_all(_paths(photos), *models, every=every, workers=2 * cores())
+
+
+def _cache(pack: str | Path) -> FaceCache:
+    models = choose_models(pack)
+    return FaceCache(models_of(models.detector, models.model))
 
 
 def _paths(photos: PhotoSources) -> list[Path]:

@@ -8,7 +8,7 @@ import typer
 
 if TYPE_CHECKING:
     from visavis.calibration import Calibrated
-    from visavis.pack import Pack
+    from visavis.embedder import Models
 
 from visavis.cli import options, printing
 from visavis.cli.spread import spread
@@ -47,7 +47,9 @@ class CalibrationOptions:
 
 @spread
 def calibrate(
-    pack: options.PackArgument = "default",
+    pack: Annotated[
+        str, typer.Argument(help="A pack's name or folder; A+B, A:0.3+B:0.7: together.")
+    ] = "default",
     images: Annotated[
         Path | None, typer.Option(help="A folder or zip with a folder for each person.")
     ] = None,
@@ -68,16 +70,16 @@ def calibrate(
 
     The calibration goes into the pack, to --out, or with --gallery into the gallery.
     """
-    from visavis.pack import load_pack
+    from visavis.embedder import choose_models
 
     _refuse_unheard(images, gallery, pictures, chosen, clear=clear)
-    files = load_pack(pack)
+    models = choose_models(pack)
     if images is not None:
-        _show(_of_images(files, images, pictures, chosen, where), None, json=json)
+        _show(_of_images(models, images, pictures, chosen, where), None, json=json)
     elif gallery is not None and clear:
-        _clear(files, gallery, json=json)
+        _clear(models, gallery, json=json)
     elif gallery is not None:
-        _show(_of_gallery(files, gallery, chosen), gallery, json=json)
+        _show(_of_gallery(models, gallery, chosen), gallery, json=json)
 
 
 def _refuse_unheard(
@@ -108,7 +110,7 @@ def _set(group: PictureOptions | CalibrationOptions) -> list[str]:
 
 
 def _of_images(
-    pack: "Pack",
+    models: "Models",
     images: Path,
     pictures: PictureOptions,
     chosen: CalibrationOptions,
@@ -117,7 +119,7 @@ def _of_images(
     from visavis.calibration import CalibrationData, calibrate_images
 
     return calibrate_images(
-        pack,
+        models,
         CalibrationData(images, chosen.name, pictures.exclude, pictures.align, pictures.skip_bad),
         where.for_one(),
         extrapolate=chosen.extrapolate,
@@ -126,13 +128,13 @@ def _of_images(
     )
 
 
-def _of_gallery(pack: "Pack", folder: Path, chosen: CalibrationOptions) -> "Calibrated":
+def _of_gallery(models: "Models", folder: Path, chosen: CalibrationOptions) -> "Calibrated":
     from visavis.calibration import calibrate_gallery
 
     gallery = options.gallery_at(folder, create=False)
-    options.warn_quarantined(gallery, pack.manifest.embedder.model)
+    options.warn_quarantined(gallery, models.parts, models.model)
     return calibrate_gallery(
-        pack,
+        models,
         gallery,
         name=chosen.name,
         extrapolate=chosen.extrapolate,
@@ -141,10 +143,10 @@ def _of_gallery(pack: "Pack", folder: Path, chosen: CalibrationOptions) -> "Cali
     )
 
 
-def _clear(pack: "Pack", folder: Path, *, json: bool) -> None:
+def _clear(models: "Models", folder: Path, *, json: bool) -> None:
     from visavis.calibration import clear_calibration
 
-    cleared = clear_calibration(pack, options.gallery_at(folder, create=False))
+    cleared = clear_calibration(models, options.gallery_at(folder, create=False))
     printing.print_answer(
         {"out": str(folder), "cleared": cleared},
         [f"{folder}: the pack's calibration is used again"],

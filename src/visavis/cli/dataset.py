@@ -68,11 +68,11 @@ def _crop(align: bool, pack: str, where: options.Where) -> Callable[[bytes], byt
     """A crop as it is, or an aligner with the pack's detector."""
     from visavis.dataset.bin import as_it_is
     from visavis.detect import load_detector
-    from visavis.pack import load_pack
+    from visavis.embedder import choose_models
 
     if not align:
         return as_it_is
-    return _aligner(load_detector(load_pack(pack), device=where.for_one()))
+    return _aligner(load_detector(choose_models(pack).detector, device=where.for_one()))
 
 
 def _aligner(detect: "Detector") -> Callable[[bytes], bytes]:

@@ -39,10 +39,10 @@ def detect(
     """Find the faces in photos: boxes, five points, quality."""
     from visavis.dataset import find_photos
     from visavis.detect import load_detector
+    from visavis.embedder import choose_models
     from visavis.faces import find_faces
-    from visavis.pack import load_pack
 
-    files, device = load_pack(pack), where.for_many()
+    files, device = choose_models(pack).detector, where.for_many()
     detector = load_detector(files, device=device, min_score=min_score, tiled=scanning.tiled)
     side = scanning.max_side()
     find = partial(find_faces, detector, max_faces=max_faces, min_size=min_size, max_side=side)

@@ -63,11 +63,10 @@ def _models(
 ) -> "tuple[Detector | None, Embedder]":
     """The pack's models; no detector where pictures are crops already."""
     from visavis.detect import load_detector
-    from visavis.embedder import load_embedder
-    from visavis.pack import load_pack
+    from visavis.embedder import choose_models
 
-    files, device = load_pack(pack), where.for_many()
-    embedder = load_embedder(files, device=device, flip=flip)
+    models, device = choose_models(pack), where.for_many()
+    embedder = models.together(models.members(device, flip=flip))
     if aligned:
         return None, embedder
-    return load_detector(files, device=device, tiled=scanning.tiled), embedder
+    return load_detector(models.detector, device=device, tiled=scanning.tiled), embedder

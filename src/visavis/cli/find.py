@@ -28,12 +28,13 @@ class Remembering:
 
     def opened(self, pack: str, scanning: options.Scanning) -> "FaceCache | None":
         """The cache of what a pack's models see, scanning so; None if there is to be none."""
+        from visavis.embedder import choose_models
         from visavis.facecache import FaceCache, models_of
-        from visavis.pack import load_pack
 
         if self.no_cache and self.cache:
             raise typer.BadParameter("expected --cache or --no-cache, got both")
-        models = models_of(load_pack(pack)) + (" tiled" if scanning.tiled else "")
+        chosen = choose_models(pack)
+        models = models_of(chosen.detector, chosen.model) + (" tiled" if scanning.tiled else "")
         return None if self.no_cache else FaceCache(models, self.cache)
 
 

@@ -11,6 +11,7 @@ from visavis.cli import printing
 
 if TYPE_CHECKING:
     from visavis.gallery import Gallery
+    from visavis.gallery.templates import Parts
     from visavis.recognizer import Recognizer
     from visavis.runtime import Device
 
@@ -24,7 +25,9 @@ CalibrationFile = Annotated[
     Path | None,
     typer.Option("--calibration", help="A file of visavis calibrate, in place of the pack's."),
 ]
-PackName = Annotated[str, typer.Option("--pack", help="A pack's name or folder.")]
+PackName = Annotated[
+    str, typer.Option("--pack", help="A pack's name or folder; A+B, A:0.3+B:0.7: together.")
+]
 
 
 def known_device(name: str) -> str:
@@ -201,15 +204,15 @@ def gallery_at(folder: Path | None, *, create: bool = True) -> "Gallery":
     return open_gallery(folder or default_gallery(), create=create)
 
 
-def warn_quarantined(gallery: "Gallery", model: str) -> None:
+def warn_quarantined(gallery: "Gallery", parts: "Parts", model: str) -> None:
     """Name the templates that are not matched: damaged ones, and those of other models."""
     from visavis.answers.people import apart_words
     from visavis.gallery.models import photos_apart
 
-    for one in gallery.quarantined(model):
+    for one in gallery.quarantined(parts):
         printing.complain(
             f"a template of person {one.person} is {one.reason}: it is left out; "
             "enrol the photo again"
         )
-    for line in apart_words(photos_apart(gallery, model), model):
+    for line in apart_words(photos_apart(gallery, parts), model):
         printing.complain(line)

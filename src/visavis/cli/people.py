@@ -239,12 +239,12 @@ def re_embed(
 ) -> None:
     """Make templates of the pack's model, as faces are cut today, from the crops that were kept."""
     from visavis.answers.people import reembedded_words
-    from visavis.embedder import load_embedder
+    from visavis.embedder import choose_models
     from visavis.enrollment import embed_kept_crops
-    from visavis.pack import load_pack
 
     store = options.gallery_at(gallery, create=False)
-    embed = load_embedder(load_pack(pack), device=where.for_one())
+    models = choose_models(pack)
+    embed = models.together(models.members(where.for_one()))
     made = embed_kept_crops(store, embed)
     document = {"model": embed.model, **asdict(made)}
     printing.print_answer(document, reembedded_words(made), json=json)

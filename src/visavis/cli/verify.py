@@ -135,7 +135,7 @@ def _person(
     from visavis.answers import documents, words
 
     face = _one_number(numbers)
-    options.warn_quarantined(gallery, recognizer.embed.model)
+    options.warn_quarantined(gallery, recognizer.embed.parts, recognizer.embed.model)
     person = gallery.find(name)
     answer = recognizer.verify_person(photo, gallery, person, policy=policy, face=face)
     lines = words.identification_words(str(photo), [answer])

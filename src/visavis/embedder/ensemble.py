@@ -9,11 +9,10 @@ have length 1, as every embedder's: what compares, searches and decides needs to
 import hashlib
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-import numpy as np
-
+from visavis.compare import join_parts
 from visavis.errors import MismatchError, ModelError
 from visavis.types import Crops, Embedder, Embeddings, Part
 
@@ -30,16 +29,7 @@ class Member:
     slope: float  # of its calibration: log-likelihood ratio a unit of similarity
 
     def __post_init__(self) -> None:
-        if not 0 < self.weight <= 1:
-            raise ModelError(
-                f"{self.embed.model}: expected a weight above 0 and at most 1, got {self.weight}",
-                mend="leave the member out, or disable it",
-            )
-        if not 0 < self.slope < math.inf:
-            raise ModelError(
-                f"{self.embed.model}: expected a slope above 0, got {self.slope}: its calibration "
-                "says that it cannot tell people apart"
-            )
+        check_evidence(self.embed.model, self.weight, self.slope)
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,32 +40,18 @@ class Ensemble:
 
     def __post_init__(self) -> None:
         models = [member.embed.model for member in self.members]
-        if not 2 <= len(models) <= MOST_MEMBERS:
-            raise ModelError(f"expected 2 to {MOST_MEMBERS} models together, got {len(models)}")
-        if len(set(models)) < len(models):
-            raise ModelError(f"expected each model once, got {', '.join(models)}")
-        total = sum(member.weight for member in self.members)
-        if abs(total - 1) > WEIGHT_TOLERANCE:
-            raise ModelError(f"expected weights that sum to 1, got {total:g}", option="weights")
+        check_members(models, [member.weight for member in self.members])
 
     @property
     def parts(self) -> tuple[Part, ...]:
         """Each member's share of an embedding, in order."""
-        shares = [member.weight * member.slope for member in self.members]
-        return tuple(
-            Part(member.embed.model, member.embed.dim, math.sqrt(share / sum(shares)))
-            for member, share in zip(self.members, shares, strict=True)
-        )
+        models = [(member.embed.model, member.embed.dim) for member in self.members]
+        return weighed_parts(models, [member.weight * member.slope for member in self.members])
 
     @property
     def model(self) -> str:
-        """The members' names and a hash of what decides a similarity: models, weights, slopes.
-
-        Of the scales six digits count: another order of adding is no other model.
-        """
-        decisive = [[part.model, f"{part.scale:.6f}"] for part in self.parts]
-        name = "+".join(part.model.rpartition("@")[0] or part.model for part in self.parts)
-        return f"{name}@{hashlib.sha256(json.dumps(decisive).encode()).hexdigest()[:8]}"
+        """The members' names and a hash of what decides a similarity: `model_of_parts`."""
+        return model_of_parts(self.parts)
 
     @property
     def dim(self) -> int:
@@ -103,32 +79,46 @@ class Ensemble:
         return Ensemble(tuple(Member(one.embed, one.weight / total, one.slope) for one in rest))
 
 
-def split_parts(embeddings: Embeddings, parts: Sequence[Part]) -> dict[str, Embeddings]:
-    """Rows (N, dim) into each member's unit rows, by model: what a gallery stores.
+def check_evidence(model: str, weight: float, slope: float) -> None:
+    """Raise ModelError for a weight that is none, and a slope that tells nobody apart."""
+    if not 0 < weight <= 1:
+        raise ModelError(
+            f"{model}: expected a weight above 0 and at most 1, got {weight}",
+            mend="leave the member out, or disable it",
+        )
+    if not 0 < slope < math.inf:
+        raise ModelError(
+            f"{model}: expected a slope above 0, got {slope}: its calibration "
+            "says that it cannot tell people apart"
+        )
 
-    Raises MismatchError for rows of another length.
+
+def check_members(models: Sequence[str], weights: Sequence[float]) -> None:
+    """Raise ModelError for too few or too many models, one twice, weights that do not sum to 1."""
+    if not 2 <= len(models) <= MOST_MEMBERS:
+        raise ModelError(f"expected 2 to {MOST_MEMBERS} models together, got {len(models)}")
+    if len(set(models)) < len(models):
+        raise ModelError(f"expected each model once, got {', '.join(models)}")
+    total = sum(weights)
+    if not abs(total - 1) <= WEIGHT_TOLERANCE:
+        raise ModelError(f"expected weights that sum to 1, got {total:g}", option="pack")
+
+
+def weighed_parts(models: Sequence[tuple[str, int]], evidence: Sequence[float]) -> tuple[Part, ...]:
+    """Each model's share of an embedding; `models` are names and numbers, `evidence` weight *
+    slope.
     """
-    dim = sum(part.dim for part in parts)
-    if embeddings.shape[1] != dim:
-        raise MismatchError(f"expected rows of {dim} numbers, got {embeddings.shape[1]}")
-    ends = np.cumsum([part.dim for part in parts])
-    rows = np.split(embeddings, ends[:-1], axis=1)
-    return {
-        part.model: np.asarray(own / part.scale, np.float32)
-        for part, own in zip(parts, rows, strict=True)
-    }
+    return tuple(
+        Part(model, dim, math.sqrt(own / sum(evidence)))
+        for (model, dim), own in zip(models, evidence, strict=True)
+    )
 
 
-def join_parts(templates: Mapping[str, Embeddings], parts: Sequence[Part]) -> Embeddings:
-    """Each member's unit rows (N, D), by model, into rows (N, dim) of length 1.
+def model_of_parts(parts: Sequence[Part]) -> str:
+    """The parts' names and a hash of what decides a similarity: models, weights, slopes.
 
-    Raises MismatchError where a member's are missing or of another length.
+    Of the scales six digits count: another order of adding is no other model.
     """
-    rows = []
-    for part in parts:
-        own = templates.get(part.model)
-        if own is None or own.shape[1] != part.dim:
-            got = "none" if own is None else f"rows of {own.shape[1]}"
-            raise MismatchError(f"{part.model}: expected rows of {part.dim} numbers, got {got}")
-        rows.append(own * np.float32(part.scale))
-    return np.concatenate(rows, axis=1)
+    decisive = [[part.model, f"{part.scale:.6f}"] for part in parts]
+    name = "+".join(part.model.rpartition("@")[0] or part.model for part in parts)
+    return f"{name}@{hashlib.sha256(json.dumps(decisive).encode()).hexdigest()[:8]}"

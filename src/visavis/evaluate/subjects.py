@@ -1,15 +1,14 @@
 """Packs as what is measured: their models loaded, with what a report says of them."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
 from visavis import __version__
 from visavis.detect import load_detector
-from visavis.embedder import embedder_device, load_embedder
+from visavis.embedder import choose_models, embedder_device
 from visavis.evaluate.run import Subject
-from visavis.pack import load_pack
-from visavis.pack.calibration import load_calibration
 from visavis.runtime import Device
 
 CROPS = "none: the pictures are crops"
@@ -35,24 +34,30 @@ def load_subjects(packs: Packs) -> list[Subject]:
 
 
 def _load_subject(name: str | Path, packs: Packs) -> Subject:
-    pack, device = load_pack(name), packs.device
-    manifest = pack.manifest
-    origin = manifest.embedder.origin
-    form = manifest.embedder.form(embedder_device(device, manifest.embedder).precision)
-    embed = load_embedder(pack, device=device, flip=packs.flip)
+    models, device = choose_models(name), packs.device
+    specs = [pack.manifest.embedder for pack in models.packs]
+    members = models.members(device, flip=packs.flip)
+    forms = [spec.form(embedder_device(device, spec).precision).file for spec in specs]
+    files = [pack.folder / file for pack, file in zip(models.packs, forms, strict=True)]
+    calibration = models.calibration()
     return Subject(
-        manifest.name,
-        embed,
+        models.name,
+        models.together(members),
         settings={
-            "licence": origin.licence,
-            "training data": origin.training_data,
-            "detector": manifest.detector.decoder if packs.align else CROPS,
+            "licence": _once(spec.origin.licence for spec in specs),
+            "training data": _once(spec.origin.training_data for spec in specs),
+            "detector": models.detector.manifest.detector.decoder if packs.align else CROPS,
             "mirrored crop": "added" if packs.flip else "not added",
-            "ran on": embed.runs_on,
+            "ran on": _once(member.runs_on for member in members),
             "visavis": __version__,
             "date": datetime.now(UTC).date().isoformat(),
         },
-        calibration=load_calibration(pack) if manifest.calibration else None,
-        bytes=(pack.folder / form.file).stat().st_size,
-        detect=load_detector(pack, device=device) if packs.align else None,
+        calibration=calibration if calibration.points else None,
+        bytes=sum(file.stat().st_size for file in files),
+        detect=load_detector(models.detector, device=device) if packs.align else None,
     )
+
+
+def _once(texts: Iterable[str]) -> str:
+    """What is said of each model, each thing once."""
+    return "; ".join(dict.fromkeys(texts))

@@ -23,9 +23,11 @@ from visavis.gallery.audit import (
 from visavis.gallery.index import ExactIndex, Index
 from visavis.gallery.templates import (
     Opened,
+    Parts,
     Quarantined,
     all_templates,
     chunks_of_templates,
+    models_of_parts,
     templates_of_people,
     templates_of_samples,
     templates_shape,
@@ -50,7 +52,7 @@ HARMLESS = {
 
 @dataclass(slots=True)
 class Followed:
-    """The index of a model's templates, and the entry of the chain up to which it is right."""
+    """The index of an embedder's templates, and the entry of the chain up to which it is right."""
 
     index: Index
     head: ChainHead
@@ -94,7 +96,7 @@ def changes_of(entries: Iterable[Entry]) -> Changes | None:
 
 
 def follow(
-    connection: Connection, vault: SampleVault, model: str, known: Followed | None
+    connection: Connection, vault: SampleVault, parts: Parts, known: Followed | None
 ) -> Followed:
     """The index as the gallery is now: `known` caught up, or a new one where that cannot be."""
     changes = None
@@ -108,29 +110,31 @@ def follow(
     # Of another length are templates of a model whose others are all gone by now.
     with suppress(MismatchError):
         if known is not None and changes is not None:
-            _apply(known, changes, _read(connection, vault, model, changes))
+            _apply(known, changes, _read(connection, vault, parts, changes))
             known.head = last
             return known
-    index, quarantined = _read_whole(connection, vault, model)
+    index, quarantined = _read_whole(connection, vault, parts)
     return Followed(index, last, {one.sample: one for one in quarantined})
 
 
 def _read_whole(
-    connection: Connection, vault: SampleVault, model: str
+    connection: Connection, vault: SampleVault, parts: Parts
 ) -> tuple[Index, list[Quarantined]]:
-    """All templates of a model: by FAISS where there are so many that it answers sooner.
+    """All templates: by FAISS where there are so many that it answers sooner.
 
     Its rows take a quarter of the memory, and are read a chunk at a time.
     """
-    count, numbers = templates_shape(connection, model)
-    if count * numbers < LARGE or numbers % 4 or not find_spec("faiss"):
-        opened = all_templates(connection, vault, model)
+    count, numbers = templates_shape(connection, models_of_parts(parts)[0])
+    others = 0 if isinstance(parts, str) else sum(part.dim for part in parts[1:])
+    length = numbers + others
+    if count * length < LARGE or length % 4 or not find_spec("faiss"):
+        opened = all_templates(connection, vault, parts)
         return ExactIndex(opened.people, opened.samples, opened.rows), opened.quarantined
     from visavis.gallery.faiss import FaissIndex
 
     quarantined: list[Quarantined] = []
     index: FaissIndex | None = None
-    for opened in chunks_of_templates(connection, vault, model, numbers):
+    for opened in chunks_of_templates(connection, vault, parts, numbers):
         if len(opened.rows):
             index = FaissIndex(opened.rows) if index is None else index
             index.extend(opened.people, opened.samples, opened.rows)
@@ -138,13 +142,15 @@ def _read_whole(
     return index or ExactIndex(), quarantined
 
 
-def _read(connection: Connection, vault: SampleVault, model: str, changes: Changes) -> list[Opened]:
+def _read(
+    connection: Connection, vault: SampleVault, parts: Parts, changes: Changes
+) -> list[Opened]:
     """The templates of what changed, as they are now."""
     read = []
     if changes.samples:
-        read.append(templates_of_samples(connection, vault, model, sorted(changes.samples)))
+        read.append(templates_of_samples(connection, vault, parts, sorted(changes.samples)))
     if changes.people:
-        read.append(templates_of_people(connection, vault, model, sorted(changes.people)))
+        read.append(templates_of_people(connection, vault, parts, sorted(changes.people)))
     return read
 
 

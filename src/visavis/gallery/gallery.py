@@ -3,7 +3,6 @@
 One class over any Database and a Vault. Knows no SQL dialect, no photos and no models.
 """
 
-import json
 import logging
 import uuid
 from collections.abc import Iterable, Iterator, Sequence
@@ -12,7 +11,7 @@ from threading import RLock
 
 import numpy as np
 from numpy.typing import NDArray
-from sqlalchemy import Connection, delete, insert, select
+from sqlalchemy import Connection, delete, select
 from sqlalchemy.exc import IntegrityError
 
 from visavis.errors import GalleryError, PersonError
@@ -44,8 +43,9 @@ from visavis.gallery.samples import (
 from visavis.gallery.sealing import seal_people
 from visavis.gallery.settings import read_setting, write_setting
 from visavis.gallery.sqlite import SqliteDatabase
-from visavis.gallery.tables import CONFIGURATIONS, PEOPLE, SAMPLES, TEMPLATES
+from visavis.gallery.tables import PEOPLE, SAMPLES, TEMPLATES
 from visavis.gallery.templates import (
+    Parts,
     Quarantined,
     all_templates,
     check_template,
@@ -80,7 +80,7 @@ class Gallery:
         self._samples = SampleVault(self.vault, self.id)
         self._people = SealedPeople(self.vault, self.id)
         self._audit = Audit(database, self.vault, self.id)
-        self._followed: dict[str, Followed] = {}
+        self._followed: dict[Parts, Followed] = {}
         self._lock = RLock()
         erasure.finish(database)
         with database.reading() as connection:
@@ -271,28 +271,29 @@ class Gallery:
 
         erasure.scrub(self.database, self.database.erasing(erase))
 
-    def index(self, model: str) -> Index:
-        """All templates of a model, searchable; caught up with what any process has changed.
+    def index(self, parts: Parts) -> Index:
+        """All templates, searchable; caught up with what any process has changed.
 
-        Kept in memory. Ask for it anew before each search.
+        `parts` are an embedder's: of several, a photo's templates are joined, and a photo that
+        lacks one is left out. Kept in memory. Ask for it anew before each search.
         """
-        return self._follow(model).index
+        return self._follow(parts).index
 
-    def index_of(self, person: str, model: str) -> Index:
+    def index_of(self, person: str, parts: Parts) -> Index:
         """The templates of one person, searchable, as they are now. Nobody else's are read."""
         with self.database.reading() as connection:
             check_key(connection, self.vault, self.id)
-            opened = templates_of_people(connection, self._samples, model, [person])
+            opened = templates_of_people(connection, self._samples, parts, [person])
         return ExactIndex(opened.people, opened.samples, opened.rows)
 
-    def quarantined(self, model: str) -> tuple[Quarantined, ...]:
-        """The templates of a model that are damaged: they are in no index."""
-        return tuple(self._follow(model).quarantined.values())
+    def quarantined(self, parts: Parts) -> tuple[Quarantined, ...]:
+        """The templates that are damaged: they are in no index."""
+        return tuple(self._follow(parts).quarantined.values())
 
-    def templates(self, model: str) -> tuple[Templates, tuple[Quarantined, ...]]:
-        """All templates of a model as they are stored, and those that are damaged and left out."""
+    def templates(self, parts: Parts) -> tuple[Templates, tuple[Quarantined, ...]]:
+        """All templates as `index` has them, and those that are damaged and left out."""
         with self.database.reading() as connection:
-            opened = all_templates(connection, self._samples, model)
+            opened = all_templates(connection, self._samples, parts)
         return group_templates(opened.people, opened.rows), tuple(opened.quarantined)
 
     def changes(self, since: int) -> list[Entry]:
@@ -302,17 +303,8 @@ class Gallery:
 
     def configure(self, document: Details) -> int:
         """Note how people are recognised from now on; the version: a new one where it changed."""
-        text = json.dumps(dict(document), sort_keys=True)
-        last_one = select(CONFIGURATIONS).order_by(CONFIGURATIONS.c.version.desc()).limit(1)
         with self.database.writing() as connection:
-            last = connection.execute(last_one).first()
-            if last is not None and last.document == text:
-                return int(last.version)
-            version = int(last.version) + 1 if last is not None else 1
-            row = {"version": version, "document": text, "added_at": audit.now()}
-            connection.execute(insert(CONFIGURATIONS).values(row))
-            self._audit.record(connection, "configure", None, {"version": version})
-        return version
+            return settings.configure(connection, self._audit, document)
 
     def keep(self, name: str, document: bytes | None) -> None:
         """Keep a document with the gallery, sealed, in place of an earlier one; None removes it."""
@@ -392,13 +384,13 @@ class Gallery:
         """Let go of the database."""
         self.database.close()
 
-    def _follow(self, model: str) -> Followed:
+    def _follow(self, parts: Parts) -> Followed:
         with self._lock, self.database.reading() as connection:
-            known = self._followed.get(model)
-            followed = follow(connection, self._samples, model, known)
+            known = self._followed.get(parts)
+            followed = follow(connection, self._samples, parts, known)
             if followed is not known:
                 check_key(connection, self.vault, self.id)
-            self._followed[model] = followed
+            self._followed[parts] = followed
             return followed
 
     def _damages(self, connection: Connection) -> Iterator[str]:

@@ -1,17 +1,18 @@
-"""Which models have templates of whom: what a search by one of them does not see."""
+"""Which models have templates of whom: what a search by some of them does not see."""
 
 from dataclasses import dataclass
 
-from sqlalchemy import select
+from sqlalchemy import Select, func, select
 
 from visavis.gallery.gallery import Gallery
 from visavis.gallery.tables import SAMPLES, TEMPLATES
+from visavis.gallery.templates import Parts, models_of_parts
 
 
 @dataclass(frozen=True, slots=True)
 class Apart:
-    """What a model's searches do not see: how many photos of how many people, with templates of
-    these other models alone.
+    """What an embedder's searches do not see: how many photos of how many people, which lack a
+    template of one of its models, and the models whose templates these photos have.
     """
 
     photos: int
@@ -19,13 +20,12 @@ class Apart:
     models: tuple[str, ...]
 
 
-def photos_apart(gallery: Gallery, model: str) -> Apart:
-    """The photos that have templates, but none of this model."""
-    own = select(TEMPLATES.c.sample_id).where(TEMPLATES.c.model == model)
+def photos_apart(gallery: Gallery, parts: Parts) -> Apart:
+    """The photos that have templates, but not of all these models."""
     query = (
         select(TEMPLATES.c.model, SAMPLES.c.id, SAMPLES.c.person_id)
         .join(SAMPLES, SAMPLES.c.id == TEMPLATES.c.sample_id)
-        .where(SAMPLES.c.id.not_in(own))
+        .where(SAMPLES.c.id.not_in(_seen(parts)))
     )
     with gallery.database.reading() as connection:
         rows = connection.execute(query).all()
@@ -33,14 +33,14 @@ def photos_apart(gallery: Gallery, model: str) -> Apart:
     return Apart(len(photos), len(people), tuple(sorted(models)))
 
 
-def photo_without(gallery: Gallery, person: str, source_sha256: str, model: str) -> str | None:
-    """The id of a person's photo that has no template of a model; None where there is none."""
-    template = (TEMPLATES.c.sample_id == SAMPLES.c.id) & (TEMPLATES.c.model == model)
-    query = (
-        select(SAMPLES.c.id)
-        .outerjoin(TEMPLATES, template)
-        .where(SAMPLES.c.person_id == person, SAMPLES.c.source_sha256 == source_sha256)
-        .where(TEMPLATES.c.model.is_(None))
+def photo_without(gallery: Gallery, person: str, source_sha256: str, parts: Parts) -> str | None:
+    """The id of a person's photo that lacks a template of one of these models; None where there
+    is none.
+    """
+    query = select(SAMPLES.c.id).where(
+        SAMPLES.c.person_id == person,
+        SAMPLES.c.source_sha256 == source_sha256,
+        SAMPLES.c.id.not_in(_seen(parts)),
     )
     with gallery.database.reading() as connection:
         return connection.scalar(query)
@@ -55,3 +55,19 @@ def people_by_model(gallery: Gallery) -> dict[str, set[str]]:
         for model, person in connection.execute(owned):
             people.setdefault(model, set()).add(person)
     return people
+
+
+def people_seen(gallery: Gallery, parts: Parts) -> set[str]:
+    """The ids of those who have a photo with templates of all these models."""
+    query = select(SAMPLES.c.person_id).where(SAMPLES.c.id.in_(_seen(parts))).distinct()
+    with gallery.database.reading() as connection:
+        return set(connection.scalars(query))
+
+
+def _seen(parts: Parts) -> Select[tuple[str]]:
+    """Photos that have a template of each of these models."""
+    models = models_of_parts(parts)
+    own = select(TEMPLATES.c.sample_id).where(TEMPLATES.c.model.in_(models))
+    if len(models) == 1:
+        return own
+    return own.group_by(TEMPLATES.c.sample_id).having(func.count() == len(models))

@@ -10,17 +10,20 @@ import numpy as np
 from numpy.typing import NDArray
 from sqlalchemy import Connection, Select, bindparam, func, select
 
-from visavis.compare import UNIT_TOLERANCE
+from visavis.compare import UNIT_TOLERANCE, join_parts
 from visavis.errors import EmbeddingError
 from visavis.gallery.tables import PEOPLE, SAMPLES, TEMPLATES
 from visavis.gallery.vault import SampleVault, Vault
-from visavis.types import Embeddings
+from visavis.types import Embeddings, Part
 
 CHUNK = 4096  # templates read at a time
 LARGE_CHUNK = 16_384  # templates opened at a time, where not all are kept as they are
 FLOAT = 4  # bytes
 ALTERED = "altered, or moved from another place"
 LOST = "its photo or its person is gone"
+# Whose templates are read: one model's by its name, or an embedder's by its parts. Where these are
+# several, a photo's templates are joined; a photo that lacks one is left out.
+Parts = str | tuple[Part, ...]
 # Sample, person (empty where the row that says whose it is is gone), sealed template.
 Sealed = tuple[str, str, bytes]
 _SEALED = (
@@ -70,21 +73,30 @@ def check_template(connection: Connection, model: str, embedding: NDArray[np.flo
         )
 
 
-def all_templates(connection: Connection, vault: SampleVault, model: str) -> Opened:
-    """Every template of a model."""
+def models_of_parts(parts: Parts) -> tuple[str, ...]:
+    """The names of the models whose templates are read."""
+    return (parts,) if isinstance(parts, str) else tuple(part.model for part in parts)
+
+
+def all_templates(connection: Connection, vault: SampleVault, parts: Parts) -> Opened:
+    """Every template of a model, or of several, joined."""
+    model = models_of_parts(parts)[0]
     shape = templates_shape(connection, model)
-    return _open(_all_sealed(connection, model), vault, model, shape)
+    first = _open(_all_sealed(connection, model), vault, model, shape)
+    return _joined(connection, vault, parts, first)
 
 
 def chunks_of_templates(
-    connection: Connection, vault: SampleVault, model: str, numbers: int
+    connection: Connection, vault: SampleVault, parts: Parts, numbers: int
 ) -> Iterator[Opened]:
-    """Every template of a model, LARGE_CHUNK at a time; those of other than `numbers` numbers are
-    quarantined.
+    """As `all_templates`, LARGE_CHUNK at a time; those of the first model that are of other than
+    `numbers` numbers are quarantined.
     """
+    model = models_of_parts(parts)[0]
     rows = _all_sealed(connection, model)
     while chunk := list(islice(rows, LARGE_CHUNK)):
-        yield _open(chunk, vault, model, (len(chunk), numbers))
+        first = _open(chunk, vault, model, (len(chunk), numbers))
+        yield _joined(connection, vault, parts, first)
 
 
 def templates_shape(connection: Connection, model: str) -> tuple[int, int]:
@@ -95,17 +107,41 @@ def templates_shape(connection: Connection, model: str) -> tuple[int, int]:
 
 
 def templates_of_samples(
-    connection: Connection, vault: SampleVault, model: str, samples: Sequence[str]
+    connection: Connection, vault: SampleVault, parts: Parts, samples: Sequence[str]
 ) -> Opened:
-    """The templates of a model that so many photos have."""
-    return _some(connection, vault, model, (OF_SAMPLES, samples))
+    """The templates that so many photos have."""
+    first = _some(connection, vault, models_of_parts(parts)[0], (OF_SAMPLES, samples))
+    return _joined(connection, vault, parts, first)
 
 
 def templates_of_people(
-    connection: Connection, vault: SampleVault, model: str, people: Sequence[str]
+    connection: Connection, vault: SampleVault, parts: Parts, people: Sequence[str]
 ) -> Opened:
-    """The templates of a model that so many people have."""
-    return _some(connection, vault, model, (OF_PEOPLE, people))
+    """The templates that so many people have."""
+    first = _some(connection, vault, models_of_parts(parts)[0], (OF_PEOPLE, people))
+    return _joined(connection, vault, parts, first)
+
+
+def _joined(connection: Connection, vault: SampleVault, parts: Parts, first: Opened) -> Opened:
+    """The first model's templates with the other models' of the same photos."""
+    if isinstance(parts, str) or len(parts) == 1:
+        return first
+    members = [first]
+    for part in parts[1:]:
+        wanted = (OF_SAMPLES, first.samples)
+        members.append(_some(connection, vault, part.model, wanted, part.dim))
+    places = [{sample: row for row, sample in enumerate(one.samples)} for one in members]
+    whole = [row for row, photo in enumerate(first.samples) if all(photo in at for at in places)]
+    samples = [first.samples[row] for row in whole]
+    rows = {
+        part.model: member.rows[[at[sample] for sample in samples]]
+        for part, member, at in zip(parts, members, places, strict=True)
+    }
+    if not samples:  # of no rows nobody knows how long they are
+        rows = {part.model: np.empty((0, part.dim), np.float32) for part in parts}
+    damaged = {one.sample: one for member in members for one in member.quarantined}
+    people = [first.people[row] for row in whole]
+    return Opened(people, samples, join_parts(rows, parts), list(damaged.values()))
 
 
 def _some(
@@ -113,14 +149,17 @@ def _some(
     vault: SampleVault,
     model: str,
     wanted: tuple[Select[Any], Sequence[str]],
+    numbers: int | None = None,
 ) -> Opened:
+    """Templates of a model, of so many numbers; None: of as many as most have."""
     query, ids = wanted
     rows: list[Sealed] = []
     for start in range(0, len(ids), CHUNK):
         values = {"model": model, "ids": ids[start : start + CHUNK]}
         # The driver's own rows: an altered file may hold text where bytes were.
         rows += connection.execute(query, values).cursor.fetchall()
-    numbers = _most_numbers(len(data) for _, _, data in rows)
+    if numbers is None:
+        numbers = _most_numbers(len(data) for _, _, data in rows)
     return _open(rows, vault, model, (len(rows), numbers))
 
 
