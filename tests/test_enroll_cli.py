@@ -89,7 +89,7 @@ def test_a_stranger_is_not_enrolled_as_somebody_and_mistakes_are_undone(
     assert (code, "Erase 1 photo of Obama" in err) == (2, True)
     code, out, _ = visavis("people", "undo", "--yes")
     assert (code, out.startswith("erased 1 photo of Obama, of 20")) == (0, True)
-    assert visavis("people", "list")[1].startswith("Obama · 1 photos")
+    assert visavis("people", "list")[1].startswith("Obama · 1 photo ")
     removed = json.loads(visavis("people", "remove-photo", "Obama", "obama.jpg", "--json")[1])
     assert (removed["removed"], removed["from"]["samples"]) == ("obama.jpg", 0)
     code, _, err = visavis("people", "undo", "--yes")

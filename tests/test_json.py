@@ -3,7 +3,10 @@
 The fixture `run` holds each document that any test prints against the page.
 """
 
+import json
 import re
+from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from conftest import ROOT
@@ -11,6 +14,13 @@ from documented import PLAIN, faults, fields_of, objects, verb_of, verbs_documen
 from verbs import verbs
 
 from visavis import errors
+from visavis.answers.downloads import model_json, pulled_json
+from visavis.answers.installation import examination_json
+from visavis.answers.packs import written_json
+from visavis.doctor import Check, Examination, StageTime
+from visavis.hub.pull import Download, Record
+from visavis.insightface.proof import Proof
+from visavis.insightface.write import Written
 
 PAGE = (ROOT / "docs" / "json.md").read_text(encoding="utf-8")
 # Of the line that lists them, the words in brackets aside.
@@ -87,3 +97,37 @@ def test_what_is_not_as_the_page_says_is_seen(document, kind, wrong):
 )
 def test_a_verb_is_told_by_its_words(words, verb):
     assert verb_of(words) == verb
+
+
+DOWNLOAD = Download("a.onnx", "https://example.org/a", 3, "0" * 64, None, "2026-01-01", "pin")
+RECORD = Record("a", "b", "MIT", "c", "yes", "d", "e", (DOWNLOAD,), {"a.onnx": "0" * 64})
+EXAMINATION = Examination((Check("python", "ok", "3.11"),), (StageTime("decode", 1.5, "pillow"),))
+PROOF = Proof("0.7.3", 1, 0.999, 1, ("detection",))
+WRITTEN = Written(Path("a"), ("a.onnx",), ("as it is",), 1.0, PROOF)
+
+
+@pytest.mark.parametrize(
+    ("verb", "document"),
+    [
+        ("pack pull", model_json(Path("a"), RECORD, "visavis pack info a")),
+        ("doctor", examination_json(EXAMINATION)),
+        ("pack insightface", written_json(WRITTEN)),
+        ("pack insightface", written_json(replace(WRITTEN, proof=None))),
+    ],
+)
+def test_what_few_machines_can_print_is_as_the_page_says(verb, document):
+    """As it is printed: a tuple is a list."""
+    printed = json.loads(json.dumps(document))
+    assert faults(printed, verbs_documented()[verb]) == []
+
+
+@pytest.mark.pack
+def test_a_pulled_pack_is_as_the_page_says(pack):
+    document = pulled_json(pack.folder, pack.manifest, "visavis pack info a")
+    assert faults(document, "pulled") == []
+    assert faults(document, verbs_documented()["pack pull"]) == []
+
+
+def test_pushing_says_where_and_what_next(monkeypatch, run):
+    monkeypatch.setattr("visavis.hub.push.push", lambda *words, **named: "s3://bucket/a")
+    assert run("pack", "push", "a", "s3://bucket", "--json")[0] == 0

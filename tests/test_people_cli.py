@@ -333,7 +333,7 @@ def test_a_gallery_of_an_earlier_way_to_cut_faces_is_brought_over(
         gallery.add_sample(person, Sample(name, name, {}, {before: row}, kept))
     gallery.close()
     _, out, err = known("identify", portraits / "obama2.jpg")
-    assert "2 photos of 1 people have no template" in err
+    assert "2 photos of 1 person have no template" in err
     assert f"only of {before}: they are not compared" in err
     assert "Obama" not in out
     code, out, _ = known("people", "re-embed")
@@ -344,7 +344,7 @@ def test_a_gallery_of_an_earlier_way_to_cut_faces_is_brought_over(
     )
     _, out, err = known("identify", portraits / "obama2.jpg")
     assert ("match" in out, "no match" in out, "Obama" in out) == (True, False, True)
-    assert "1 photos of 1 people have no template" in err
+    assert "1 photo of 1 person have no template" in err
 
 
 def test_every_verb_of_people_answers_in_one_document(known, portraits, tmp_path):
