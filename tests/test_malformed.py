@@ -83,8 +83,13 @@ def test_a_malformed_picture_has_its_answer(row):
     held(measured(work), row)
 
 
+def by_command(row):
+    """A row of the table; a large photo of nothing takes seconds."""
+    return pytest.param(row, id=str(row), marks=[pytest.mark.slow] if row.large else [])
+
+
 @pytest.mark.pack
-@pytest.mark.parametrize("row", PICTURES, ids=str)
+@pytest.mark.parametrize("row", [by_command(row) for row in PICTURES])
 def test_a_malformed_picture_has_its_answer_by_command(row, run, tmp_path):
     path = tmp_path / "photo.jpg"
     path.write_bytes(row.build())

@@ -78,6 +78,7 @@ def limit(a, b):
     return NOISY if "yunet" in (a[:5], b[:5]) else CLOSE
 
 
+@pytest.mark.slow
 def test_five_detectors_agree_on_photos_of_people(photos, data):
     detectors = five_detectors(data)
     chosen = photos[:: len(photos) // share(1580)]
