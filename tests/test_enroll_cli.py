@@ -130,4 +130,4 @@ def test_a_gallery_of_another_model_is_no_answer(visavis, portraits, tmp_path):
     assert visavis(*obama, "--anyway")[0] == 0
     code, out, err = visavis("identify", portraits / "obama2.jpg")
     assert (code, "match     Obama" in out) == (0, True)
-    assert "2 of 3 people have no template of sface@" in err
+    assert "2 photos of 2 people have no template of sface@" in err

@@ -75,7 +75,7 @@ def test_find_lists_the_photos_that_show_somebody(run, portraits, group, tmp_pat
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (["a.jpg", "empty", "--no-cache"], "no pictures here"),
+        (["a.jpg", "empty", "--no-cache"], "no photos here"),
         (["a.jpg", "b.jpg", "--no-cache", "--cache", "c.db"], "got both"),
         (["a.jpg", "b.jpg", "--no-cache"], "a.jpg: no such file"),
         (["a.jpg", "b.jpg", "--cache", "empty"], "the cache cannot be used"),

@@ -61,8 +61,8 @@ def _ready(
 ) -> "tuple[Recognizer, Gallery]":
     recognizer = options.recognizer_of(pack, calibration, scanning, where.for_many())
     people = options.gallery_at(gallery, create=False)
-    options.warn_quarantined(people, recognizer.embed.parts, recognizer.embed.model)
     recognizer.unseen(people)  # raises where nobody could ever be found
+    options.warn_quarantined(people, recognizer.embed.parts, recognizer.embed.model)
     return recognizer, people
 
 
