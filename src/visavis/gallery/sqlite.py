@@ -11,6 +11,7 @@ import logging
 import os
 import shutil
 import sqlite3
+import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
@@ -229,9 +230,9 @@ def _open_engine(path: Path) -> Engine:
             "secure_delete=ON",
             "synchronous=FULL",
             "temp_store=MEMORY",  # a VACUUM's copy of names in a temporary folder would outlive it
-            f"journal_mode={journal_mode()}",
         ):
             connection.execute(f"PRAGMA {pragma}")
+        _set_journal(connection)
         return connection
 
     engine = create_engine("sqlite://", creator=connect, poolclass=QueuePool)
@@ -243,6 +244,19 @@ def _open_engine(path: Path) -> Engine:
             connection.exec_driver_sql(begins)
 
     return engine
+
+
+def _set_journal(connection: sqlite3.Connection) -> None:
+    """Choose the journal; SQLite itself does not wait where another process is just choosing it."""
+    end = time.monotonic() + BUSY_SECONDS
+    while True:
+        try:
+            connection.execute(f"PRAGMA journal_mode={journal_mode()}")
+            return
+        except sqlite3.OperationalError as error:
+            if "locked" not in str(error) or time.monotonic() > end:
+                raise
+            time.sleep(0.01)
 
 
 def _address(path: Path) -> str:
