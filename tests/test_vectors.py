@@ -205,7 +205,7 @@ def test_without_the_list_of_globals_code_runs(tmp_path, monkeypatch):
     """A sabotaged copy: the attack above takes effect."""
     file = tmp_path / "evil.pkl"
     file.write_bytes(pickled({"Anna": Unpickled(tmp_path / "ran")}))
-    monkeypatch.setattr(module._Unpickler, "find_class", pickle.Unpickler.find_class)
+    monkeypatch.setattr(module.PlainUnpickler, "find_class", pickle.Unpickler.find_class)
     with pytest.raises(DatasetError):
         read_vectors(file)
     assert (tmp_path / "ran").exists()

@@ -11,7 +11,6 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
-from io import BytesIO
 from pathlib import Path
 
 import numpy as np
@@ -23,6 +22,7 @@ from visavis.dataset.pairs import Pairs
 from visavis.dataset.pickles import (
     NDARRAY,
     ByteArray,
+    PlainUnpickler,
     check_opcodes,
     dtype,
     frombuffer,
@@ -194,31 +194,6 @@ def survey(tree: Tree, names: Iterable[str]) -> tuple[dict[str, int], dict[str, 
     return dict(kinds.most_common()), bad
 
 
-class _Unpickler(pickle.Unpickler):
-    def __init__(self, data: bytes) -> None:
-        super().__init__(BytesIO(data), encoding="bytes")
-        # Characters that may still be encoded: a pickle can encode one text many times.
-        self._left = len(data)
-
-    def find_class(self, module: str, name: str, /) -> object:
-        if (module, name) == ("_codecs", "encode"):
-            return self._encode
-        try:
-            return GLOBALS[module, name]
-        except KeyError:
-            full_name = f"{module}.{name}"[:80]
-            raise ValueError(f"it names {full_name!r}, which no list of pictures needs") from None
-
-    def _encode(self, text: object, codec: object) -> bytes:
-        """Python 3 writes bytes so in the protocols of Python 2."""
-        if not isinstance(text, str) or codec not in ("latin1", b"latin1"):
-            raise ValueError("expected text in latin1 where bytes are encoded")
-        self._left -= len(text)
-        if self._left < 0:
-            raise ValueError("its texts are longer than the file")
-        return text.encode("latin1")
-
-
 def _load(path: Path) -> object:
     try:
         size = path.stat().st_size if path.is_file() else None
@@ -227,7 +202,9 @@ def _load(path: Path) -> object:
             raise DatasetError(f"{path}: expected a .bin file of at most 4 GiB, got {got}")
         data = path.read_bytes()
         check_opcodes(data)
-        loaded: object = _Unpickler(data).load()
+        loaded: object = PlainUnpickler(
+            data, GLOBALS, codecs=("latin1", b"latin1"), purpose="list of pictures"
+        ).load()
         return loaded
     except OSError as error:
         raise DatasetError(f"{path}: cannot read: {error.strerror or error}") from error

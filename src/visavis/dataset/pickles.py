@@ -4,7 +4,11 @@ NumPy.
 Knows nothing of pictures, pairs or people.
 """
 
+import pickle
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
+from functools import partial
+from io import BytesIO
 from pickletools import opcodes
 
 MOST_OPCODES = 5_000_000  # a picture takes 2 of them as bytes, 25 as an array: ten times CFP
@@ -23,6 +27,48 @@ PUTS, FRAME, STOP = frozenset(b"pqr"), 0x95, ord(".")
 KINDS = {"u1": "uint8", "b1": "bool"}
 SHAPE = "expected an array of one axis, with as many bytes as its shape declares"
 NDARRAY = object()  # stands in for numpy.ndarray, which is only ever an argument
+
+
+class PlainUnpickler(pickle.Unpickler):
+    """Builds lists, text, numbers and what stands in for the names in `known`; calls nothing else.
+
+    Its file is walked by `check_opcodes` first. `codecs` are the words by which bytes may be said
+    to be encoded, `purpose` what errors call the file: "no list of pictures needs" such a name.
+    """
+
+    def __init__(
+        self,
+        data: bytes,
+        known: Mapping[tuple[str, str], object],
+        *,
+        codecs: Collection[object],
+        purpose: str,
+    ) -> None:
+        super().__init__(BytesIO(data), encoding="bytes")
+        self._known, self._codecs, self._purpose = known, codecs, purpose
+        # Characters that may still be encoded: a pickle can encode one text many times.
+        self._left = len(data)
+
+    def find_class(self, module: str, name: str, /) -> object:
+        """What stands in for a name. Raises ValueError for one that is not known."""
+        if (module, name) == ("_codecs", "encode"):
+            return self._encode
+        try:
+            make = self._known[module, name]
+        except KeyError:
+            full_name = f"{module}.{name}"[:80]
+            raise ValueError(f"it names {full_name!r}, which no {self._purpose} needs") from None
+        # A new one each time: what a pickle sets on it touches no other.
+        return partial(make) if callable(make) else make
+
+    def _encode(self, text: object, codec: object) -> bytes:
+        """Python 3 writes bytes so in the protocols of Python 2."""
+        if not isinstance(text, str) or codec not in self._codecs:
+            raise ValueError("expected text in latin1 where bytes are encoded")
+        self._left -= len(text)
+        if self._left < 0:
+            raise ValueError("its texts are longer than the file")
+        return text.encode("latin1")
 
 
 def check_opcodes(data: bytes, *, dictionaries: bool = False) -> None:

@@ -13,7 +13,6 @@ import re
 import zipfile
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
 from io import BytesIO
 from pathlib import Path, PurePosixPath
 from tokenize import TokenError
@@ -22,7 +21,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from visavis.dataset.pickles import NDARRAY, check_opcodes
+from visavis.dataset.pickles import NDARRAY, PlainUnpickler, check_opcodes
 from visavis.errors import DatasetError
 
 MOST_BYTES = 1 << 28  # of a file: 100,000 vectors of 512 numbers in float32
@@ -113,7 +112,9 @@ def _plain(data: bytes, path: Path) -> object:
         return _unzipped(data)
     if data.startswith((b"\x80", b"(")):
         check_opcodes(data, dictionaries=True)
-        return _Unpickler(data).load()
+        return PlainUnpickler(
+            data, GLOBALS, codecs=("latin1",), purpose="list of embeddings"
+        ).load()
     return json.loads(data.decode("utf-8-sig"))
 
 
@@ -337,32 +338,3 @@ GLOBALS: Mapping[tuple[str, str], Any] = {
     ("collections", "defaultdict"): _nothing,
     ("builtins", "list"): NDARRAY,
 }
-
-
-class _Unpickler(pickle.Unpickler):
-    """Builds lists, dictionaries, text, numbers and arrays of them, and calls nothing else."""
-
-    def __init__(self, data: bytes) -> None:
-        super().__init__(BytesIO(data), encoding="bytes")
-        # Characters that may still be encoded: a pickle can encode one text many times.
-        self._left = len(data)
-
-    def find_class(self, module: str, name: str, /) -> object:
-        if (module, name) == ("_codecs", "encode"):
-            return self._encode
-        try:
-            make = GLOBALS[module, name]
-        except KeyError:
-            full_name = f"{module}.{name}"[:80]
-            raise ValueError(f"it names {full_name!r}, which no list of embeddings needs") from None
-        # A new one each time: what a pickle sets on it touches no other.
-        return partial(make) if callable(make) else make
-
-    def _encode(self, text: object, codec: object) -> bytes:
-        """Python 3 writes bytes so in the protocols of Python 2."""
-        if not isinstance(text, str) or codec != "latin1":
-            raise ValueError("expected text in latin1 where bytes are encoded")
-        self._left -= len(text)
-        if self._left < 0:
-            raise ValueError("its texts are longer than the file")
-        return text.encode("latin1")
