@@ -15,6 +15,7 @@ from typing import Any
 
 from sqlalchemy import (
     ColumnClause,
+    ColumnElement,
     Connection,
     Select,
     TableClause,
@@ -68,30 +69,18 @@ class Erased:
 
 def note_traces(database: Database, connection: Connection, person: str) -> Erased:
     """Note, within the transaction of a deletion, that its traces are still to be searched for."""
-    name = _new_note()
-    database.put(connection, SETTINGS, {"name": name, "value": b"yes"})
-    return Erased(name, frozenset(traces_of(connection, person)))
+    return Erased(_noted(database, connection), frozenset(traces_of(connection, person)))
 
 
 def note_photo_traces(database: Database, connection: Connection, photos: Sequence[str]) -> Erased:
     """As `note_traces`, of some photos and not of all that is held of their person."""
-    name = _new_note()
-    database.put(connection, SETTINGS, {"name": name, "value": b"yes"})
-    sealed = connection.execute(
-        select(SAMPLES.c.crop, TEMPLATES.c.data)
-        .outerjoin(TEMPLATES, TEMPLATES.c.sample_id == SAMPLES.c.id)
-        .where(SAMPLES.c.id.in_(photos))
-    ).all()
-    parts: list[Any] = [part for row in sealed for part in row]
-    names = select(SAMPLES.c.source)
-    going = set(connection.scalars(names.where(SAMPLES.c.id.in_(photos))))
-    parts += going - set(connection.scalars(names.where(SAMPLES.c.id.not_in(photos))))
-    return Erased(name, frozenset(_trace(part) for part in parts if part))
+    traces = frozenset(_photo_traces(connection, SAMPLES.c.id.in_(photos)))
+    return Erased(_noted(database, connection), traces)
 
 
 def note_unused(database: Database, connection: Connection) -> None:
     """Note that the files are to be written anew, whatever their unused parts hold."""
-    database.put(connection, SETTINGS, {"name": _new_note(), "value": b"yes"})
+    _noted(database, connection)
 
 
 def traces_of(connection: Connection, person: str) -> set[bytes]:
@@ -99,17 +88,12 @@ def traces_of(connection: Connection, person: str) -> set[bytes]:
     words = connection.execute(
         select(PEOPLE.c.name, PEOPLE.c.external_id, PEOPLE.c.consent).where(PEOPLE.c.id == person)
     ).all()
-    sealed = connection.execute(
-        select(SAMPLES.c.crop, TEMPLATES.c.data)
-        .outerjoin(TEMPLATES, TEMPLATES.c.sample_id == SAMPLES.c.id)
-        .where(SAMPLES.c.person_id == person)
-    ).all()
-    parts: list[Any] = [part for rows in (words, sealed) for row in rows for part in row]
-    parts += _own(connection, select(SAMPLES.c.source), SAMPLES.c.person_id, person)
+    parts: list[Any] = [part for row in words for part in row]
     for held in _held(connection):
         for trace in held.traces:
-            parts += _own(connection, select(trace), held.person, person)
-    return {_trace(part) for part in parts if part}
+            parts += _own(connection, select(trace), held.person == person)
+    photos = _photo_traces(connection, SAMPLES.c.person_id == person)
+    return photos | {_trace(part) for part in parts if part}
 
 
 def delete_held(connection: Connection, person: str) -> None:
@@ -152,8 +136,27 @@ def _scrub(database: Database, traces: Iterable[bytes] | None, notes: Sequence[s
         )
 
 
+def _noted(database: Database, connection: Connection) -> str:
+    """The name of a new note that the files are still to be searched."""
+    name = _new_note()
+    database.put(connection, SETTINGS, {"name": name, "value": b"yes"})
+    return name
+
+
 def _new_note() -> str:
     return f"{TRACES} {uuid.uuid4().hex}"
+
+
+def _photo_traces(connection: Connection, mine: ColumnElement[bool]) -> set[bytes]:
+    """What of so many photos could be found: heads of crops and templates, and file names."""
+    sealed = connection.execute(
+        select(SAMPLES.c.crop, TEMPLATES.c.data)
+        .outerjoin(TEMPLATES, TEMPLATES.c.sample_id == SAMPLES.c.id)
+        .where(mine)
+    ).all()
+    parts: list[Any] = [part for row in sealed for part in row]
+    parts += _own(connection, select(SAMPLES.c.source), mine)
+    return {_trace(part) for part in parts if part}
 
 
 def _held(connection: Connection) -> Iterator[Held]:
@@ -172,12 +175,10 @@ def _held(connection: Connection) -> Iterator[Held]:
             yield Held(table(name, person, *traces), person, tuple(traces))
 
 
-def _own(
-    connection: Connection, texts: Select[Any], owner: ColumnClause[Any], person: str
-) -> set[Any]:
-    """The texts that are this person's alone: a photo called 1.jpg is found for ever."""
-    own = set(connection.scalars(texts.where(owner == person)))
-    return own - set(connection.scalars(texts.where(owner != person))) if own else own
+def _own(connection: Connection, texts: Select[Any], mine: ColumnElement[bool]) -> set[Any]:
+    """The texts of these rows that no other row has: a photo called 1.jpg is found for ever."""
+    own = set(connection.scalars(texts.where(mine)))
+    return own - set(connection.scalars(texts.where(~mine))) if own else own
 
 
 def _trace(part: str | bytes) -> bytes:
