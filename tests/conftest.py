@@ -112,6 +112,7 @@ class FakeEmbedder:
 
     model = "fake@0"
     dim = 6
+    margin = 0.0
 
     @property
     def parts(self):

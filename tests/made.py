@@ -47,6 +47,7 @@ class AngleEmbedder:
 
     model = "fake@0"
     dim = 2
+    margin = 0.0
 
     @property
     def parts(self):

@@ -150,6 +150,48 @@ def test_each_landmark_lands_on_the_template(angle):
     np.testing.assert_allclose(centres, ARCFACE_112, atol=0.35)
 
 
+# 55.5 is the middle of a crop: 55.5 + (38.2946 - 55.5) / 2 = 46.8973, and so on.
+HALF_AS_LARGE = [
+    [46.8973, 53.59815],
+    [64.5159, 53.5007],
+    [55.7626, 63.6183],
+    [48.52465, 73.93275],
+    [63.11495, 73.85205],
+]
+
+
+@pytest.mark.parametrize("angle", [0, 0.3, -2.5])
+def test_with_a_margin_of_a_half_the_face_is_half_as_large(angle):
+    landmarks = moved(ARCFACE_112 - 56, angle=angle, scale=1.5, shift=(400, 300))
+    (crop,) = align(dotted(landmarks), [face_of(landmarks)], margin=0.5)
+    centres = [centre_of(crop, color) for color in COLORS]
+    np.testing.assert_allclose(centres, HALF_AS_LARGE, atol=0.35)
+
+
+@pytest.mark.parametrize(("margin", "times"), [(0, 1), (0.5, 2), (1, 3), (2, 5)])
+def test_a_crop_with_a_margin_shows_so_many_sides_of_a_crop(margin, times):
+    """A picture of `times` crops a side, in blocks of `times` pixels, the face's crop its middle:
+    at the margin that shows it all, each block is a pixel of the crop.
+    """
+    blocks = np.random.default_rng(2).integers(0, 256, (112, 112, 3), dtype=np.uint8)
+    image = blocks.repeat(times, axis=0).repeat(times, axis=1)
+    landmarks = ARCFACE_112 + 112 * (times - 1) / 2
+    (crop,) = align(image, [face_of(landmarks)], margin=margin)
+    np.testing.assert_array_equal(crop, blocks)
+
+
+def test_without_a_margin_a_crop_is_cut_as_ever():
+    """To the last bit: templates that are kept were made of such crops."""
+    image = np.random.default_rng(3).integers(0, 256, (300, 300, 3), dtype=np.uint8)
+    landmarks = moved(ARCFACE_112 - 56, angle=0.2, scale=1.7, shift=(150, 140))
+    face = face_of(landmarks)
+    (crop,) = align(image, [face])
+    matrix = similarity_transform(face.landmarks, ARCFACE_112)
+    expected = cv2.warpAffine(image, matrix, (112, 112), flags=cv2.INTER_LINEAR)
+    np.testing.assert_array_equal(crop, expected)
+    np.testing.assert_array_equal(align(image, [face], margin=0.0)[0], expected)
+
+
 def test_a_picture_that_is_aligned_already_is_its_own_crop():
     image = np.random.default_rng(2).integers(0, 256, (112, 112, 3), dtype=np.uint8)
     crops = align(image, [face_of(ARCFACE_112)] * 2)

@@ -15,6 +15,8 @@ from visavis.types import Part
 class Fixed:
     """An embedder that answers with rows of its own, whatever the crops are."""
 
+    margin = 0.0
+
     def __init__(self, model, rows):
         self.model, self.rows = model, np.array(rows, np.float32)
         self.dim = self.rows.shape[1]

@@ -39,6 +39,7 @@ MEANT = {  # numbers of BAD that mean something
     ("mean", "0"): "nothing is subtracted",
     ("mean", "-1"): "of networks whose numbers begin at -1",
     ("device", "0"): "the first GPU",
+    ("margin", "0"): "a crop, and nothing around it",
 }
 # What a verb needs beside the number; nothing is there, and nothing is read before the number is.
 NEEDED = {

@@ -152,7 +152,7 @@ def test_a_pair_with_a_picture_without_a_face_is_answered_different(missing):
 class Sick:
     """An embedder that fails for one colour: by NaN, by another length, or by saying so."""
 
-    model, dim = "sick@0", 6
+    model, dim, margin = "sick@0", 6, 0.0
 
     def __init__(self, healthy, color, ill):
         self.healthy, self.color, self.ill = healthy, color, ill

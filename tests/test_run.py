@@ -63,7 +63,7 @@ def test_a_bad_picture_is_named_or_left_out(tree, fake_embedder, tmp_path):
 
 def test_any_callable_with_a_model_and_a_dim_is_measured(tree):
     class Rival:
-        model, dim = "rival", 2
+        model, dim, margin = "rival", 2, 0.0
 
         def __call__(self, crops):
             angle = crops[:, 0, 0, 0].astype(float)

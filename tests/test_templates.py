@@ -191,7 +191,7 @@ def test_points_in_one_spot_are_named(folder, fake_embedder):
 class Nearly:
     """An embedder whose green is no unit embedding."""
 
-    model, dim = "nearly", 6
+    model, dim, margin = "nearly", 6, 0.0
 
     def __init__(self, embed):
         self.embed = embed

@@ -11,6 +11,7 @@ from visavis.image import Source, check_image, read_image
 from visavis.types import Crops, Face, Image
 
 SIZE = 112  # pixels of a crop, high and wide
+MIDDLE = (SIZE - 1) / 2  # of a crop: pixels are counted from their middles
 # Where eyes, nose and mouth corners lie in a crop, viewer's left first. Deng et al., ArcFace, 2019.
 ARCFACE_112 = np.array(
     [
@@ -29,15 +30,18 @@ ALIGNMENT = 2
 LEAST_SPREAD = 0.01
 
 
-def align(image: Image, faces: Sequence[Face]) -> Crops:
+def align(image: Image, faces: Sequence[Face], *, margin: float = 0.0) -> Crops:
     """Crop each face so that its landmarks land on the ArcFace template: (N, 112, 112, 3) RGB.
 
+    With a `margin` a crop shows more, on each side by this share of its own side, in as many
+    pixels: at 0.5 twice as much, and the face half as large.
     Raises LandmarkError where a face's landmarks fix no such crop.
     """
     image = check_image(image)
+    template = ARCFACE_112 + (MIDDLE - ARCFACE_112) * (2 * margin / (1 + 2 * margin))
     crops = np.empty((len(faces), SIZE, SIZE, 3), np.uint8)
     for crop, face in zip(crops, faces, strict=True):
-        matrix = similarity_transform(face.landmarks, ARCFACE_112)
+        matrix = similarity_transform(face.landmarks, template)
         crop[:] = cv2.warpAffine(image, matrix, (SIZE, SIZE), flags=cv2.INTER_LINEAR)
     return crops
 

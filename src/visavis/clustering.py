@@ -83,8 +83,8 @@ def cluster_photos(
 
     def crops_of(name: str) -> tuple[Crops, Embeddings]:
         photo = recognizer.faces(Path(name))
-        crops = photo.crops(range(len(photo.faces)), recognizer.detect)
-        return crops, recognizer.embed(crops)
+        crops, plain = recognizer.cut(photo, range(len(photo.faces)))
+        return plain, recognizer.embed(crops)
 
     for name, answer in in_order(crops_of, progress(map(str, paths)), workers=workers):
         if isinstance(answer, VisavisError):

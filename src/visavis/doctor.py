@@ -175,7 +175,7 @@ def _stages(detect: ScanDetector, embed: ModelEmbedder) -> tuple[StageTime, ...]
     image = read_image(photo)
     box = np.array([300, 200, 500, 460], np.float32)
     faces = [Face(box, 2 * ARCFACE_112.astype(np.float32) + 280, 1.0)]
-    crops = align(image, faces)
+    crops = align(image, faces, margin=embed.margin)
     embeddings = embed(crops)
     steps: list[tuple[str, Callable[[], object], str]] = [
         ("decode 1 megapixel", lambda: read_image(photo), "pillow"),

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from visavis.alignment import SIZE
 from visavis.batch import in_order
+from visavis.embedder import refuse_cut
 from visavis.errors import ImageError, OutputError, VisavisError
 from visavis.faces import MAX_SIDE, find_faces
 from visavis.files import write_whole
@@ -43,13 +44,14 @@ def embed_photo(
 ) -> list[EmbeddedFace]:
     """The largest face of a photo, or `every` one; without `detect` the photo is a crop already.
 
-    `max_side` as for `find_faces`. Raises NoFaceError, ImageError naming the photo.
+    `max_side` as for `find_faces`. Raises NoFaceError, ImageError naming the photo; MismatchError
+    for a crop where the embedder takes it with a margin.
     """
     if detect is None:
         return [_embed_crop(path, embed)]
     photo = find_faces(detect, path, max_faces=None if every else 1, max_side=max_side)
     photo.choose(1)  # raises where there is no face
-    embeddings = embed(photo.crops(range(len(photo.faces)), detect))
+    embeddings = embed(photo.crops(range(len(photo.faces)), detect, margin=embed.margin))
     return [
         EmbeddedFace(str(path), face.box, face.score, embeddings[row : row + 1])
         for row, face in enumerate(photo.faces)
@@ -65,12 +67,22 @@ def embed_all(
     max_side: int | None = MAX_SIDE,
     workers: int = 1,
 ) -> Iterator[tuple[Path, list[EmbeddedFace] | VisavisError]]:
-    """`embed_photo` of many photos, in order; a photo's error stands in the place of its faces."""
+    """`embed_photo` of many photos, in order; a photo's error stands in the place of its faces.
+
+    Raises MismatchError as `embed_photo` does, before any photo.
+    """
+    if detect is None:
+        _refuse_cut(embed)
     work = partial(embed_photo, detect=detect, embed=embed, every=every, max_side=max_side)
     return in_order(work, paths, workers=workers)
 
 
+def _refuse_cut(embed: Embedder) -> None:
+    refuse_cut(embed, mend="turn this off, and give the photos", option="aligned")
+
+
 def _embed_crop(path: Path, embed: Embedder) -> EmbeddedFace:
+    _refuse_cut(embed)
     crop = read_image(path)
     if crop.shape != (SIZE, SIZE, 3):
         raise ImageError(

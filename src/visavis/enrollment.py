@@ -19,6 +19,7 @@ from visavis.compare import split_parts
 from visavis.dataset import find_photos
 from visavis.dataset.lists import read_table
 from visavis.decision import POLICIES
+from visavis.embedder import refuse_cut
 from visavis.errors import (
     AmbiguousFaceError,
     DatasetError,
@@ -94,7 +95,7 @@ class _Prepared:
     sha256: str
     quality: Quality
     faults: tuple[str, ...]  # those of the quality's reasons that speak against enrolling
-    crop: Crops  # (1, 112, 112, 3)
+    crop: Crops  # (1, 112, 112, 3), without the margin of any embedder
     embedding: Embeddings  # (1, D)
     taken: str  # which of several faces, in words
 
@@ -177,7 +178,9 @@ def embed_kept_crops(gallery: Gallery, embed: Embedder) -> Reembedded:
     """Make templates of another model, or of another way to cut faces, from kept crops.
 
     A crop stays as it was cut: the photo is not here. What that costs is in docs/people.md.
+    Raises MismatchError for a model that takes another margin than kept crops have, none.
     """
+    refuse_cut(embed, mend="enrol the photos again")
     made = cut_before = without = 0
     for person in gallery.people():
         for sample in gallery.samples(person.id):
@@ -220,10 +223,10 @@ class _Desk:
         photo = self._recognizer.faces(encoded)
         face = photo.choose(candidate.face)
         taken = _taken(photo, face, clear=candidate.face is not None)
-        crop = photo.crops([face], self._recognizer.detect)
-        quality = photo.quality(face, crop[0], photo.enrolment_floor)
+        crop, plain = self._recognizer.cut(photo, [face])
+        quality = photo.quality(face, plain[0], photo.enrolment_floor)
         faults = tuple(code for code in quality.reasons if not _harmless(code, photo, face))
-        return _Prepared(sha256, quality, faults, crop, self._recognizer.embed(crop), taken)
+        return _Prepared(sha256, quality, faults, plain, self._recognizer.embed(crop), taken)
 
     def compare(self, photos: Sequence[_Answer]) -> None:
         """Hold photos of one person against each other, and against what is enrolled of them."""

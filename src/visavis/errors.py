@@ -10,7 +10,7 @@ VisavisError
 ├── DownloadError        a file that cannot be fetched, or differs from the expected one
 ├── ModelError           a network that cannot be loaded, or that answers with NaN
 ├── DeviceError          a device, runtime or precision that this machine does not have
-├── MismatchError        two things made by different models, which cannot be compared
+├── MismatchError        things of different models, or of different cuts, that do not go together
 ├── CalibrationError     an error rate that the calibration's data cannot support
 ├── GalleryError         a gallery that is missing, damaged, full, locked, or of a newer version
 ├── GalleryKeyError      a gallery's key that is missing, another gallery's, or was rotated
@@ -109,7 +109,7 @@ class DeviceError(VisavisError):
 
 
 class MismatchError(VisavisError):
-    """Two things made by different models, which cannot be compared."""
+    """Things of different models, or of different cuts of a face, that do not go together."""
 
     code = "mismatch"
 

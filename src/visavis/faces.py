@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image as Pillow
 
 from visavis.alignment import SIZE, align
@@ -90,8 +91,19 @@ class PhotoFaces:
             raise NoFaceError(f"{self.name}: no face {face}, there are {len(self.faces)}")
         return face - 1
 
-    def crops(self, rows: Sequence[int], detect: Detector | None = None) -> Crops:
-        """The aligned crops (N, 112, 112, 3) of these faces, in this order.
+    def crops(
+        self, rows: Sequence[int], detect: Detector | None = None, *, margin: float = 0.0
+    ) -> Crops:
+        """The aligned crops (N, 112, 112, 3) of these faces, in this order: `crops_at` one margin,
+        the embedder's.
+        """
+        (crops,) = self.crops_at([margin], rows, detect)
+        return crops
+
+    def crops_at(
+        self, margins: Sequence[float], rows: Sequence[int], detect: Detector | None = None
+    ) -> list[Crops]:
+        """The aligned crops (N, 112, 112, 3) of these faces, in this order, at each margin.
 
         With `detect` each face is looked at again before it is cut (visavis.steady): whoever
         compares faces does so. Each is cut from `image`, or from the photo in full where it is too
@@ -102,16 +114,23 @@ class PhotoFaces:
         """
         chosen = np.array(rows, np.intp)
         small = np.array([self._is_small(row) for row in rows], bool)
-        crops = np.empty((len(rows), SIZE, SIZE, 3), np.uint8)
-        large = [self.shown(row) for row in chosen[~small].tolist()]
-        crops[~small] = _cut(self.image, large, detect)
+        crops = {margin: np.empty((len(rows), SIZE, SIZE, 3), np.uint8) for margin in margins}
+
+        def cut(some: NDArray[np.bool_], image: Image, faces: list[Face]) -> None:
+            if detect is not None:
+                faces = [steady(detect, image, face) for face in faces]
+            for margin, cuts in crops.items():
+                cuts[some] = align(image, faces, margin=margin)
+
+        cut(~small, self.image, [self.shown(row) for row in chosen[~small].tolist()])
         if self.photo is not None and small.any():
             full = self.photo.decode()
-            crops[small] = _cut(full, [self.faces[row] for row in chosen[small].tolist()], detect)
-        return crops
+            cut(small, full, [self.faces[row] for row in chosen[small].tolist()])
+        return [crops[margin] for margin in margins]
 
     def quality(self, row: int, crop: Image | None = None, floor: QualityFloor = FLOOR) -> Quality:
-        """Measure one face, on its (112, 112, 3) crop; without one, on a crop cut from `image`.
+        """Measure one face, on its (112, 112, 3) crop without a margin; without a crop, on one cut
+        from `image`.
 
         Raises LandmarkError where the face's landmarks fix no crop.
         """
@@ -205,12 +224,6 @@ def _seen(detect: Detector, scanned: PhotoFaces, image: Image) -> Faces:
     return Faces(
         moved, doubt=faces.doubt, least_side=x * faces.least_side, enrol_from=faces.enrol_from
     )
-
-
-def _cut(image: Image, faces: Sequence[Face], detect: Detector | None) -> Crops:
-    if detect is None:
-        return align(image, faces)
-    return align(image, [steady(detect, image, face) for face in faces])
 
 
 def _opened(source: Picture | Photo, max_side: int | None) -> PhotoFaces:

@@ -157,6 +157,15 @@ class Recognizer:
         own = gallery.kept(calibration_name(self.embed.model))
         return parse_calibration(own, gallery.where) if own else self.calibration
 
+    def cut(self, photo: PhotoFaces, rows: Sequence[int]) -> tuple[Crops, Crops]:
+        """The crops (N, 112, 112, 3) of these faces twice: as the embedder takes them, and without
+        its margin, as a face is measured, kept and shown.
+
+        Raises LandmarkError where a face's landmarks fix no crop.
+        """
+        crops, plain = photo.crops_at([self.embed.margin, 0.0], rows, self.detect)
+        return crops, plain
+
     def embed_faces(self, photo: PhotoFaces, rows: Sequence[int]) -> Embeddings:
         """The embeddings (N, D) of these faces of a photo, in this order.
 
@@ -164,7 +173,7 @@ class Recognizer:
         """
         if not rows:
             return np.empty((0, self.embed.dim), np.float32)
-        return self.embed(photo.crops(rows, self.detect))
+        return self.embed(photo.crops(rows, self.detect, margin=self.embed.margin))
 
     def faces(self, source: Picture | Photo) -> PhotoFaces:
         """Find the faces of a photo: a path, bytes, a binary file object, a Pillow picture, an
@@ -206,10 +215,11 @@ class Recognizer:
         """`verify` for photos whose faces are found already."""
         points = self._policy(policy)
         chosen = (a.choose(face_a), b.choose(face_b))
-        crops = np.concatenate([a.crops(chosen[:1], self.detect), b.crops(chosen[1:], self.detect)])
+        cuts = (self.cut(a, chosen[:1]), self.cut(b, chosen[1:]))
+        crops, plain = (np.concatenate(both) for both in zip(*cuts, strict=True))
         embeddings = self.embed(crops)
         decision = decide(float(similarity(embeddings[:1], embeddings[1:])[0, 0]), points)
-        qualities = (a.quality(chosen[0], crops[0]), b.quality(chosen[1], crops[1]))
+        qualities = (a.quality(chosen[0], plain[0]), b.quality(chosen[1], plain[1]))
         warnings = _warnings(a, chosen[0], qualities[0]) + _warnings(b, chosen[1], qualities[1])
         return Verification(
             decision,
@@ -259,7 +269,7 @@ class Recognizer:
             raise PersonError(
                 f"{person.name} has no template of {self.embed.model}", mend="enrol a photo"
             )
-        crop = photo.crops([chosen], self.detect)
+        crop, plain = self.cut(photo, [chosen])
         (closest,) = index.nearest(self.embed(crop), people=1)
         similar = closest[0][1] if closest else -1.0
         comparisons = len(index)
@@ -269,7 +279,7 @@ class Recognizer:
         calibration.at(rate)  # a rate that cannot be shown at all is an error, as for verify
         points = calibration.search_policy(rate / comparisons)
         decision = decide(similar, points, comparisons=comparisons)
-        warnings = _search_warnings(photo.quality(chosen, crop[0]), points)
+        warnings = _search_warnings(photo.quality(chosen, plain[0]), points)
         return Identification(photo.faces[chosen], decision, person, None, warnings)
 
     def search(
@@ -279,11 +289,11 @@ class Recognizer:
         _check_rate(false_positive_rate)
         if not photo.faces:
             return ()
-        crops = photo.crops(range(len(photo.faces)), self.detect)
+        crops, plain = self.cut(photo, range(len(photo.faces)))
         nearest = self.nearest(self.embed(crops), gallery, false_positive_rate=false_positive_rate)
         warned = [
             (*_search_warnings(photo.quality(row, crop), near.decision.policy), *_torn(near))
-            for row, (crop, near) in enumerate(zip(crops, nearest, strict=True))
+            for row, (crop, near) in enumerate(zip(plain, nearest, strict=True))
         ]
         return tuple(
             Identification(photo.faces[row], near.decision, near.closest, near.runner_up, warnings)

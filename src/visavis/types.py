@@ -102,4 +102,8 @@ class Embedder(Protocol):
     def parts(self) -> tuple[Part, ...]:
         """Which networks' numbers it consists of, in order: one, or those of an ensemble."""
 
+    @property
+    def margin(self) -> float:
+        """With which margin the crops are cut that it takes: visavis.alignment.align."""
+
     def __call__(self, crops: Crops, /) -> Embeddings: ...

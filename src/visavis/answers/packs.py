@@ -85,10 +85,11 @@ def made_words(pack: Pack, notes: Sequence[str] = ()) -> list[str]:
     """What became of each file, what was made, and whether its thresholds have error rates."""
     manifest = pack.manifest
     height, width = manifest.embedder.size
+    margin = f" with a margin of {manifest.embedder.margin:g}" if manifest.embedder.margin else ""
     lines = [
         *notes,
         f"{manifest.name} · {manifest.detector.decoder} + {manifest.embedder.model} · "
-        f"{height}x{width} · {manifest.embedder.dim} numbers · {pack.folder}",
+        f"{height}x{width}{margin} · {manifest.embedder.dim} numbers · {pack.folder}",
     ]
     if manifest.calibration is None:
         lines.append(

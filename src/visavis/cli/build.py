@@ -55,6 +55,15 @@ class Declares:
             help="What the embedder was trained at, as in 112x96.",
         ),
     ] = None
+    margin: Annotated[
+        float | None,
+        typer.Option(
+            min=0,
+            max=1,
+            help="What the embedder is shown around a crop, as a share of its side; FaceNet and "
+            "its like take some.",
+        ),
+    ] = None
     licence: Annotated[
         str | None,
         typer.Option(help="Of the embedder's weights: an SPDX identifier, or the terms."),
@@ -82,6 +91,7 @@ class Declares:
             mean=self.mean,
             std=self.std,
             size=self.size,
+            margin=self.margin,
             licence=self.licence,
             commercial=self.commercial,
         )

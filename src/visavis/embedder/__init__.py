@@ -3,7 +3,14 @@
 from visavis.compare import join_parts, split_parts
 from visavis.embedder.choice import Models, choose_models
 from visavis.embedder.ensemble import Ensemble, Member
-from visavis.embedder.model import ModelEmbedder, at_size, embedder_device, load_embedder, unit
+from visavis.embedder.model import (
+    ModelEmbedder,
+    at_size,
+    embedder_device,
+    load_embedder,
+    refuse_cut,
+    unit,
+)
 
 __all__ = [
     "Ensemble",
@@ -15,6 +22,7 @@ __all__ = [
     "embedder_device",
     "join_parts",
     "load_embedder",
+    "refuse_cut",
     "split_parts",
     "unit",
 ]

@@ -14,6 +14,7 @@ from visavis.embedder.ensemble import (
     Ensemble,
     Member,
     check_evidence,
+    check_margins,
     check_members,
     model_of_parts,
     weighed_parts,
@@ -106,7 +107,8 @@ def choose_models(name: str | Path = DEFAULT_PACK) -> Models:
     """The models that a pack's name or folder stands for, or several with + between them.
 
     A folder that is there is a pack, whatever its name. Raises PackError for a pack that is not
-    there, and for weights that are none; ModelError for weights that do not sum to 1.
+    there, and for weights that are none; ModelError for weights that do not sum to 1, MismatchError
+    for models that cannot share a crop.
     """
     text = str(name)
     if "+" not in text or os.path.isdir(name):
@@ -122,5 +124,7 @@ def choose_models(name: str | Path = DEFAULT_PACK) -> Models:
         )
     chosen = tuple(weights) or (1 / len(names),) * len(names)
     packs = tuple(map(load_pack, names))
-    check_members([pack.manifest.embedder.model for pack in packs], chosen)
+    specs = [pack.manifest.embedder for pack in packs]
+    check_members([spec.model for spec in specs], chosen)
+    check_margins({spec.model: spec.margin for spec in specs})
     return Models(packs, chosen)

@@ -9,7 +9,7 @@ have length 1, as every embedder's: what compares, searches and decides needs to
 import hashlib
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from visavis.compare import join_parts
@@ -41,6 +41,7 @@ class Ensemble:
     def __post_init__(self) -> None:
         models = [member.embed.model for member in self.members]
         check_members(models, [member.weight for member in self.members])
+        check_margins({member.embed.model: member.embed.margin for member in self.members})
 
     @property
     def parts(self) -> tuple[Part, ...]:
@@ -57,6 +58,11 @@ class Ensemble:
     def dim(self) -> int:
         """Numbers in an embedding: the members' together."""
         return sum(part.dim for part in self.parts)
+
+    @property
+    def margin(self) -> float:
+        """With which the crops are cut: the same for all members."""
+        return self.members[0].embed.margin
 
     def __call__(self, crops: Crops, /) -> Embeddings:
         """(N, 112, 112, 3) uint8 RGB crops to (N, dim) float32 unit rows. Raises as its members."""
@@ -102,6 +108,16 @@ def check_members(models: Sequence[str], weights: Sequence[float]) -> None:
     total = sum(weights)
     if not abs(total - 1) <= WEIGHT_TOLERANCE:
         raise ModelError(f"expected weights that sum to 1, got {total:g}", option="pack")
+
+
+def check_margins(margins: Mapping[str, float]) -> None:
+    """Raise MismatchError for models that cannot share a crop; `margins` are by model."""
+    if len(set(margins.values())) > 1:
+        each = ", ".join(f"{margin:g} of {model}" for model, margin in margins.items())
+        raise MismatchError(
+            f"expected models that share a crop, got crops with other margins: {each}",
+            option="pack",
+        )
 
 
 def weighed_parts(models: Sequence[tuple[str, int]], evidence: Sequence[float]) -> tuple[Part, ...]:

@@ -7,10 +7,10 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from visavis.errors import EmbeddingError, ImageError, ModelError
+from visavis.errors import EmbeddingError, ImageError, MismatchError, ModelError
 from visavis.pack.manifest import CROP, EmbedderSpec, Pack, check_size
 from visavis.runtime import Device, Outputs, Pictures, int8_is_best, load_model
-from visavis.types import Crops, Embeddings, Part
+from visavis.types import Crops, Embedder, Embeddings, Part
 
 BATCH = 8  # crops in one network call, and as many mirrored ones: more is no faster on a CPU
 
@@ -24,6 +24,7 @@ class ModelEmbedder:
     network: Callable[[Pictures], Outputs]
     flip: bool
     size: tuple[int, int] = CROP  # height and width of what it takes: `at_size`
+    margin: float = 0.0  # with which its crops are cut
     runs_on: str = ""  # runtime, device and precision, as they really are
 
     def __post_init__(self) -> None:
@@ -89,7 +90,22 @@ def load_embedder(pack: Pack, *, device: str | Device = "auto", flip: bool = Tru
     form = spec.form(where.precision)
     network = load_model(pack.read(form.file, form.sha256), spec.preprocess, where)
     runs_on = f"{network.runtime} on {network.device} in {network.precision}"
-    return ModelEmbedder(spec.model, spec.dim, network, flip, spec.size, runs_on)
+    return ModelEmbedder(
+        spec.model, spec.dim, network, flip, spec.size, margin=spec.margin, runs_on=runs_on
+    )
+
+
+def refuse_cut(embed: Embedder, *, mend: str, option: str = "") -> None:
+    """Raise MismatchError where crops that are cut already, without a margin, are not what an
+    embedder takes.
+    """
+    if embed.margin:
+        raise MismatchError(
+            f"{embed.model} takes crops with a margin of {embed.margin:g} around the face; "
+            "what is cut already has none",
+            mend=mend,
+            option=option,
+        )
 
 
 def at_size(crops: Crops, size: tuple[int, int]) -> Crops:

@@ -12,6 +12,7 @@ from visavis.alignment import ARCFACE_112, SIZE, read_crop
 from visavis.batch import Progress
 from visavis.compare import UNIT_TOLERANCE
 from visavis.dataset import Pairs, People, Tree
+from visavis.embedder import refuse_cut
 from visavis.errors import (
     DatasetError,
     EmbeddingError,
@@ -58,11 +59,12 @@ class CropSource:
     detect: Detector | None = None  # None: the pictures are crops already, 112x112
     change: Change | None = None  # what a picture is degraded with
 
-    def crop(self, name: str) -> tuple[Crops, NDArray[np.float32]]:
+    def crop(self, name: str, margin: float = 0.0) -> tuple[Crops, NDArray[np.float32]]:
         """(1, 112, 112, 3) or, where no face is found, (0, ...); and its (1, 5) measures.
 
-        Raises ImageError for a picture that cannot be decoded or, without `detect`, is of another
-        size; LandmarkError for a face that cannot be aligned.
+        A picture that is a crop already has no margin. Raises ImageError for a picture that cannot
+        be decoded or, without `detect`, is of another size; LandmarkError for a face that cannot be
+        aligned.
         """
         if self.detect is None:
             return self._as_crop(read_crop(self.tree.read(name)))
@@ -73,8 +75,9 @@ class CropSource:
             clean = find_faces(self.detect, image, max_faces=1).faces
             picture = self.change(image, clean[0].landmarks if clean else None)
         photo = find_faces(self.detect, picture, max_faces=1)
-        crops = photo.crops(range(len(photo.faces)), self.detect)
-        return crops, _measures(photo.faces, crops, photo.width, photo.height)
+        rows = range(len(photo.faces))
+        crops, plain = photo.crops_at([margin, 0.0], rows, self.detect)
+        return crops, _measures(photo.faces, plain, photo.width, photo.height)
 
     def _as_crop(self, image: Image) -> tuple[Crops, NDArray[np.float32]]:
         if self.change is not None:
@@ -96,12 +99,15 @@ def embed_tree(
 
     `where` names a row in messages. Raises ImageError for a picture that cannot be decoded or is no
     crop, LandmarkError for a face that cannot be aligned, EmbeddingError for an embedding that is
-    not finite and unit; `skip_bad` notes them.
+    not finite and unit; `skip_bad` notes them. MismatchError where an embedder with a margin is to
+    take pictures that are crops already.
     """
+    if source.detect is None:
+        refuse_cut(embed, mend="give the photos, whose faces are found and cut", option="align")
     measures = np.full((len(names), len(MEASURES)), np.nan, np.float32)
 
     def cut(row: int) -> Crops:
-        crop, measured = source.crop(names[row])
+        crop, measured = source.crop(names[row], embed.margin)
         measures[row : row + len(crop)] = measured
         return crop
 

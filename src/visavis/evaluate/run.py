@@ -114,6 +114,11 @@ class _Timed:
         """The embedder's own."""
         return self.embed.parts
 
+    @property
+    def margin(self) -> float:
+        """The embedder's own."""
+        return self.embed.margin
+
     def __call__(self, crops: Crops, /) -> Embeddings:
         started = time.perf_counter()
         embeddings = self.embed(crops)

@@ -76,7 +76,7 @@ def embed_ijb(
     picture that cannot be read, aligned or embedded; `skip_bad` notes it.
     """
     return embed_crops(
-        lambda row: _crop(ijb, row),
+        lambda row: _crop(ijb, row, embed.margin),
         ijb.names,
         embed,
         where=ijb.where,
@@ -152,11 +152,11 @@ def ijb_result(ijb: Ijb, embedded: Embedded, templates: Embedded) -> IjbResult:
     )
 
 
-def _crop(ijb: Ijb, row: int) -> Crops:
+def _crop(ijb: Ijb, row: int, margin: float) -> Crops:
     points = ijb.landmarks[row]
     box = np.concatenate([points.min(axis=0), points.max(axis=0)])
     image = read_image(ijb.tree.read(ijb.names[row]))
-    return align(image, [Face(box, points, float(ijb.scores[row]))])
+    return align(image, [Face(box, points, float(ijb.scores[row]))], margin=margin)
 
 
 def _spans(starts: NDArray[np.intp]) -> list[tuple[int, int]]:

@@ -101,6 +101,11 @@ def as_recogniser(network: Network, spec: EmbedderSpec) -> tuple[ModelProto, lis
             f"{network.source}: expected an embedder of crops of at most {CROP[0]}x{CROP[1]}, got "
             f"one of {spec.size[0]}x{spec.size[1]}: InsightFace would cut another crop"
         )
+    if spec.margin:
+        raise PackError(
+            f"{network.source}: expected an embedder of crops without a margin, got one of "
+            f"{spec.margin:g} around the face: InsightFace would cut another crop"
+        )
     if spec.size != CROP:
         steps.append(cut_step(model, CROP, spec.size))
         notes.append(f"a Slice cuts the middle {spec.size[0]}x{spec.size[1]} out of the crop")

@@ -33,6 +33,7 @@ from visavis.pack.manifest import (
     Manifest,
     Origin,
     Pack,
+    check_margin,
     check_numbers,
     check_size,
     read_pack,
@@ -154,7 +155,8 @@ def embedder_part(source: Path | Network, declared: Declared = NOTHING) -> Embed
     preprocess = _preprocess(network, notes, declared, EMBEDDER)
     door = at_the_door(network)
     flattened = flat(door.network)
-    size = _size(flattened.network, notes, declared)
+    size, margin = _size(flattened.network, notes, declared), declared.margin or 0.0
+    check_margin(margin, network.source)
     adapted, dim = _in_batches(flattened.network, preprocess, size)
     network = adapted.network
     check_everywhere(network.data, preprocess, size, network.source)
@@ -170,6 +172,7 @@ def embedder_part(source: Path | Network, declared: Declared = NOTHING) -> Embed
         origin=_origin(network, notes, declared),
         preprocess=preprocess,
         size=size,
+        margin=margin,
     )
     changed = door.notes + flattened.notes + adapted.notes
     return EmbedderPart(

@@ -25,6 +25,7 @@ class Declared:
     mean: PerChannel | None = None  # on values 0..255, in the order of `color`
     std: PerChannel | None = None
     size: tuple[int, int] | None = None  # of an embedder: height and width
+    margin: float | None = None  # of an embedder: with which crops are cut for it
     # These four are of a detector, as in a manifest. decoder None: the one that its outputs fit.
     decoder: str | None = None
     anchors: Anchors | None = None
@@ -63,7 +64,7 @@ NOTHING_DECLARED = Declaration()
 EMBEDDER, DETECTOR = "embedder", "detector"
 # Keys that one kind of network has and the other has not.
 ALONE = {
-    EMBEDDER: ("name", "size"),
+    EMBEDDER: ("name", "size", "margin"),
     DETECTOR: ("decoder", "anchors", "squashed_landmarks", "padding"),
 }
 

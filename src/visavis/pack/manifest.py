@@ -22,6 +22,7 @@ FORMAT = 1
 MANIFEST = "pack.json"
 MOST_NUMBERS = 65_536  # in an embedding
 CROP = (SIZE, SIZE)  # height and width of an aligned crop, in pixels
+MOST_MARGIN = 1  # of a crop's side: a crop that shows three sides by three
 LARGEST = 512  # pixels a side that a crop is enlarged to
 NOT_STATED = "not stated"  # what a field of an origin says that nobody declared
 
@@ -78,6 +79,7 @@ class EmbedderSpec:
     origin: Origin
     preprocess: Preprocess = field(default_factory=Preprocess)
     size: tuple[int, int] = CROP  # height and width that it takes, as `check_size` says
+    margin: float = 0.0  # with which crops are cut for it: visavis.alignment.align
     int8: HashedFile | None = None  # the same network in int8: its embeddings are the same model's
 
     def form(self, precision: str) -> "EmbedderSpec | HashedFile":
@@ -86,8 +88,8 @@ class EmbedderSpec:
 
     @property
     def model(self) -> str:
-        """name@hash of weights, preprocessing, size and how faces are cut; two that differ here are
-        never compared.
+        """name@hash of weights, preprocessing, size, margin and how faces are cut; two that differ
+        here are never compared.
         """
         return self.model_of(ALIGNMENT)
 
@@ -96,6 +98,8 @@ class EmbedderSpec:
         parts: list[object] = [self.weights_sha256, asdict(self.preprocess)]
         if self.size != CROP:
             parts.append(list(self.size))
+        if self.margin:
+            parts.append({"margin": self.margin})
         if alignment > 1:
             parts.append({"alignment": alignment})
         identity = json.dumps(parts, sort_keys=True)
@@ -184,6 +188,7 @@ def read_pack(folder: Path) -> Pack:
     if not 1 <= embedder.dim <= MOST_NUMBERS:
         raise PackError(f"{path}: embedder.dim: expected 1 to {MOST_NUMBERS}, got {embedder.dim}")
     check_size(embedder.size, f"{path}: embedder.size")
+    check_margin(embedder.margin, f"{path}: embedder.margin")
     check_numbers(manifest.detector, str(path))
     return Pack(folder, manifest)
 
@@ -197,6 +202,14 @@ def check_size(size: tuple[int, int], source: str) -> None:
         raise PackError(
             f"{source}: expected an embedder of crops of at most {SIZE}x{SIZE}, or of a larger "
             f"square of at most {LARGEST}x{LARGEST}, got {height}x{width}"
+        )
+
+
+def check_margin(margin: float, source: str) -> None:
+    """Raises PackError for a margin with which no crop is cut."""
+    if not 0 <= margin <= MOST_MARGIN:
+        raise PackError(
+            f"{source}: expected a margin of 0 to {MOST_MARGIN} of a crop's side, got {margin}"
         )
 
 
