@@ -111,6 +111,20 @@ def choose_models(name: str | Path = DEFAULT_PACK) -> Models:
     text = str(name)
     if "+" not in text or os.path.isdir(name):
         return Models((load_pack(name),))
+    named = named_packs(text)
+    packs = tuple(load_pack(pack) for pack, _ in named)
+    weights = tuple(weight for _, weight in named)
+    check_members([pack.manifest.embedder.model for pack in packs], weights)
+    return Models(packs, weights)
+
+
+def named_packs(text: str) -> list[tuple[str, float]]:
+    """The packs that a name stands for, with their weights: as `choose_models`, loading none.
+
+    Raises PackError for weights that are none.
+    """
+    if "+" not in text or os.path.isdir(text):
+        return [(text, 1.0)]
     members = [WEIGHED.fullmatch(member) for member in text.split("+")]
     names = [member["name"] for member in members if member]
     weights = [float(member["weight"]) for member in members if member and member["weight"]]
@@ -120,7 +134,4 @@ def choose_models(name: str | Path = DEFAULT_PACK) -> Models:
             mend=SYNTAX,
             option="pack",
         )
-    chosen = tuple(weights) or (1 / len(names),) * len(names)
-    packs = tuple(map(load_pack, names))
-    check_members([pack.manifest.embedder.model for pack in packs], chosen)
-    return Models(packs, chosen)
+    return list(zip(names, weights or [1 / len(names)] * len(names), strict=True))
