@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from visavis.calibration import CalibrationData, calibrate_images
+from visavis.cautions import NO_CALIBRATION
 from visavis.compare import split_parts
 from visavis.decision import parse_calibration, read_calibration
 from visavis.document import to_bytes
@@ -19,7 +20,7 @@ from visavis.gallery.models import people_by_model
 from visavis.pack import load_pack
 from visavis.pack.calibration import keep_calibration, load_calibration
 from visavis.pack.manifest import write_manifest
-from visavis.recognizer import NO_CALIBRATION, Recognizer
+from visavis.recognizer import Recognizer
 from visavis.runtime import Device
 
 

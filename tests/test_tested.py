@@ -26,6 +26,7 @@ TESTED_IN = {
     "answers/presence.py": "test_find_cli.py",
     "answers/policies.py": "test_answers_packs.py",
     "answers/words.py": "test_detect.py",
+    "cautions.py": "test_uncalibrated.py",
     "checkpoints/checkpoint.py": "test_checkpoints.py",
     "checkpoints/cvlface.py": "test_checkpoints.py",
     "checkpoints/families.py": "test_checkpoints.py",

@@ -9,13 +9,14 @@ import pytest
 
 from visavis.alignment import ARCFACE_112
 from visavis.answers import documents, words
+from visavis.cautions import NO_CALIBRATION
 from visavis.decision import NO_RATE, uncalibrated
 from visavis.enrollment import Candidate, enroll
 from visavis.errors import CalibrationError
 from visavis.gallery import Sample
 from visavis.pack.calibration import calibration_for
 from visavis.pack.manifest import read_pack, write_manifest
-from visavis.recognizer import NO_CALIBRATION, Recognizer
+from visavis.recognizer import Recognizer
 from visavis.types import Face
 
 PHOTO = np.full((112, 112, 3), (90, 150, 30), np.uint8)

@@ -41,6 +41,7 @@ class Policy:
 # Without a calibration no similarity is enough, and every answer is for a person to look at.
 NO_RATE = OperatingPoint(2.0, 1.0, 1.0, 1.0, extrapolated=True)
 UNMEASURED = Policy(NO_RATE, replace(NO_RATE, threshold=-1.0), supported=False)
+NOT_COMPARED = Policy(NO_RATE, NO_RATE, supported=False)  # and no answer is for anybody to look at
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,18 +86,19 @@ class Calibration:
             mend=f"{works[-1]} is the strictest policy that works" if works else "no policy works",
         )
 
-    def policy(self, policy: str | float) -> Policy:
+    def policy(self, policy: str | float, review_factor: float = REVIEW_FACTOR) -> Policy:
         """A policy by name (convenience, standard, strict) or by false match rate ("1e-4" or 1e-4).
 
-        At an extrapolated point the answer is a review at most.
+        What would be a match at `review_factor` times the rate is a review. At an extrapolated
+        point the answer is a review at most.
         Raises CalibrationError for an unknown name, or a rate that the data cannot show.
         """
         rate = policy_rate(policy)
         match = self.at(rate)
-        review = self.at(min(REVIEW_FACTOR * rate, 0.5))
+        review = self.at(min(review_factor * rate, 0.5))
         return Policy(match, review, supported=not match.extrapolated)
 
-    def search_policy(self, rate: float) -> Policy:
+    def search_policy(self, rate: float, review_factor: float = REVIEW_FACTOR) -> Policy:
         """The policy for a search, with `rate` for each comparison.
 
         Where the data cannot show that rate it is the strictest point, and a review at most.
@@ -106,7 +108,7 @@ class Calibration:
         def within(rate: float) -> OperatingPoint | None:
             return next((p for p in self.points if p.false_match_rate_upper <= rate), None)
 
-        match, review = within(rate), within(REVIEW_FACTOR * rate)
+        match, review = within(rate), within(review_factor * rate)
         shown = match is not None and not match.extrapolated
         return Policy(match or strictest, review or strictest, supported=shown)
 
@@ -133,6 +135,8 @@ class Decision:
     similarity: float
     policy: Policy
     comparisons: int = 1  # how many strangers the probe had a chance to be taken for
+    configuration: int | None = None  # the version of the gallery's that decided, if one did
+    left_out: tuple[str, ...] = ()  # its packs that did not answer: it is a review at most
 
     def __bool__(self) -> bool:
         return self.matched

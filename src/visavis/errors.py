@@ -12,6 +12,7 @@ VisavisError
 ├── DeviceError          a device, runtime or precision that this machine does not have
 ├── MismatchError        things of different models, or of different cuts, that do not go together
 ├── CalibrationError     an error rate that the calibration's data cannot support
+├── ConfigurationError   a configuration that cannot be, or too few of its members that can answer
 ├── GalleryError         a gallery that is missing, damaged, full, locked, or of a newer version
 ├── GalleryKeyError      a gallery's key that is missing, another gallery's, or was rotated
 ├── PersonError          a name that nobody or several people have, or that nobody may have
@@ -118,6 +119,12 @@ class CalibrationError(VisavisError):
     """An error rate that the calibration's data cannot support."""
 
     code = "calibration"
+
+
+class ConfigurationError(VisavisError):
+    """A configuration that cannot be, or too few of its members that can answer."""
+
+    code = "configuration"
 
 
 class GalleryError(VisavisError):

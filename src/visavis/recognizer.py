@@ -7,32 +7,30 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from visavis.cautions import decision_cautions, photo_cautions, search_cautions, torn_cautions
 from visavis.compare import similarity
+from visavis.configuration import UNCONFIGURED, Configuration, Configured, load_members
 from visavis.decision import (
+    NOT_COMPARED,
     UNMEASURED,
     Calibration,
     Decision,
     Policy,
     decide,
     parse_calibration,
-    policy_rate,
 )
 from visavis.detect import load_detector
 from visavis.embedder import choose_models
-from visavis.errors import CalibrationError, MismatchError, PersonError
+from visavis.errors import MismatchError, PersonError
 from visavis.faces import MAX_SIDE, PhotoFaces, find_faces
 from visavis.image import Photo, Picture
-from visavis.pack import DEFAULT_PACK
-from visavis.quality import REASONS, Quality
+from visavis.pack import DEFAULT_PACK, load_pack
+from visavis.quality import Quality
 from visavis.runtime import Device
 from visavis.types import Crops, Detector, Embedder, Embeddings, Face
 
 if TYPE_CHECKING:  # it takes half of the time of all imports, and two photos need none
     from visavis.gallery import Gallery, Person
-
-TOO_LARGE = "so large a gallery needs a rate that the calibration cannot show"
-NO_CALIBRATION = "no error rate is known: make a calibration with visavis calibrate"
-EXTRAPOLATED = "the threshold is extrapolated beyond what the calibration's data measures"
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,6 +114,7 @@ class Recognizer:
     embed: Embedder
     calibration: Calibration
     max_side: int | None = MAX_SIDE  # pixels at which a photo is scanned; None: in full
+    configured: Configured = UNCONFIGURED  # by which configuration it decides
 
     def __post_init__(self) -> None:
         if self.embed.model != self.calibration.model:
@@ -149,6 +148,47 @@ class Recognizer:
             known,
             max_side=None if tiled else MAX_SIDE,
         )
+
+    @classmethod
+    def of(
+        cls,
+        configuration: Configuration,
+        device: str | Device = "auto",
+        *,
+        flip: bool = True,
+        tiled: bool = False,
+        calibration: Path | None = None,
+    ) -> "Recognizer":
+        """The models of a configuration, whose rules hold where a question names no other.
+
+        Where a member is missing, broken or disabled, the others answer as an ensemble of their
+        own, and nothing is more than a review. Raises ConfigurationError where too few are left,
+        PackError where the detector's pack is not there, and what `load` raises.
+        """
+        members = load_members(configuration, device, flip=flip)
+        detector = load_pack(configuration.detecting_pack)
+        return cls(
+            load_detector(detector, device=device, tiled=tiled),
+            members.embed,
+            members.models.calibration(calibration),
+            max_side=None if tiled else MAX_SIDE,
+            configured=members.configured,
+        )
+
+    def without(self, models: frozenset[str]) -> "Recognizer":
+        """What is left where some members do not answer: a review at most.
+
+        Raises ConfigurationError where fewer are left than must answer.
+        """
+        if not models:
+            return self
+        embed, calibration, configured = self.configured.without(self.embed, models)
+        return replace(self, embed=embed, calibration=calibration, configured=configured)
+
+    @property
+    def rules(self) -> Configuration:
+        """What holds where a question does not say otherwise."""
+        return self.configured.configuration
 
     def calibration_of(self, gallery: "Gallery") -> Calibration:
         """The calibration made of the gallery's own people, where it keeps one; otherwise
@@ -188,13 +228,14 @@ class Recognizer:
         a: Picture,
         b: Picture,
         *,
-        policy: str | float = "standard",
+        policy: str | float | None = None,
         face_a: int | None = None,
         face_b: int | None = None,
     ) -> Verification:
         """Are these two photos of one person?
 
-        `policy` is convenience, standard, strict or a false match rate. `face_a` and `face_b`
+        `policy` is convenience, standard, strict or a false match rate; None: the configuration's,
+        or standard. `face_a` and `face_b`
         number the face meant (from 1, largest first) where a photo shows several.
         Raises ImageError, NoFaceError, AmbiguousFaceError naming the photo, CalibrationError for a
         rate the calibration cannot show.
@@ -208,42 +249,50 @@ class Recognizer:
         a: PhotoFaces,
         b: PhotoFaces,
         *,
-        policy: str | float = "standard",
+        policy: str | float | None = None,
         face_a: int | None = None,
         face_b: int | None = None,
     ) -> Verification:
         """`verify` for photos whose faces are found already."""
-        points = self._policy(policy)
+        rate = self.rules.match_rate(policy)  # an unknown one is an error in any case
         chosen = (a.choose(face_a), b.choose(face_b))
         cuts = (self.cut(a, chosen[:1]), self.cut(b, chosen[1:]))
         crops, plain = (np.concatenate(both) for both in zip(*cuts, strict=True))
-        embeddings = self.embed(crops)
-        decision = decide(float(similarity(embeddings[:1], embeddings[1:])[0, 0]), points)
         qualities = (a.quality(chosen[0], plain[0]), b.quality(chosen[1], plain[1]))
-        warnings = _warnings(a, chosen[0], qualities[0]) + _warnings(b, chosen[1], qualities[1])
+        left = self.without(self.configured.too_poor(*qualities))
+        points = (
+            left.calibration.policy(rate, self.rules.review_factor)
+            if left.calibration.points
+            else UNMEASURED
+        )
+        embeddings = left.embed(crops)
+        similar = float(similarity(embeddings[:1], embeddings[1:])[0, 0])
+        decision = left._decide(similar, points)
+        warnings = photo_cautions(a, chosen[0], qualities[0]) + photo_cautions(
+            b, chosen[1], qualities[1]
+        )
         return Verification(
             decision,
-            self.embed.model,
-            self.calibration,
+            left.embed.model,
+            left.calibration,
             photos=(a, b),
             chosen=chosen,
             crops=crops,
             qualities=qualities,
-            warnings=(*warnings, *_policy_warnings(points)),
+            warnings=(*warnings, *decision_cautions(decision)),
         )
 
-    def _policy(self, policy: str | float) -> Policy:
-        policy_rate(policy)  # an unknown one is an error in any case
-        return self.calibration.policy(policy) if self.calibration.points else UNMEASURED
+    def _decide(self, similar: float, points: Policy, comparisons: int = 1) -> Decision:
+        return self.configured.decided(decide(similar, points, comparisons=comparisons))
 
     def identify(
-        self, source: Picture, gallery: "Gallery", *, false_positive_rate: float = 1e-2
+        self, source: Picture, gallery: "Gallery", *, false_positive_rate: float | None = None
     ) -> tuple[Identification, ...]:
         """Who is in this photo? Every face, largest first.
 
         `false_positive_rate` is the share of strangers that may be taken for anybody at all: each
-        of the gallery's templates is asked for its part of it. What the calibration cannot show is
-        at most a review.
+        of the gallery's templates is asked for its part of it. None: the configuration's, or 1e-2.
+        What the calibration cannot show is at most a review.
         Raises ImageError for what is no photo, CalibrationError, GalleryError.
         """
         photo = self.faces(source)
@@ -255,7 +304,7 @@ class Recognizer:
         gallery: "Gallery",
         person: "Person",
         *,
-        policy: str | float = "standard",
+        policy: str | float | None = None,
         face: int | None = None,
     ) -> Identification:
         """Is this photo of that person? Compared with each of their templates, and no one else's.
@@ -264,44 +313,68 @@ class Recognizer:
         """
         photo = self.faces(source)
         chosen = photo.choose(face)
-        index = gallery.index_of(person.id, self.embed.parts)
+        crop, plain = self.cut(photo, [chosen])
+        quality = photo.quality(chosen, plain[0])
+        left = self.without(self.configured.too_poor(quality))
+        index = gallery.index_of(person.id, left.embed.parts)
         if not len(index):
             raise PersonError(
-                f"{person.name} has no template of {self.embed.model}", mend="enrol a photo"
+                f"{person.name} has no template of {left.embed.model}", mend="enrol a photo"
             )
-        crop, plain = self.cut(photo, [chosen])
-        (closest,) = index.nearest(self.embed(crop), people=1)
+        (closest,) = index.nearest(left.embed(crop), people=1)
         similar = closest[0][1] if closest else -1.0
         comparisons = len(index)
         # The policy's rate is for the answer as a whole: each comparison gets its part of it.
-        rate = policy_rate(policy)
-        calibration = self.calibration_of(gallery)
+        rate = self.rules.match_rate(policy)
+        calibration = left.calibration_of(gallery)
         calibration.at(rate)  # a rate that cannot be shown at all is an error, as for verify
-        points = calibration.search_policy(rate / comparisons)
-        decision = decide(similar, points, comparisons=comparisons)
-        warnings = _search_warnings(photo.quality(chosen, plain[0]), points)
+        points = calibration.search_policy(rate / comparisons, self.rules.review_factor)
+        decision = left._decide(similar, points, comparisons)
+        warnings = search_cautions(quality, decision)
         return Identification(photo.faces[chosen], decision, person, None, warnings)
 
     def search(
-        self, photo: PhotoFaces, gallery: "Gallery", *, false_positive_rate: float = 1e-2
+        self, photo: PhotoFaces, gallery: "Gallery", *, false_positive_rate: float | None = None
     ) -> tuple[Identification, ...]:
         """`identify` for a photo whose faces are found already."""
-        _check_rate(false_positive_rate)
+        self.rules.search_rate(false_positive_rate)
         if not photo.faces:
             return ()
         crops, plain = self.cut(photo, range(len(photo.faces)))
-        nearest = self.nearest(self.embed(crops), gallery, false_positive_rate=false_positive_rate)
+        qualities = [photo.quality(row, crop) for row, crop in enumerate(plain)]
+        nearest = self._nearest_by_quality(crops, qualities, gallery, false_positive_rate)
         warned = [
-            (*_search_warnings(photo.quality(row, crop), near.decision.policy), *_torn(near))
-            for row, (crop, near) in enumerate(zip(plain, nearest, strict=True))
+            search_cautions(quality, near.decision)
+            + torn_cautions(near.decision, near.closest, near.runner_up)
+            for quality, near in zip(qualities, nearest, strict=True)
         ]
         return tuple(
             Identification(photo.faces[row], near.decision, near.closest, near.runner_up, warnings)
             for row, (near, warnings) in enumerate(zip(nearest, warned, strict=True))
         )
 
+    def _nearest_by_quality(
+        self, crops: Crops, qualities: Sequence[Quality], gallery: "Gallery", rate: float | None
+    ) -> list[Nearest]:
+        """Who is closest to each face, by the members that it is good enough for. Where these are
+        too few the face is not compared.
+        """
+        poor = [self.configured.too_poor(quality) for quality in qualities]
+        nearest: dict[int, Nearest] = {}
+        for models in set(poor):
+            rows = [row for row, left_out in enumerate(poor) if left_out == models]
+            if not self.configured.enough_without(models):
+                nearest |= dict.fromkeys(
+                    rows, Nearest(self._decide(-1.0, NOT_COMPARED), None, None)
+                )
+                continue
+            left = self.without(models)
+            near = left.nearest(left.embed(crops[rows]), gallery, false_positive_rate=rate)
+            nearest |= dict(zip(rows, near, strict=True))
+        return [nearest[row] for row in range(len(crops))]
+
     def nearest(
-        self, embeddings: Embeddings, gallery: "Gallery", *, false_positive_rate: float
+        self, embeddings: Embeddings, gallery: "Gallery", *, false_positive_rate: float | None
     ) -> list[Nearest]:
         """Who is closest to each embedding (N, D), and whether that is close enough.
 
@@ -310,24 +383,29 @@ class Recognizer:
         Raises CalibrationError, GalleryError, MismatchError for embeddings of another length, and
         where people are in the gallery and none has a template of this model.
         """
-        _check_rate(false_positive_rate)
+        rate = self.rules.search_rate(false_positive_rate)
         index = gallery.index(self.embed.parts)
         if not len(index):
             self.unseen(gallery)
         comparisons = max(1, len(index))
         calibration = self.calibration_of(gallery)
-        policy = _search_policy(calibration, false_positive_rate / comparisons)
+        policy = UNMEASURED
+        if calibration.points:
+            policy = calibration.search_policy(rate / comparisons, self.rules.review_factor)
         closest = index.nearest(embeddings)
         known = gallery.people_of(person for row in closest for person, _ in row)
         nearest = []
         for row in closest:
             # Whoever is not known was erased a moment ago.
             people = [(known[person], value) for person, value in row if person in known]
-            decision = decide(people[0][1] if people else -1.0, policy, comparisons=comparisons)
+            decision = self._decide(people[0][1] if people else -1.0, policy, comparisons)
             runner_up = people[1] if len(people) > 1 else None
-            if decision and runner_up and runner_up[1] >= policy.match.threshold:
-                margin = decision.similarity - runner_up[1]
-                if margin < calibration.least_margin(false_positive_rate):
+            if decision and runner_up:
+                twins = runner_up[1] >= policy.match.threshold
+                least = max(
+                    calibration.least_margin(rate) if twins else 0.0, self.rules.least_margin
+                )
+                if decision.similarity - runner_up[1] < least:
                     decision = replace(decision, outcome="review")
             nearest.append(Nearest(decision, people[0][0] if people else None, runner_up))
         return nearest
@@ -354,50 +432,6 @@ class Recognizer:
         return unseen
 
 
-def _search_policy(calibration: Calibration, rate: float) -> Policy:
-    return calibration.search_policy(rate) if calibration.points else UNMEASURED
-
-
-def _check_rate(rate: float) -> None:
-    if not 0 < rate < 1:
-        raise CalibrationError(f"expected a false positive rate between 0 and 1, got {rate}")
-
-
-def _search_warnings(quality: Quality, policy: Policy) -> tuple[str, ...]:
-    warnings = [REASONS[reason] for reason in quality.reasons]
-    if not policy.supported and not policy.match.extrapolated:
-        warnings.append(TOO_LARGE)
-    return (*warnings, *_policy_warnings(policy))
-
-
-def _policy_warnings(policy: Policy) -> tuple[str, ...]:
-    if policy == UNMEASURED:
-        return (NO_CALIBRATION,)
-    return (EXTRAPOLATED,) if policy.match.extrapolated else ()
-
-
-def _torn(near: Nearest) -> tuple[str, ...]:
-    """Whether it is a review because two people are alike enough."""
-    policy, runner_up = near.decision.policy, near.runner_up
-    enough = policy.supported and near.decision.similarity >= policy.match.threshold
-    if near.closest is None or runner_up is None or near.matched or not enough:
-        return ()
-    names = f"{near.closest.name} and {runner_up[0].name}"
-    return (f"{names} are both alike enough, and too near each other to say which of them it is",)
-
-
 def calibration_name(model: str) -> str:
     """Under which a gallery keeps its own calibration of a model."""
     return f"calibration {model}"
-
-
-def _warnings(photo: PhotoFaces, chosen: int, quality: Quality) -> tuple[str, ...]:
-    """What speaks against the face that was compared, and that the photo has others."""
-    warnings = [f"{photo.name}: {REASONS[reason]} ({reason})" for reason in quality.reasons]
-    if photo.turn:
-        warnings.append(f"{photo.name}: lies turned by {photo.turn} degrees, looked at upright")
-    count = len(photo.faces)
-    if count > 1 or photo.truncated:
-        faces = f"more faces than {count}" if photo.truncated else f"{count} faces"
-        warnings.append(f"{photo.name}: {faces}, number {chosen + 1} was compared")
-    return tuple(warnings)

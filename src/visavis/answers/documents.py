@@ -39,6 +39,7 @@ def verification_json(verification: Verification) -> dict[str, Any]:
         "outcome": decision.outcome,
         "similarity": round(decision.similarity, 4),
         **_rates_json(decision),
+        **_configuration_json(decision),
         "model": verification.model,
         "calibration": {
             "dataset": calibration.dataset,
@@ -71,6 +72,10 @@ def _rates_json(decision: Decision) -> dict[str, float | None]:
     return {key: None if match == NO_RATE else value for key, value in rates.items()}
 
 
+def _configuration_json(decision: Decision) -> dict[str, Any]:
+    return {"configuration": decision.configuration, "left_out": list(decision.left_out)}
+
+
 def identification_json(identification: Identification) -> dict[str, Any]:
     """A face, who it may be, and how sure that is."""
     decision = identification.decision
@@ -88,6 +93,7 @@ def identification_json(identification: Identification) -> dict[str, Any]:
         "runner_up": runner_up
         and {"name": runner_up[0].name, "similarity": round(runner_up[1], 4)},
         "margin": round(identification.margin, 4),
+        **_configuration_json(decision),
         "warnings": list(identification.warnings),
     }
 

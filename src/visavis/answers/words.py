@@ -4,17 +4,12 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from visavis.answers.counts import counted
+from visavis.cautions import EXTRAPOLATED, NO_CALIBRATION, TOO_LARGE
 from visavis.decision import NO_RATE, POLICIES, Calibration, Decision, OperatingPoint, Outcome
 from visavis.errors import CalibrationError
 from visavis.faces import PhotoFaces
 from visavis.quality import Quality
-from visavis.recognizer import (
-    EXTRAPOLATED,
-    NO_CALIBRATION,
-    TOO_LARGE,
-    Identification,
-    Verification,
-)
+from visavis.recognizer import Identification, Verification
 from visavis.types import Embedder
 
 OF_GALLERY = (EXTRAPOLATED, TOO_LARGE, NO_CALIBRATION)  # warnings that are no single face's

@@ -37,6 +37,12 @@ class Models:
     packs: tuple[Pack, ...]
     weights: tuple[float, ...] = (1.0,)  # of the packs' log-likelihood ratios; they sum to 1
 
+    def __post_init__(self) -> None:
+        specs = [pack.manifest.embedder for pack in self.packs]
+        if len(specs) > 1:
+            check_members([spec.model for spec in specs], self.weights)
+            check_margins({spec.model: spec.margin for spec in specs})
+
     @property
     def detector(self) -> Pack:
         """The pack whose detector finds the faces."""
@@ -113,6 +119,19 @@ def choose_models(name: str | Path = DEFAULT_PACK) -> Models:
     text = str(name)
     if "+" not in text or os.path.isdir(name):
         return Models((load_pack(name),))
+    named = named_packs(text)
+    packs = tuple(load_pack(pack) for pack, _ in named)
+    weights = tuple(weight for _, weight in named)
+    return Models(packs, weights)
+
+
+def named_packs(text: str) -> list[tuple[str, float]]:
+    """The packs that a name stands for, with their weights: as `choose_models`, loading none.
+
+    Raises PackError for weights that are none.
+    """
+    if "+" not in text or os.path.isdir(text):
+        return [(text, 1.0)]
     members = [WEIGHED.fullmatch(member) for member in text.split("+")]
     names = [member["name"] for member in members if member]
     weights = [float(member["weight"]) for member in members if member and member["weight"]]
@@ -122,9 +141,4 @@ def choose_models(name: str | Path = DEFAULT_PACK) -> Models:
             mend=SYNTAX,
             option="pack",
         )
-    chosen = tuple(weights) or (1 / len(names),) * len(names)
-    packs = tuple(map(load_pack, names))
-    specs = [pack.manifest.embedder for pack in packs]
-    check_members([spec.model for spec in specs], chosen)
-    check_margins({spec.model: spec.margin for spec in specs})
-    return Models(packs, chosen)
+    return list(zip(names, weights or [1 / len(names)] * len(names), strict=True))
