@@ -8,6 +8,7 @@ from contextlib import closing, suppress
 
 import numpy as np
 import pytest
+from sqlalchemy import event
 from sqlalchemy.exc import IntegrityError
 
 from visavis.errors import GalleryError, PersonError
@@ -121,6 +122,21 @@ def test_a_trace_is_seen_wherever_it_lies(tmp_path, monkeypatch, at):
     tmp_path.joinpath("file").write_bytes(bytes(at) + TRACE + bytes(200))
     tmp_path.joinpath("other").write_bytes(bytes(at) + TRACE[:-1] + bytes(200))
     assert schema._holding(tmp_path, {TRACE, b"short"}) == {"file"}
+
+
+@pytest.mark.parametrize(
+    ("count", "anew"), [(1, False), (schema.MOST_TRACES, False), (schema.MOST_TRACES + 1, True)]
+)
+def test_for_many_traces_the_file_is_written_anew_unsearched(database, count, anew):
+    """Of 4,096 a search of 21 MB took 165 seconds."""
+    statements = []
+
+    @event.listens_for(database.engine, "before_cursor_execute")
+    def note(connection, cursor, statement, *_):
+        statements.append(statement)
+
+    database.scrub({b"in no file %d" % number for number in range(count)})
+    assert ("VACUUM" in statements) == anew
 
 
 def photo_of(gallery, name):
