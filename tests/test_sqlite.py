@@ -124,6 +124,30 @@ def test_a_trace_is_seen_wherever_it_lies(tmp_path, monkeypatch, at):
     assert schema._holding(tmp_path, {TRACE, b"short"}) == {"file"}
 
 
+class Choosing:
+    """A connection whose journal another process is choosing at its first so many tries."""
+
+    def __init__(self, busy, message="database is locked"):
+        self.busy, self.message, self.tries = busy, message, 0
+
+    def execute(self, statement):
+        assert statement == f"PRAGMA journal_mode={schema.journal_mode()}"
+        self.tries += 1
+        if self.tries <= self.busy:
+            raise sqlite3.OperationalError(self.message)
+
+
+def test_who_chooses_the_journal_is_waited_for_and_not_for_ever(monkeypatch):
+    waiting, refused, late = Choosing(2), Choosing(1, "disk I/O error"), Choosing(1)
+    schema._set_journal(waiting)
+    with pytest.raises(sqlite3.OperationalError, match="I/O"):
+        schema._set_journal(refused)
+    monkeypatch.setattr(schema, "BUSY_SECONDS", -1.0)
+    with pytest.raises(sqlite3.OperationalError, match="locked"):
+        schema._set_journal(late)
+    assert [one.tries for one in (waiting, refused, late)] == [3, 1, 1]
+
+
 @pytest.mark.parametrize(
     ("count", "anew"), [(1, False), (schema.MOST_TRACES, False), (schema.MOST_TRACES + 1, True)]
 )
