@@ -1,6 +1,7 @@
 """A network against its manifest: with doubles that answer what a table says."""
 
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -9,7 +10,13 @@ from made_detectors import network, remade
 from visavis.errors import ImageError, PackError
 from visavis.pack import check, load_pack
 from visavis.pack.build import detector_part
-from visavis.pack.check import check_detector, check_embedder, check_network
+from visavis.pack.check import (
+    check_detector,
+    check_embedder,
+    check_everywhere,
+    check_network,
+    check_same,
+)
 from visavis.pack.declaration import Declared
 from visavis.pack.manifest import DetectorSpec
 from visavis.pack.verify import _detector
@@ -203,3 +210,55 @@ def test_an_embedder_that_refuses_says_what_was_expected(monkeypatch, most, said
 
     with pytest.raises(PackError, match=f"it: expected .*{said}.*; too many"):
         answers_of(monkeypatch, answer)
+
+
+def answering(monkeypatch, answers):
+    """Networks that answer with these rows, in this order; the pictures that they were shown."""
+    shown, left = [], [np.array(rows, np.float32) for rows in answers]
+
+    def loaded(data, preprocess, source, device=None):
+        rows = left.pop(0)
+        return lambda pictures: shown.append(pictures) or [rows]
+
+    monkeypatch.setattr(check, "loaded", loaded)
+    return shown
+
+
+SPEC_4X5 = SimpleNamespace(size=(4, 5), preprocess=PLAIN)
+
+
+def test_an_int8_form_is_as_like_as_its_least_like_embedding(monkeypatch):
+    """Of (0, 2) and (5, 12): 24 / (2 * 13)."""
+    exact, coarse = [[3, 4], [5, 0], [0, 2]], [[6, 8], [1, 0], [5, 12]]
+    shown = answering(monkeypatch, [exact, coarse])
+    assert check_same(b"", b"", SPEC_4X5, "it") == pytest.approx(12 / 13)
+    assert [pictures.shape for pictures in shown] == [(3, 4, 5, 3)] * 2
+    assert (shown[0] == shown[1]).all()
+
+
+@pytest.mark.parametrize(
+    ("coarse", "said"),
+    [
+        ([[6, 8], [1, 0], [1, 0]], r"cosine of 0\.0000"),
+        ([[6, 8], [1, 0], [0, -2]], r"cosine of -1\.0000"),
+        ([[6, 8, 0]] * 3, r"expected \(3, 2\) embeddings, got \(3, 3\)"),
+    ],
+)
+def test_an_int8_form_of_another_network_is_refused(monkeypatch, coarse, said):
+    answering(monkeypatch, [[[3, 4], [5, 0], [0, 2]], coarse])
+    with pytest.raises(PackError, match=said):
+        check_same(b"", b"", SPEC_4X5, "it")
+
+
+@pytest.mark.parametrize(("other", "same"), [([6, 8], True), ([4, 3], False), ([-3, -4], False)])
+def test_every_runtime_gives_one_embedding(monkeypatch, other, same):
+    """However long it is; of (3, 4) and (4, 3) the cosine is 0.96."""
+    runtimes = [SimpleNamespace(name=name) for name in ("openvino", "onnxruntime")]
+    monkeypatch.setattr(check, "available_runtimes", lambda: runtimes)
+    shown = answering(monkeypatch, [[[3, 4]], [other]])
+    if same:
+        check_everywhere(b"", PLAIN, (4, 5), "it")
+    else:
+        with pytest.raises(PackError, match="onnxruntime gives another embedding"):
+            check_everywhere(b"", PLAIN, (4, 5), "it")
+    assert [pictures.shape for pictures in shown] == [(1, 4, 5, 3)] * 2

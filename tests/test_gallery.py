@@ -6,9 +6,11 @@ from contextlib import closing
 
 import numpy as np
 import pytest
+from sqlalchemy import event, select
 
 from visavis.errors import EmbeddingError, GalleryError, MismatchError, PersonError
-from visavis.gallery import Sample, open_gallery
+from visavis.gallery import Sample, erasure, open_gallery, tables
+from visavis.gallery.tables import SETTINGS
 
 MODEL, OTHER = "made@0", "other@1"
 AXES = np.eye(8, dtype=np.float32)
@@ -92,7 +94,19 @@ def test_a_name_is_text_and_nothing_else(gallery, name):
 
 @pytest.mark.parametrize(
     "name",
-    ["", "  ", "a\0b", "a\nb", "\x1b[31mred", "a\x7f", "a\x85b", "a\u2028b", "\ud800", "x" * 201],
+    [
+        "",
+        "  ",
+        "a\0b",
+        "a\nb",
+        "\x1b[31mred",
+        "a\x7f",
+        "a\x85b",
+        "a\u2028b",
+        "\ud800",
+        "a\ud800",
+        "x" * 201,
+    ],
 )
 def test_what_is_no_name_is_refused_everywhere(gallery, name):
     ann = gallery.add_person("Ann")
@@ -145,6 +159,10 @@ def test_two_people_of_one_name_are_told_apart_by_id(gallery):
         gallery.find("Ann")
     assert "3 people are called 'Ann'" in str(error.value)
     assert all(id_ in str(error.value) for id_ in ("A-1", "A-2", third.id))
+    gallery.delete(third.id)
+    with pytest.raises(PersonError, match="2 people are called 'Ann'"):
+        gallery.known_as("Ann")
+    third = gallery.add_person("Ann")
     assert [gallery.find(who).id for who in ("A-1", "A-2", third.id)] == [
         first.id,
         second.id,
@@ -370,3 +388,60 @@ def test_a_kept_document_that_was_altered_or_moved_is_refused(gallery):
         connection.commit()
     with pytest.raises(GalleryError, match="two was altered"):
         gallery.kept("two")
+
+
+def with_few_values(gallery, most):
+    """As SQLite is where it was built to take so few values in a statement."""
+
+    @event.listens_for(gallery.database.engine, "connect")
+    def fewer(connection, _):
+        connection.setlimit(sqlite3.SQLITE_LIMIT_VARIABLE_NUMBER, most)
+
+    gallery.close()  # a new connection follows
+
+
+def many_things_done(gallery):
+    """Ten people of a photo each: all that names them at once."""
+    people = [gallery.add_person(f"Person {number}").id for number in range(10)]
+    photos = [gallery.add_sample(person, photo(1)) for person in people]
+    with gallery.database.writing() as connection:
+        for number in range(10):
+            note = {"name": f"{erasure.TRACES} {number}", "value": b"yes"}
+            gallery.database.put(connection, SETTINGS, note)
+    with_few_values(gallery, 8)
+    assert gallery.note_seen(people)
+    assert all(person.seen_at for person in gallery.people())
+    assert sorted(gallery.people_of([*people, *people])) == sorted(people)
+    erasure.finish(gallery.database)
+    # One more, and one of those that stays is named twice: what nobody else has of a photo goes.
+    gallery.remove_photos([*photos[:9], photos[0], "no photo"])
+    assert [person.samples for person in gallery.people()] == [0] * 9 + [1]
+    assert b"1.jpg" in gallery.database.path.read_bytes()
+    gallery.remove_photos(photos)
+    assert b"1.jpg" not in gallery.database.path.read_bytes()
+    with gallery.database.reading() as connection:
+        names = connection.scalars(select(SETTINGS.c.name)).all()
+    return [name for name in names if name.startswith(erasure.TRACES)], gallery.damages()
+
+
+def test_more_ids_than_a_statement_takes_are_named_in_batches(gallery, monkeypatch):
+    monkeypatch.setattr(tables, "MOST_IDS", 3)
+    assert many_things_done(gallery) == ([], [])
+
+
+def test_the_check_of_many_ids_can_fail(gallery, monkeypatch):
+    monkeypatch.setattr(tables, "MOST_IDS", 10)
+    with pytest.raises(AssertionError):  # it is warned of: too many SQL variables
+        many_things_done(gallery)
+
+
+@pytest.mark.slow
+def test_forty_thousand_ids_are_named_in_batches_that_sqlite_takes(gallery):
+    ann = gallery.add_person("Ann")
+    gallery.add_sample(ann.id, photo(1))
+    ids = [*map(str, range(40_000)), ann.id]
+    with_few_values(gallery, 32_766)
+    assert [len(some) for some in tables.batches_of_ids(ids)] == [4096] * 9 + [3137]
+    assert list(gallery.people_of(ids)) == [ann.id]
+    assert gallery.note_seen(ids)
+    assert gallery.people()[0].seen_at

@@ -154,7 +154,7 @@ def test_the_check_of_the_log_can_fail(tmp_path, monkeypatch):
         connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)")
 
     monkeypatch.setattr(schema.SqliteDatabase, "_empty_log", unasked)
-    monkeypatch.setattr(schema, "_holding", lambda *_: set())
+    monkeypatch.setattr(schema, "_holding", lambda *_, **__: set())
     _, left, noted = erased_under_a_reader(tmp_path / "gallery", monkeypatch)
     assert (left, noted) == (WORDS, 0)
 
@@ -199,8 +199,11 @@ def test_the_ballast_is_searched_and_another_file_is_named(tmp_path, caplog):
     assert notes(open_gallery(tmp_path / "other")) == 0
 
 
-def test_the_search_of_the_folder_can_fail(tmp_path, monkeypatch):
-    monkeypatch.setattr(schema, "_holding", lambda *_: set())
+def test_the_search_of_the_folder_can_fail(tmp_path, caplog, monkeypatch):
+    monkeypatch.setattr(schema, "_holding", lambda *_, **__: set())
+    assert erased_from(tmp_path / "other", "copy.db") == WORDS[:1]
+    assert "copy.db" not in caplog.text
+    monkeypatch.setattr(schema, "_make_ballast", lambda _: None)
     assert erased_from(tmp_path / "gallery", schema.BALLAST) == WORDS[:1]
 
 

@@ -6,14 +6,15 @@ import time
 import tracemalloc
 import zlib
 from concurrent.futures import ThreadPoolExecutor
-from io import BytesIO, StringIO
+from io import BytesIO, StringIO, TextIOWrapper
 
 import numpy as np
 import pytest
 from PIL import Image as Pillow
 
+from visavis import image
 from visavis.errors import ImageError
-from visavis.image import Limits, check_image, open_photo, read_image
+from visavis.image import Limits, check_image, of_pillow, open_photo, read_image
 
 RED, GREEN, BLUE = (255, 0, 0), (0, 255, 0), (0, 0, 255)
 PIXELS = (np.arange(48 * 64 * 3) % 251).astype(np.uint8).reshape(48, 64, 3)
@@ -400,3 +401,32 @@ def test_an_array_that_is_no_picture_says_what_to_do(image, got, mend):
 
 def test_a_picture_is_passed_on_itself():
     assert check_image(PIXELS) is PIXELS
+
+
+def test_standard_input_is_read_as_far_as_a_file_may_go(monkeypatch):
+    """As many bytes as are allowed are a whole picture; one more is over the limit."""
+    data = encoded(FLAT)
+    for most in (len(data), len(data) - 1):
+        monkeypatch.setattr("sys.stdin", TextIOWrapper(BytesIO(data)))
+        if most == len(data):
+            assert read_image("-", limits=Limits(bytes=most)).shape == FLAT.shape
+        else:
+            with pytest.raises(ImageError, match="standard input: over the limit"):
+                read_image("-", limits=Limits(bytes=most))
+
+
+def test_a_grey_array_of_three_rows_is_grey():
+    with pytest.raises(ImageError, match="GRAY2RGB"):
+        check_image(np.zeros((3, 100), np.uint8))
+
+
+@pytest.mark.parametrize(
+    ("size", "fits"), [((10, 5), True), ((5, 10), True), ((11, 1), False), ((10, 6), False)]
+)
+def test_a_pillow_picture_is_held_to_the_limits(monkeypatch, size, fits):
+    monkeypatch.setattr(image, "LIMITS", Limits(side=10, pixels=50))
+    if fits:
+        assert of_pillow(Pillow.new("RGB", size)).shape == (size[1], size[0], 3)
+    else:
+        with pytest.raises(ImageError, match=f"{size[0]}x{size[1]} pixels are over the limit"):
+            of_pillow(Pillow.new("RGB", size))

@@ -14,6 +14,7 @@ from visavis.errors import GalleryError, PersonError, VisavisError
 from visavis.gallery import Sample, open_gallery, people
 from visavis.gallery.audit import HEAD, Audit
 from visavis.gallery.keycheck import KEY_CHECK, UNSEALED
+from visavis.gallery.people import SealedPeople
 from visavis.gallery.vault import ENVIRONMENT, PersonVault, Vault
 
 AXES = np.eye(8, dtype=np.float32)
@@ -151,6 +152,23 @@ def test_many_altered_rows_are_said_once_with_their_count(made, caplog):
     assert len(said) == 1
     assert said[0].startswith("altered, and left out: the row of 4 people, ")
     gallery.close()
+
+
+@pytest.mark.parametrize(
+    ("count", "said"),
+    [
+        (1, "the row of a person, 0: see"),
+        (2, "the row of 2 people, 0, 1: see"),
+        (5, "the row of 5 people, 0, 1, 2, 3, 4: see"),
+        (6, "the row of 6 people, 0, 1, 2, 3, 4 and 1 more: see"),
+        (8, "the row of 8 people, 0, 1, 2, 3, 4 and 3 more: see"),
+    ],
+)
+def test_five_altered_rows_are_named_and_the_others_counted(gallery, caplog, count, said):
+    people = SealedPeople(gallery.vault, gallery.id)
+    with gallery.database.reading() as connection:
+        people._name(connection, map(str, range(count)))
+    assert said in caplog.text
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ import pytest
 from made_photos import encoded, face_of
 from PIL import Image as Pillow
 
+from visavis import recognizer
 from visavis.compare import similarity
 from visavis.errors import (
     CalibrationError,
@@ -25,6 +26,21 @@ ONE = [face_of(40, 30, 100, 100)]
 def made(fake_embedder, calibration):
     """A recognizer that finds the faces it is told to."""
     return lambda faces=ONE: Recognizer(lambda image: faces, fake_embedder, calibration)
+
+
+@pytest.mark.parametrize(("tiled", "side"), [(False, recognizer.MAX_SIDE), (True, None)])
+def test_a_tiled_photo_is_scanned_in_full(fake_embedder, calibration, monkeypatch, tiled, side):
+    class Models:
+        detector = "a detector"
+        calibration = staticmethod(lambda file: calibration)
+        members = staticmethod(lambda device, flip: [device, flip])
+        together = staticmethod(lambda members: fake_embedder)
+
+    asked = []
+    monkeypatch.setattr(recognizer, "choose_models", lambda pack: Models)
+    monkeypatch.setattr(recognizer, "load_detector", lambda *a, **more: asked.append((a, more)))
+    assert Recognizer.load("a pack", device="a device", tiled=tiled).max_side == side
+    assert asked == [(("a detector",), {"device": "a device", "tiled": tiled})]
 
 
 def test_a_photo_without_a_face_is_named(made, tmp_path):

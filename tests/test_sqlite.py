@@ -8,6 +8,7 @@ from contextlib import closing, suppress
 
 import numpy as np
 import pytest
+from sqlalchemy import event
 from sqlalchemy.exc import IntegrityError
 
 from visavis.errors import GalleryError, PersonError
@@ -121,6 +122,45 @@ def test_a_trace_is_seen_wherever_it_lies(tmp_path, monkeypatch, at):
     tmp_path.joinpath("file").write_bytes(bytes(at) + TRACE + bytes(200))
     tmp_path.joinpath("other").write_bytes(bytes(at) + TRACE[:-1] + bytes(200))
     assert schema._holding(tmp_path, {TRACE, b"short"}) == {"file"}
+
+
+class Choosing:
+    """A connection whose journal another process is choosing at its first so many tries."""
+
+    def __init__(self, busy, message="database is locked"):
+        self.busy, self.message, self.tries = busy, message, 0
+
+    def execute(self, statement):
+        assert statement == f"PRAGMA journal_mode={schema.journal_mode()}"
+        self.tries += 1
+        if self.tries <= self.busy:
+            raise sqlite3.OperationalError(self.message)
+
+
+def test_who_chooses_the_journal_is_waited_for_and_not_for_ever(monkeypatch):
+    waiting, refused, late = Choosing(2), Choosing(1, "disk I/O error"), Choosing(1)
+    schema._set_journal(waiting)
+    with pytest.raises(sqlite3.OperationalError, match="I/O"):
+        schema._set_journal(refused)
+    monkeypatch.setattr(schema, "BUSY_SECONDS", -1.0)
+    with pytest.raises(sqlite3.OperationalError, match="locked"):
+        schema._set_journal(late)
+    assert [one.tries for one in (waiting, refused, late)] == [3, 1, 1]
+
+
+@pytest.mark.parametrize(
+    ("count", "anew"), [(1, False), (schema.MOST_TRACES, False), (schema.MOST_TRACES + 1, True)]
+)
+def test_for_many_traces_the_file_is_written_anew_unsearched(database, count, anew):
+    """Of 4,096 a search of 21 MB took 165 seconds."""
+    statements = []
+
+    @event.listens_for(database.engine, "before_cursor_execute")
+    def note(connection, cursor, statement, *_):
+        statements.append(statement)
+
+    database.scrub({b"in no file %d" % number for number in range(count)})
+    assert ("VACUUM" in statements) == anew
 
 
 def photo_of(gallery, name):

@@ -100,6 +100,7 @@ class _Prepared:
     taken: str  # which of several faces, in words
 
 
+_Near = tuple[str, float]  # a person's id or name, and the similarity
 # A candidate with what `prepare` made of it: None for a photo that is enrolled already.
 _Answer = tuple[Candidate, _Prepared | VisavisError | None]
 
@@ -231,16 +232,16 @@ class _Desk:
     def compare(self, photos: Sequence[_Answer]) -> None:
         """Hold photos of one person against each other, and against what is enrolled of them."""
         self._odd = {}
+        looked_at = [answer for _, answer in photos if isinstance(answer, _Prepared)]
+        matches = [self._matches(one.embedding) for one in looked_at]
         try:
             person = self._person(photos[0][0])
         except PersonError:
             return  # `admit` says so of each photo
-        looked_at = [answer for _, answer in photos if isinstance(answer, _Prepared)]
         good = {
             one.sha256: one
-            for one in looked_at
-            if (self._anyway or not one.faults)
-            and self._closest_other(person, one.embedding) is None
+            for one, near in zip(looked_at, matches, strict=True)
+            if (self._anyway or not one.faults) and self._closest_other(person, near) is None
         }
         if not good:
             return
@@ -257,12 +258,13 @@ class _Desk:
 
     def admit(self, candidate: Candidate, prepared: _Prepared | None) -> Enrolled:
         """Store a photo, or refuse it."""
-        person = self._person(candidate)
         if prepared is None:
             return _refused(candidate, HERE_ALREADY, "this very photo is enrolled already")
+        matches = self._matches(prepared.embedding)
+        person = self._person(candidate)
         if person is not None and self._has(person, prepared.sha256):
             return self._add_template(person, candidate, prepared)
-        doubts = self._doubts(person, candidate, prepared)
+        doubts = self._doubts(person, candidate, prepared, self._closest_other(person, matches))
         if doubts and not self._anyway:
             return _refused(candidate, *doubts[0])
         if not self._store(person, candidate, prepared):
@@ -276,14 +278,17 @@ class _Desk:
         return self._calibration.search_policy(POLICIES["standard"]).review.threshold
 
     def _doubts(
-        self, person: Person | None, candidate: Candidate, prepared: _Prepared
+        self,
+        person: Person | None,
+        candidate: Candidate,
+        prepared: _Prepared,
+        other: _Near | None,
     ) -> list[tuple[str, str]]:
         """What speaks against a photo: codes, and words."""
         doubts = []
         if prepared.faults:
             words = ", ".join(REASONS[code] for code in prepared.faults)
             doubts.append((prepared.faults[0], words))
-        other = self._closest_other(person, prepared.embedding)
         if other is not None:
             words = f"like {other[0]} ({other[1]:.2f}), more than like {candidate.name}"
             doubts.append((OTHER_PERSON, words))
@@ -321,23 +326,25 @@ class _Desk:
             return None
         return photo_without(self._gallery, person.id, sha256, self._recognizer.embed.parts)
 
-    def _closest_other(self, own: Person | None, embedding: Embeddings) -> tuple[str, float] | None:
-        """Somebody else who is a match, and closer than the candidate's own photos: name,
-        similarity.
+    def _matches(self, embedding: Embeddings) -> list[_Near]:
+        """The two closest people, as far as they are matches. Asked before a candidate's own
+        person is looked up: whoever is in the index is by then known by name.
 
         The more templates there are, the closer it must be: else every newcomer to a large gallery
         would be taken for somebody.
         """
         index = self._gallery.index(self._recognizer.embed.parts)
         (closest,) = index.nearest(embedding, people=2)
-        others = [(person, near) for person, near in closest if own is None or person != own.id]
-        if not others:
-            return None
-        other, similar = others[0]
-        rate = min(POLICIES["standard"], MISTAKEN / len(index))
+        rate = min(POLICIES["standard"], MISTAKEN / max(1, len(index)))
         threshold = self._calibration.search_policy(rate).match.threshold
-        own_similar = [near for person, near in closest if own is not None and person == own.id]
-        if similar < max([threshold, *own_similar]):
+        return [near for near in closest if near[1] >= threshold]
+
+    def _closest_other(self, own: Person | None, matches: Sequence[_Near]) -> _Near | None:
+        """Somebody else, by name, whom a photo is as like as the candidate's own photos."""
+        others = dict(matches)
+        own_similar = others.pop(own.id, -1.0) if own is not None else -1.0
+        other, similar = next(iter(others.items()), ("", -2.0))  # the closest
+        if similar < own_similar:
             return None
         known = self._gallery.people_of([other]).get(other)
         return (known.name if known else other), similar

@@ -29,7 +29,7 @@ from sqlalchemy import (
 
 from visavis.errors import GalleryError
 from visavis.gallery.database import Database
-from visavis.gallery.tables import PEOPLE, SAMPLES, SETTINGS, TEMPLATES
+from visavis.gallery.tables import PEOPLE, SAMPLES, SETTINGS, TEMPLATES, batches_of_ids
 
 log = logging.getLogger(__name__)
 
@@ -73,7 +73,7 @@ def note_traces(database: Database, connection: Connection, person: str) -> Eras
 
 
 def note_photo_traces(database: Database, connection: Connection, photos: Sequence[str]) -> Erased:
-    """As `note_traces`, of some photos and not of all that is held of their person."""
+    """As `note_traces`, of MOST_IDS photos at most and not of all that is held of their people."""
     traces = frozenset(_photo_traces(connection, SAMPLES.c.id.in_(photos)))
     return Erased(_noted(database, connection), traces)
 
@@ -127,7 +127,8 @@ def _scrub(database: Database, traces: Iterable[bytes] | None, notes: Sequence[s
     try:
         database.scrub(traces)
         with database.writing() as connection:
-            connection.execute(delete(SETTINGS).where(SETTINGS.c.name.in_(notes)))
+            for some in batches_of_ids(notes):
+                connection.execute(delete(SETTINGS).where(SETTINGS.c.name.in_(some)))
     except GalleryError as error:
         log.warning(
             "erased, but unused parts of the files may still show what was; they are written anew "

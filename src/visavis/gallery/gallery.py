@@ -6,6 +6,7 @@ One class over any Database and a Vault. Knows no SQL dialect, no photos and no 
 import logging
 import uuid
 from collections.abc import Iterable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from threading import RLock
 
@@ -43,7 +44,7 @@ from visavis.gallery.samples import (
 from visavis.gallery.sealing import seal_people
 from visavis.gallery.settings import read_setting, write_setting
 from visavis.gallery.sqlite import SqliteDatabase
-from visavis.gallery.tables import PEOPLE, SAMPLES, TEMPLATES
+from visavis.gallery.tables import PEOPLE, SAMPLES, TEMPLATES, batches_of_ids
 from visavis.gallery.templates import (
     Parts,
     Quarantined,
@@ -256,20 +257,14 @@ class Gallery:
                 followed.index.remove(person)
         erasure.scrub(self.database, erased)
 
-    def remove_photos(self, photos: Sequence[str]) -> None:
+    def remove_photos(self, photos: Iterable[str]) -> None:
         """Erase photos by their ids: crops, templates, file names. Those not here are passed over.
 
-        Works on a full disk too. Their people stay, even without a photo.
+        Works on a full disk too, MOST_IDS photos at a time. Their people stay, even without one.
         """
-
-        def erase(connection: Connection) -> Erased:
-            erased = erasure.note_photo_traces(self.database, connection, photos)
-            for photo, person in owners(connection, photos).items():
-                connection.execute(delete(SAMPLES).where(SAMPLES.c.id == photo))
-                self._audit.record(connection, audit.REMOVE, person, {"sample": photo})
-            return erased
-
-        erasure.scrub(self.database, self.database.erasing(erase))
+        for some in batches_of_ids(photos):
+            erased = self.database.erasing(partial(self._remove_photos, photos=some))
+            erasure.scrub(self.database, erased)
 
     def index(self, parts: Parts) -> Index:
         """All templates, searchable; caught up with what any process has changed.
@@ -431,6 +426,13 @@ class Gallery:
         insert_sample(connection, self._samples, (person, sample_id), sample)
         details = {"sample": sample_id, "run": run} if run else {"sample": sample_id}
         self._audit.record(connection, audit.ENROLL, person, details)
+
+    def _remove_photos(self, connection: Connection, photos: Sequence[str]) -> Erased:
+        erased = erasure.note_photo_traces(self.database, connection, photos)
+        for photo, person in owners(connection, photos).items():
+            connection.execute(delete(SAMPLES).where(SAMPLES.c.id == photo))
+            self._audit.record(connection, audit.REMOVE, person, {"sample": photo})
+        return erased
 
     def _note_traces(self, connection: Connection, person: str) -> Erased:
         """What will have to be gone from the files. Raises PersonError where nobody has that id."""

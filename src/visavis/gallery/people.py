@@ -13,7 +13,7 @@ from sqlalchemy.exc import IntegrityError
 from visavis.errors import PersonError, did_you_mean
 from visavis.gallery.audit import now
 from visavis.gallery.keycheck import check_key
-from visavis.gallery.tables import PEOPLE, SAMPLES
+from visavis.gallery.tables import PEOPLE, SAMPLES, batches_of_ids
 from visavis.gallery.vault import PersonVault, Vault
 
 log = logging.getLogger(__name__)
@@ -26,7 +26,9 @@ MOST_NAMED = 5  # people in one warning
 MEND = "see what visavis people check says; restore a backup, or accept the rows as they are"
 COLUMNS = ("id", "name", "external_id", "consent", "added_at", "seen_at")  # what a seal covers
 ROWS = select(*(PEOPLE.c[column] for column in COLUMNS), PEOPLE.c.seal)
-ONE = ROWS.where(PEOPLE.c.id == bindparam("person"))  # made once: each enrolment asks it
+# Made once: each enrolment asks for one, each search for some.
+ONE = ROWS.where(PEOPLE.c.id == bindparam("person"))
+SOME = ROWS.where(PEOPLE.c.id.in_(bindparam("people", expanding=True)))
 SEEN = (
     update(PEOPLE)
     .where(PEOPLE.c.id == bindparam("person"))
@@ -80,17 +82,18 @@ class SealedPeople:
         """Everybody, or those of one name, by name."""
         query = ROWS.order_by(PEOPLE.c.name, PEOPLE.c.id)
         if name is not None:
-            return self._people(connection, query.where(PEOPLE.c.name == clean_name(name)))
+            named = query.where(PEOPLE.c.name == clean_name(name))
+            return self._people(connection, _rows(connection, named))
         # One pass over all photos, in place of a query for each person.
         counting = select(SAMPLES.c.person_id, func.count()).group_by(SAMPLES.c.person_id)
         counts: dict[str, int] = dict(connection.execute(counting).cursor.fetchall())
-        rows = self._whole(connection, query)
+        rows = self._whole(connection, _rows(connection, query))
         return [Person(*[*row, counts.get(row[0], 0)]) for row in rows]
 
     def by_id(self, connection: Connection, ids: Iterable[str]) -> dict[str, Person]:
         """Those of so many ids who are here, by id."""
-        query = ROWS.where(PEOPLE.c.id.in_(sorted(set(ids))))
-        return {person.id: person for person in self._people(connection, query)}
+        people = self._people(connection, _some(connection, ids))
+        return {person.id: person for person in people}
 
     def find(self, connection: Connection, who: str) -> Person:
         """A person by id, external id or name. Raises PersonError for none and for several."""
@@ -147,9 +150,8 @@ class SealedPeople:
 
     def see(self, connection: Connection, ids: Iterable[str]) -> None:
         """Note that people were seen now; of whom the row is altered, nothing is noted."""
-        query = ROWS.where(PEOPLE.c.id.in_(sorted(set(ids))))
         at, seen, altered = now(), [], []
-        for *row, seal in connection.execute(query).cursor.fetchall():
+        for *row, seal in _some(connection, ids):
             entry = self._rows.entry(row, seal)
             if entry is None:
                 altered.append(row[0])
@@ -178,22 +180,21 @@ class SealedPeople:
 
     def entries(self, connection: Connection) -> list[tuple[Any, int | None]]:
         """Everybody's id, and the entry that changed their row last; None: it is altered."""
-        rows = connection.execute(ROWS).cursor.fetchall()
+        rows = _rows(connection, ROWS)
         return [(row[0], self._rows.entry(row, seal)) for *row, seal in rows]
 
     def altered(self, connection: Connection) -> tuple[tuple[str, ...], ...]:
         """The rows that are altered, as they are now, without those that hold what is no text."""
-        rows = connection.execute(ROWS.order_by(PEOPLE.c.id)).cursor.fetchall()
         return tuple(
             tuple(row)
-            for *row, seal in rows
+            for *row, seal in _rows(connection, ROWS.order_by(PEOPLE.c.id))
             if self._rows.entry(row, seal) is None
             and all(text is None or isinstance(text, str) for text in row)
         )
 
     def _meant(self, connection: Connection, query: Select[Any]) -> list[Person]:
         """As `_people`, for one who is meant. Raises PersonError for a row that is altered."""
-        rows = connection.execute(query).cursor.fetchall()
+        rows = _rows(connection, query)
         self._refuse_altered(connection, rows)
         return [_person(connection, row[:-1]) for row in rows]
 
@@ -203,14 +204,13 @@ class SealedPeople:
                 check_key(connection, self._vault, self._gallery)
                 raise PersonError(f"the row of person {row[0]} was altered", mend=MEND)
 
-    def _people(self, connection: Connection, query: Select[Any]) -> list[Person]:
-        return [_person(connection, row) for row in self._whole(connection, query)]
+    def _people(self, connection: Connection, rows: Iterable[Sequence[Any]]) -> list[Person]:
+        return [_person(connection, row) for row in self._whole(connection, rows)]
 
-    def _whole(self, connection: Connection, query: Select[Any]) -> list[list[Any]]:
+    def _whole(self, connection: Connection, rows: Iterable[Sequence[Any]]) -> list[list[Any]]:
         """The rows that are as they were written, without their seals; the others are named."""
         whole, altered = [], []
-        # The driver's own rows: of 100,000 people that saves what the seals cost.
-        for *row, seal in connection.execute(query).cursor.fetchall():
+        for *row, seal in rows:
             if self._rows.entry(row, seal) is None:
                 altered.append(row[0])
             else:
@@ -244,6 +244,15 @@ def check_there(connection: Connection, person: str) -> None:
     """Raise PersonError where nobody has that id, altered or not: erasure reaches everybody."""
     if connection.execute(select(PEOPLE.c.id).where(PEOPLE.c.id == person)).first() is None:
         raise PersonError(f"person {person} is not in the gallery")
+
+
+def _rows(connection: Connection, query: Select[Any], **values: Any) -> Sequence[Any]:
+    """The driver's own rows: of 100,000 people that saves what the seals cost."""
+    return connection.execute(query, values).cursor.fetchall()
+
+
+def _some(connection: Connection, ids: Iterable[str]) -> list[Sequence[Any]]:
+    return [row for some in batches_of_ids(ids) for row in _rows(connection, SOME, people=some)]
 
 
 def _person(connection: Connection, row: Sequence[Any]) -> Person:

@@ -8,7 +8,6 @@ from visavis.gallery.audit import ADD, ENROLL
 from visavis.gallery.gallery import Gallery
 from visavis.gallery.people import Person
 from visavis.gallery.samples import StoredSample, owners
-from visavis.gallery.templates import CHUNK
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,9 +45,7 @@ def last_run(gallery: Gallery) -> EnrolmentRun:
 
 def undo_run(gallery: Gallery, run: EnrolmentRun) -> list[str]:
     """Erase a run's photos, and its newcomers who have no other photo: the names of these."""
-    ids = list(run.photos)
-    for start in range(0, len(ids), CHUNK):
-        gallery.remove_photos(ids[start : start + CHUNK])
+    gallery.remove_photos(run.photos)
     erased = [person for person in gallery.people_of(run.newcomers).values() if not person.samples]
     for person in erased:
         gallery.delete(person.id)

@@ -11,8 +11,8 @@ from sqlalchemy import Connection, Row, delete, insert, select, update
 
 from visavis.errors import GalleryError
 from visavis.gallery.audit import now
-from visavis.gallery.tables import SAMPLES, TEMPLATES
-from visavis.gallery.templates import CHUNK, check_template
+from visavis.gallery.tables import SAMPLES, TEMPLATES, batches_of_ids
+from visavis.gallery.templates import check_template
 from visavis.gallery.vault import SampleVault
 
 CROP = "crop"
@@ -54,11 +54,9 @@ def has_photo(connection: Connection, person: str, source_sha256: str) -> bool:
 def owners(connection: Connection, photos: Iterable[str]) -> dict[str, str]:
     """Whose photos these are: those that are here, by their id."""
     whose: dict[str, str] = {}
-    ids = sorted(set(photos))
-    for start in range(0, len(ids), CHUNK):
-        query = select(SAMPLES.c.id, SAMPLES.c.person_id)
-        some = query.where(SAMPLES.c.id.in_(ids[start : start + CHUNK]))
-        whose.update({photo: person for photo, person in connection.execute(some)})
+    for ids in batches_of_ids(photos):
+        query = select(SAMPLES.c.id, SAMPLES.c.person_id).where(SAMPLES.c.id.in_(ids))
+        whose.update({photo: person for photo, person in connection.execute(query)})
     return whose
 
 

@@ -12,7 +12,7 @@ import os
 import shutil
 import sqlite3
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any, TypeVar
@@ -39,6 +39,7 @@ SAFE_WAL = (3, 51, 3)  # before it, a write-ahead log could lose commits
 BALLAST = "ballast"
 BALLAST_BYTES = 4_000_000
 BLOCK = 1 << 24  # bytes of the file searched at a time
+MOST_TRACES = 32  # that are searched for: for more, the file is written anew sooner than searched
 
 
 class SqliteDatabase:
@@ -115,14 +116,12 @@ class SqliteDatabase:
         wanted, folder = set(traces or ()), self.path.parent
         with self.outside() as connection:
             self._empty_log(connection)
-            if traces is None or _holding(folder, wanted):
+            if traces is None or len(wanted) > MOST_TRACES or _holding(folder, wanted):
                 connection.exec_driver_sql("VACUUM")
                 self._empty_log(connection)
-        left = _holding(folder, wanted)  # in the file itself they may be somebody else's, too
-        if BALLAST in left:
-            (folder / BALLAST).unlink()
         _make_ballast(folder / BALLAST)
-        for name in sorted(left - {FILE, *JOURNALS, BALLAST}):
+        # In the file itself they may be somebody else's, too.
+        for name in sorted(_holding(folder, wanted, but={FILE, *JOURNALS, BALLAST})):
             log.warning("%s: may hold what was erased; it is yours to delete", folder / name)
 
     def backup(self, target: Path) -> None:
@@ -344,26 +343,27 @@ def _bring_back(kept: Path, path: Path) -> None:
 
 
 def _make_ballast(path: Path) -> None:
-    """Take room on the disk that a deletion can be given later."""
-    if path.exists():
-        return
+    """Take room on the disk that a deletion can be given later; a file of anything else goes."""
+    zeros = bytes(BALLAST_BYTES)  # written, not sparse: it must hold real blocks
     try:
+        if path.exists() and path.read_bytes() == zeros:
+            return
         path.touch(mode=0o600)
         with path.open("wb") as file:
-            file.write(bytes(BALLAST_BYTES))  # written, not sparse: it must hold real blocks
+            file.write(zeros)
     except OSError:
         # There is no room for it now, or no leave to write; the next deletion tries again.
         with suppress(OSError):
             path.unlink(missing_ok=True)
 
 
-def _holding(folder: Path, traces: set[bytes]) -> set[str]:
+def _holding(folder: Path, traces: set[bytes], *, but: Container[str] = ()) -> set[str]:
     """The files of a folder that hold one of the traces, journals and what else lies there too."""
     holding = set()
     for path in folder.iterdir() if traces else ():
         # A journal may go while it is looked at.
         with suppress(FileNotFoundError):
-            if path.is_file() and _holds(path, traces):
+            if path.name not in but and path.is_file() and _holds(path, traces):
                 holding.add(path.name)
     return holding
 

@@ -1,5 +1,7 @@
 """The gallery's tables, the same in every database. Knows nothing of files or of encryption."""
 
+from collections.abc import Iterable, Iterator
+
 from sqlalchemy import (
     Column,
     ForeignKey,
@@ -10,6 +12,8 @@ from sqlalchemy import (
     Table,
     UniqueConstraint,
 )
+
+MOST_IDS = 4096  # that one statement names: SQLite takes 32,766 values by default
 
 metadata = MetaData()
 SETTINGS = Table(
@@ -65,3 +69,10 @@ AUDIT = Table(
     Column("details", String, nullable=False),  # JSON, nothing personal
     Column("hash", LargeBinary, nullable=False),
 )
+
+
+def batches_of_ids(ids: Iterable[str]) -> Iterator[list[str]]:
+    """Each id once, as many at a time as one statement may name."""
+    rest = list(dict.fromkeys(ids))
+    for start in range(0, len(rest), MOST_IDS):
+        yield rest[start : start + MOST_IDS]

@@ -12,7 +12,7 @@ from sqlalchemy import Connection, Select, bindparam, func, select
 
 from visavis.compare import UNIT_TOLERANCE, join_parts
 from visavis.errors import EmbeddingError
-from visavis.gallery.tables import PEOPLE, SAMPLES, TEMPLATES
+from visavis.gallery.tables import PEOPLE, SAMPLES, TEMPLATES, batches_of_ids
 from visavis.gallery.vault import SampleVault, Vault
 from visavis.types import Embeddings, Part
 
@@ -154,8 +154,8 @@ def _some(
     """Templates of a model, of so many numbers; None: of as many as most have."""
     query, ids = wanted
     rows: list[Sealed] = []
-    for start in range(0, len(ids), CHUNK):
-        values = {"model": model, "ids": ids[start : start + CHUNK]}
+    for some in batches_of_ids(ids):
+        values = {"model": model, "ids": some}
         # The driver's own rows: an altered file may hold text where bytes were.
         rows += connection.execute(query, values).cursor.fetchall()
     if numbers is None:
