@@ -5,8 +5,9 @@ import subprocess
 import sys
 
 import pytest
+import typer
 
-from visavis import __version__
+from visavis import __version__, cli
 from visavis.errors import did_you_mean
 
 # Each verb under the job that it is for.
@@ -61,6 +62,17 @@ def test_the_version_is_told(run):
 def test_the_module_is_the_command_line():
     done = module("--version")
     assert (done.returncode, done.stdout, done.stderr) == (0, f"visavis {__version__}\n", "")
+
+
+@pytest.mark.parametrize("words", [["verify", "a.jpg"], ["people", "list"], ["predict", "b.jpg"]])
+def test_a_verb_that_is_named_is_made_alone(words):
+    made = typer.main.get_command(cli._with_verb(words))
+    assert [*made.commands] == words[:1]
+
+
+@pytest.mark.parametrize("words", [[], ["--version"], ["help", "verify"], ["verfy", "a.jpg"]])
+def test_all_verbs_are_made_where_the_first_word_names_none(words):
+    assert cli._with_verb(words) is cli.app
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])

@@ -30,6 +30,17 @@ def test_two_photos_are_compared_without_what_galleries_need():
     assert loaded & {"sqlalchemy", "cryptography"} == set()
 
 
+@pytest.mark.slow
+@pytest.mark.pack
+def test_a_verb_that_runs_models_loads_no_reader_of_other_frameworks():
+    loaded = loaded_after(
+        "import sys\nfrom visavis import cli\nsys.argv[1:] = ['verify', 'absent', 'absent']\n"
+        "try:\n    cli.main()\nexcept SystemExit:\n    pass"
+    )
+    assert "openvino" in loaded
+    assert {name for name in loaded if name.startswith(("openvino.tools.ovc.", "absl"))} == set()
+
+
 @pytest.mark.parametrize("name", visavis.__all__)
 def test_every_public_name_is_there(name):
     assert getattr(visavis, name).__module__.startswith(("visavis.", "numpy"))

@@ -1,6 +1,7 @@
 """The flow as one object: two photos to a decision, a photo's faces to the people of a gallery."""
 
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -142,12 +143,11 @@ class Recognizer:
         """
         models = choose_models(pack)
         known = models.calibration(calibration)  # first: a wrong one is told before networks load
-        return cls(
-            load_detector(models.detector, device=device, tiled=tiled),
-            models.together(models.members(device, flip=flip)),
-            known,
-            max_side=None if tiled else MAX_SIDE,
-        )
+        with ThreadPoolExecutor(1) as beside:
+            members = beside.submit(models.members, device, flip=flip)
+            detect = load_detector(models.detector, device=device, tiled=tiled)
+            embed = models.together(members.result())
+        return cls(detect, embed, known, max_side=None if tiled else MAX_SIDE)
 
     @classmethod
     def of(

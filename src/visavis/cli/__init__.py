@@ -6,12 +6,14 @@ Exit codes: 0 done (verify: match), 1 a negative answer, 2 an error (with --json
 which), 3 a batch in which some items failed, 130 interrupted.
 """
 
+import gc
 import os
 import sys
 import traceback
 import warnings
 from collections.abc import Callable
 from contextlib import suppress
+from copy import copy
 from typing import Any
 
 import typer
@@ -36,6 +38,9 @@ from visavis.errors import VisavisError
 
 DEBUG = "VISAVIS_DEBUG"
 INTERRUPTED = 130  # typer's exit code after Ctrl-C, as shells have it
+# New objects after which Python looks for garbage: what a start makes stays, and is looked through
+# a hundred times for nothing with Python's own 700.
+YOUNG = 10_000
 UsageError: type[Exception] = typer.BadParameter.__bases__[0]  # click's, wherever typer keeps it
 
 app = typer.Typer(
@@ -80,16 +85,43 @@ def main() -> None:
     document on stdout too: no answer.
     """
     warnings.filterwarnings("ignore", module="PIL")  # about damaged metadata, which is not used
+    _start_lightly()
     printing.prepare_streams()
     code = _guarded(_run_verb, json=printing.wants_json(sys.argv[1:]))
     # A full disk shows only now.
     sys.exit(_guarded(printing.flush, json=False) or code)
 
 
+def _start_lightly() -> None:
+    """Leave out what libraries do when they are loaded, and no verb needs."""
+    gc.set_threshold(YOUNG, *gc.get_threshold()[1:])
+    # pydantic looks for plugins in every package that is installed.
+    os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
+    # OpenVINO's reader of other frameworks' models: it goes on without it.
+    sys.modules.setdefault("openvino.tools.ovc", None)  # type: ignore[arg-type]
+
+
+def _with_verb(words: list[str]) -> typer.Typer:
+    """The app with the verb alone that the first word names, or with all: to make them takes as
+    long as to make one forty times.
+    """
+    commands = [
+        one
+        for one in app.registered_commands
+        if one.callback and [one.name or one.callback.__name__] == words[:1]
+    ]
+    groups = [one for one in app.registered_groups if [one.name] == words[:1]]
+    if not commands + groups:
+        return app
+    lone = copy(app)
+    lone.registered_commands, lone.registered_groups = commands, groups
+    return lone
+
+
 def _run_verb() -> int:
     try:
         with printing.log_on_stderr():
-            code = app(prog_name="visavis", standalone_mode=False)
+            code = _with_verb(sys.argv[1:])(prog_name="visavis", standalone_mode=False)
     except typer.Abort:
         printing.complain("aborted")
         return 1

@@ -111,13 +111,14 @@ def _photos(
 ) -> "tuple[Outcome, printing.PhotoAnswer]":
     """Two photos compared, and the comparison drawn where `draw` says."""
     from visavis.answers import documents, words
-    from visavis.answers.pictures import verdict_picture
-    from visavis.draw import write_image
 
     photos = (recognizer.faces(a), recognizer.faces(b))
     face_a, face_b = _meant(numbers, photos)
     verification = recognizer.compare(*photos, policy=policy, face_a=face_a, face_b=face_b)
     if draw:
+        from visavis.answers.pictures import verdict_picture
+        from visavis.draw import write_image
+
         write_image(draw, verdict_picture(verification))
     lines = words.verification_words(verification, str(draw) if draw else None)
     return verification.decision.outcome, (documents.verification_json(verification), lines)
