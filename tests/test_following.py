@@ -234,3 +234,21 @@ def test_the_changes_of_a_gallery_are_its_audit_in_order(gallery, another):
     assert (enrolled.person, json.loads(enrolled.details)) == (ann.id, {"sample": sample})
     assert gallery.changes(added.seq) == [enrolled]
     assert gallery.changes(enrolled.seq) == []
+
+
+def test_templates_in_another_order_than_their_photos_find_them(gallery, monkeypatch):
+    monkeypatch.setattr("visavis.gallery.templates.READ", 2)
+    people = [gallery.add_person(f"Person {number}").id for number in range(8)]
+    photos = [gallery.add_sample(one, photo(at, at)) for at, one in enumerate(people)]
+    for at in (6, 2, 7, 0, 5, 3, 1, 4):
+        gallery.add_template(people[at], photos[at], OTHER, AXES[at])
+    with gallery.database.writing() as connection:
+        connection.exec_driver_sql("PRAGMA defer_foreign_keys = ON")
+        connection.exec_driver_sql("UPDATE templates SET sample_id = 'gone' WHERE rowid = 12")
+        connection.exec_driver_sql("INSERT INTO samples SELECT 'gone', person_id, source, '', "
+                                   "quality, crop, added_at FROM samples WHERE rowid = 1")  # fmt: skip
+    fresh = open_gallery(gallery.database.path.parent)
+    expected = [[(person, 1.0)] for at, person in enumerate(people) if at != 0]
+    assert fresh.index(OTHER).nearest(AXES[1:], people=1) == expected
+    assert [one.sample for one in fresh.quarantined(OTHER)] == ["gone"]
+    fresh.close()

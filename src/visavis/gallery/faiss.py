@@ -8,6 +8,7 @@ more by about 0.001. Plaintext as every index: it is never saved.
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from itertools import pairwise
 from threading import RLock
 
 import faiss
@@ -21,11 +22,12 @@ from visavis.types import Embeddings
 # numbers, the mate at a cosine of 0.3 was among the 256 in 500 of 500.
 SHORTLIST = 256
 NUMBERS_A_CODE = 4  # numbers that one code of 4 bits stands for
-TRAINED_ON = 8192  # templates; more make the codes no better
+TRAINED_ON = 4096  # templates; more make the codes no better
 LEAST_TRAINED_ON = 39 * 2**4  # FAISS warns of fewer
 MOST = 127  # of a number in 8 bits
 ROOM = 4096  # templates a part grows by, at least
 BLOCK = 65_536  # templates moved at a time when others are removed
+ROUNDED = 256  # templates brought to 8 bits at a time: as many as stay in a core's cache
 
 
 class FaissIndex:
@@ -34,8 +36,11 @@ class FaissIndex:
     It is in as many parts as there are processor cores, which are searched side by side.
     """
 
-    def __init__(self, sample_of_rows: Embeddings) -> None:
-        """An index without templates; its codes are made for rows such as these (N, D)."""
+    def __init__(self, sample_of_rows: Embeddings, room: int = 0) -> None:
+        """An index without templates; its codes are made for rows such as these (N, D).
+
+        `room` is how many templates are to come, where that is known: it saves memory.
+        """
         self._lock = RLock()
         self._blocks = 0
         self._ids: list[str] = []
@@ -44,7 +49,8 @@ class FaissIndex:
         # Each part is one core's: FAISS would start threads of its own in each.
         self._pool = ThreadPoolExecutor(workers, "faiss", faiss.omp_set_num_threads, (1,))
         trained = self._pool.submit(_trained, sample_of_rows).result()
-        self._parts = [_Part(faiss.clone_index(trained), self._ids) for _ in range(workers)]
+        each = -(-room // workers) + ROOM if room else 0
+        self._parts = [_Part(faiss.clone_index(trained), self._ids, each) for _ in range(workers)]
 
     def __len__(self) -> int:
         """How many templates there are."""
@@ -90,7 +96,8 @@ class FaissIndex:
         photos = np.fromiter(map(hash, samples), np.int64, len(samples))
         with self._lock:
             owners = np.array([self._code(person) for person in people], np.int32)
-            shares = np.array_split(np.arange(len(rows)), len(self._parts))
+            ends = np.linspace(0, len(rows), len(self._parts) + 1).astype(int).tolist()
+            shares = [slice(*pair) for pair in pairwise(ends)]
             smallest = sorted(self._parts, key=lambda part: part.count)
             list(
                 self._pool.map(
@@ -120,15 +127,15 @@ class FaissIndex:
 class _Part:
     """Some of the templates: codes, rows in 8 bits, and whose they are; one thread at a time."""
 
-    def __init__(self, codes: faiss.Index, ids: list[str]) -> None:
+    def __init__(self, codes: faiss.Index, ids: list[str], room: int) -> None:
         self.codes = codes
         self.ids = ids  # of people; owners are places in it
         self.count = 0
         self.going = 0  # rows that are removed, and not yet gone
-        self.rows = np.empty((0, codes.d), np.int8)
-        self.scales = np.empty(0, np.float32)  # 0 for a row that is removed
-        self.owners = np.empty(0, np.int32)
-        self.photos = np.empty(0, np.int64)
+        self.rows = np.empty((room, codes.d), np.int8)
+        self.scales = np.empty(room, np.float32)  # 0 for a row that is removed
+        self.owners = np.empty(room, np.int32)
+        self.photos = np.empty(room, np.int64)
 
     def nearest(self, probes: Embeddings, people: int) -> list[list[tuple[str, float]]]:
         """For each probe the closest people of this part."""
@@ -150,9 +157,12 @@ class _Part:
         end = self.count + len(rows)
         if end > len(self.rows):
             self._resize(end + end // 8 + ROOM)
-        scales = np.abs(rows).max(axis=1, initial=0) / np.float32(MOST)
-        self.rows[self.count : end] = np.rint(rows / scales[:, None])
-        self.scales[self.count : end] = scales
+        for start in range(0, len(rows), ROUNDED):
+            some = rows[start : start + ROUNDED]
+            scales = np.abs(some).max(axis=1, initial=0) / np.float32(MOST)
+            here = slice(self.count + start, self.count + start + len(some))
+            self.rows[here] = np.rint(some / scales[:, None])
+            self.scales[here] = scales
         self.owners[self.count : end] = owners
         self.photos[self.count : end] = photos
         self.codes.add(rows)

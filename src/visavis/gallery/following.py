@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterable
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field
 from importlib.util import find_spec
@@ -134,11 +135,19 @@ def _read_whole(
 
     quarantined: list[Quarantined] = []
     index: FaissIndex | None = None
-    for opened in chunks_of_templates(connection, vault, parts, numbers):
-        if len(opened.rows):
-            index = FaissIndex(opened.rows) if index is None else index
-            index.extend(opened.people, opened.samples, opened.rows)
-        quarantined += opened.quarantined
+    adding: list[Future[None]] = []
+    with ThreadPoolExecutor(1) as pool:  # one chunk is added while the next one is read
+        for opened in chunks_of_templates(connection, vault, parts, numbers):
+            quarantined += opened.quarantined
+            if len(opened.rows):
+                index = FaissIndex(opened.rows, count) if index is None else index
+                while adding:
+                    adding.pop().result()
+                adding.append(
+                    pool.submit(index.extend, opened.people, opened.samples, opened.rows)
+                )
+        while adding:
+            adding.pop().result()
     return index or ExactIndex(), quarantined
 
 

@@ -209,5 +209,5 @@ def _decoded(text: str, source: str) -> bytes:
 
 def _place(place: tuple[str, ...]) -> bytes:
     # The number of parts and their lengths first, so that no two places are alike.
-    lengths = map(str, (len(place), *map(len, place)))
-    return "\0".join((*lengths, *place)).encode()
+    lengths = [str(len(part)) for part in place]
+    return "\0".join([str(len(place)), *lengths, *place]).encode()
