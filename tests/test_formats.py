@@ -1,8 +1,11 @@
 """What people's files are by their first bytes, and files that are made to keep a reader busy."""
 
+import re
 import struct
+import subprocess
 import sys
 import time
+from contextlib import nullcontext
 from io import BytesIO
 from pathlib import Path
 from types import ModuleType
@@ -195,6 +198,38 @@ def test_without_its_check_each_format_is_slow(name, monkeypatch):
     except ImageError:
         pass
     assert time.perf_counter() - start > 0.2
+
+
+NOISE = np.random.default_rng(0).integers(0, 256, (64, 64), np.uint8)
+
+
+def harmed(compression: str) -> bytes:
+    """A TIFF of noise, every 37th byte of its pixels another."""
+    picture = Pillow.fromarray(NOISE).convert("1" if compression == "group4" else "L")
+    data = bytearray(saved(picture, "TIFF", compression=compression))
+    for place in range(200, len(data) - 400, 37):
+        data[place] ^= 0x5A
+    return bytes(data)
+
+
+# group4, the fax's, is decoded on past what is wrong.
+HARMED = {"tiff_lzw": True, "tiff_deflate": True, "group4": False}
+BY_PILLOW = "import io, sys, PIL.Image; PIL.Image.open(io.BytesIO(sys.stdin.buffer.read())).load()"
+
+
+@pytest.mark.parametrize(("compression", "refused"), HARMED.items())
+def test_a_damaged_tiff_is_told_in_the_error_alone(compression, refused, capfd):
+    with pytest.raises(ImageError, match="cannot decode") if refused else nullcontext():
+        read_image(harmed(compression))
+    assert capfd.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize("compression", HARMED)
+def test_by_pillow_alone_libtiff_writes_its_own_lines(compression):
+    """The day it does not, nothing needs to be silenced."""
+    alone = [sys.executable, "-c", BY_PILLOW]
+    done = subprocess.run(alone, input=harmed(compression), capture_output=True, check=False)
+    assert re.search(rb"(?m)^(tempfile\.tif|ZIPDecode|Fax4Decode): ", done.stderr)
 
 
 def test_a_raw_file_that_is_a_tiff_is_not_taken_for_its_thumbnail():

@@ -4,11 +4,13 @@ Pillow's plugins are called themselves, not PIL.Image.open: no other format can 
 our limits apply. Each format's header is checked before the plugin sees it. Knows no path.
 """
 
+import ctypes
 import re
 import struct
 import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 from importlib.util import find_spec
 from io import BytesIO
 
@@ -22,6 +24,7 @@ from PIL import (
     PpmImagePlugin,
     TiffImagePlugin,
     WebPImagePlugin,
+    _imaging,
 )
 from PIL import Image as Pillow
 
@@ -163,7 +166,19 @@ def _open_tiff(data: bytes) -> ImageFile.ImageFile:
         raise ValueError("its first picture is a thumbnail, as in a camera's raw file")
     if values.get(TILE_WIDTH, 0) * values.get(TILE_LENGTH, 0) > MOST_TILE:
         raise ValueError(f"tiles of over {MOST_TILE} pixels")
+    _silence_libtiff()
     return TiffImagePlugin.TiffImageFile(BytesIO(data))
+
+
+@cache
+def _silence_libtiff() -> None:
+    """Stop libtiff's own lines on stderr about damaged files, in this process: what it cannot
+    decode Pillow raises. Where Pillow shows no such function of libtiff, the lines stay.
+    """
+    library = ctypes.CDLL(_imaging.__file__)  # loaded already, and libtiff with it
+    for handler in ("TIFFSetErrorHandler", "TIFFSetWarningHandler"):
+        if hasattr(library, handler):
+            getattr(library, handler)(None)
 
 
 def _open_pnm(data: bytes) -> ImageFile.ImageFile:

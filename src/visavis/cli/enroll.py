@@ -119,11 +119,8 @@ def enroll(
         bool, typer.Option("--dry-run", help="Say who would be enrolled; read no photo.")
     ] = False,
     gallery: options.GalleryFolder = None,
-    pack: options.PackName = "default",
-    calibration: options.CalibrationFile = None,
     *,
-    scanning: options.Scanning,
-    where: options.Where,
+    models: options.Recognition,
     json: options.Json = False,
 ) -> None:
     """Add people to the gallery: each photo is accepted, or refused with its reason."""
@@ -132,7 +129,7 @@ def enroll(
     if dry_run:
         return show_planned(candidates, json=json)
     people = options.gallery_at(gallery)
-    recognizer = options.recognizer_of(pack, calibration, scanning, where.for_many())
+    recognizer = models.for_many()
     results = enrolling.run(recognizer, people, candidates)
     show_enrolled(results, len(candidates), people, json=json)
 

@@ -26,16 +26,16 @@ class Remembering:
         bool, typer.Option("--no-cache", help="Remember nothing, and look through every photo.")
     ] = False
 
-    def opened(self, pack: str, scanning: options.Scanning) -> "FaceCache | None":
-        """The cache of what a pack's models see, scanning so; None if there is to be none."""
+    def opened(self, models: options.Recognition) -> "FaceCache | None":
+        """The cache of what these models see; None if there is to be none."""
         from visavis.embedder import choose_models
         from visavis.facecache import FaceCache, models_of
 
         if self.no_cache and self.cache:
             raise typer.BadParameter("expected --cache or --no-cache, got both")
-        chosen = choose_models(pack)
-        models = models_of(chosen.detector, chosen.model) + (" tiled" if scanning.tiled else "")
-        return None if self.no_cache else FaceCache(models, self.cache)
+        chosen = choose_models(models.pack)
+        seen_by = models_of(chosen.detector, chosen.model) + (" tiled" if models.tiled else "")
+        return None if self.no_cache else FaceCache(seen_by, self.cache)
 
 
 @spread
@@ -48,19 +48,16 @@ def find(
         int | None, typer.Option(min=1, help="Which face of the portrait: from 1, largest first.")
     ] = None,
     every: Annotated[bool, typer.Option("--all", help="List every photo, however unlike.")] = False,
-    pack: options.PackName = "default",
-    calibration: options.CalibrationFile = None,
     *,
-    scanning: options.Scanning,
-    where: options.Where,
+    models: options.Recognition,
     json: options.Json = False,
 ) -> None:
     """Which of these photos show this person? The likest first. Exit code 1 where none does."""
     from visavis.dataset import find_photos
     from visavis.presence import find_in_photos, portrait_embedding
 
-    paths, cache = find_photos(images), remembering.opened(pack, scanning)
-    recognizer = options.recognizer_of(pack, calibration, scanning, where.for_many())
+    paths, cache = find_photos(images), remembering.opened(models)
+    recognizer = models.for_many()
     search = find_in_photos(
         recognizer,
         portrait_embedding(recognizer, portrait, face),

@@ -29,11 +29,8 @@ def cluster(
             help="How alike the faces of a group are: as for verify.",
         ),
     ] = "standard",
-    pack: options.PackName = "default",
-    calibration: options.CalibrationFile = None,
     *,
-    scanning: options.Scanning,
-    where: options.Where,
+    models: options.Recognition,
     json: options.Json = False,
 ) -> None:
     """Group the faces of photos by likeness, with a page to look at."""
@@ -41,7 +38,7 @@ def cluster(
     from visavis.dataset import find_photos
 
     paths = find_photos(sources)
-    recognizer = options.recognizer_of(pack, calibration, scanning, where.for_many())
+    recognizer = models.for_many()
     clustering = cluster_photos(
         recognizer,
         paths,
@@ -75,11 +72,8 @@ def name_group(
     enrolling: Enrolling,
     external_id: ExternalId = "",
     gallery: options.GalleryFolder = None,
-    pack: options.PackName = "default",
-    calibration: options.CalibrationFile = None,
     *,
-    scanning: options.Scanning,
-    where: options.Where,
+    models: options.Recognition,
     json: options.Json = False,
 ) -> None:
     """Enrol a group's faces under a name."""
@@ -89,7 +83,7 @@ def name_group(
     groups = read_face_groups(folder)
     faces = candidates(groups, number, name, external_id=external_id or None, consent=consent)
     people = options.gallery_at(gallery)
-    recognizer = options.recognizer_of(pack, calibration, scanning, where.for_many())
+    recognizer = models.for_many()
     show_enrolled(enrolling.run(recognizer, people, faces), len(faces), people, json=json)
 
 

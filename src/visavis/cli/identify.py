@@ -28,18 +28,15 @@ def identify(
         ),
     ] = 1e-2,
     gallery: options.GalleryFolder = None,
-    pack: options.PackName = "default",
-    calibration: options.CalibrationFile = None,
     *,
-    scanning: options.Scanning,
-    where: options.Where,
+    models: options.Recognition,
     json: options.Json = False,
 ) -> None:
     """Who is in these photos? Every face: match, review or no match, with the runner-up."""
     from visavis.dataset import find_photos
     from visavis.identification import identify_photos
 
-    recognizer, people = _ready(pack, calibration, where, gallery, scanning)
+    recognizer, people = _ready(models, gallery)
     paths = find_photos(images)
     answers = identify_photos(
         recognizer,
@@ -52,14 +49,8 @@ def identify(
     _show_all(answers, paths, draw, json=json)
 
 
-def _ready(
-    pack: str,
-    calibration: Path | None,
-    where: options.Where,
-    gallery: Path | None,
-    scanning: options.Scanning,
-) -> "tuple[Recognizer, Gallery]":
-    recognizer = options.recognizer_of(pack, calibration, scanning, where.for_many())
+def _ready(models: options.Recognition, gallery: Path | None) -> "tuple[Recognizer, Gallery]":
+    recognizer = models.for_many()
     people = options.gallery_at(gallery, create=False)
     recognizer.unseen(people)  # raises where nobody could ever be found
     options.warn_quarantined(people, recognizer.embed.parts, recognizer.embed.model)

@@ -173,13 +173,16 @@ class Where:
         return self.for_one().for_many()
 
 
+Tiled = Annotated[
+    bool, typer.Option("--tiled", help="Also search at full resolution, for tiny faces; slow.")
+]
+
+
 @dataclass(frozen=True, slots=True)
 class Scanning:
     """How photos are scanned: an option of every verb that finds faces."""
 
-    tiled: Annotated[
-        bool, typer.Option("--tiled", help="Also search at full resolution, for tiny faces; slow.")
-    ] = False
+    tiled: Tiled = False
 
     def max_side(self) -> int | None:
         """Pixels at which a photo is scanned; None: in full."""
@@ -188,13 +191,33 @@ class Scanning:
         return None if self.tiled else MAX_SIDE
 
 
-def recognizer_of(
-    pack: str, calibration: Path | None, scanning: Scanning, device: "Device"
-) -> "Recognizer":
-    """The pack's models, scanning photos so, with the calibration of a file where one is named."""
-    from visavis.recognizer import Recognizer
+@dataclass(frozen=True, slots=True)
+class Recognition:
+    """What recognises people, and how: six options of every verb that does so."""
 
-    return Recognizer.load(pack, device, tiled=scanning.tiled, calibration=calibration)
+    pack: PackName = "default"
+    calibration: CalibrationFile = None
+    tiled: Tiled = False
+    device: DeviceName = "auto"
+    precision: PrecisionName = Precision.auto
+    runtime: RuntimeName = Runtime.auto
+
+    def for_one(self) -> "Recognizer":
+        """The models for one photo at a time."""
+        return self._loaded(self._where.for_one())
+
+    def for_many(self) -> "Recognizer":
+        """The models for many photos side by side."""
+        return self._loaded(self._where.for_many())
+
+    @property
+    def _where(self) -> Where:
+        return Where(self.device, self.precision, self.runtime)
+
+    def _loaded(self, device: "Device") -> "Recognizer":
+        from visavis.recognizer import Recognizer
+
+        return Recognizer.load(self.pack, device, tiled=self.tiled, calibration=self.calibration)
 
 
 def gallery_at(folder: Path | None, *, create: bool = True) -> "Gallery":

@@ -52,17 +52,14 @@ def verify(
     face: FaceOption = None,
     draw: Annotated[Path | None, typer.Option(help="Draw the comparison here, as .png.")] = None,
     gallery: options.GalleryFolder = None,
-    pack: options.PackName = "default",
-    calibration: options.CalibrationFile = None,
     *,
-    scanning: options.Scanning,
-    where: options.Where,
+    models: options.Recognition,
     json: options.Json = False,
 ) -> None:
     """Are these two photos of one person? Exit code 0 for a match, 1 otherwise."""
 
     _check_question(b, person, draw, anywhere=anywhere)
-    recognizer = options.recognizer_of(pack, calibration, scanning, where.for_one())
+    recognizer = models.for_one()
     if b is not None and anywhere:
         outcome, answer = _anywhere(recognizer, a, b, policy, face or ())
     elif b is None:
