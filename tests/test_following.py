@@ -87,7 +87,7 @@ def test_every_change_of_another_process_is_caught_up(gallery, another, no_full_
         lambda: another.merge(ann.id, eve.id),
         lambda: another.delete(bob.id),
         lambda: another.add_sample(another.add_person("Zoë").id, photo(9, 5)),
-        lambda: another.configure({"model": MODEL}),
+        lambda: another.keep("paper", b"text"),
         lambda: another.add_sample(ann.id, photo(7, 6, OTHER)),
     ]
     expected = [4, 5, 5, 4, 3, 4, 4, 4]  # the photo 0 is there already when Eve becomes Ann

@@ -119,7 +119,7 @@ def enroll(
         bool, typer.Option("--dry-run", help="Say who would be enrolled; read no photo.")
     ] = False,
     gallery: options.GalleryFolder = None,
-    pack: options.PackName = "default",
+    pack: options.GalleryPackName = "",
     calibration: options.CalibrationFile = None,
     *,
     scanning: options.Scanning,
@@ -132,7 +132,7 @@ def enroll(
     if dry_run:
         return show_planned(candidates, json=json)
     people = options.gallery_at(gallery)
-    recognizer = options.recognizer_of(pack, calibration, scanning, where.for_many())
+    recognizer = options.recognizer_of(pack, calibration, scanning, where.for_many(), people)
     results = enrolling.run(recognizer, people, candidates)
     show_enrolled(results, len(candidates), people, json=json)
 

@@ -75,7 +75,7 @@ def name_group(
     enrolling: Enrolling,
     external_id: ExternalId = "",
     gallery: options.GalleryFolder = None,
-    pack: options.PackName = "default",
+    pack: options.GalleryPackName = "",
     calibration: options.CalibrationFile = None,
     *,
     scanning: options.Scanning,
@@ -89,7 +89,7 @@ def name_group(
     groups = read_face_groups(folder)
     faces = candidates(groups, number, name, external_id=external_id or None, consent=consent)
     people = options.gallery_at(gallery)
-    recognizer = options.recognizer_of(pack, calibration, scanning, where.for_many())
+    recognizer = options.recognizer_of(pack, calibration, scanning, where.for_many(), people)
     show_enrolled(enrolling.run(recognizer, people, faces), len(faces), people, json=json)
 
 

@@ -10,10 +10,12 @@ import typer
 from visavis.cli import printing
 
 if TYPE_CHECKING:
+    from visavis.configuration import Configuration
     from visavis.gallery import Gallery
     from visavis.gallery.templates import Parts
     from visavis.recognizer import Recognizer
     from visavis.runtime import Device
+    from visavis.types import Embedder
 
 T = TypeVar("T")
 
@@ -27,6 +29,14 @@ CalibrationFile = Annotated[
 ]
 PackName = Annotated[
     str, typer.Option("--pack", help="A pack's name or folder; A+B, A:0.3+B:0.7: together.")
+]
+
+GalleryPackName = Annotated[
+    str,
+    typer.Option(
+        "--pack",
+        help="As elsewhere; default: the gallery's active configuration, or the default pack.",
+    ),
 ]
 
 
@@ -45,9 +55,14 @@ def known_policy(policy: str) -> str:
     return policy
 
 
-def between_0_and_1(rate: float) -> float:
+def policy_or_none(policy: str) -> str:
+    """`known_policy`, where one is named."""
+    return policy and known_policy(policy)
+
+
+def between_0_and_1(rate: float | None) -> float | None:
     """A rate that can be asked for."""
-    if not 0 < rate < 1:
+    if rate is not None and not 0 < rate < 1:
         raise typer.BadParameter(f"expected a rate between 0 and 1, got {rate}")
     return rate
 
@@ -189,12 +204,44 @@ class Scanning:
 
 
 def recognizer_of(
-    pack: str, calibration: Path | None, scanning: Scanning, device: "Device"
+    pack: str,
+    calibration: Path | None,
+    scanning: Scanning,
+    device: "Device",
+    people: "Gallery | None" = None,
 ) -> "Recognizer":
-    """The pack's models, scanning photos so, with the calibration of a file where one is named."""
+    """The pack's models, scanning photos so, with the calibration of a file where one is named.
+
+    Without a pack they are those of the gallery's active configuration, or of the default pack.
+    """
+    from visavis.pack import DEFAULT_PACK
     from visavis.recognizer import Recognizer
 
-    return Recognizer.load(pack, device, tiled=scanning.tiled, calibration=calibration)
+    configuration = configuration_of(pack, people)
+    tiled = scanning.tiled
+    if configuration is not None:
+        return Recognizer.of(configuration, device, tiled=tiled, calibration=calibration)
+    return Recognizer.load(pack or DEFAULT_PACK, device, tiled=tiled, calibration=calibration)
+
+
+def gallery_embedder(pack: str, people: "Gallery", device: "Device") -> "Embedder":
+    """The pack's embedder; without one, the gallery's active configuration's."""
+    from visavis.configuration import load_members
+    from visavis.embedder import choose_models
+    from visavis.pack import DEFAULT_PACK
+
+    configuration = configuration_of(pack, people)
+    if configuration is not None:
+        return load_members(configuration, device).embed
+    models = choose_models(pack or DEFAULT_PACK)
+    return models.together(models.members(device))
+
+
+def configuration_of(pack: str, people: "Gallery | None") -> "Configuration | None":
+    """The gallery's active configuration, where no pack is named."""
+    from visavis.gallery.configurations import active_configuration
+
+    return active_configuration(people) if people is not None and not pack else None
 
 
 def gallery_at(folder: Path | None, *, create: bool = True) -> "Gallery":

@@ -5,19 +5,22 @@ that wrote it: whoever takes it away, or puts an older one back, is noticed.
 """
 
 import getpass
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 from sqlalchemy import Connection, func, select
 
-from visavis.configuration import Configuration
+from visavis.configuration import Configuration, calibration_name
 from visavis.document import parse, to_bytes
 from visavis.errors import ConfigurationError, GalleryError
 from visavis.gallery.audit import Audit, accepted_at, now
 from visavis.gallery.gallery import Gallery
 from visavis.gallery.keycheck import check_key
+from visavis.gallery.models import Apart, photos_apart
 from visavis.gallery.settings import KEPT, read_setting, write_setting
 from visavis.gallery.tables import AUDIT
+from visavis.types import Part
 
 NAME = "configurations"  # the document's, among what the gallery keeps
 NEW, ACTIVATE, ROLL_BACK = "new configuration", "activate configuration", "roll back configuration"
@@ -68,19 +71,44 @@ def active_configuration(gallery: Gallery) -> Configuration | None:
 
 
 def add_configuration(gallery: Gallery, configuration: Configuration) -> Configuration:
-    """Keep a configuration as a new version, not yet active.
+    """`add_configurations` of one."""
+    return add_configurations(gallery, [configuration])[0]
+
+
+def add_configurations(
+    gallery: Gallery, configurations: Sequence[Configuration]
+) -> tuple[Configuration, ...]:
+    """Keep configurations as new versions, all of them or none; none is active yet.
 
     Raises PackError for a pack that is not there, ModelError for packs that cannot answer together.
     """
-    configuration.packs()
-    author = configuration.author or _user()
+    for configuration in configurations:
+        configuration.packs()
 
     def add(history: History) -> History:
-        number = len(history.versions) + 1
-        new = replace(configuration, version=number, at=now(), author=author)
-        return replace(history, versions=(*history.versions, new))
+        start, at, author = len(history.versions) + 1, now(), _user()
+        new = tuple(
+            replace(one, version=number, at=at, author=one.author or author)
+            for number, one in enumerate(configurations, start)
+        )
+        return replace(history, versions=(*history.versions, *new))
 
-    return _change(gallery, NEW, add).versions[-1]
+    return _change(gallery, NEW, add).versions[-len(configurations) :]
+
+
+def keep_calibration_file(gallery: Gallery, configuration: Configuration, file: Path) -> None:
+    """Let the gallery use a file's calibration of a configuration's members together.
+
+    Raises CalibrationError for one of other packs, or of other weights.
+    """
+    calibration = configuration.models().calibration(file)
+    gallery.keep(calibration_name(calibration.model), to_bytes(calibration))
+
+
+def stale_photos(gallery: Gallery, configuration: Configuration) -> Apart:
+    """The photos that lack a template of one of its models. Raises PackError."""
+    specs = [pack.manifest.embedder for pack in configuration.models().packs]
+    return photos_apart(gallery, tuple(Part(spec.model, spec.dim) for spec in specs))
 
 
 def activate(gallery: Gallery, number: int) -> Configuration:
