@@ -132,7 +132,6 @@ def test_every_action_is_written_down(gallery, tmp_path):
     gallery.rename(ann.id, "Anna")
     gallery.note_consent(ann.id, "signed")
     gallery.keep("paper", b"text")
-    gallery.configure({"model": "made@0"})
     gallery.requires_consent = True
     export_person(gallery, ann, tmp_path / "export")
     export_tensors(gallery, tmp_path / "tensors", "made@0")
@@ -146,7 +145,6 @@ def test_every_action_is_written_down(gallery, tmp_path):
         (ann.id, "rename", {}),
         (ann.id, "consent", {}),
         (None, "keep", {"document": "paper"}),
-        (None, "configure", {"version": 1}),
         (None, "require consent", {"value": True}),
         (None, "export", {"person": ann.id}),
         (None, "export", {"model": "made@0"}),

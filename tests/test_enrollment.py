@@ -1,5 +1,6 @@
 """Photos into a gallery: what is accepted, what is refused and why; nothing comes twice."""
 
+import json
 import re
 import unicodedata
 from dataclasses import replace
@@ -29,6 +30,7 @@ from PIL import Image
 from visavis import enrollment
 from visavis.alignment import ALIGNMENT
 from visavis.answers.people import apart_words, reembedded_words
+from visavis.configuration import UNCONFIGURED, calibration_name
 from visavis.decision import OperatingPoint
 from visavis.document import to_bytes
 from visavis.enrollment import (
@@ -46,7 +48,7 @@ from visavis.errors import DatasetError, GalleryError, MismatchError
 from visavis.faces import find_faces
 from visavis.gallery import Gallery, Sample, open_gallery
 from visavis.gallery.models import Apart, people_by_model, photos_apart
-from visavis.recognizer import Recognizer, calibration_name
+from visavis.recognizer import Recognizer
 from visavis.types import Face, Faces
 
 
@@ -495,21 +497,13 @@ def test_a_gallery_in_trouble_stops_the_run(made, gallery, tmp_path, monkeypatch
         list(enroll(made, gallery, [Candidate("Anna", photo(tmp_path / "a.png", ANNA))]))
 
 
-def test_the_configuration_is_noted_with_the_first_photo_that_is_accepted(made, gallery, tmp_path):
-    def configured():
-        return [one.action for one in gallery.changes(0)].count("configure")
-
-    list(enroll(made, gallery, []))
-    list(enroll(made, gallery, [Candidate("Anna", photo(tmp_path / "no.png", 90, shows=NONE))]))
-    assert configured() == 0
-    wanted = [Candidate("Anna", photo(tmp_path / f"{n}.png", ANNA, seed=n)) for n in range(3)]
-    list(enroll(made, gallery, wanted))
-    list(enroll(made, gallery, [Candidate("Bert", photo(tmp_path / "b.png", BERT))]))
-    assert configured() == 1
-    own = replace(made.calibration, data_sha256="1" * 64)
-    gallery.keep(calibration_name("fake@0"), to_bytes(own))
-    list(enroll(made, gallery, [Candidate("Carl", photo(tmp_path / "c.png", CARL))]))
-    assert configured() == 2
+def test_the_audit_says_which_configuration_enrolled_a_photo(made, gallery, tmp_path):
+    third = replace(UNCONFIGURED.configuration, version=3)
+    configured = replace(made, configured=replace(UNCONFIGURED, configuration=third))
+    list(enroll(made, gallery, [Candidate("Anna", photo(tmp_path / "a.png", ANNA))]))
+    list(enroll(configured, gallery, [Candidate("Bert", photo(tmp_path / "b.png", BERT))]))
+    entries = [json.loads(one.details) for one in gallery.changes(0) if one.action == "enroll"]
+    assert [one.get("configuration") for one in entries] == [None, 3]
 
 
 def test_newcomers_are_judged_by_the_gallerys_own_calibration(made, gallery, tmp_path):

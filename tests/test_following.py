@@ -87,7 +87,7 @@ def test_every_change_of_another_process_is_caught_up(gallery, another, no_full_
         lambda: another.merge(ann.id, eve.id),
         lambda: another.delete(bob.id),
         lambda: another.add_sample(another.add_person("Zoë").id, photo(9, 5)),
-        lambda: another.configure({"model": MODEL}),
+        lambda: another.keep("paper", b"text"),
         lambda: another.add_sample(ann.id, photo(7, 6, OTHER)),
     ]
     expected = [4, 5, 5, 4, 3, 4, 4, 4]  # the photo 0 is there already when Eve becomes Ann
@@ -245,8 +245,10 @@ def test_templates_in_another_order_than_their_photos_find_them(gallery, monkeyp
     with gallery.database.writing() as connection:
         connection.exec_driver_sql("PRAGMA defer_foreign_keys = ON")
         connection.exec_driver_sql("UPDATE templates SET sample_id = 'gone' WHERE rowid = 12")
-        connection.exec_driver_sql("INSERT INTO samples SELECT 'gone', person_id, source, '', "
-                                   "quality, crop, added_at FROM samples WHERE rowid = 1")  # fmt: skip
+        connection.exec_driver_sql(
+            "INSERT INTO samples SELECT 'gone', person_id, source, '', quality, crop, added_at "
+            "FROM samples WHERE rowid = 1"
+        )
     fresh = open_gallery(gallery.database.path.parent)
     expected = [[(person, 1.0)] for at, person in enumerate(people) if at != 0]
     assert fresh.index(OTHER).nearest(AXES[1:], people=1) == expected

@@ -355,12 +355,6 @@ def test_an_embedding_of_another_length_is_no_probe(gallery):
         gallery.index(MODEL).nearest(AXES[:1, :4])
 
 
-def test_a_configuration_gets_a_new_version_where_it_changes(gallery):
-    first, second = {"model": "a@1", "templates": "best"}, {"model": "b@2", "templates": "best"}
-    versions = [gallery.configure(document) for document in (first, first, second, first)]
-    assert versions == [1, 1, 2, 3]
-
-
 def test_consent_can_be_noted_later(gallery):
     anna = gallery.add_person("Anna")
     gallery.note_consent(anna.id, "by letter, 3 May")

@@ -23,6 +23,7 @@ from made import (
 )  # fmt: skip
 
 from visavis.answers import pictures
+from visavis.configuration import calibration_name
 from visavis.decision import UNMEASURED, Decision
 from visavis.document import to_bytes
 from visavis.enrollment import Candidate, enroll
@@ -39,7 +40,7 @@ from visavis.faces import find_faces
 from visavis.gallery import Gallery, Person, Sample, open_gallery
 from visavis.gallery.sqlite import SqliteDatabase
 from visavis.identification import identify_photos
-from visavis.recognizer import Identification, Recognizer, calibration_name
+from visavis.recognizer import Identification, Recognizer
 
 MODEL = "fake@0"
 

@@ -30,12 +30,14 @@ IN_TEXT = {
 # Options whose text holds none, by name.
 NO_NUMBER = set(
     "person pack precision runtime name external_id consent family color preset crops protocol "
-    "detector licence commercial decoder model root expect_head".split()
+    "detector licence commercial decoder model root expect_head packs description "
+    "author".split()
 )
 MEANT = {  # numbers of BAD that mean something
     ("min_score", "0"): "every face that the detector sees",
     ("min_size", "0"): "faces of any size",
     ("max_loss", "0"): "no loss at all",
+    ("least_margin", "0"): "no margin is asked for",
     ("mean", "0"): "nothing is subtracted",
     ("mean", "-1"): "of networks whose numbers begin at -1",
     ("device", "0"): "the first GPU",
@@ -51,6 +53,7 @@ NEEDED = {
     "identify": ["a.jpg"],
     "find": ["a.jpg", "b.jpg"],
     "convert": ["a.onnx", "--out", "b.onnx"],
+    "config new": ["default"],
     "evaluate pairs": ["--images", "a"],
     "evaluate people": ["--images", "a", "--sample", "5"],
     "evaluate ijb": ["--images", "a"],
@@ -65,6 +68,8 @@ PLACES = {
     ("people name-group", "number"): ["a", "{}", "Ann"],
     ("people merge-groups", "first"): ["a", "{}", "2"],
     ("people merge-groups", "second"): ["a", "2", "{}"],
+    ("config activate", "version"): ["{}"],
+    ("config show", "version"): ["{}"],
     ("people split-group", "number"): ["a", "{}", "1"],
     ("people split-group", "faces"): ["a", "1", "{}"],
 }

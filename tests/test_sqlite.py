@@ -232,13 +232,12 @@ def test_a_reader_sees_one_moment_whoever_writes_meanwhile(gallery):
 
 REQUIRED = """
 settings value; people name added_at; samples person_id source source_sha256 quality added_at;
-templates data; configurations document added_at; audit at action details hash
+templates data; audit at action details hash
 """
 
 
 def test_the_file_itself_refuses_what_is_twice_or_missing(gallery):
     ann = photo_of(gallery, "Ann")
-    gallery.configure({"model": "made@0"})
     statements = ["UPDATE samples SET person_id = 'nobody'"]
     for table, *columns in map(str.split, REQUIRED.split(";")):
         statements += [f"INSERT INTO {table} SELECT * FROM {table}"]

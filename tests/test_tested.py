@@ -14,6 +14,7 @@ from source import ROOT, dotted, imported, trees
 # Where a module is tested that has no test file of its own name.
 TESTED_IN = {
     "__init__.py": "test_import.py",
+    "answers/configurations.py": "test_config_cli.py",
     "answers/conversion.py": "test_workflow.py",
     "answers/counts.py": "test_counts.py",
     "answers/datasets.py": "test_bin.py",

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from visavis.batch import Progress
+from visavis.configuration import calibration_name
 from visavis.dataset import People, apply_exclusions, find_people, open_tree
 from visavis.dataset.tree import tree_sha256
 from visavis.decision import Calibration
@@ -22,7 +23,6 @@ from visavis.gallery import Gallery
 from visavis.metrics.calibrate import calibrate, error_curve
 from visavis.pack import load_pack
 from visavis.pack.calibration import keep_calibration
-from visavis.recognizer import calibration_name
 from visavis.runtime import Device
 from visavis.types import Embeddings
 

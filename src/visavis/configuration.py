@@ -5,13 +5,20 @@ Knows packs and loads their models. Knows no gallery, no photos and no people.
 
 import logging
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
 
-from visavis.decision import REVIEW_FACTOR, Calibration, Decision, policy_rate, uncalibrated
+from visavis.decision import (
+    REVIEW_FACTOR,
+    Calibration,
+    Decision,
+    parse_calibration,
+    policy_rate,
+    uncalibrated,
+)
 from visavis.document import parse
 from visavis.embedder import Ensemble, ModelEmbedder, Models, load_embedder, named_packs
 from visavis.embedder.ensemble import MOST_MEMBERS, WEIGHT_TOLERANCE
@@ -135,6 +142,32 @@ class Configuration:
         packs = tuple(load_pack(member.pack) for member in self.members)
         return Models(packs, tuple(member.weight for member in self.members)).packs
 
+    def models(self) -> Models:
+        """Its enabled packs with their shares of the weights, none of them loaded.
+
+        Raises PackError for one that is not there.
+        """
+        enabled = [member for member in self.members if member.enabled]
+        total = sum(member.weight for member in enabled)
+        weights = tuple(member.weight / total for member in enabled)
+        return Models(tuple(load_pack(member.pack) for member in enabled), weights)
+
+    def calibration(self, kept: Callable[[str], bytes | None]) -> Calibration | None:
+        """What says the error rate of its members: the one that a gallery has kept of them
+        together, or a lone pack's own; None where nobody measured any, or a member is at fault.
+        """
+        try:
+            models = self.models()
+            own = kept(calibration_name(models.model))
+            known = parse_calibration(own, "gallery") if own else models.calibration()
+        except UNUSABLE:
+            return None
+        return known if known.points else None
+
+    def states(self) -> "list[MemberState]":
+        """What can be said of each member without loading it."""
+        return [_state(member) for member in self.members]
+
     def _check_rules(self) -> None:
         self.match_rate()
         self.search_rate()
@@ -158,6 +191,33 @@ class Configuration:
         for name, got, expected, fits in checks:
             if not fits:
                 raise ConfigurationError(f"{name}: expected {expected}, got {got}")
+
+
+@dataclass(frozen=True, slots=True)
+class MemberState:
+    """A member, the model that it stands for now, and what its weight is multiplied by."""
+
+    member: ConfiguredPack
+    model: str = ""
+    slope: float | None = None  # of its pack's calibration
+    fault: str = ""  # why it cannot answer
+
+
+def _state(member: ConfiguredPack) -> MemberState:
+    try:
+        pack = load_pack(member.pack)
+    except PackError as error:
+        return MemberState(member, fault=str(error))
+    model = pack.manifest.embedder.model
+    try:
+        return MemberState(member, model, load_calibration(pack).slope)
+    except (PackError, CalibrationError) as error:
+        return MemberState(member, model, fault=str(error))
+
+
+def calibration_name(model: str) -> str:
+    """Under which a gallery keeps its own calibration of a model."""
+    return f"calibration {model}"
 
 
 def parse_configuration(data: bytes, source: str) -> Configuration:

@@ -208,7 +208,6 @@ class _Desk:
         self._recognizer, self._gallery = recognizer, gallery
         self._keep_crops, self._anyway = keep_crops, anyway
         self._calibration = recognizer.calibration_of(gallery).known()
-        self._configured = False
         self._run = uuid.uuid4().hex
         self._compared = people_seen(gallery, recognizer.embed.parts)
         self._others = set[str]().union(*people_by_model(gallery).values())
@@ -368,24 +367,12 @@ class _Desk:
             templates={model: rows[0] for model, rows in templates.items()},
             crop=_png(prepared.crop) if self._keep_crops else None,
         )
-        if self._gallery.add_sample(person.id, sample, run=self._run) is None:
+        version = self._recognizer.rules.version
+        added = self._gallery.add_sample(person.id, sample, run=self._run, configuration=version)
+        if added is None:
             return False
         self._compared.add(person.id)
-        self._configure()
         return True
-
-    def _configure(self) -> None:
-        """Note with the first photo how people are recognised from now on."""
-        if self._configured:
-            return
-        self._gallery.configure(
-            {
-                "model": self._recognizer.embed.model,
-                "calibration": self._calibration.data_sha256,
-                "templates": "best",  # of a person's templates the closest counts
-            }
-        )
-        self._configured = True
 
 
 def _refused(candidate: Candidate, reason: str, detail: str) -> Enrolled:

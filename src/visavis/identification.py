@@ -20,7 +20,7 @@ def identify_photos(
     gallery: Gallery,
     paths: Sequence[Path],
     *,
-    false_positive_rate: float = 1e-2,
+    false_positive_rate: float | None = None,
     workers: int = 1,
     look: Look = lambda path, photo, faces: None,
 ) -> Iterator[Answered]:

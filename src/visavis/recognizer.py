@@ -10,7 +10,13 @@ import numpy as np
 
 from visavis.cautions import decision_cautions, photo_cautions, search_cautions, torn_cautions
 from visavis.compare import similarity
-from visavis.configuration import UNCONFIGURED, Configuration, Configured, load_members
+from visavis.configuration import (
+    UNCONFIGURED,
+    Configuration,
+    Configured,
+    calibration_name,
+    load_members,
+)
 from visavis.decision import (
     NOT_COMPARED,
     UNMEASURED,
@@ -430,8 +436,3 @@ class Recognizer:
                 option="pack",
             )
         return unseen
-
-
-def calibration_name(model: str) -> str:
-    """Under which a gallery keeps its own calibration of a model."""
-    return f"calibration {model}"

@@ -20,6 +20,7 @@ import typer
 
 from visavis.cli import printing
 from visavis.cli.calibrate import calibrate
+from visavis.cli.config import config
 from visavis.cli.convert import convert
 from visavis.cli.dataset import dataset
 from visavis.cli.detect import detect
@@ -66,6 +67,7 @@ app.command(rich_help_panel=COMPARE)(embed)
 app.command(name="predict", hidden=True)(embed)
 app.command(rich_help_panel=PEOPLE)(enroll)
 app.add_typer(people, name="people", rich_help_panel=PEOPLE)
+app.add_typer(config, name="config", rich_help_panel=PEOPLE)
 app.add_typer(evaluate, name="evaluate", rich_help_panel=MEASURE)
 app.command(rich_help_panel=MEASURE)(calibrate)
 app.command(rich_help_panel=MEASURE)(report)

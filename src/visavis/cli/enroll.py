@@ -129,7 +129,7 @@ def enroll(
     if dry_run:
         return show_planned(candidates, json=json)
     people = options.gallery_at(gallery)
-    recognizer = models.for_many()
+    recognizer = models.for_many(people)
     results = enrolling.run(recognizer, people, candidates)
     show_enrolled(results, len(candidates), people, json=json)
 

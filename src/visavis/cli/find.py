@@ -30,10 +30,11 @@ class Remembering:
         """The cache of what these models see; None if there is to be none."""
         from visavis.embedder import choose_models
         from visavis.facecache import FaceCache, models_of
+        from visavis.pack import DEFAULT_PACK
 
         if self.no_cache and self.cache:
             raise typer.BadParameter("expected --cache or --no-cache, got both")
-        chosen = choose_models(models.pack)
+        chosen = choose_models(models.pack or DEFAULT_PACK)
         seen_by = models_of(chosen.detector, chosen.model) + (" tiled" if models.tiled else "")
         return None if self.no_cache else FaceCache(seen_by, self.cache)
 

@@ -83,7 +83,7 @@ def name_group(
     groups = read_face_groups(folder)
     faces = candidates(groups, number, name, external_id=external_id or None, consent=consent)
     people = options.gallery_at(gallery)
-    recognizer = models.for_many()
+    recognizer = models.for_many(people)
     show_enrolled(enrolling.run(recognizer, people, faces), len(faces), people, json=json)
 
 

@@ -21,12 +21,13 @@ def identify(
     images: options.Photos,
     draw: Annotated[Path | None, typer.Option(help="Draw each photo, in this folder.")] = None,
     false_positive_rate: Annotated[
-        float,
+        float | None,
         typer.Option(
             callback=options.between_0_and_1,
-            help="Share of strangers that may be taken for anybody at all.",
+            help="Share of strangers that may be taken for anybody at all; default: 0.01, or the "
+            "configuration's.",
         ),
-    ] = 1e-2,
+    ] = None,
     gallery: options.GalleryFolder = None,
     *,
     models: options.Recognition,
@@ -50,8 +51,8 @@ def identify(
 
 
 def _ready(models: options.Recognition, gallery: Path | None) -> "tuple[Recognizer, Gallery]":
-    recognizer = models.for_many()
     people = options.gallery_at(gallery, create=False)
+    recognizer = models.for_many(people)
     recognizer.unseen(people)  # raises where nobody could ever be found
     options.warn_quarantined(people, recognizer.embed.parts, recognizer.embed.model)
     return recognizer, people

@@ -10,10 +10,12 @@ import typer
 from visavis.cli import printing
 
 if TYPE_CHECKING:
+    from visavis.configuration import Configuration
     from visavis.gallery import Gallery
     from visavis.gallery.templates import Parts
     from visavis.recognizer import Recognizer
     from visavis.runtime import Device
+    from visavis.types import Embedder
 
 T = TypeVar("T")
 
@@ -27,6 +29,15 @@ CalibrationFile = Annotated[
 ]
 PackName = Annotated[
     str, typer.Option("--pack", help="A pack's name or folder; A+B, A:0.3+B:0.7: together.")
+]
+
+GalleryPackName = Annotated[
+    str,
+    typer.Option(
+        "--pack",
+        help="A pack's name or folder; A+B, A:0.3+B:0.7: together; default: the active "
+        "configuration of the gallery, where the verb has one, or the default pack.",
+    ),
 ]
 
 
@@ -45,9 +56,14 @@ def known_policy(policy: str) -> str:
     return policy
 
 
-def between_0_and_1(rate: float) -> float:
+def policy_or_none(policy: str) -> str:
+    """`known_policy`, where one is named."""
+    return policy and known_policy(policy)
+
+
+def between_0_and_1(rate: float | None) -> float | None:
     """A rate that can be asked for."""
-    if not 0 < rate < 1:
+    if rate is not None and not 0 < rate < 1:
         raise typer.BadParameter(f"expected a rate between 0 and 1, got {rate}")
     return rate
 
@@ -195,29 +211,56 @@ class Scanning:
 class Recognition:
     """What recognises people, and how: six options of every verb that does so."""
 
-    pack: PackName = "default"
+    pack: GalleryPackName = ""
     calibration: CalibrationFile = None
     tiled: Tiled = False
     device: DeviceName = "auto"
     precision: PrecisionName = Precision.auto
     runtime: RuntimeName = Runtime.auto
 
-    def for_one(self) -> "Recognizer":
-        """The models for one photo at a time."""
-        return self._loaded(self._where.for_one())
+    def for_one(self, people: "Gallery | None" = None) -> "Recognizer":
+        """The models for one photo at a time; without a pack, those of the gallery's active
+        configuration, or of the default pack.
+        """
+        return self._loaded(self._where.for_one(), people)
 
-    def for_many(self) -> "Recognizer":
-        """The models for many photos side by side."""
-        return self._loaded(self._where.for_many())
+    def for_many(self, people: "Gallery | None" = None) -> "Recognizer":
+        """`for_one`, for many photos side by side."""
+        return self._loaded(self._where.for_many(), people)
 
     @property
     def _where(self) -> Where:
         return Where(self.device, self.precision, self.runtime)
 
-    def _loaded(self, device: "Device") -> "Recognizer":
+    def _loaded(self, device: "Device", people: "Gallery | None") -> "Recognizer":
+        from visavis.pack import DEFAULT_PACK
         from visavis.recognizer import Recognizer
 
-        return Recognizer.load(self.pack, device, tiled=self.tiled, calibration=self.calibration)
+        configuration, file = configuration_of(self.pack, people), self.calibration
+        if configuration is not None:
+            return Recognizer.of(configuration, device, tiled=self.tiled, calibration=file)
+        name = self.pack or DEFAULT_PACK
+        return Recognizer.load(name, device, tiled=self.tiled, calibration=file)
+
+
+def gallery_embedder(pack: str, people: "Gallery", device: "Device") -> "Embedder":
+    """The pack's embedder; without one, the gallery's active configuration's."""
+    from visavis.configuration import load_members
+    from visavis.embedder import choose_models
+    from visavis.pack import DEFAULT_PACK
+
+    configuration = configuration_of(pack, people)
+    if configuration is not None:
+        return load_members(configuration, device).embed
+    models = choose_models(pack or DEFAULT_PACK)
+    return models.together(models.members(device))
+
+
+def configuration_of(pack: str, people: "Gallery | None") -> "Configuration | None":
+    """The gallery's active configuration, where no pack is named."""
+    from visavis.gallery.configurations import active_configuration
+
+    return active_configuration(people) if people is not None and not pack else None
 
 
 def gallery_at(folder: Path | None, *, create: bool = True) -> "Gallery":

@@ -232,19 +232,17 @@ def prune(
 @spread
 def re_embed(
     gallery: options.GalleryFolder = None,
-    pack: options.PackName = "default",
+    pack: options.GalleryPackName = "",
     *,
     where: options.Where,
     json: options.Json = False,
 ) -> None:
     """Make templates of the pack's model, as faces are cut today, from the crops that were kept."""
     from visavis.answers.people import reembedded_words
-    from visavis.embedder import choose_models
     from visavis.enrollment import embed_kept_crops
 
     store = options.gallery_at(gallery, create=False)
-    models = choose_models(pack)
-    embed = models.together(models.members(where.for_one()))
+    embed = options.gallery_embedder(pack, store, where.for_one())
     made = embed_kept_crops(store, embed)
     document = {"model": embed.model, **asdict(made)}
     printing.print_answer(document, reembedded_words(made), json=json)

@@ -48,7 +48,14 @@ def verify(
     anywhere: Annotated[
         bool, typer.Option("--any", help="A is a portrait: is the person anywhere in B?")
     ] = False,
-    policy: options.PolicyName = "standard",
+    policy: Annotated[
+        str,
+        typer.Option(
+            callback=options.policy_or_none,
+            help="convenience, standard, strict, or a false match rate; default: standard, or the "
+            "configuration's.",
+        ),
+    ] = "",
     face: FaceOption = None,
     draw: Annotated[Path | None, typer.Option(help="Draw the comparison here, as .png.")] = None,
     gallery: options.GalleryFolder = None,
@@ -59,13 +66,14 @@ def verify(
     """Are these two photos of one person? Exit code 0 for a match, 1 otherwise."""
 
     _check_question(b, person, draw, anywhere=anywhere)
-    recognizer = models.for_one()
-    if b is not None and anywhere:
+    people = None if b else options.gallery_at(gallery, create=False)
+    recognizer = models.for_one(people)
+    policy = policy or recognizer.rules.policy
+    if people is not None:
+        outcome, answer = _person(recognizer, a, people, person, policy, face or ())
+    elif b is not None and anywhere:
         outcome, answer = _anywhere(recognizer, a, b, policy, face or ())
-    elif b is None:
-        known = options.gallery_at(gallery, create=False)
-        outcome, answer = _person(recognizer, a, known, person, policy, face or ())
-    else:
+    elif b is not None:
         outcome, answer = _photos(recognizer, a, b, policy, face or (), draw)
     printing.print_answer(*answer, json=json)
     raise typer.Exit(0 if outcome == "match" else 1)

@@ -143,9 +143,7 @@ def _read_whole(
                 index = FaissIndex(opened.rows, count) if index is None else index
                 while adding:
                     adding.pop().result()
-                adding.append(
-                    pool.submit(index.extend, opened.people, opened.samples, opened.rows)
-                )
+                adding.append(pool.submit(index.extend, opened.people, opened.samples, opened.rows))
         while adding:
             adding.pop().result()
     return index or ExactIndex(), quarantined

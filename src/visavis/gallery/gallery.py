@@ -57,6 +57,8 @@ from visavis.gallery.whole import damages, odd_at_first_sight
 
 log = logging.getLogger(__name__)
 
+NO_DETAILS: Details = {}
+
 
 class Gallery:
     """The known people. Safe from several threads and processes.
@@ -167,16 +169,21 @@ class Gallery:
         with self.database.reading() as connection:
             return has_photo(connection, person, source_sha256)
 
-    def add_sample(self, person: str, sample: Sample, *, run: str | None = None) -> str | None:
+    def add_sample(
+        self, person: str, sample: Sample, *, run: str | None = None, configuration: int = 0
+    ) -> str | None:
         """Store a photo's templates; its id, or None where this person has the very photo already.
 
         `run` is a random id of what enrols several photos, so that they can be undone together.
+        The audit notes it, and which version of the `configuration` made the templates, if any.
         When this returns, the sample is on disk. Raises EmbeddingError, PersonError, GalleryError.
         """
         sample_id = uuid.uuid4().hex
         try:
             with self.database.writing() as connection:
-                self._add_sample(connection, person, sample_id, sample, run)
+                notes: dict[str, str | int] = {"run": run} if run else {}
+                notes |= {"configuration": configuration} if configuration else {}
+                self._add_sample(connection, person, sample_id, sample, notes)
         except IntegrityError:
             return None
         return sample_id
@@ -295,11 +302,6 @@ class Gallery:
         """What any process did after entry `since` of the audit, in order."""
         with self.database.reading() as connection:
             return audit.entries_since(connection, since)
-
-    def configure(self, document: Details) -> int:
-        """Note how people are recognised from now on; the version: a new one where it changed."""
-        with self.database.writing() as connection:
-            return settings.configure(connection, self._audit, document)
 
     def keep(self, name: str, document: bytes | None) -> None:
         """Keep a document with the gallery, sealed, in place of an earlier one; None removes it."""
@@ -420,12 +422,11 @@ class Gallery:
         person: str,
         sample_id: str,
         sample: Sample,
-        run: str | None = None,
+        notes: Details = NO_DETAILS,
     ) -> None:
         self._people.check(connection, person)
         insert_sample(connection, self._samples, (person, sample_id), sample)
-        details = {"sample": sample_id, "run": run} if run else {"sample": sample_id}
-        self._audit.record(connection, audit.ENROLL, person, details)
+        self._audit.record(connection, audit.ENROLL, person, {"sample": sample_id, **notes})
 
     def _remove_photos(self, connection: Connection, photos: Sequence[str]) -> Erased:
         erased = erasure.note_photo_traces(self.database, connection, photos)

@@ -1,19 +1,18 @@
 """What a gallery holds of itself, bytes by name: its id, the check of its key, what it demands."""
 
-import json
 import logging
 import re
 import uuid
 from collections.abc import Iterator
 
-from sqlalchemy import Connection, delete, insert, literal, select
+from sqlalchemy import Connection, delete, literal, select
 
 from visavis.errors import GalleryError, GalleryKeyError, OutputError
-from visavis.gallery.audit import Audit, Details, now
+from visavis.gallery.audit import Audit
 from visavis.gallery.database import Database
 from visavis.gallery.keycheck import KEY_CHECK, SEALED, open_check, sealed_check
 from visavis.gallery.keyfiles import exchanging, put_in_place, waiting_key
-from visavis.gallery.tables import CONFIGURATIONS, SETTINGS, metadata
+from visavis.gallery.tables import SETTINGS, metadata
 from visavis.gallery.vault import Vault, load_key, make_key
 
 log = logging.getLogger(__name__)
@@ -36,20 +35,6 @@ def write_setting(
         connection.execute(delete(SETTINGS).where(SETTINGS.c.name == name))
     else:
         database.put(connection, SETTINGS, {"name": name, "value": value})
-
-
-def configure(connection: Connection, audit: Audit, document: Details) -> int:
-    """Note how people are recognised from now on; the version: a new one where it changed."""
-    text = json.dumps(dict(document), sort_keys=True)
-    last_one = select(CONFIGURATIONS).order_by(CONFIGURATIONS.c.version.desc()).limit(1)
-    last = connection.execute(last_one).first()
-    if last is not None and last.document == text:
-        return int(last.version)
-    version = int(last.version) + 1 if last is not None else 1
-    row = {"version": version, "document": text, "added_at": now()}
-    connection.execute(insert(CONFIGURATIONS).values(row))
-    audit.record(connection, "configure", None, {"version": version})
-    return version
 
 
 def unlock(database: Database) -> tuple[str, Vault, bool]:

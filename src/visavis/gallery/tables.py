@@ -52,13 +52,6 @@ TEMPLATES = Table(
     Column("model", String, primary_key=True, index=True),
     Column("data", LargeBinary, nullable=False),  # sealed float32
 )
-CONFIGURATIONS = Table(
-    "configurations",
-    metadata,
-    Column("version", Integer, primary_key=True),
-    Column("document", String, nullable=False),  # JSON: model, calibration, rule
-    Column("added_at", String, nullable=False),
-)
 AUDIT = Table(
     "audit",
     metadata,

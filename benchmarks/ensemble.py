@@ -1,0 +1,226 @@
+"""What two models gain by answering together: the default pack and a converted MobileFaceNet.
+
+    python benchmarks/ensemble.py                        # minutes on two cores
+    python benchmarks/ensemble.py --keep build/ensemble  # a second run embeds nothing
+
+LFW's View 2: slopes of each fold from the others. All pairs of LFW without lfw_people, and all of
+lfw_people: slopes from the other of the two, so nobody is measured by what was learnt of them.
+Needs $VISAVIS_DATA (default ../shared): data and models.
+"""
+
+import argparse
+import os
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import numpy as np
+from numpy.typing import NDArray
+
+from visavis.checkpoints.checkpoint import load_checkpoint
+from visavis.compare import join_parts
+from visavis.convert.export import to_onnx
+from visavis.dataset import (
+    Pairs,
+    People,
+    apply_exclusions,
+    find_people,
+    open_pairs,
+    open_tree,
+    sample_pairs,
+    without,
+)
+from visavis.detect import load_detector
+from visavis.embedder import load_embedder
+from visavis.embedder.ensemble import weighed_parts
+from visavis.evaluate.protocols import CropSource, dot_products, embed_tree
+from visavis.metrics.acceptance import Required, accept, accept_curve
+from visavis.metrics.calibrate import ErrorCurve, error_curve
+from visavis.metrics.fusion import fuse, gains
+from visavis.metrics.verification import evaluate
+from visavis.pack import load_pack
+from visavis.runtime import Device
+from visavis.types import Crops, Embedder, Embeddings
+
+DATA = Path(os.environ.get("VISAVIS_DATA", "../shared"))
+REQUIRED = Required(false_match_rate=1e-3, false_non_match_rate=1e-2)
+MEMBERS = ("default", "foamliu")
+TOGETHER = "together"
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Measured:
+    """Pictures of people, with each member's embeddings."""
+
+    people: People
+    rows: dict[str, Embeddings]  # member to (N, D)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--keep", type=Path, help="a folder for the embeddings")
+    with _folder(parser.parse_args().keep) as folder:
+        lfw, pairs, theirs = aligned(folder), *view_2(folder)
+        print_pairs("LFW View 2", pairs, theirs)
+        photos = photographed(folder)
+        slopes = {"LFW": curve_slopes(lfw), "lfw_people": curve_slopes(photos)}
+        print_everyone("LFW without lfw_people, all pairs", lfw, slopes["lfw_people"])
+        print_everyone("lfw_people, all pairs", photos, slopes["LFW"])
+        drawn = sample_pairs(photos.people, pairs=600)
+        rows = {name: row for row, name in enumerate(photos.people.pictures)}
+        places = [rows[name] for name in drawn.names]
+        print_pairs(
+            "lfw_people, 12,000 pairs drawn",
+            drawn,
+            {
+                member: dot_products(embeddings[places], drawn.left, drawn.right)
+                for member, embeddings in photos.rows.items()
+            },
+        )
+
+
+@contextmanager
+def _folder(kept: Path | None) -> Iterator[Path]:
+    if kept is None:
+        with TemporaryDirectory() as made:
+            yield Path(made)
+    else:
+        kept.mkdir(parents=True, exist_ok=True)
+        yield kept
+
+
+def embedders() -> dict[str, Embedder]:
+    """Both members, with the mirrored crop added."""
+    checkpoint = load_checkpoint(DATA / "models" / "mobilefacenet_foamliu.pt")
+    return {
+        "default": load_embedder(load_pack(), device=Device()),
+        "foamliu": to_onnx(checkpoint).embedder(device=Device()),
+    }
+
+
+def embed(source: CropSource, names: tuple[str, ...], file: Path) -> dict[str, Embeddings]:
+    """Each member's rows, zeros where no face was found; from the file, where it is there."""
+    if not file.exists():
+        rows: dict[str, Embeddings] = {}
+        for member, embedder in embedders().items():
+            crops = Counted(embedder)
+            embedded = embed_tree(source, names, crops).embeddings
+            rows[member] = embedded
+            print(f"{file.stem}, {member}: {1000 * crops.seconds / crops.count:.2f} ms a crop")
+        np.savez(file, **rows)
+    with np.load(file) as kept:
+        return {member: kept[member] for member in MEMBERS}
+
+
+class Counted:
+    """An embedder that says how long its crops took."""
+
+    def __init__(self, embedder: Embedder) -> None:
+        self.embedder, self.model, self.dim = embedder, embedder.model, embedder.dim
+        self.parts, self.count, self.seconds = embedder.parts, 0, 0.0
+
+    def __call__(self, crops: Crops, /) -> Embeddings:
+        started = time.perf_counter()
+        rows = self.embedder(crops)
+        self.seconds += time.perf_counter() - started
+        self.count += len(crops)
+        return rows
+
+
+def aligned(folder: Path) -> Measured:
+    """LFW's crops without the people of lfw_people and without its known label errors."""
+    tree = open_tree(DATA / "data" / "lfw_aligned_112.zip")
+    everyone = find_people(tree)
+    rows = embed(CropSource(tree), everyone.pictures, folder / "lfw.npz")
+    place = {name: row for row, name in enumerate(everyone.pictures)}
+    corrected = apply_exclusions(everyone, Path(__file__).with_name("lfw_label_errors.csv"))
+    kept = without(corrected, {one.name for one in (DATA / "data" / "lfw_people").iterdir()})
+    places = [place[name] for name in kept.pictures]
+    return Measured(kept, {member: embedded[places] for member, embedded in rows.items()})
+
+
+def view_2(folder: Path) -> tuple[Pairs, dict[str, NDArray[np.float64]]]:
+    """LFW's 6,000 pairs, and each member's similarities."""
+    tree, pairs = open_pairs(DATA / "data" / "lfw_aligned_112.zip")
+    everyone = find_people(tree)
+    rows = embed(CropSource(tree), everyone.pictures, folder / "lfw.npz")
+    place = {name: row for row, name in enumerate(everyone.pictures)}
+    places = [place[name] for name in pairs.names]
+    return pairs, {
+        member: dot_products(embedded[places], pairs.left, pairs.right)
+        for member, embedded in rows.items()
+    }
+
+
+def photographed(folder: Path) -> Measured:
+    """lfw_people's photos, in which the default pack's detector finds the face."""
+    tree = open_tree(DATA / "data" / "lfw_people")
+    everyone = find_people(tree)
+    source = CropSource(tree, load_detector(load_pack()))
+    rows = embed(source, everyone.pictures, folder / "lfw_people.npz")
+    seen = np.linalg.norm(rows[MEMBERS[0]], axis=1) > 0
+    print(f"lfw_people: no face in {int((~seen).sum())} of {len(seen)} photos")
+    return Measured(everyone.keep(seen), {member: one[seen] for member, one in rows.items()})
+
+
+def curve_slopes(measured: Measured) -> dict[str, float]:
+    """Each member's slope on these people, as its pack's calibration would have it."""
+    return {
+        member: error_curve(rows, measured.people, draws=2).slope
+        for member, rows in measured.rows.items()
+    }
+
+
+def fused(rows: dict[str, Embeddings], slopes: dict[str, float]) -> Embeddings:
+    """Both members together, of equal weight, as `visavis.embedder.Ensemble` joins them."""
+    models = [(member, rows[member].shape[1]) for member in MEMBERS]
+    return join_parts(rows, weighed_parts(models, [0.5 * slopes[member] for member in MEMBERS]))
+
+
+def print_pairs(title: str, pairs: Pairs, rows: dict[str, NDArray[np.float64]]) -> None:
+    """Accuracy and false non-match rate of each, and what both together gain over the better."""
+    together = fuse(list(rows.values()), pairs.same, pairs.fold, weights=(0.5, 0.5)).similarity
+    print(f"\n{title}: {len(pairs.same):,} pairs")
+    every = {**rows, TOGETHER: together}
+    for name, similarity in every.items():
+        result = evaluate(similarity, pairs.same, folds=pairs.fold)
+        acceptance = accept(pairs, similarity, REQUIRED)
+        missed = acceptance.false_non_match_rate
+        print(
+            f"  {name:<9} accuracy {100 * (result.accuracy or 0):.2f} %, missed at a false match "
+            f"rate of 1e-3 {100 * missed.value:.2f} % ({100 * missed.low:.2f} .. "
+            f"{100 * missed.high:.2f}), fmr=1e-3,fnmr=1e-2: {acceptance.answer}"
+        )
+    for member, similarity in rows.items():
+        for gain in gains(pairs, together, similarity, far=REQUIRED.false_match_rate):
+            print(
+                f"  together over {member}: {gain.figure} {100 * gain.value:+.2f} points "
+                f"({100 * gain.low:+.2f} .. {100 * gain.high:+.2f}): {gain.verdict}"
+            )
+
+
+def print_everyone(title: str, measured: Measured, slopes: dict[str, float]) -> None:
+    """What is missed at 1e-3, kept at the interval's end, and whether that is shown to be 1e-2."""
+    people = measured.people
+    print(f"\n{title}: {len(people.pictures):,} photos of {len(people.names):,} people")
+    print("  slopes", ", ".join(f"{member} {slope:.1f}" for member, slope in slopes.items()))
+    for name, rows in {**measured.rows, TOGETHER: fused(measured.rows, slopes)}.items():
+        print_curve(name, error_curve(rows, people))
+
+
+def print_curve(name: str, curve: ErrorCurve) -> None:
+    acceptance = accept_curve(curve, REQUIRED)
+    matched, missed = acceptance.false_match_rate, acceptance.false_non_match_rate
+    print(
+        f"  {name:<9} at {acceptance.threshold:.4f}: false matches {matched.value:.2e} (to "
+        f"{matched.high:.2e}), missed {100 * missed.value:.2f} % ({100 * missed.low:.2f} .. "
+        f"{100 * missed.high:.2f}) of {missed.trials:,}; fmr=1e-3,fnmr=1e-2: {acceptance.answer}",
+        flush=True,
+    )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,190 @@
+"""A gallery's configurations: numbered, one of them active, none ever lost.
+
+They are one sealed document, so two can never be active. It holds the number of the audit's entry
+that wrote it: whoever takes it away, or puts an older one back, is noticed.
+"""
+
+import getpass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from sqlalchemy import Connection, func, select
+
+from visavis.configuration import Configuration, calibration_name
+from visavis.document import parse, to_bytes
+from visavis.errors import ConfigurationError, GalleryError
+from visavis.gallery.audit import Audit, accepted_at, now
+from visavis.gallery.gallery import Gallery
+from visavis.gallery.keycheck import check_key
+from visavis.gallery.models import Apart, photos_apart
+from visavis.gallery.settings import KEPT, read_setting, write_setting
+from visavis.gallery.tables import AUDIT
+from visavis.types import Part
+
+NAME = "configurations"  # the document's, among what the gallery keeps
+NEW, ACTIVATE, ROLL_BACK = "new configuration", "activate configuration", "roll back configuration"
+ACTIONS = (NEW, ACTIVATE, ROLL_BACK)
+
+
+@dataclass(frozen=True, slots=True)
+class History:
+    """All configurations of a gallery, and which were active."""
+
+    versions: tuple[Configuration, ...] = ()
+    activated: tuple[int, ...] = ()  # in their order: the last one is active
+    entry: int = 0  # of the audit, which says that this was written
+
+    def __post_init__(self) -> None:
+        numbers = [one.version for one in self.versions]
+        if numbers != list(range(1, len(numbers) + 1)):
+            raise ConfigurationError(
+                f"expected versions from 1, each one more than the last, got {numbers}"
+            )
+        if not set(self.activated) <= set(numbers):
+            raise ConfigurationError(
+                f"expected active versions among {numbers}, got {list(self.activated)}"
+            )
+
+    @property
+    def active(self) -> Configuration | None:
+        """The one that decides; None where none was ever activated."""
+        return self.version(self.activated[-1]) if self.activated else None
+
+    def version(self, number: int) -> Configuration:
+        """One by its number. Raises ConfigurationError for a number that there is not."""
+        if not 1 <= number <= len(self.versions):
+            known = f"1 to {len(self.versions)}" if self.versions else "none yet"
+            raise ConfigurationError(f"no configuration {number}; there are: {known}")
+        return self.versions[number - 1]
+
+
+def read_history(gallery: Gallery) -> History:
+    """A gallery's configurations. Raises GalleryError where they were altered."""
+    with gallery.database.reading() as connection:
+        return _read(connection, gallery)
+
+
+def active_configuration(gallery: Gallery) -> Configuration | None:
+    """The configuration that decides; None where the gallery has none that is active."""
+    return read_history(gallery).active
+
+
+def add_configuration(gallery: Gallery, configuration: Configuration) -> Configuration:
+    """`add_configurations` of one."""
+    return add_configurations(gallery, [configuration])[0]
+
+
+def add_configurations(
+    gallery: Gallery, configurations: Sequence[Configuration]
+) -> tuple[Configuration, ...]:
+    """Keep configurations as new versions, all of them or none; none is active yet.
+
+    Raises PackError for a pack that is not there, ModelError for packs that cannot answer together.
+    """
+    for configuration in configurations:
+        configuration.packs()
+
+    def add(history: History) -> History:
+        start, at, author = len(history.versions) + 1, now(), _user()
+        new = tuple(
+            replace(one, version=number, at=at, author=one.author or author)
+            for number, one in enumerate(configurations, start)
+        )
+        return replace(history, versions=(*history.versions, *new))
+
+    return _change(gallery, NEW, add).versions[-len(configurations) :]
+
+
+def keep_calibration_file(gallery: Gallery, configuration: Configuration, file: Path) -> None:
+    """Let the gallery use a file's calibration of a configuration's members together.
+
+    Raises CalibrationError for one of other packs, or of other weights.
+    """
+    calibration = configuration.models().calibration(file)
+    gallery.keep(calibration_name(calibration.model), to_bytes(calibration))
+
+
+def stale_photos(gallery: Gallery, configuration: Configuration) -> Apart:
+    """The photos that lack a template of one of its models. Raises PackError."""
+    specs = [pack.manifest.embedder for pack in configuration.models().packs]
+    return photos_apart(gallery, tuple(Part(spec.model, spec.dim) for spec in specs))
+
+
+def activate(gallery: Gallery, number: int) -> Configuration:
+    """Let a version decide from now on, and no other.
+
+    Raises ConfigurationError for a number that is none of theirs, PackError for a missing pack.
+    """
+    read_history(gallery).version(number).packs()
+
+    def switch(history: History) -> History:
+        history.version(number)
+        if history.activated[-1:] == (number,):
+            return history
+        return replace(history, activated=(*history.activated, number))
+
+    return _change(gallery, ACTIVATE, switch).version(number)
+
+
+def roll_back(gallery: Gallery) -> Configuration:
+    """Let the version decide that did before the active one. Raises ConfigurationError for none."""
+
+    def back(history: History) -> History:
+        if len(history.activated) < 2:
+            raise ConfigurationError("no configuration was active before this one")
+        return replace(history, activated=history.activated[:-1])
+
+    history = _change(gallery, ROLL_BACK, back)
+    return history.version(history.activated[-1])
+
+
+def _change(gallery: Gallery, action: str, change: Callable[[History], History]) -> History:
+    """Change what is kept in one transaction with the audit's entry; what is kept then."""
+    with gallery.database.writing() as connection:
+        before = _read(connection, gallery)
+        after = change(before)
+        if after == before:
+            return before
+        number = after.versions[-1].version if action == NEW else after.activated[-1]
+        audit = Audit(gallery.database, gallery.vault, gallery.id)
+        after = replace(after, entry=audit.record(connection, action, None, {"version": number}))
+        sealed = gallery.vault.seal(to_bytes(after), gallery.id, KEPT, NAME)
+        write_setting(gallery.database, connection, KEPT + NAME, sealed)
+        return after
+
+
+def _read(connection: Connection, gallery: Gallery) -> History:
+    accepted = accepted_at(connection)
+    done = select(func.max(AUDIT.c.seq)).where(AUDIT.c.action.in_(ACTIONS))
+    last = connection.scalar(done) or 0
+    sealed = read_setting(connection, KEPT + NAME)
+    if sealed is None:
+        if last > accepted:
+            raise _altered(gallery, "were taken away")
+        return History()
+    document = gallery.vault.open(sealed, gallery.id, KEPT, NAME)
+    if document is None:
+        check_key(connection, gallery.vault, gallery.id)
+        raise _altered(gallery, "were altered")
+    history = parse(History, document, gallery.where, ConfigurationError)
+    # What was there when somebody accepted the audit as it was is taken as it is, too.
+    if history.entry != last and max(history.entry, last) > accepted:
+        raise _altered(gallery, "are older ones, put back")
+    return history
+
+
+def _altered(gallery: Gallery, what: str) -> GalleryError:
+    return GalleryError(
+        f"{gallery.where}: its configurations {what}: nothing is decided by them",
+        mend="restore a backup, or name a pack",
+        option="pack",
+    )
+
+
+def _user() -> str:
+    """Who is at work, as the system has it; empty where it does not say."""
+    try:
+        return getpass.getuser()
+    except (OSError, KeyError):
+        return ""
