@@ -35,6 +35,7 @@ from visavis.pack.manifest import read_pack, write_manifest
 from visavis.pack.onnx import read_network
 from visavis.presence import portrait_embedding
 from visavis.recognizer import Recognizer
+from visavis.runtime import Device
 
 HALVES = Declared(color="rgb", mean=(127.5,) * 3, std=(127.5,) * 3)
 PIXELS = ("--color", "rgb", "--mean", 127.5, "--std", 127.5)
@@ -249,16 +250,23 @@ def test_a_margin_that_is_none_is_not_declared(margin):
 
 @pytest.mark.pack
 @pytest.mark.slow
-def test_a_pack_with_a_margin_by_command(tmp_path, run, monkeypatch):
-    """A network of 160x160 with a margin, from its file to the embeddings of photos."""
+@pytest.mark.parametrize("words", [("build", "mine", "--embedder"), ("import",)])
+def test_a_pack_with_a_margin_by_command(words, tmp_path, run, monkeypatch, portraits):
+    """A network of 160x160 with a margin, from its file to the embedding of a photo."""
     monkeypatch.chdir(tmp_path)
     (tmp_path / "mine.onnx").write_bytes(recogniser(height=160, width=160))
-    Image.new("RGB", (112, 112)).save("face.png")
-    build = ("pack", "build", "mine", "--embedder", "mine.onnx", *PIXELS)
-    code, out, _ = run(*build, "--margin", LOOSE, "--out", "loose")
+    code, out, _ = run("pack", *words, "mine.onnx", *PIXELS, "--margin", LOOSE, "--out", "loose")
     assert (code, "160x160 with a margin of 0.5" in out) == (0, True)
     assert run("pack", "verify", "loose")[0] == 0
-    code, _, err = run("embed", "face.png", "--aligned", "--pack", "loose", "--out", "a.npz")
+    photo = portraits / "obama.jpg"
+    as_cli = ("--pack", "loose", "--out", "a.npz", "--precision", "float32")
+    assert run("embed", photo, *as_cli)[0] == 0
+    pack, device = read_pack(tmp_path / "loose"), Device("auto", precision="float32")
+    detect = load_detector(pack, device=device)
+    crops = find_faces(detect, photo).crops([0], detect, margin=LOOSE)
+    expected = load_embedder(pack, device=device)(crops)
+    np.testing.assert_allclose(np.load("a.npz")["embeddings"], expected, atol=1e-4)
+    code, _, err = run("embed", photo, "--aligned", *as_cli)
     assert (code, err.count("\n"), "takes crops with a margin" in err) == (2, 1, True)
     assert err.endswith("(--aligned)\n")
 
