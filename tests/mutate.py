@@ -69,7 +69,7 @@ TESTS = {
     "gallery/settings.py": "vault gallery",
     "gallery/sqlite.py": "sqlite gallery_erasure backups",
     "gallery/tables.py": "sqlite gallery",
-    "gallery/templates.py": "gallery following",
+    "gallery/templates.py": "gallery following joined",
     "gallery/transfer.py": "transfer audit",
     "gallery/vault.py": "vault",
     "gallery/whole.py": "backups people_seals altered",
