@@ -69,10 +69,10 @@ TESTS = {
     "gallery/settings.py": "vault gallery",
     "gallery/sqlite.py": "sqlite gallery_erasure backups",
     "gallery/tables.py": "sqlite gallery",
-    "gallery/templates.py": "gallery following",
+    "gallery/templates.py": "gallery following joined",
     "gallery/transfer.py": "transfer audit",
     "gallery/vault.py": "vault",
-    "gallery/whole.py": "backups",
+    "gallery/whole.py": "backups people_seals altered",
     **{
         f"metrics/{name}.py": name
         for name in (

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import math
 from dataclasses import replace
 
 import pytest
@@ -14,6 +15,7 @@ from visavis.decision import (
     Policy,
     decide,
     read_calibration,
+    uncalibrated,
 )
 from visavis.document import to_bytes
 from visavis.errors import CalibrationError
@@ -283,3 +285,22 @@ def test_an_extrapolated_point_is_at_most_a_review(calibration):
     assert decide(0.9, further.policy("standard")).outcome == "match"
     with pytest.raises(CalibrationError, match="cannot show"):
         calibration.policy("strict")
+
+
+@pytest.mark.parametrize(
+    ("slope", "rate", "margin"),
+    [
+        (20, 0.01, math.log(99) / 20),
+        (0.5, 0.2, 2 * math.log(4)),
+        (0, 0.01, math.inf),  # nobody knows: no difference is enough
+        (-1, 0.01, math.inf),
+    ],
+)
+def test_the_least_margin_is_that_of_odds_as_small_as_the_rate(slope, rate, margin):
+    """At that margin the odds that it is the other are rate to 1 - rate: 1 to 99, 1 to 4."""
+    known = replace(uncalibrated("fake@0"), slope=slope)
+    assert known.least_margin(rate) == pytest.approx(margin)
+
+
+def test_without_a_calibration_no_margin_is_enough():
+    assert uncalibrated("fake@0").least_margin(0.01) == math.inf

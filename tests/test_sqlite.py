@@ -177,14 +177,17 @@ def values(gallery, statement):
 
 
 def test_all_that_can_be_found_of_a_person_is_searched_for(gallery):
-    ann = photo_of(gallery, "Ann")
-    photo_of(gallery, "Bob")
+    ann, bob = photo_of(gallery, "Ann"), photo_of(gallery, "Bob")
+    row = np.eye(1, 8, dtype=np.float32)[0]
+    for person in (ann, bob):
+        gallery.add_sample(person.id, Sample("1.jpg", "both", {}, {"made@0": row}, b"a crop"))
     with gallery.database.reading() as connection:
         traces = traces_of(connection, ann.id)
     sealed = values(gallery, f"SELECT crop FROM samples WHERE person_id = '{ann.id}'")
     sealed += values(gallery, "SELECT data FROM templates ORDER BY rowid LIMIT 1")
     assert traces >= {b"Ann", b"Ann-1", b"Ann signed", b"Ann.jpg", *(one[:16] for one in sealed)}
     assert not any(b"Bob" in trace for trace in traces)
+    assert b"1.jpg" not in traces  # Bob's too: it stays
 
 
 def counts(gallery):
