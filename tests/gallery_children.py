@@ -1,7 +1,7 @@
 """Child processes of test_gallery_faults.py: they write to a gallery, and may be killed.
 
     python gallery_children.py enrol|crowd FOLDER SEED [wal] [autocommit|late|impatient]
-    python gallery_children.py rotate FOLDER POINTS [autocommit|hasty]
+    python gallery_children.py rotate|reembed FOLDER POINTS [autocommit|hasty]
 
 Each acknowledged sample's id goes to standard output after `add_sample` has returned. The last
 words are the sabotage switches: with one of them the gallery breaks the promise that is tested.
@@ -12,12 +12,15 @@ import random
 import shutil
 import signal
 import sys
+from collections.abc import Callable
 from contextlib import contextmanager
 from itertools import count
 from pathlib import Path
 
 import numpy as np
 
+from visavis.embedder import Ensemble, Member
+from visavis.enrollment import embed_kept_crops
 from visavis.errors import VisavisError
 from visavis.gallery import Gallery, Sample, open_gallery, rotation
 from visavis.gallery import sqlite as schema
@@ -25,6 +28,7 @@ from visavis.gallery.keyfiles import put_in_place
 from visavis.gallery.people import SealedPeople
 from visavis.gallery.rotation import rotate_key
 from visavis.gallery.vault import key_path, load_key
+from visavis.types import Part
 
 MODEL, DIM = "made@0", 64
 PEOPLE, PHOTOS = 4, 6  # of the crowd
@@ -81,6 +85,91 @@ def crowd(folder: Path, seed: int) -> None:
             say(stored)
 
 
+def killed_at(number: int | None, folder: Path, work: Callable[[Gallery], object]) -> int:
+    """Do work on a copy of a gallery in a child that is killed at the event of a number; how many
+    events it came to.
+    """
+    shutil.rmtree(folder / "copy", ignore_errors=True)
+    ballast = shutil.ignore_patterns(schema.BALLAST)
+    shutil.copytree(folder / "whole", folder / "copy", ignore=ballast)
+    reads, writes = os.pipe()
+    child = os.fork()
+    if not child:
+        os.close(reads)
+        counted = count(1)
+
+        def event(*_: object) -> None:
+            if next(counted) == number:
+                os.kill(os.getpid(), signal.SIGKILL)
+
+        opened = open_gallery(folder / "copy")
+        sys.setprofile(event)
+        work(opened)
+        sys.setprofile(None)
+        os.write(writes, str(next(counted)).encode())
+        os._exit(0)
+    os.close(writes)
+    with os.fdopen(reads) as pipe:
+        text = pipe.read()
+    _, status = os.waitpid(child, 0)
+    assert number is None or os.WTERMSIG(status) == signal.SIGKILL
+    return int(text or 0)
+
+
+class Shades:
+    """An embedder of one colour: two numbers, of a crop's halves."""
+
+    def __init__(self, model: str, channel: int) -> None:
+        self.model, self.channel, self.dim = model, channel, 2
+        self.parts = (Part(model, 2),)
+
+    def __call__(self, crops: np.ndarray) -> np.ndarray:
+        halves = np.stack([crops[:, :56, :, self.channel], crops[:, 56:, :, self.channel]], 1)
+        rows = (halves.mean(axis=(2, 3)) + 1).astype(np.float32)
+        return rows / np.linalg.norm(rows, axis=1, keepdims=True)
+
+
+TWO = Ensemble((Member(Shades("red@1", 0), 0.5, 10.0), Member(Shades("blue@2", 2), 0.5, 10.0)))
+
+
+def reembed(folder: Path, points: int) -> None:
+    """Re-embed copies of a gallery, killed at so many points and gone on with: print what differs
+    from a run that nobody stopped.
+    """
+    schema.BALLAST_BYTES = 0
+
+    def templates() -> list:
+        gallery = open_gallery(folder / "copy")
+        assert gallery.damages() == [], "damaged"
+        held = [
+            (sample.id, sorted((model, row.tobytes()) for model, row in sample.templates.items()))
+            for person in gallery.people()
+            for sample in gallery.samples(person.id)
+        ]
+        gallery.close()
+        return held
+
+    def work(gallery: Gallery) -> object:
+        return embed_kept_crops(gallery, TWO)
+
+    killed_at(None, folder, work)
+    work(open_gallery(folder / "copy"))  # what is made once, and kept in memory, is made now
+    events, killed = killed_at(None, folder, work), 0
+    whole, stopped = templates(), set()
+    for point in range(points):
+        number = 1 + point * events // (points + 1)
+        killed_at(number, folder, work)
+        killed += 1
+        try:
+            stopped.add(sum(len(models) for _, models in templates()))
+            work(open_gallery(folder / "copy"))
+            assert templates() == whole, "other templates"
+        except (AssertionError, VisavisError) as error:
+            say(f"{number} of {events}: {error!r}")
+    assert points < 10 or len(stopped) > 3, stopped  # it was killed with some of them made
+    say(f"{killed} killed")
+
+
 def rotate(folder: Path, points: int) -> None:
     """Rotate the key of copies of a gallery, killed at so many points: print what was lost."""
     schema.BALLAST_BYTES = 0  # it would take most of the time
@@ -90,32 +179,9 @@ def rotate(folder: Path, points: int) -> None:
     saved = shutil.copytree(keys, folder / "keys")
 
     def once(number: int | None) -> int:
-        """Rotate in a child that is killed at the event of a number; how many it came to."""
-        for place, source in ((keys, saved), (folder / "copy", folder / "whole")):
-            shutil.rmtree(place, ignore_errors=True)
-            shutil.copytree(source, place, ignore=shutil.ignore_patterns(schema.BALLAST))
-        reads, writes = os.pipe()
-        child = os.fork()
-        if not child:
-            os.close(reads)
-            counted = count(1)
-
-            def event(*_: object) -> None:
-                if next(counted) == number:
-                    os.kill(os.getpid(), signal.SIGKILL)
-
-            opened = open_gallery(folder / "copy")
-            sys.setprofile(event)
-            rotate_key(opened)
-            sys.setprofile(None)
-            os.write(writes, str(next(counted)).encode())
-            os._exit(0)
-        os.close(writes)
-        with os.fdopen(reads) as pipe:
-            text = pipe.read()
-        _, status = os.waitpid(child, 0)
-        assert number is None or os.WTERMSIG(status) == signal.SIGKILL
-        return int(text or 0)
+        shutil.rmtree(keys, ignore_errors=True)
+        shutil.copytree(saved, keys)
+        return killed_at(number, folder, rotate_key)
 
     once(None)
     check_rotated(folder / "copy", whole)  # what is made once, and kept in memory, is made now
@@ -179,7 +245,7 @@ def main() -> None:
     if "impatient" in switches:
         schema.BUSY_SECONDS = 0
     if {"autocommit", "late"} & {*switches}:
-        if what != "rotate":
+        if what not in ("rotate", "reembed"):
             open_gallery(Path(folder)).close()
         late = Late(schema.SqliteDatabase.writing)
 
@@ -196,7 +262,9 @@ def main() -> None:
             return key
 
         rotation.new_key = hasty
-    {"enrol": enrol, "crowd": crowd, "rotate": rotate}[what](Path(folder), int(seed))
+    {"enrol": enrol, "crowd": crowd, "rotate": rotate, "reembed": reembed}[what](
+        Path(folder), int(seed)
+    )
 
 
 if __name__ == "__main__":

@@ -116,3 +116,25 @@ def test_a_packs_name_is_a_configuration(name, members):
 def test_an_unknown_pack_is_named():
     with pytest.raises(PackError, match="no pack 'nosuch'"):
         Configuration.of_pack("default+nosuch").packs()
+
+
+def test_the_groups_that_may_have_to_answer(monkeypatch):
+    monkeypatch.setattr("visavis.configuration.load_pack", lambda name: name)
+    four = (A, B, replace(C, weight=0.2), ConfiguredPack("d", 0.1))
+
+    def groups(**changes):
+        made = Configuration(four, **changes).groups()
+        return ["".join(one.packs) for one in made], [one.weights for one in made]
+
+    names, weights = groups()
+    assert names == ["abcd", "abc", "abd", "acd", "bcd", "ab", "ac", "ad", "bc", "bd", "cd"]
+    assert weights[3] == pytest.approx((0.5, 1 / 3, 1 / 6))
+    assert groups(least_members=3)[0] == names[:5]
+    assert groups(least_members=4)[0] == names[:1]
+    disabled = (replace(A, enabled=False), *four[1:])
+    assert ["".join(one.packs) for one in Configuration(disabled).groups()] == [
+        "bcd",
+        "bc",
+        "bd",
+        "cd",
+    ]

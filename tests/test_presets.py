@@ -69,7 +69,8 @@ def test_rows_keep_their_order_and_the_active_one(file):
 
 def test_our_own_form_is_read_too(file):
     made = Configuration.of_pack("a:0.3+b:0.7")
-    read = read_configurations(file(json.loads(to_bytes(made))))
+    shown = {"active": True, "models": [], "calibration": None}  # as `config show` prints it
+    read = read_configurations(file(json.loads(to_bytes(made)) | shown))
     assert (read.configurations, read.active, read.notes) == ((made,), None, ())
 
 

@@ -7,6 +7,7 @@ import logging
 import math
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
+from itertools import combinations
 from pathlib import Path
 
 import numpy as np
@@ -41,6 +42,7 @@ log = logging.getLogger(__name__)
 MEASURES_OF_QUALITY = ("score", "size", "sharpness", "inside")  # of which more is better
 POLICY, FALSE_POSITIVE_RATE = "standard", 1e-2  # where no configuration says another
 MOST_FACTOR = 1000.0
+MOST_LEFT_OUT = 2  # members whose absence a calibration is made for
 MOST_TEXT = 2000
 TRIED_WITH = np.random.default_rng(0).integers(0, 256, (1, 112, 112, 3), np.uint8)
 UNUSABLE = (PackError, ModelError, CalibrationError, EmbeddingError)
@@ -148,9 +150,23 @@ class Configuration:
         Raises PackError for one that is not there.
         """
         enabled = [member for member in self.members if member.enabled]
-        total = sum(member.weight for member in enabled)
-        weights = tuple(member.weight / total for member in enabled)
-        return Models(tuple(load_pack(member.pack) for member in enabled), weights)
+        packs = tuple(load_pack(member.pack) for member in enabled)
+        return Models(packs, tuple(member.weight for member in enabled)).only(range(len(packs)))
+
+    def groups(self) -> list[Models]:
+        """Those who may have to answer together: all that are enabled, then all without one of
+        them, without two. A lone pack has a calibration of its own, and is none of these.
+
+        Raises PackError for a pack that is not there.
+        """
+        whole = self.models()
+        count = len(whole.packs)
+        least = max(2, self.least_members, count - MOST_LEFT_OUT)
+        return [whole] + [
+            whole.only(rows)
+            for size in range(count - 1, least - 1, -1)
+            for rows in combinations(range(count), size)
+        ]
 
     def calibration(self, kept: Callable[[str], bytes | None]) -> Calibration | None:
         """What says the error rate of its members: the one that a gallery has kept of them
@@ -347,9 +363,9 @@ def _loaded(
     usable: list[tuple[ConfiguredPack, Pack, ModelEmbedder]],
     left_out: tuple[str, ...],
 ) -> LoadedMembers:
-    total = sum(member.weight for member, _, _ in usable)
-    weights = tuple(member.weight / total for member, _, _ in usable)
-    models = Models(tuple(pack for _, pack, _ in usable), weights)
+    packs = tuple(pack for _, pack, _ in usable)
+    weights = tuple(member.weight for member, _, _ in usable)
+    models = Models(packs, weights).only(range(len(packs)))
     calibrations = {}
     for _, pack, embedder in usable:
         calibrations[embedder.model] = Models((pack,)).calibration()

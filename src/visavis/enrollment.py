@@ -14,7 +14,7 @@ from PIL.PngImagePlugin import PngInfo
 
 from visavis.agreement import agreeing
 from visavis.alignment import ALIGNMENT
-from visavis.batch import in_order
+from visavis.batch import Progress, in_order
 from visavis.compare import split_parts
 from visavis.dataset import find_photos
 from visavis.dataset.lists import read_table
@@ -175,16 +175,17 @@ def _by_person(answers: Iterable[_Answer]) -> Iterator[list[_Answer]]:
             yield some
 
 
-def embed_kept_crops(gallery: Gallery, embed: Embedder) -> Reembedded:
+def embed_kept_crops(gallery: Gallery, embed: Embedder, *, progress: Progress = iter) -> Reembedded:
     """Make templates of another model, or of another way to cut faces, from kept crops.
 
-    A crop stays as it was cut: the photo is not here. What that costs is in docs/people.md.
+    A crop stays as it was cut: the photo is not here. What that costs is in docs/people.md. Each
+    template is on disk before the next is made: a run that was stopped goes on where it was.
     Raises MismatchError for a model that takes another margin than kept crops have, none.
     """
     refuse_cut(embed, mend="enrol the photos again")
     made = cut_before = without = 0
-    for person in gallery.people():
-        for sample in gallery.samples(person.id):
+    for person in progress([person.id for person in gallery.people()]):
+        for sample in gallery.samples(person):
             missing = [part.model for part in embed.parts if part.model not in sample.templates]
             if not missing:
                 continue
@@ -193,7 +194,7 @@ def embed_kept_crops(gallery: Gallery, embed: Embedder) -> Reembedded:
                 continue
             templates = split_parts(embed(read_image(sample.crop)[None]), embed.parts)
             for model in missing:
-                gallery.add_template(person.id, sample.id, model, templates[model][0])
+                gallery.add_template(person, sample.id, model, templates[model][0])
             made += 1
             cut_before += _alignment_of(sample.crop) < ALIGNMENT
     return Reembedded(made, cut_before, without)

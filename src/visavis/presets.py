@@ -20,6 +20,7 @@ DROPPED = {
     "_threshold": "thresholds come from calibrations, with their error rates",
     "_temperature": "a calibration's slope stands in place of temperatures",
 }
+SHOWN = ("active", "models", "calibration")  # what `config show` adds to a configuration
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +94,8 @@ def read_configurations(
     if not rows or not all(isinstance(row, dict) for row in rows):
         raise ConfigurationError(f"{path}: expected a configuration, or a list of such")
     if not any(_weights(row) for row in rows):
+        own = {field: value for field, value in rows[0].items() if field not in SHOWN}
+        data = data if len(rows) > 1 else json.dumps(own).encode()
         return ImportedConfigurations((parse_configuration(data, str(path)),))
     return _of_service(rows, packs or {}, str(path))
 

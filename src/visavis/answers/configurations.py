@@ -7,6 +7,7 @@ from typing import Any
 from visavis.answers.counts import counted
 from visavis.configuration import Configuration, MemberState
 from visavis.decision import Calibration
+from visavis.evaluate.replay import ReplayedPair
 from visavis.gallery.configurations import History
 from visavis.gallery.models import Apart
 from visavis.presets import Preset
@@ -117,6 +118,37 @@ def activated_words(configuration: Configuration, apart: Apart) -> list[str]:
             "seen: visavis people re-embed makes them of crops that were kept"
         )
     return lines
+
+
+def compared_json(compared: ReplayedPair) -> dict[str, Any]:
+    """The document of `config compare`."""
+    return {
+        "pairs": compared.pairs,
+        "asked": compared.asked,
+        "versions": [asdict(version) for version in compared.versions],
+        "gains": [{**asdict(gain), "verdict": gain.verdict} for gain in compared.gains],
+    }
+
+
+def compared_words(compared: ReplayedPair) -> list[str]:
+    """Each version's figures, then what the second gains on the first."""
+    lines = [f"{compared.pairs:,} pairs, at a false match rate of {compared.asked:g}"]
+    for one in compared.versions:
+        missed = one.false_non_match_rate
+        accuracy = "unknown" if one.accuracy is None else f"{100 * one.accuracy:.2f} %"
+        interval = f"{100 * missed.low:.2f} .. {100 * missed.high:.2f}"
+        lines.append(
+            f"  configuration {one.version}: accuracy {accuracy}, missed "
+            f"{100 * missed.value:.2f} % ({interval}), no face in {one.failures} pictures · "
+            f"{one.model}"
+        )
+        lines += [f"    without {pack}: it does not answer" for pack in one.left_out]
+    first, second = (one.version for one in compared.versions)
+    return lines + [
+        f"  {second} against {first}, {gain.figure}: {100 * gain.value:+.2f} points "
+        f"({100 * gain.low:+.2f} .. {100 * gain.high:+.2f}): {gain.verdict}"
+        for gain in compared.gains
+    ]
 
 
 def preset_words(preset: Preset) -> list[str]:

@@ -9,6 +9,7 @@ import typer
 if TYPE_CHECKING:
     from visavis.calibration import Calibrated
     from visavis.embedder import Models
+    from visavis.gallery import Gallery
 
 from visavis.cli import options, printing
 from visavis.cli.spread import spread
@@ -48,8 +49,12 @@ class CalibrationOptions:
 @spread
 def calibrate(
     pack: Annotated[
-        str, typer.Argument(help="A pack's name or folder; A+B, A:0.3+B:0.7: together.")
-    ] = "default",
+        str,
+        typer.Argument(
+            help="A pack's name or folder; A+B, A:0.3+B:0.7: together. Default: the gallery's "
+            "active configuration, or the default pack."
+        ),
+    ] = "",
     images: Annotated[
         Path | None, typer.Option(help="A folder or zip with a folder for each person.")
     ] = None,
@@ -70,16 +75,23 @@ def calibrate(
 
     The calibration goes into the pack, to --out, or with --gallery into the gallery.
     """
-    from visavis.embedder import choose_models
-
     _refuse_unheard(images, gallery, pictures, chosen, clear=clear)
-    models = choose_models(pack)
     if images is not None:
+        (models,) = _meant(pack, None)
         _show(_of_images(models, images, pictures, chosen, where), None, json=json)
     elif gallery is not None and clear:
-        _clear(models, gallery, json=json)
+        _clear(pack, gallery, json=json)
     elif gallery is not None:
-        _show(_of_gallery(models, gallery, chosen), gallery, json=json)
+        _show(_of_gallery(pack, gallery, chosen), gallery, json=json)
+
+
+def _meant(pack: str, people: "Gallery | None") -> "list[Models]":
+    """The packs that are named; without, all groups of the gallery's active configuration."""
+    from visavis.embedder import choose_models
+    from visavis.pack import DEFAULT_PACK
+
+    configuration = options.configuration_of(pack, people)
+    return configuration.groups() if configuration else [choose_models(pack or DEFAULT_PACK)]
 
 
 def _refuse_unheard(
@@ -128,27 +140,35 @@ def _of_images(
     )
 
 
-def _of_gallery(models: "Models", folder: Path, chosen: CalibrationOptions) -> "Calibrated":
+def _of_gallery(pack: str, folder: Path, chosen: CalibrationOptions) -> "Calibrated":
+    """The calibration of all that answer together; the groups that are left where some do not get
+    theirs, too: by these nothing is a match.
+    """
     from visavis.calibration import calibrate_gallery
 
     gallery = options.gallery_at(folder, create=False)
-    options.warn_quarantined(gallery, models.parts, models.model)
-    return calibrate_gallery(
-        models,
+    whole, *groups = _meant(pack, gallery)
+    options.warn_quarantined(gallery, whole.parts, whole.model)
+    made = calibrate_gallery(
+        whole,
         gallery,
         name=chosen.name,
         extrapolate=chosen.extrapolate,
         out=chosen.out,
         anyway=chosen.anyway,
     )
+    for models in groups if chosen.out is None else []:
+        calibrate_gallery(models, gallery, name=chosen.name, anyway=True)
+    return made
 
 
-def _clear(models: "Models", folder: Path, *, json: bool) -> None:
+def _clear(pack: str, folder: Path, *, json: bool) -> None:
     from visavis.calibration import clear_calibration
 
-    cleared = clear_calibration(models, options.gallery_at(folder, create=False))
+    gallery = options.gallery_at(folder, create=False)
+    cleared = [clear_calibration(models, gallery) for models in _meant(pack, gallery)]
     printing.print_answer(
-        {"out": str(folder), "cleared": cleared},
+        {"out": str(folder), "cleared": any(cleared)},
         [f"{folder}: the pack's calibration is used again"],
         json=json,
     )

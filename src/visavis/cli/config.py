@@ -202,3 +202,42 @@ def _show_active(store: "Gallery", configuration: "Configuration", *, json: bool
     apart = stale_photos(store, configuration)
     lines = activated_words(configuration, apart)
     printing.print_answer(activated_json(configuration, apart), lines, json=json)
+
+
+@config.command("compare")
+@spread
+def compare_configurations(
+    first: VersionNumber,
+    second: VersionNumber,
+    images: Annotated[Path, typer.Option(help="Crops, or with --align photos: a folder or zip.")],
+    pairs: options.PairsList = None,
+    sample: Annotated[
+        int | None,
+        typer.Option(min=1, help="Of a folder for each person: pairs a fold and kind to draw."),
+    ] = None,
+    false_match_rate: Annotated[
+        float, typer.Option(callback=options.between_0_and_1, help="At which both are compared.")
+    ] = 1e-3,
+    align: options.Align = False,
+    skip_bad: options.SkipBad = False,
+    gallery: options.GalleryFolder = None,
+    *,
+    where: options.Where,
+    json: options.Json = False,
+) -> None:
+    """Replay two versions on the same photos: figures of each, and what SECOND gains on FIRST."""
+    from visavis.answers.configurations import compared_json, compared_words
+    from visavis.evaluate.pairs import PairsData
+    from visavis.evaluate.replay import replay
+    from visavis.gallery.configurations import read_history
+
+    history = read_history(options.gallery_at(gallery, create=False))
+    compared = replay(
+        (history.version(first), history.version(second)),
+        PairsData(images, pairs, sample=sample, skip_bad=skip_bad),
+        false_match_rate=false_match_rate,
+        align=align,
+        device=where.for_one(),
+        progress=printing.progress_bar("embedding"),
+    )
+    printing.print_answer(compared_json(compared), compared_words(compared), json=json)

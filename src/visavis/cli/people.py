@@ -243,7 +243,7 @@ def re_embed(
 
     store = options.gallery_at(gallery, create=False)
     embed = options.gallery_embedder(pack, store, where.for_one())
-    made = embed_kept_crops(store, embed)
+    made = embed_kept_crops(store, embed, progress=printing.progress_bar("embedding"))
     document = {"model": embed.model, **asdict(made)}
     printing.print_answer(document, reembedded_words(made), json=json)
 

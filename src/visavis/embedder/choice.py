@@ -6,6 +6,7 @@ faces. What is asked of the choice loads no network until an embedder is asked f
 
 import os
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -74,6 +75,12 @@ class Models:
     def model(self) -> str:
         """As the embedder's. Raises as `parts`."""
         return self.parts[0].model if len(self.packs) == 1 else model_of_parts(self.parts)
+
+    def only(self, rows: Sequence[int]) -> "Models":
+        """Some of the packs, by their places; their weights sum to 1."""
+        total = sum(self.weights[row] for row in rows)
+        weights = tuple(self.weights[row] / total for row in rows)
+        return Models(tuple(self.packs[row] for row in rows), weights)
 
     def members(
         self, device: str | Device = "auto", *, flip: bool = True
