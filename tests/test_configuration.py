@@ -1,6 +1,7 @@
 """One value says which packs recognise people, what each weighs, and by which rules."""
 
 from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 
@@ -119,12 +120,16 @@ def test_an_unknown_pack_is_named():
 
 
 def test_the_groups_that_may_have_to_answer(monkeypatch):
-    monkeypatch.setattr("visavis.configuration.load_pack", lambda name: name)
+    def pack(name):
+        embedder = SimpleNamespace(model=name, margin=0.0)
+        return SimpleNamespace(manifest=SimpleNamespace(name=name, embedder=embedder))
+
+    monkeypatch.setattr("visavis.configuration.load_pack", pack)
     four = (A, B, replace(C, weight=0.2), ConfiguredPack("d", 0.1))
 
     def groups(**changes):
         made = Configuration(four, **changes).groups()
-        return ["".join(one.packs) for one in made], [one.weights for one in made]
+        return [one.name.replace("+", "") for one in made], [one.weights for one in made]
 
     names, weights = groups()
     assert names == ["abcd", "abc", "abd", "acd", "bcd", "ab", "ac", "ad", "bc", "bd", "cd"]
@@ -132,9 +137,4 @@ def test_the_groups_that_may_have_to_answer(monkeypatch):
     assert groups(least_members=3)[0] == names[:5]
     assert groups(least_members=4)[0] == names[:1]
     disabled = (replace(A, enabled=False), *four[1:])
-    assert ["".join(one.packs) for one in Configuration(disabled).groups()] == [
-        "bcd",
-        "bc",
-        "bd",
-        "cd",
-    ]
+    assert [one.name for one in Configuration(disabled).groups()] == ["b+c+d", "b+c", "b+d", "c+d"]

@@ -150,8 +150,9 @@ class Configuration:
         Raises PackError for one that is not there.
         """
         enabled = [member for member in self.members if member.enabled]
+        total = sum(member.weight for member in enabled)
         packs = tuple(load_pack(member.pack) for member in enabled)
-        return Models(packs, tuple(member.weight for member in enabled)).only(range(len(packs)))
+        return Models(packs, tuple(member.weight / total for member in enabled))
 
     def groups(self) -> list[Models]:
         """Those who may have to answer together: all that are enabled, then all without one of
