@@ -17,7 +17,8 @@ from visavis.gallery import Gallery, default_gallery, open_gallery
 from visavis.image import Picture
 from visavis.pack import DEFAULT_PACK
 from visavis.presence import PhotoSearch, find_in_photos, portrait_embedding
-from visavis.recognizer import Identification, Recognizer, Verification
+from visavis.recognizer import Recognizer
+from visavis.results import Identification, Verification
 from visavis.runtime import Device, cores
 from visavis.types import Embeddings
 
