@@ -20,6 +20,7 @@ from tempfile import TemporaryDirectory
 import numpy as np
 from numpy.typing import NDArray
 
+from visavis.cascade import ACCEPTED, floor
 from visavis.checkpoints.checkpoint import load_checkpoint
 from visavis.compare import join_parts
 from visavis.convert.export import to_onnx
@@ -33,12 +34,14 @@ from visavis.dataset import (
     sample_pairs,
     without,
 )
+from visavis.decision import Calibration
 from visavis.detect import load_detector
 from visavis.embedder import load_embedder
 from visavis.embedder.ensemble import weighed_parts
+from visavis.evaluate.all_pairs import all_similarities
 from visavis.evaluate.protocols import CropSource, dot_products, embed_tree
 from visavis.metrics.acceptance import Required, accept, accept_curve
-from visavis.metrics.calibrate import ErrorCurve, error_curve
+from visavis.metrics.calibrate import ErrorCurve, calibrate, error_curve
 from visavis.metrics.fusion import fuse, gains
 from visavis.metrics.verification import evaluate
 from visavis.pack import load_pack
@@ -69,6 +72,8 @@ def main() -> None:
         slopes = {"LFW": curve_slopes(lfw), "lfw_people": curve_slopes(photos)}
         print_everyone("LFW without lfw_people, all pairs", lfw, slopes["lfw_people"])
         print_everyone("lfw_people, all pairs", photos, slopes["LFW"])
+        print_cascade("LFW without lfw_people", photos, lfw, slopes["lfw_people"])
+        print_cascade("lfw_people", lfw, photos, slopes["LFW"])
         drawn = sample_pairs(photos.people, pairs=600)
         rows = {name: row for row, name in enumerate(photos.people.pictures)}
         places = [rows[name] for name in drawn.names]
@@ -209,6 +214,65 @@ def print_everyone(title: str, measured: Measured, slopes: dict[str, float]) -> 
     print("  slopes", ", ".join(f"{member} {slope:.1f}" for member, slope in slopes.items()))
     for name, rows in {**measured.rows, TOGETHER: fused(measured.rows, slopes)}.items():
         print_curve(name, error_curve(rows, people))
+
+
+def print_cascade(
+    title: str, measured_on: Measured, measured: Measured, slopes: dict[str, float]
+) -> None:
+    """The cheap member first, then both: how many pairs it decides, and the errors of the whole, at
+    thresholds from other people.
+    """
+    cheap = MEMBERS[1]
+    calibrations = [
+        calibrate(
+            error_curve(rows, measured_on.people),
+            model=name,
+            dataset="others",
+            data_sha256="0" * 64,
+            people=len(measured_on.people.names),
+        )
+        for name, rows in (
+            (cheap, measured_on.rows[cheap]),
+            (TOGETHER, fused(measured_on.rows, slopes)),
+        )
+    ]
+    labels = measured.people.labels
+    first, same = all_similarities(measured.rows[cheap], labels)
+    both, _ = all_similarities(fused(measured.rows, slopes), labels)
+    print(f"\nCascade on {title}, all pairs, {cheap} first")
+    for rate in (1e-2, 1e-3, 1e-4):
+        print_steps(rate, calibrations[0], calibrations[1], (first, both, same))
+
+
+def print_steps(
+    rate: float,
+    first: Calibration,
+    whole: Calibration,
+    pairs: tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.bool_]],
+) -> None:
+    """One false match rate: as `visavis.recognizer` shares it out."""
+    alone, both, same = pairs
+    points = whole.search_policy(rate)
+    if not points.supported:
+        print(f"  {rate:.0e}: these people cannot show it")
+        return
+    step, rest = first.search_policy(rate * ACCEPTED), whole.search_policy(rate * (1 - ACCEPTED))
+    high = step.match.threshold if step.supported else 2.0
+    low = floor(first, points)
+    sure = (alone >= high) | (alone < low)
+    matched = np.where(sure, alone >= high, both >= rest.match.threshold)
+    plain = both >= points.match.threshold
+    for name, answers in (("all members", plain), ("cascade", matched)):
+        print(
+            f"  {rate:.0e} {name:<12} false matches {answers[~same].mean():.2e}, missed "
+            f"{100 * (~answers[same]).mean():.2f} %",
+            end="" if name == "cascade" else "\n",
+        )
+    print(
+        f"; the first decides {100 * sure[~same].mean():.1f} % of strangers' pairs, "
+        f"{100 * sure[same].mean():.1f} % of the others (below {low:.3f}, from {high:.3f})",
+        flush=True,
+    )
 
 
 def print_curve(name: str, curve: ErrorCurve) -> None:

@@ -1,12 +1,21 @@
 """visavis config: versions listed, shown, made, read from files, activated and rolled back."""
 
 import json
+import sqlite3
+from contextlib import closing
 
+import numpy as np
 import pytest
+from test_choice import made as made_pack
 from test_presets import ROW
 
+import visavis
+from visavis.configuration import calibration_name
 from visavis.decision import Calibration
 from visavis.document import to_bytes
+from visavis.embedder import unit
+from visavis.gallery import Sample, open_gallery
+from visavis.gallery.configurations import active_configuration
 
 
 @pytest.fixture
@@ -133,3 +142,45 @@ def test_verbs_with_a_gallery_use_its_active_configuration(config, run, portrait
         assert (code, json.loads(out)["configuration"]) == (0, version)
     code, out, _ = run("people", "re-embed", *folder, "--json")
     assert (code, json.loads(out)["made"]) == (0, 0)
+    (found,) = visavis.identify(portraits / "obama2.jpg", tmp_path / "gallery")
+    assert (found.person.name, found.decision.configuration) == ("Barack", 1)
+
+
+def test_whoever_edits_a_configuration_is_named_by_people_check(config, run, tmp_path):
+    config("new", "default")
+    where = ("--gallery", tmp_path / "gallery")
+    assert run("people", "check", *where)[:2] == (0, "whole\n")
+    with closing(sqlite3.connect(tmp_path / "gallery" / "gallery.db")) as file:
+        file.execute("DELETE FROM settings WHERE name = 'kept configurations'")
+        file.commit()
+    code, out, _ = run("people", "check", *where)
+    assert (code, "its configurations were taken away" in out) == (1, True)
+    code, out, err = run("identify", tmp_path / "a.jpg", *where)
+    assert (code, out, err.count("\n")) == (2, "", 1)
+    assert err.endswith("restore a backup, or name a pack (--pack)\n")
+
+
+@pytest.mark.slow
+def test_the_active_configuration_is_calibrated_on_the_gallerys_people(config, run, pack, tmp_path):
+    """60 people of four photos each: noise about a direction of one's own, by either model."""
+    twin = made_pack(pack, tmp_path / "twin", slope=30.0)
+    config("new", f"default:0.4+{twin}:0.6", "--least-members", 1)
+    config("activate", 1)
+    gallery, rng = open_gallery(tmp_path / "gallery"), np.random.default_rng(0)
+    models = active_configuration(gallery).models()
+    for number in range(60):
+        person = gallery.add_person(f"Person {number}")
+        middles = {part.model: rng.normal(size=part.dim) for part in models.parts}
+        for photo in range(4):
+            rows = {model: one + 0.6 * rng.normal(size=len(one)) for model, one in middles.items()}
+            rows = {model: unit(row[None])[0] for model, row in rows.items()}
+            gallery.add_sample(person.id, Sample("a.jpg", f"{number} {photo}", {}, rows))
+    assert config("show")["calibration"] is None
+    folder = ("--gallery", tmp_path / "gallery")
+    code, _, err = run("calibrate", *folder, "--name", "ours", "--anyway")
+    assert code == 0, err
+    assert config("show")["calibration"] == "ours"
+    assert gallery.kept(calibration_name(models.model)) is not None
+    assert run("calibrate", *folder, "--clear")[0] == 0
+    assert config("show")["calibration"] is None
+    gallery.close()

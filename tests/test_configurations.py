@@ -22,6 +22,7 @@ from visavis.gallery.configurations import (
     activate,
     active_configuration,
     add_configuration,
+    configuration_damages,
     read_history,
     roll_back,
 )
@@ -77,7 +78,7 @@ def test_versions_are_numbered_and_one_is_active(gallery):
         (ACTIVATE, '{"version": 2}'),
         (ROLL_BACK, '{"version": 1}'),
     ]
-    assert gallery.damage() is None
+    assert (gallery.damage(), configuration_damages(gallery)) == (None, [])
 
 
 def test_what_cannot_be_asked_is_refused(two):
@@ -142,6 +143,7 @@ def test_whoever_edits_them_is_noticed(gallery, attack, what):
     activate(gallery, add_configuration(gallery, DEFAULT).version)
     statement, value = attack(old, kept(gallery))
     edit(gallery, statement, value, KEPT + NAME)
+    assert what in configuration_damages(gallery)[0]
     for ask in (read_history, active_configuration, roll_back, lambda one: activate(one, 1)):
         with pytest.raises(GalleryError, match=what):
             ask(gallery)

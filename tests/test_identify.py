@@ -40,7 +40,8 @@ from visavis.faces import find_faces
 from visavis.gallery import Gallery, Person, Sample, open_gallery
 from visavis.gallery.sqlite import SqliteDatabase
 from visavis.identification import identify_photos
-from visavis.recognizer import Identification, Recognizer
+from visavis.recognizer import Recognizer
+from visavis.results import Identification
 
 MODEL = "fake@0"
 

@@ -83,6 +83,7 @@ TESTED_IN = {
     "pack/dequantise.py": "test_builtin.py",
     "pack/metadata.py": "test_export.py",
     "pack/onnx.py": "test_import_pack.py",
+    "results.py": "test_identify.py",
     "runtime/protobuf.py": "test_bounds.py",
     "runtime/shapes.py": "test_trial.py",
 }

@@ -51,7 +51,8 @@ if TYPE_CHECKING:
     from visavis.pack.calibration import load_calibration
     from visavis.presence import PhotoSearch, Presence
     from visavis.quality import Quality, assess
-    from visavis.recognizer import Identification, Recognizer, Verification
+    from visavis.recognizer import Recognizer
+    from visavis.results import Identification, Verification
     from visavis.runtime import Device
     from visavis.shortcuts import cluster, embed, embed_photos, find, identify, verify
     from visavis.types import Crops, Detector, Embedder, Embeddings, Face, Image
@@ -82,7 +83,8 @@ _MODULES = {
     "pack.calibration": ("load_calibration",),
     "presence": ("PhotoSearch", "Presence"),
     "quality": ("Quality", "assess"),
-    "recognizer": ("Identification", "Recognizer", "Verification"),
+    "recognizer": ("Recognizer",),
+    "results": ("Identification", "Verification"),
     "runtime": ("Device",),
     "shortcuts": ("cluster", "embed", "embed_photos", "find", "identify", "verify"),
     "types": ("Crops", "Detector", "Embedder", "Embeddings", "Face", "Image"),

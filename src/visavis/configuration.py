@@ -93,6 +93,7 @@ class Configuration:
     review_factor: float = REVIEW_FACTOR  # a match at so many times the rate is a review
     least_members: int = 1  # that must answer
     least_margin: float = 0.0  # of similarity to the runner-up; below it a match is a review
+    cascade: bool = False  # the first member decides alone where it is far from the threshold
     description: str = ""
     author: str = ""
     at: str = ""  # UTC, ISO 8601
@@ -112,6 +113,10 @@ class Configuration:
             raise ConfigurationError(
                 f"expected least_members from 1 to {enabled}, the members that are enabled, got "
                 f"{self.least_members}"
+            )
+        if self.cascade and (enabled < 2 or not self.members[0].enabled):
+            raise ConfigurationError(
+                "expected a cascade of two members or more, of which the first is enabled"
             )
         self._check_rules()
 
@@ -275,6 +280,18 @@ class Configured:
         return frozenset(
             model for model, member in self.models.items() if not member.answers_for(*qualities)
         )
+
+    @property
+    def cascades(self) -> bool:
+        """Whether the first member is asked first: it is not where somebody is left out."""
+        return self.configuration.cascade and not self.left_out and len(self.models) > 1
+
+    def first(self, embed: Embedder) -> "tuple[Embedder, Calibration, Configured]":
+        """The first member alone, as `without` gives what is left."""
+        assert isinstance(embed, Ensemble)
+        alone = embed.members[0].embed
+        model = alone.model
+        return alone, self.calibrations[model], replace(self, models={model: self.models[model]})
 
     def enough_without(self, models: Iterable[str]) -> bool:
         """Whether as many members as must answer are left."""

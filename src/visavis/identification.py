@@ -7,7 +7,8 @@ from visavis.batch import in_order
 from visavis.errors import VisavisError
 from visavis.faces import PhotoFaces
 from visavis.gallery import Gallery
-from visavis.recognizer import Identification, Recognizer
+from visavis.recognizer import Recognizer
+from visavis.results import Identification
 
 # Called in the thread that searched a photo, before its answer is yielded.
 Look = Callable[[Path, PhotoFaces, tuple[Identification, ...]], None]

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from visavis.cascade import ACCEPTED, floor, stated
 from visavis.cautions import decision_cautions, photo_cautions, search_cautions, torn_cautions
 from visavis.compare import similarity
 from visavis.configuration import (
@@ -33,84 +34,12 @@ from visavis.faces import MAX_SIDE, PhotoFaces, find_faces
 from visavis.image import Photo, Picture
 from visavis.pack import DEFAULT_PACK, load_pack
 from visavis.quality import Quality
+from visavis.results import Identification, Nearest, Verification
 from visavis.runtime import Device
-from visavis.types import Crops, Detector, Embedder, Embeddings, Face
+from visavis.types import Crops, Detector, Embedder, Embeddings
 
 if TYPE_CHECKING:  # it takes half of the time of all imports, and two photos need none
     from visavis.gallery import Gallery, Person
-
-
-@dataclass(frozen=True, slots=True)
-class Verification:
-    """Two photos compared: the decision, and everything it rests on. True for a match alone."""
-
-    decision: Decision
-    model: str
-    calibration: Calibration
-    photos: tuple[PhotoFaces, PhotoFaces]
-    chosen: tuple[int, int]  # rows of each photo's faces
-    crops: Crops  # (2, 112, 112, 3): what was compared
-    qualities: tuple[Quality, Quality]
-    warnings: tuple[str, ...]
-
-    def __bool__(self) -> bool:
-        return self.matched
-
-    @property
-    def matched(self) -> bool:
-        """Whether it is a match: a review is none until a person has looked."""
-        return self.decision.matched
-
-
-@dataclass(frozen=True, slots=True)
-class Nearest:
-    """Who of a gallery is closest to one embedding, and what that means. True for a match alone."""
-
-    decision: Decision
-    closest: "Person | None"  # however unlike; None in an empty gallery
-    runner_up: "tuple[Person, float] | None"  # the next closest person, and their similarity
-
-    def __bool__(self) -> bool:
-        return self.matched
-
-    @property
-    def matched(self) -> bool:
-        """Whether it is a match: a review is none until a person has looked."""
-        return self.decision.matched
-
-    @property
-    def person(self) -> "Person | None":
-        """Who it is; None unless it is a match."""
-        return self.closest if self.matched else None
-
-
-@dataclass(frozen=True, slots=True)
-class Identification:
-    """One face searched for in a gallery. True for a match alone."""
-
-    face: Face
-    decision: Decision
-    closest: "Person | None"  # however unlike; None in an empty gallery
-    runner_up: "tuple[Person, float] | None"  # the next closest person, and their similarity
-    warnings: tuple[str, ...]
-
-    def __bool__(self) -> bool:
-        return self.matched
-
-    @property
-    def matched(self) -> bool:
-        """Whether it is a match: a review is none until a person has looked."""
-        return self.decision.matched
-
-    @property
-    def person(self) -> "Person | None":
-        """Who it is; None unless it is a match."""
-        return self.closest if self.matched else None
-
-    @property
-    def margin(self) -> float:
-        """How much closer the person is than the runner-up; 2 where there is none."""
-        return self.decision.similarity - self.runner_up[1] if self.runner_up else 2.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -288,6 +217,32 @@ class Recognizer:
             warnings=(*warnings, *decision_cautions(decision)),
         )
 
+    def _compared(self, crops: Crops, rate: float) -> "tuple[Recognizer, Decision]":
+        """Two crops compared; and by whom, all members or the first alone."""
+        points = UNMEASURED
+        if self.calibration.points:
+            points = self.calibration.policy(rate, self.rules.review_factor)
+        if self.configured.cascades and points.supported:
+            first = self._first()
+            sure = first._similarity_decided(crops, first._shared(rate * ACCEPTED))
+            if sure or sure.similarity < floor(first.calibration, points):
+                return first, stated(sure, rate * (1 - ACCEPTED))
+            left = self._similarity_decided(crops, self._shared(rate * (1 - ACCEPTED)))
+            return self, stated(left, rate * ACCEPTED)
+        return self, self._similarity_decided(crops, points)
+
+    def _shared(self, rate: float) -> Policy:
+        """The policy of a step of a cascade: a review at most where its rate cannot be shown."""
+        return self.calibration.search_policy(rate, self.rules.review_factor)
+
+    def _similarity_decided(self, crops: Crops, points: Policy) -> Decision:
+        embeddings = self.embed(crops)
+        return self._decide(float(similarity(embeddings[:1], embeddings[1:])[0, 0]), points)
+
+    def _first(self) -> "Recognizer":
+        embed, calibration, configured = self.configured.first(self.embed)
+        return replace(self, embed=embed, calibration=calibration, configured=configured)
+
     def _decide(self, similar: float, points: Policy, comparisons: int = 1) -> Decision:
         return self.configured.decided(decide(similar, points, comparisons=comparisons))
 
@@ -375,9 +330,37 @@ class Recognizer:
                 )
                 continue
             left = self.without(models)
-            near = left.nearest(left.embed(crops[rows]), gallery, false_positive_rate=rate)
+            near = left._nearest_in_steps(crops[rows], gallery, rate)
             nearest |= dict(zip(rows, near, strict=True))
         return [nearest[row] for row in range(len(crops))]
+
+    def _nearest_in_steps(
+        self, crops: Crops, gallery: "Gallery", rate: float | None
+    ) -> list[Nearest]:
+        """Who is closest to each face: by a cascade's first member where that is sure, else by all
+        members.
+        """
+        asked = self.rules.search_rate(rate)
+        comparisons = max(1, len(gallery.index(self.embed.parts)))
+        each, own = asked / comparisons, self.calibration_of(gallery)
+        if not self.configured.cascades or not (own.points and own.search_policy(each).supported):
+            return self.nearest(self.embed(crops), gallery, false_positive_rate=asked)
+        first = self._first()
+        rows = first.embed(crops)
+        nearest = first.nearest(rows, gallery, false_positive_rate=asked * ACCEPTED)
+        least = floor(first.calibration_of(gallery), own.search_policy(each))
+        unsure = [
+            row
+            for row, near in enumerate(nearest)
+            if not near and near.decision.similarity >= least
+        ]
+        nearest = [near.stating(each * (1 - ACCEPTED)) for near in nearest]
+        if unsure:
+            rows = self.embed(crops[unsure])
+            further = self.nearest(rows, gallery, false_positive_rate=asked * (1 - ACCEPTED))
+            for row, near in zip(unsure, further, strict=True):
+                nearest[row] = near.stating(each * ACCEPTED)
+        return nearest
 
     def nearest(
         self, embeddings: Embeddings, gallery: "Gallery", *, false_positive_rate: float | None

@@ -8,16 +8,20 @@ from functools import cache
 from pathlib import Path
 
 from visavis.clustering import Clustering, cluster_photos
+from visavis.configuration import parse_configuration
 from visavis.dataset import find_photos
+from visavis.document import to_bytes
 from visavis.embedder import choose_models
 from visavis.embeddings import EmbeddedFace, embed_all
 from visavis.errors import VisavisError
 from visavis.facecache import FaceCache, models_of
 from visavis.gallery import Gallery, default_gallery, open_gallery
+from visavis.gallery.configurations import active_configuration
 from visavis.image import Picture
 from visavis.pack import DEFAULT_PACK
 from visavis.presence import PhotoSearch, find_in_photos, portrait_embedding
-from visavis.recognizer import Identification, Recognizer, Verification
+from visavis.recognizer import Recognizer
+from visavis.results import Identification, Verification
 from visavis.runtime import Device, cores
 from visavis.types import Embeddings
 
@@ -30,6 +34,18 @@ def shared_recognizer(pack: str | Path = DEFAULT_PACK, *, many: bool = False) ->
     """A pack's models, loaded at the first call: for one photo at a time, or for many."""
     device = Device("auto")
     return Recognizer.load(pack, device.for_many() if many else device)
+
+
+def _recognizer_of(people: Gallery, pack: str | Path | None) -> Recognizer:
+    configuration = None if pack else active_configuration(people)
+    if configuration is None:
+        return shared_recognizer(pack or DEFAULT_PACK)
+    return _configured(to_bytes(configuration))
+
+
+@cache
+def _configured(document: bytes) -> Recognizer:
+    return Recognizer.of(parse_configuration(document, "the gallery"))
 
 
 def verify(
@@ -47,20 +63,21 @@ def identify(
     photo: Picture,
     gallery: Gallery | str | Path | None = None,
     *,
-    false_positive_rate: float = 1e-2,
-    pack: str | Path = DEFAULT_PACK,
+    false_positive_rate: float | None = None,
+    pack: str | Path | None = None,
 ) -> tuple[Identification, ...]:
     """Who is in this photo? Each face, largest first; `.person` is set for a match alone.
 
-    `gallery` is an open one, or its folder; None for the user's own. Raises ImageError,
-    GalleryError where there is no gallery, MismatchError where it is of another model.
+    `gallery` is an open one, or its folder; None for the user's own. Without a pack its active
+    configuration decides, or the default pack; without a rate the configuration's, or 1e-2. Raises
+    ImageError, GalleryError where there is no gallery, MismatchError where it is of another model.
     """
     people = gallery
     if not isinstance(people, Gallery):
         people = open_gallery(people or default_gallery(), create=False)
     try:
-        rate = false_positive_rate
-        return shared_recognizer(pack).identify(photo, people, false_positive_rate=rate)
+        recognizer = _recognizer_of(people, pack)
+        return recognizer.identify(photo, people, false_positive_rate=false_positive_rate)
     finally:
         if people is not gallery:
             people.close()

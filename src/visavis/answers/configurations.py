@@ -92,6 +92,7 @@ def shown_words(
         f"  review              up to {one.review_factor:g} times that rate",
         f"  least members       {one.least_members}",
         f"  least margin        {one.least_margin:g}",
+        f"  cascade             {'yes' if one.cascade else 'no'}",
         f"  calibration         {measured}",
     ]
 

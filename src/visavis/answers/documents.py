@@ -8,7 +8,7 @@ from typing import Any
 from visavis.decision import NO_RATE, Decision
 from visavis.faces import PhotoFaces
 from visavis.quality import Quality
-from visavis.recognizer import Identification, Verification
+from visavis.results import Identification, Verification
 from visavis.types import Embedder, Face
 
 

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from visavis.answers.words import OUTCOMES, rate_words
 from visavis.draw import AMBER, BLUE, GREEN, GREY, RED, Tint, draw_faces, draw_verdict
 from visavis.faces import PhotoFaces
-from visavis.recognizer import Identification, Verification
+from visavis.results import Identification, Verification
 from visavis.types import Image
 
 COLORS = {"match": GREEN, "review": AMBER, "no_match": RED}

@@ -9,7 +9,7 @@ from visavis.decision import NO_RATE, POLICIES, Calibration, Decision, Operating
 from visavis.errors import CalibrationError
 from visavis.faces import PhotoFaces
 from visavis.quality import Quality
-from visavis.recognizer import Identification, Verification
+from visavis.results import Identification, Verification
 from visavis.types import Embedder
 
 OF_GALLERY = (EXTRAPOLATED, TOO_LARGE, NO_CALIBRATION)  # warnings that are no single face's

@@ -39,6 +39,10 @@ class Rules:
     least_margin: Annotated[
         float, typer.Option(help="Of similarity to the runner-up, or it is a review: 0 to 2.")
     ] = 0.0
+    cascade: Annotated[
+        bool,
+        typer.Option("--cascade", help="The first pack decides alone where it is sure."),
+    ] = False
     description: Annotated[str, typer.Option(help="What it is for.")] = ""
     author: Annotated[str, typer.Option(help="Who made it; default: you.")] = ""
 
@@ -53,6 +57,7 @@ class Rules:
             review_factor=self.review_factor,
             least_members=self.least_members or base.least_members,
             least_margin=self.least_margin,
+            cascade=self.cascade,
             description=self.description or base.description,
             author=self.author,
         )

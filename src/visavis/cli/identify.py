@@ -13,7 +13,8 @@ if TYPE_CHECKING:
     from visavis.faces import PhotoFaces
     from visavis.gallery import Gallery
     from visavis.identification import Answered, Look
-    from visavis.recognizer import Identification, Recognizer
+    from visavis.recognizer import Recognizer
+    from visavis.results import Identification
 
 
 @spread

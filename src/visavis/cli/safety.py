@@ -7,7 +7,10 @@ from visavis.cli import options, printing
 
 def check(gallery: options.GalleryFolder = None, json: options.Json = False) -> None:
     """Whether all that the gallery holds is as it was written: reads and opens everything."""
-    damages = options.gallery_at(gallery, create=False).damages()
+    from visavis.gallery.configurations import configuration_damages
+
+    store = options.gallery_at(gallery, create=False)
+    damages = store.damages() + configuration_damages(store)
     document = {"whole": not damages, "damages": damages}
     printing.print_answer(document, damages or ["whole"], json=json)
     raise typer.Exit(bool(damages))

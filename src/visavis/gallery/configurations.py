@@ -70,6 +70,15 @@ def active_configuration(gallery: Gallery) -> Configuration | None:
     return read_history(gallery).active
 
 
+def configuration_damages(gallery: Gallery) -> list[str]:
+    """What is wrong with the configurations, in words; empty where they are whole."""
+    try:
+        read_history(gallery)
+    except (GalleryError, ConfigurationError) as error:
+        return [error.what]
+    return []
+
+
 def add_configuration(gallery: Gallery, configuration: Configuration) -> Configuration:
     """`add_configurations` of one."""
     return add_configurations(gallery, [configuration])[0]
