@@ -11,7 +11,7 @@ import pytest
 from sqlalchemy.exc import IntegrityError
 
 from visavis.errors import GalleryError, PersonError
-from visavis.gallery import Sample
+from visavis.gallery import Sample, leftovers
 from visavis.gallery import sqlite as schema
 from visavis.gallery.erasure import traces_of
 from visavis.gallery.sqlite import SqliteDatabase
@@ -117,10 +117,10 @@ TRACE = b"0123456789abcdef"
 @pytest.mark.parametrize("at", range(40, 72))
 def test_a_trace_is_seen_wherever_it_lies(tmp_path, monkeypatch, at):
     """In blocks of 64 bytes: before the border of two, across it at every place, and behind it."""
-    monkeypatch.setattr(schema, "BLOCK", 64)
+    monkeypatch.setattr(leftovers, "BLOCK", 64)
     tmp_path.joinpath("file").write_bytes(bytes(at) + TRACE + bytes(200))
     tmp_path.joinpath("other").write_bytes(bytes(at) + TRACE[:-1] + bytes(200))
-    assert schema._holding(tmp_path, {TRACE, b"short"}) == {"file"}
+    assert schema._holding(tmp_path, leftovers.Words({TRACE, b"short"})) == {"file"}
 
 
 def photo_of(gallery, name):
@@ -140,7 +140,7 @@ def test_all_that_can_be_found_of_a_person_is_searched_for(gallery):
     ann = photo_of(gallery, "Ann")
     photo_of(gallery, "Bob")
     with gallery.database.reading() as connection:
-        traces = traces_of(connection, ann.id)
+        traces = traces_of(connection, [ann.id])
     sealed = values(gallery, f"SELECT crop FROM samples WHERE person_id = '{ann.id}'")
     sealed += values(gallery, "SELECT data FROM templates ORDER BY rowid LIMIT 1")
     assert traces >= {b"Ann", b"Ann-1", b"Ann signed", b"Ann.jpg", *(one[:16] for one in sealed)}

@@ -50,8 +50,7 @@ def undo_run(gallery: Gallery, run: EnrolmentRun) -> list[str]:
     for start in range(0, len(ids), CHUNK):
         gallery.remove_photos(ids[start : start + CHUNK])
     erased = [person for person in gallery.people_of(run.newcomers).values() if not person.samples]
-    for person in erased:
-        gallery.delete(person.id)
+    gallery.delete(*(person.id for person in erased))
     return [person.name for person in erased]
 
 

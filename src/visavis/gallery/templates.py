@@ -204,8 +204,8 @@ def _of_unit_length(opened: Opened) -> Opened:
 
 
 def _all_sealed(connection: Connection, model: str) -> Iterator[Sealed]:
-    # The driver's own rows, and no join with templates: half the time to readiness. Photos are read along with
-    # their templates, which were written in the same order: few have to be remembered.
+    # The driver's own rows, and no join with templates: half the time to readiness. Photos are read
+    # along with their templates, which were written in the same order: few have to be remembered.
     owned = select(SAMPLES.c.id, PEOPLE.c.id).join(PEOPLE, PEOPLE.c.id == SAMPLES.c.person_id)
     photos = connection.execute(owned).cursor
     owners: dict[str, str] = {}  # of photos whose template has not come yet
