@@ -183,7 +183,7 @@ def continued(gallery):
     """Without the key: an entry more, under a seal of one's own."""
     with gallery.database.writing() as connection:
         forged = Audit(gallery.database, Vault(bytes(32)), gallery.id)
-        forged._append(connection, head(connection), ("enroll", None, {}))
+        forged._append(connection, head(connection), [("enroll", None, {})])
 
 
 def texts(gallery):

@@ -245,9 +245,9 @@ def test_templates_in_another_order_than_their_photos_find_them(gallery, monkeyp
     with gallery.database.writing() as connection:
         connection.exec_driver_sql("PRAGMA defer_foreign_keys = ON")
         connection.exec_driver_sql("UPDATE templates SET sample_id = 'gone' WHERE rowid = 12")
+        columns = "person_id, source, '', quality, crop, added_at"
         connection.exec_driver_sql(
-            "INSERT INTO samples SELECT 'gone', person_id, source, '', quality, crop, added_at "
-            "FROM samples WHERE rowid = 1"
+            f"INSERT INTO samples SELECT 'gone', {columns} FROM samples LIMIT 1"
         )
     fresh = open_gallery(gallery.database.path.parent)
     expected = [[(person, 1.0)] for at, person in enumerate(people) if at != 0]

@@ -13,7 +13,7 @@ import pytest
 from gallery_children import MODEL, photo, query
 from sqlalchemy import Column, LargeBinary, MetaData, String, Table, event, insert, select
 
-from visavis.errors import GalleryError
+from visavis.errors import GalleryError, PersonError
 from visavis.gallery import Sample, erasure, open_gallery
 from visavis.gallery import sqlite as schema
 
@@ -181,6 +181,59 @@ def test_no_eraser_clears_the_note_of_another(tmp_path, monkeypatch):
 def test_the_check_of_two_erasers_can_fail(tmp_path, monkeypatch):
     monkeypatch.setattr(erasure, "_new_note", lambda: "traces")
     assert after_two_erasers(tmp_path / "gallery", monkeypatch) == WORDS[3:]
+
+
+def erased_together(folder):
+    """Erase eight people at once: what was told of them, and what a search finds."""
+    gallery, ann, _ = peopled(folder)
+    leaky(gallery)
+    gone = [ann, *(gallery.find(f"Person {number}") for number in range(23, 30))]
+    ids = ", ".join(f"'{person.id}'" for person in gone)
+    sealed = query(
+        gallery,
+        "SELECT substr(data, 1, 16), substr(crop, 1, 16) FROM templates "
+        f"JOIN samples ON sample_id = samples.id WHERE person_id IN ({ids})",
+    )
+    words = [*WORDS, *(f"Person {number}".encode() for number in range(23, 30))]
+    words += [head for row in sealed for head in row]
+    assert in_folder(gallery, words) == words
+    index, head = gallery.index(MODEL), gallery.audit_head()
+    gallery.delete(*(person.id for person in gone), gone[3].id)  # whoever is named twice
+    assert (len(index), len(gallery.index(MODEL))) == (23, 23)
+    assert [entry.person for entry in gallery.changes(head.seq)] == sorted(one.id for one in gone)
+    assert (gallery.audit_broken_at(head), gallery.audit_head().people) == (None, 23)
+    assert gallery.damages() == []
+    return in_folder(gallery, words)
+
+
+@pytest.mark.parametrize("many", [4, 1000])
+def test_people_are_erased_at_once_and_are_in_no_file(tmp_path, journal, monkeypatch, many):
+    monkeypatch.setattr(schema, "MANY", many)
+    assert erased_together(tmp_path / "gallery") == []
+
+
+def test_the_check_of_people_erased_at_once_can_fail(tmp_path, monkeypatch):
+    monkeypatch.setattr(schema, "_holding", lambda *_: set())
+    assert len(erased_together(tmp_path / "gallery")) > 10
+
+
+def test_where_one_is_not_here_nobody_is_erased(gallery):
+    ann = gallery.add_person("Ann")
+    head = gallery.audit_head()
+    with pytest.raises(PersonError, match="person nobody is not in the gallery"):
+        gallery.delete(ann.id, "nobody")
+    gallery.delete()
+    assert (gallery.find("Ann"), gallery.audit_head()) == (ann, head)
+
+
+def test_a_file_name_that_only_the_erased_share_is_in_no_file(tmp_path, monkeypatch):
+    monkeypatch.setattr(erasure, "CHUNK", 1)  # and they are deleted one after the other
+    gallery, ann, sample = peopled(tmp_path / "gallery")
+    twin = gallery.add_person("Twin")
+    gallery.add_sample(twin.id, sample)
+    leaky(gallery)
+    gallery.delete(ann.id, twin.id)
+    assert in_folder(gallery, WORDS) == []
 
 
 def erased_from(folder, name):

@@ -291,6 +291,16 @@ def test_prune_erases_whom_it_named_and_asks_for_more_than_one(aged, monkeypatch
     assert aged("people", "list")[1].endswith("1 person\n")
 
 
+def test_several_are_erased_at_once_or_nobody(aged):
+    code, _, err = aged("people", "delete", "Old", "Nobody", "--yes")
+    assert (code, "nobody is called 'Nobody'" in err) == (2, True)
+    assert aged("people", "list")[1].endswith("3 people\n")
+    code, out, _ = aged("people", "delete", "Old", "New", "Old", "--yes", "--json")
+    assert (code, [one["name"] for one in json.loads(out)["erased"]]) == (0, ["Old", "New"])
+    assert aged("people", "delete", "Older", "--yes")[1].startswith("erased Older: no name")
+    assert aged("people", "list")[1] == "0 people\n"
+
+
 @pytest.mark.parametrize("days", ["0", "-1", "nan", "inf", "1e300"])
 def test_a_rule_of_no_age_is_refused_in_one_line(aged, days):
     code, out, err = aged("people", "prune", f"--older-than={days}", "--yes")
@@ -371,7 +381,7 @@ def test_every_verb_of_people_answers_in_one_document(known, portraits, tmp_path
     kept = document("backup", tmp_path / "copy.db")
     head = document("audit", "head")["head"]
     assert kept == {"out": str(tmp_path / "copy.db"), "people": 3, "head": head}
-    assert document("delete", "Zoë", "--yes")["erased"]["name"] == "Zoë"
+    assert document("delete", "Zoë", "--yes")["erased"][0]["name"] == "Zoë"
     restored = document("restore", tmp_path / "copy.db", "--replace")
     assert restored == {"gallery": str(tmp_path / "gallery"), "people": 3}
     merged = document("merge", "Barack", "Zoë", "--yes")

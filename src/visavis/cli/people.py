@@ -91,22 +91,24 @@ def merge(
 
 @people.command()
 def delete(
-    who: Who,
+    who: Annotated[list[str], typer.Argument(help="Names, your own ids, or the gallery's ids.")],
     yes: Yes = False,
     gallery: options.GalleryFolder = None,
     json: options.Json = False,
 ) -> None:
-    """Erase a person: name, photos' crops, templates. Backups are yours to delete."""
-    from visavis.answers.counts import counted
+    """Erase people: names, photos' crops, templates. Backups are yours to delete."""
+    from visavis.answers.counts import counted, people_counted
 
     store = options.gallery_at(gallery, create=False)
-    person = store.find(who)
+    erased = list({person.id: person for person in map(store.find, who)}.values())
+    names = erased[0].name if len(erased) == 1 else people_counted(len(erased))
     if not yes:
-        photos = counted(person.samples, "photo")
-        _confirm(f"Erase {printing.harmless(person.name)} and {photos} for good?", json=json)
-    store.delete(person.id)
-    words = f"erased {person.name}: no name, crop or template of theirs is left in {store.where}"
-    printing.print_answer({"erased": asdict(person)}, [words], json=json)
+        photos = counted(sum(person.samples for person in erased), "photo")
+        _confirm(f"Erase {printing.harmless(names)} and {photos} for good?", json=json)
+    store.delete(*(person.id for person in erased))
+    words = f"erased {names}: no name, crop or template of theirs is left in {store.where}"
+    document = {"erased": [asdict(person) for person in erased]}
+    printing.print_answer(document, [words], json=json)
 
 
 @people.command("remove-photo")

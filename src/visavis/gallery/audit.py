@@ -9,8 +9,8 @@ by which an index follows what any process added and erased.
 import hashlib
 import json
 import re
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from itertools import pairwise
 from typing import Any, Self
@@ -36,6 +36,7 @@ SINCE = select(AUDIT).where(AUDIT.c.seq >= bindparam("seq")).order_by(AUDIT.c.se
 LAST = select(AUDIT.c.seq, AUDIT.c.hash).order_by(AUDIT.c.seq.desc()).limit(1)
 SEALED = select(SETTINGS.c.value).where(SETTINGS.c.name == HEAD)
 Details = Mapping[str, str | int | float | None]
+Done = tuple[str, str | None, Details]  # an action, the person it was done to, what is told of it
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +85,7 @@ class Audit:
 
     def begin(self, connection: Connection) -> None:
         """Make the first entry, of a gallery that has none and no seal yet."""
-        self._append(connection, ChainHead(), ("make gallery", None, {}))
+        self._append(connection, ChainHead(), [("make gallery", None, {})])
 
     def record(
         self, connection: Connection, action: str, person: str | None, details: Details
@@ -94,7 +95,11 @@ class Audit:
         Raises GalleryError where the last entry is not the one that was sealed, GalleryKeyError
         where the key was rotated.
         """
-        return self._append(connection, self.head(connection), (action, person, details))
+        return self.record_all(connection, [(action, person, details)])
+
+    def record_all(self, connection: Connection, done: Sequence[Done]) -> int:
+        """As `record`, for several; the number of the last."""
+        return self._append(connection, self.head(connection), done)
 
     def head(self, connection: Connection) -> ChainHead:
         """The last entry, by the seal. Raises GalleryError where it is another one, or gone."""
@@ -120,7 +125,7 @@ class Audit:
 
     def go_on(self, connection: Connection, last: ChainHead, action: str, details: Details) -> int:
         """Append an entry after `last`, whoever sealed that; for another key or a first seal."""
-        return self._append(connection, last, (action, None, details))
+        return self._append(connection, last, [(action, None, details)])
 
     def accept(self, connection: Connection, details: Details) -> int:
         """Take the entries as they are: this one covers them all, and the chain begins with it.
@@ -142,30 +147,20 @@ class Audit:
         """Where the head is sealed: galleries may share a key."""
         return self._gallery, HEAD
 
-    def _append(
-        self,
-        connection: Connection,
-        last: ChainHead,
-        done: tuple[str, str | None, Details],
-    ) -> int:
-        action, person, details = done
-        text = json.dumps(dict(details), sort_keys=True)
-        entry = Entry(last.seq + 1, now(), action, person, text)
-        digest = _hash(last.hash, entry)
-        row = {
-            "seq": entry.seq,
-            "at": entry.at,
-            "action": action,
-            "person_id": person,
-            "details": text,
-            "hash": digest,
-        }
-        connection.execute(insert(AUDIT).values(row))
-        people = last.people + (JOINED.get(action, 0) if person is not None else 0)
-        text = f"{entry.seq} {digest.hex()} {people}"
+    def _append(self, connection: Connection, last: ChainHead, done: Sequence[Done]) -> int:
+        rows = []
+        for action, person, details in done:
+            text = json.dumps(dict(details), sort_keys=True)
+            entry = Entry(last.seq + 1, now(), action, person, text)
+            people = last.people + (JOINED.get(action, 0) if person is not None else 0)
+            last = ChainHead(entry.seq, _hash(last.hash, entry), people)
+            row = {**asdict(entry), "person_id": person, "hash": last.hash}
+            rows.append({name: row[name] for name in AUDIT.columns.keys()})
+        connection.execute(insert(AUDIT), rows)
+        text = f"{last.seq} {last.hash.hex()} {last.people}"
         sealed = self._vault.seal(text.encode(), *self._place())
         self._database.put(connection, SETTINGS, {"name": HEAD, "value": sealed})
-        return entry.seq
+        return last.seq
 
     def broken_at(self, connection: Connection, known: ChainHead | None = None) -> int | None:
         """The number of the first entry that is not as it was written; None where all are.

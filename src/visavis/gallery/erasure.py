@@ -17,10 +17,11 @@ from sqlalchemy import (
     ColumnClause,
     ColumnElement,
     Connection,
-    Select,
+    LargeBinary,
     TableClause,
     column,
     delete,
+    func,
     inspect,
     select,
     table,
@@ -68,8 +69,20 @@ class Erased:
 
 
 def note_traces(database: Database, connection: Connection, person: str) -> Erased:
-    """Note, within the transaction of a deletion, that its traces are still to be searched for."""
-    return Erased(_noted(database, connection), frozenset(traces_of(connection, person)))
+    """Note, within the transaction of a change, that what was is still to be searched for."""
+    return Erased(_noted(database, connection), frozenset(traces_of(connection, [person])))
+
+
+def delete_people(database: Database, connection: Connection, people: Sequence[str]) -> Erased:
+    """Delete people, and their rows in the tables of other rooms; as `note_traces`."""
+    traces: set[bytes] = set()
+    for some in batches_of_ids(people):
+        # A file's name that only those share who are deleted is a trace of the last of them.
+        traces |= traces_of(connection, some)
+        for held in _held(connection):
+            connection.execute(delete(held.rows).where(held.person.in_(some)))
+        connection.execute(delete(PEOPLE).where(PEOPLE.c.id.in_(some)))
+    return Erased(_noted(database, connection), frozenset(traces))
 
 
 def note_photo_traces(database: Database, connection: Connection, photos: Sequence[str]) -> Erased:
@@ -83,23 +96,16 @@ def note_unused(database: Database, connection: Connection) -> None:
     _noted(database, connection)
 
 
-def traces_of(connection: Connection, person: str) -> set[bytes]:
-    """What of a person's could be found in the files: in words, and the heads of sealed rows."""
-    words = connection.execute(
-        select(PEOPLE.c.name, PEOPLE.c.external_id, PEOPLE.c.consent).where(PEOPLE.c.id == person)
-    ).all()
+def traces_of(connection: Connection, people: Sequence[str]) -> set[bytes]:
+    """What of people could be found in the files: in words, and the heads of sealed rows."""
+    columns = select(PEOPLE.c.name, PEOPLE.c.external_id, PEOPLE.c.consent)
+    words = connection.execute(columns.where(PEOPLE.c.id.in_(people))).all()
     parts: list[Any] = [part for row in words for part in row]
     for held in _held(connection):
         for trace in held.traces:
-            parts += _own(connection, select(trace), held.person == person)
-    photos = _photo_traces(connection, SAMPLES.c.person_id == person)
+            parts += _own(connection, trace, held.person.in_(people))
+    photos = _photo_traces(connection, SAMPLES.c.person_id.in_(people))
     return photos | {_trace(part) for part in parts if part}
-
-
-def delete_held(connection: Connection, person: str) -> None:
-    """Delete a person's rows in the tables of other rooms."""
-    for held in _held(connection):
-        connection.execute(delete(held.rows).where(held.person == person))
 
 
 def move_held(connection: Connection, kept: str, merged: str) -> None:
@@ -151,12 +157,12 @@ def _new_note() -> str:
 def _photo_traces(connection: Connection, mine: ColumnElement[bool]) -> set[bytes]:
     """What of so many photos could be found: heads of crops and templates, and file names."""
     sealed = connection.execute(
-        select(SAMPLES.c.crop, TEMPLATES.c.data)
+        select(_head(SAMPLES.c.crop), _head(TEMPLATES.c.data))
         .outerjoin(TEMPLATES, TEMPLATES.c.sample_id == SAMPLES.c.id)
         .where(mine)
     ).all()
     parts: list[Any] = [part for row in sealed for part in row]
-    parts += _own(connection, select(SAMPLES.c.source), mine)
+    parts += _own(connection, SAMPLES.c.source, mine)
     return {_trace(part) for part in parts if part}
 
 
@@ -176,10 +182,18 @@ def _held(connection: Connection) -> Iterator[Held]:
             yield Held(table(name, person, *traces), person, tuple(traces))
 
 
-def _own(connection: Connection, texts: Select[Any], mine: ColumnElement[bool]) -> set[Any]:
+def _own(connection: Connection, text: ColumnElement[Any], mine: ColumnElement[bool]) -> set[Any]:
     """The texts of these rows that no other row has: a photo called 1.jpg is found for ever."""
-    own = set(connection.scalars(texts.where(mine)))
-    return own - set(connection.scalars(texts.where(~mine))) if own else own
+    own = set(connection.scalars(select(text).where(mine)))
+    texts = sorted(own - {None}, key=repr)
+    for some in batches_of_ids(texts):
+        own -= set(connection.scalars(select(text).where(text.in_(some), ~mine).distinct()))
+    return own
+
+
+def _head(sealed: ColumnElement[Any]) -> ColumnElement[Any]:
+    """The beginning of a sealed column: whole crops of thousands of people fill the memory."""
+    return func.substr(sealed, 1, HEAD_BYTES, type_=LargeBinary)
 
 
 def _trace(part: str | bytes) -> bytes:

@@ -45,6 +45,7 @@ class FaissIndex:
         self._blocks = 0
         self._ids: list[str] = []
         self._codes: dict[str, int] = {}
+        self._leaving: set[int] = set()  # people whose rows are still to be removed
         workers = faiss.omp_get_max_threads()
         # Each part is one core's: FAISS would start threads of its own in each.
         self._pool = ThreadPoolExecutor(workers, "faiss", faiss.omp_set_num_threads, (1,))
@@ -55,6 +56,7 @@ class FaissIndex:
     def __len__(self) -> int:
         """How many templates there are."""
         with self._lock:
+            self._settle()
             return sum(part.count - part.going for part in self._parts)
 
     @contextmanager
@@ -70,12 +72,13 @@ class FaissIndex:
             finally:
                 self._blocks -= 1
                 if not self._blocks:
+                    self._settle()
                     list(self._pool.map(_Part.compact, self._parts))
 
     def nearest(self, probes: Embeddings, people: int = 2) -> list[list[tuple[str, float]]]:
         """For each probe (Q, D), so many people with their similarity, the closest first."""
         with self._lock:
-            if not len(self):
+            if not len(self):  # which settles what was removed
                 return [[] for _ in probes]
             dim = self._parts[0].rows.shape[1]
             if probes.shape[1] != dim:
@@ -95,6 +98,7 @@ class FaissIndex:
             raise mismatch_of("new templates", rows.shape[1], dim)
         photos = np.fromiter(map(hash, samples), np.int64, len(samples))
         with self._lock:
+            self._settle()
             owners = np.array([self._code(person) for person in people], np.int32)
             ends = np.linspace(0, len(rows), len(self._parts) + 1).astype(int).tolist()
             shares = [slice(*pair) for pair in pairwise(ends)]
@@ -112,8 +116,18 @@ class FaissIndex:
         code = self._codes.get(person)
         if code is not None:
             with self.changing():
-                for part in self._parts:
-                    part.remove(code, None if sample is None else hash(sample))
+                if sample is None:
+                    self._leaving.add(code)
+                else:
+                    for part in self._parts:
+                        part.remove([code], hash(sample))
+
+    def _settle(self) -> None:
+        """Remove the rows of all who leave, in one pass."""
+        leaving = sorted(self._leaving)
+        self._leaving.clear()
+        for part in self._parts if leaving else ():
+            part.remove(leaving)
 
     def _code(self, person: str) -> int:
         """The number that stands for a person in the arrays of owners."""
@@ -168,9 +182,9 @@ class _Part:
         self.codes.add(rows)
         self.count = end
 
-    def remove(self, owner: int, photo: int | None) -> None:
-        """Take a person's rows, or those of one photo, out of what is searched."""
-        mine = self.owners[: self.count] == owner
+    def remove(self, owners: list[int], photo: int | None = None) -> None:
+        """Take people's rows, or those of one photo, out of what is searched."""
+        mine = np.isin(self.owners[: self.count], owners)
         if photo is not None:
             mine &= self.photos[: self.count] == photo
         mine &= self.scales[: self.count] > 0

@@ -118,6 +118,13 @@ def follow(
     return Followed(index, last, {one.sample: one for one in quarantined})
 
 
+def forget(followed: Followed, people: Iterable[str]) -> None:
+    """Let nobody find these people any more, whether or not anybody asks for the index anew."""
+    with followed.index.changing():
+        for person in people:
+            followed.index.remove(person)
+
+
 def _read_whole(
     connection: Connection, vault: SampleVault, parts: Parts
 ) -> tuple[Index, list[Quarantined]]:
@@ -167,8 +174,7 @@ def _apply(known: Followed, changes: Changes, read: list[Opened]) -> None:
         if sample in changes.samples or one.person in moved:
             del known.quarantined[sample]
     with known.index.changing():
-        for person in moved:
-            known.index.remove(person)
+        forget(known, moved)
         for sample, person in changes.samples.items():
             known.index.remove(person, sample)
         added: set[str] = set()

@@ -240,10 +240,12 @@ def new_person(name: str, external_id: str | None, consent: str | None) -> Perso
     return Person(uuid.uuid4().hex, name, external_id, consent, now(), None, 0)
 
 
-def check_there(connection: Connection, person: str) -> None:
-    """Raise PersonError where nobody has that id, altered or not: erasure reaches everybody."""
-    if connection.execute(select(PEOPLE.c.id).where(PEOPLE.c.id == person)).first() is None:
-        raise PersonError(f"person {person} is not in the gallery")
+def check_there(connection: Connection, people: Iterable[str]) -> None:
+    """Raise PersonError where nobody has one of the ids, altered or not: erasure reaches all."""
+    there = select(PEOPLE.c.id).where(PEOPLE.c.id == bindparam("person"))
+    for person in people:
+        if connection.execute(there, {"person": person}).first() is None:
+            raise PersonError(f"person {person} is not in the gallery")
 
 
 def _rows(connection: Connection, query: Select[Any], **values: Any) -> Sequence[Any]:

@@ -47,8 +47,7 @@ def undo_run(gallery: Gallery, run: EnrolmentRun) -> list[str]:
     """Erase a run's photos, and its newcomers who have no other photo: the names of these."""
     gallery.remove_photos(run.photos)
     erased = [person for person in gallery.people_of(run.newcomers).values() if not person.samples]
-    for person in erased:
-        gallery.delete(person.id)
+    gallery.delete(*(person.id for person in erased))
     return [person.name for person in erased]
 
 

@@ -12,7 +12,7 @@ import os
 import shutil
 import sqlite3
 import time
-from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any, TypeVar
@@ -24,6 +24,7 @@ from sqlalchemy.pool import QueuePool
 from visavis.errors import GalleryError
 from visavis.files import make_private
 from visavis.gallery.erasure import note_held
+from visavis.gallery.leftovers import Words, holds
 from visavis.gallery.tables import metadata
 
 log = logging.getLogger(__name__)
@@ -38,8 +39,7 @@ BUSY_SECONDS = 30.0
 SAFE_WAL = (3, 51, 3)  # before it, a write-ahead log could lose commits
 BALLAST = "ballast"
 BALLAST_BYTES = 4_000_000
-BLOCK = 1 << 24  # bytes of the file searched at a time
-MOST_TRACES = 32  # that are searched for: for more, the file is written anew sooner than searched
+MANY = 256  # words searched for, of which the pages of people's names always hold some
 
 
 class SqliteDatabase:
@@ -113,15 +113,21 @@ class SqliteDatabase:
 
         Raises GalleryError where another program still reads what was.
         """
-        wanted, folder = set(traces or ()), self.path.parent
+        wanted, folder = Words(traces or ()), self.path.parent
         with self.outside() as connection:
+            if len(wanted) >= MANY:
+                # Sooner done than the whole file written anew; what was is overwritten.
+                connection.exec_driver_sql("REINDEX people")
             self._empty_log(connection)
-            if traces is None or len(wanted) > MOST_TRACES or _holding(folder, wanted):
+            left = _holding(folder, wanted)
+            if traces is None or left:
                 connection.exec_driver_sql("VACUUM")
                 self._empty_log(connection)
+                left = _holding(folder, wanted)  # in the file they may be somebody else's, too
+        if BALLAST in left:
+            (folder / BALLAST).unlink()
         _make_ballast(folder / BALLAST)
-        # In the file itself they may be somebody else's, too.
-        for name in sorted(_holding(folder, wanted, but={FILE, *JOURNALS, BALLAST})):
+        for name in sorted(left - {FILE, *JOURNALS, BALLAST}):
             log.warning("%s: may hold what was erased; it is yours to delete", folder / name)
 
     def backup(self, target: Path) -> None:
@@ -357,28 +363,15 @@ def _make_ballast(path: Path) -> None:
             path.unlink(missing_ok=True)
 
 
-def _holding(folder: Path, traces: set[bytes], *, but: Container[str] = ()) -> set[str]:
+def _holding(folder: Path, traces: Words) -> set[str]:
     """The files of a folder that hold one of the traces, journals and what else lies there too."""
     holding = set()
     for path in folder.iterdir() if traces else ():
         # A journal may go while it is looked at.
         with suppress(FileNotFoundError):
-            if path.name not in but and path.is_file() and _holds(path, traces):
+            if path.is_file() and holds(path, traces):
                 holding.add(path.name)
     return holding
-
-
-def _holds(path: Path, traces: set[bytes]) -> bool:
-    """Whether a file holds one of the traces, also across the blocks that it is read in."""
-    longest = max(map(len, traces), default=0)
-    before = b""
-    with path.open("rb") as file:
-        while block := file.read(BLOCK):
-            part = before + block
-            if any(trace in part for trace in traces):
-                return True
-            before = part[-longest:]
-    return False
 
 
 def _first(connection: Connection) -> None:

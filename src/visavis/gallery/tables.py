@@ -1,6 +1,7 @@
 """The gallery's tables, the same in every database. Knows nothing of files or of encryption."""
 
 from collections.abc import Iterable, Iterator
+from typing import TypeVar
 
 from sqlalchemy import (
     Column,
@@ -12,6 +13,8 @@ from sqlalchemy import (
     Table,
     UniqueConstraint,
 )
+
+T = TypeVar("T")
 
 MOST_IDS = 4096  # that one statement names: SQLite takes 32,766 values by default
 
@@ -64,8 +67,8 @@ AUDIT = Table(
 )
 
 
-def batches_of_ids(ids: Iterable[str]) -> Iterator[list[str]]:
-    """Each id once, as many at a time as one statement may name."""
+def batches_of_ids(ids: Iterable[T]) -> Iterator[list[T]]:
+    """Each id, or what else is looked for, once, as many at a time as one statement may name."""
     rest = list(dict.fromkeys(ids))
     for start in range(0, len(rest), MOST_IDS):
         yield rest[start : start + MOST_IDS]

@@ -16,7 +16,6 @@ from visavis.gallery.tables import PEOPLE, SAMPLES, TEMPLATES, batches_of_ids
 from visavis.gallery.vault import SampleVault, Vault
 from visavis.types import Embeddings, Part
 
-CHUNK = 4096  # ids asked for at a time
 READ = 256  # rows read at a time: more leave the processor's cache before they are opened
 LARGE_CHUNK = 4096  # templates opened at a time, where not all are kept as they are
 FLOAT = 4  # bytes

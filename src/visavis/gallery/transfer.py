@@ -122,8 +122,7 @@ def prune(gallery: Gallery, days: float, people: Sequence[Person]) -> list[Perso
     """Erase those of `people` that are `stale` still: nobody who was recognised meanwhile."""
     meant = {person.id for person in people}
     pruned = [person for person in stale(gallery, days) if person.id in meant]
-    for person in pruned:
-        gallery.delete(person.id)
+    gallery.delete(*(person.id for person in pruned))
     return pruned
 
 
