@@ -121,7 +121,7 @@ class Shades:
 
     def __init__(self, model: str, channel: int) -> None:
         self.model, self.channel, self.dim = model, channel, 2
-        self.parts = (Part(model, 2),)
+        self.parts, self.margin = (Part(model, 2),), 0.0
 
     def __call__(self, crops: np.ndarray) -> np.ndarray:
         halves = np.stack([crops[:, :56, :, self.channel], crops[:, 56:, :, self.channel]], 1)

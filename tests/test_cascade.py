@@ -60,6 +60,7 @@ class Counting:
 
     def __init__(self, inner, rows, seen):
         self.model, self.dim, self.parts = inner.model, inner.dim, inner.parts
+        self.margin = inner.margin
         self.rows, self.seen = rows, seen
 
     def __call__(self, crops):

@@ -14,7 +14,7 @@ from gallery_children import MODEL, photo, query
 from sqlalchemy import Column, LargeBinary, MetaData, String, Table, event, insert, select
 
 from visavis.errors import GalleryError, PersonError
-from visavis.gallery import Sample, erasure, open_gallery
+from visavis.gallery import Sample, erasure, open_gallery, tables
 from visavis.gallery import sqlite as schema
 
 JOURNALS = ["rollback", "wal"]  # the second is what SQLite 3.51.3 and newer use
@@ -227,7 +227,7 @@ def test_where_one_is_not_here_nobody_is_erased(gallery):
 
 
 def test_a_file_name_that_only_the_erased_share_is_in_no_file(tmp_path, monkeypatch):
-    monkeypatch.setattr(erasure, "CHUNK", 1)  # and they are deleted one after the other
+    monkeypatch.setattr(tables, "MOST_IDS", 1)  # and they are deleted one after the other
     gallery, ann, sample = peopled(tmp_path / "gallery")
     twin = gallery.add_person("Twin")
     gallery.add_sample(twin.id, sample)

@@ -37,7 +37,7 @@ class Channel:
 
     def __init__(self, model, channel):
         self.model, self.channel, self.dim = model, channel, 2
-        self.parts = (Part(model, 2),)
+        self.parts, self.margin = (Part(model, 2),), 0.0
 
     def __call__(self, crops):
         halves = np.stack([crops[:, :56, :, self.channel], crops[:, 56:, :, self.channel]], 1)
