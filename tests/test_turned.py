@@ -185,6 +185,20 @@ def test_all_faces_of_a_turned_picture_are_found():
     assert all(apart(pose(face.landmarks)[2], 175) < 12 for face in faces)
 
 
+# Looks: first (at two scales where the picture is large), the ring, the most certain face, and the
+# four largest of the others.
+@pytest.mark.parametrize(
+    ("count", "upright", "looks"), [(1, 1, 3), (2, 2, 4), (5, 5, 8), (7, 5, 8)]
+)
+def test_the_other_faces_of_a_tilted_photo_are_found_upright_too(count, upright, looks):
+    seen = []
+    image = np.concatenate([head(40, (150, 150)) for _ in range(count)], axis=1)
+    faces = detector(seen, sure=0.945)(image)
+    assert (len(faces), len(seen)) == (count, looks)
+    assert sum(face.score > 0.93 for face in faces) == upright
+    assert all(apart(pose(face.landmarks)[2], 40) < 12 for face in faces)
+
+
 @pytest.fixture(scope="module")
 def detect(pack):
     return load_detector(pack, device=EXACT)
