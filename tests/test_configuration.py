@@ -56,7 +56,10 @@ def test_what_cannot_be_is_refused(change, error, what):
         ({"weight": 0.0}, "above 0 and at most 1, got 'a' with 0"),
         ({"weight": 1.5}, "above 0 and at most 1, got 'a' with 1.5"),
         ({"weight": float("nan")}, "above 0 and at most 1"),
-        ({"least_quality": {"beauty": 1.0}}, "by score, size, sharpness, inside; got {'beauty'"),
+        (
+            {"least_quality": {"beauty": 1.0}},
+            "by score, size, sharpness, inside, length; got {'beauty'",
+        ),
         ({"least_quality": {"size": -1.0}}, "a: expected a least quality of at least 0"),
         ({"least_quality": {"size": float("inf")}}, "a: expected a least quality"),
     ],

@@ -184,7 +184,7 @@ class Recognizer:
         chosen = (a.choose(face_a), b.choose(face_b))
         crops = np.concatenate([a.crops(chosen[:1], self.detect), b.crops(chosen[1:], self.detect)])
         qualities = (a.quality(chosen[0], crops[0]), b.quality(chosen[1], crops[1]))
-        left = self.without(self.configured.too_poor(*qualities))
+        left = self.without(self.configured.too_poor(crops, *qualities))
         points = (
             left.calibration.policy(rate, self.rules.review_factor)
             if left.calibration.points
@@ -266,7 +266,7 @@ class Recognizer:
         chosen = photo.choose(face)
         crop = photo.crops([chosen], self.detect)
         quality = photo.quality(chosen, crop[0])
-        left = self.without(self.configured.too_poor(quality))
+        left = self.without(self.configured.too_poor(crop, quality))
         index = gallery.index_of(person.id, left.embed.parts)
         if not len(index):
             raise PersonError(
@@ -310,7 +310,10 @@ class Recognizer:
         """Who is closest to each face, by the members that it is good enough for. Where these are
         too few the face is not compared.
         """
-        poor = [self.configured.too_poor(quality) for quality in qualities]
+        poor = [
+            self.configured.too_poor(crops[row : row + 1], quality)
+            for row, quality in enumerate(qualities)
+        ]
         nearest: dict[int, Nearest] = {}
         for models in set(poor):
             rows = [row for row, left_out in enumerate(poor) if left_out == models]
