@@ -146,9 +146,10 @@ class Configuration:
         return asked
 
     def packs(self) -> list[Pack]:
-        """Its packs, all of them. Raises PackError for one that is not there, ModelError for two of
-        one model.
+        """Its members' packs, all of them. Raises PackError for one that is not there, the
+        detector's too, ModelError for two of one model.
         """
+        load_pack(self.detecting_pack)
         packs = [load_pack(member.pack) for member in self.members]
         if len(packs) > 1:
             models = [pack.manifest.embedder.model for pack in packs]
@@ -250,8 +251,8 @@ def calibration_name(model: str) -> str:
 def parse_configuration(data: bytes, source: str) -> Configuration:
     """A configuration from its JSON. Raises ConfigurationError naming the wrong field."""
     try:
-        return parse(Configuration, data, source, ConfigurationError)
-    except VisavisError as error:  # of a value that cannot be
+        return parse(Configuration, data, "configuration", ConfigurationError)
+    except VisavisError as error:  # of a field, or of a value that cannot be
         raise error.at(source) from error
 
 

@@ -334,9 +334,11 @@ class Recognizer:
         members.
         """
         asked = self.rules.search_rate(rate)
-        comparisons = max(1, len(gallery.index(self.embed.parts)))
-        each, own = asked / comparisons, self.calibration_of(gallery)
-        if not self.configured.cascades or not (own.points and own.search_policy(each).supported):
+        if not self.configured.cascades:
+            return self.nearest(self.embed(crops), gallery, false_positive_rate=asked)
+        each = asked / max(1, len(gallery.index(self.embed.parts)))
+        own = self.calibration_of(gallery)
+        if not own.points or not own.search_policy(each).supported:
             return self.nearest(self.embed(crops), gallery, false_positive_rate=asked)
         first = self._first()
         rows = first.embed(crops)
