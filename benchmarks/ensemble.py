@@ -51,7 +51,8 @@ from visavis.types import Crops, Embedder, Embeddings
 DATA = Path(os.environ.get("VISAVIS_DATA", "../shared"))
 REQUIRED = Required(false_match_rate=1e-3, false_non_match_rate=1e-2)
 MEMBERS = ("default", "foamliu")
-TOGETHER = "together"
+TOGETHER, CHEAP = "together", "foamliu"
+ENROLLED = 120  # of lfw_people's 158; the others are strangers
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -72,8 +73,11 @@ def main() -> None:
         slopes = {"LFW": curve_slopes(lfw), "lfw_people": curve_slopes(photos)}
         print_everyone("LFW without lfw_people, all pairs", lfw, slopes["lfw_people"])
         print_everyone("lfw_people, all pairs", photos, slopes["LFW"])
-        print_cascade("LFW without lfw_people", photos, lfw, slopes["lfw_people"])
-        print_cascade("lfw_people", lfw, photos, slopes["LFW"])
+        of_photos = calibrations(photos, slopes["lfw_people"])
+        print_cascade("LFW without lfw_people", of_photos, lfw, slopes["lfw_people"])
+        of_lfw = calibrations(lfw, slopes["LFW"])
+        print_cascade("lfw_people", of_lfw, photos, slopes["LFW"])
+        print_search(of_lfw, photos, slopes["LFW"])
         drawn = sample_pairs(photos.people, pairs=600)
         rows = {name: row for row, name in enumerate(photos.people.pictures)}
         places = [rows[name] for name in drawn.names]
@@ -216,32 +220,76 @@ def print_everyone(title: str, measured: Measured, slopes: dict[str, float]) -> 
         print_curve(name, error_curve(rows, people))
 
 
+def calibrations(measured: Measured, slopes: dict[str, float]) -> tuple[Calibration, Calibration]:
+    """Of the cheap member alone, and of both together."""
+
+    def made(name: str, rows: Embeddings) -> Calibration:
+        return calibrate(
+            error_curve(rows, measured.people),
+            model=name,
+            dataset="others",
+            data_sha256="0" * 64,
+            people=len(measured.people.names),
+        )
+
+    return made(CHEAP, measured.rows[CHEAP]), made(TOGETHER, fused(measured.rows, slopes))
+
+
 def print_cascade(
-    title: str, measured_on: Measured, measured: Measured, slopes: dict[str, float]
+    title: str,
+    known: tuple[Calibration, Calibration],
+    measured: Measured,
+    slopes: dict[str, float],
 ) -> None:
     """The cheap member first, then both: how many pairs it decides, and the errors of the whole, at
     thresholds from other people.
     """
-    cheap = MEMBERS[1]
-    calibrations = [
-        calibrate(
-            error_curve(rows, measured_on.people),
-            model=name,
-            dataset="others",
-            data_sha256="0" * 64,
-            people=len(measured_on.people.names),
-        )
-        for name, rows in (
-            (cheap, measured_on.rows[cheap]),
-            (TOGETHER, fused(measured_on.rows, slopes)),
-        )
-    ]
     labels = measured.people.labels
-    first, same = all_similarities(measured.rows[cheap], labels)
+    first, same = all_similarities(measured.rows[CHEAP], labels)
     both, _ = all_similarities(fused(measured.rows, slopes), labels)
-    print(f"\nCascade on {title}, all pairs, {cheap} first")
+    print(f"\nCascade on {title}, all pairs, {CHEAP} first")
     for rate in (1e-2, 1e-3, 1e-4):
-        print_steps(rate, calibrations[0], calibrations[1], (first, both, same))
+        print_steps(rate, *known, (first, both, same))
+
+
+def print_search(
+    known: tuple[Calibration, Calibration], measured: Measured, slopes: dict[str, float]
+) -> None:
+    """A search: 120 people of 5 photos, their other photos and 38 strangers as probes."""
+    labels, rows = measured.people.labels, fused(measured.rows, slopes)
+    place = np.array([int((labels[:row] == label).sum()) for row, label in enumerate(labels)])
+    enrolled = (labels < ENROLLED) & (place < 5)
+    best = []
+    for one in (measured.rows[CHEAP], rows):
+        alike = one[~enrolled] @ one[enrolled].T
+        best.append((alike.max(axis=1), labels[enrolled][alike.argmax(axis=1)]))
+    (alone, alone_who), (both, both_who) = best
+    probes, rate = labels[~enrolled], 1e-2 / int(enrolled.sum())
+    stranger = probes >= ENROLLED
+    step, rest = (
+        one.search_policy(rate * share)
+        for one, share in zip(known, (ACCEPTED, 1 - ACCEPTED), strict=True)
+    )
+    points = known[1].search_policy(rate)
+    high = step.match.threshold if step.supported else 2.0
+    sure = (alone >= high) | (alone < floor(known[0], points))
+    who = np.where(sure, alone_who, both_who)
+    matched = np.where(sure, alone >= high, both >= rest.match.threshold)
+    print(f"\nCascade in a search, {enrolled.sum()} templates, false positive rate 1e-2")
+    for name, match, person in (
+        ("all members", both >= points.match.threshold, both_who),
+        ("cascade", matched, who),
+    ):
+        wrong = ~(match & (person == probes))[~stranger]
+        print(
+            f"  {name:<12} strangers taken for somebody {int(match[stranger].sum())} of "
+            f"{stranger.sum()}, missed {int(wrong.sum())} of {(~stranger).sum()}"
+        )
+    print(
+        f"  the first decides {100 * sure[stranger].mean():.1f} % of strangers, "
+        f"{100 * sure[~stranger].mean():.1f} % of the others",
+        flush=True,
+    )
 
 
 def print_steps(

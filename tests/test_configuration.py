@@ -57,7 +57,10 @@ def test_what_cannot_be_is_refused(change, error, what):
         ({"weight": 0.0}, "above 0 and at most 1, got 'a' with 0"),
         ({"weight": 1.5}, "above 0 and at most 1, got 'a' with 1.5"),
         ({"weight": float("nan")}, "above 0 and at most 1"),
-        ({"least_quality": {"beauty": 1.0}}, "by score, size, sharpness, inside; got {'beauty'"),
+        (
+            {"least_quality": {"beauty": 1.0}},
+            "by score, size, sharpness, inside, length; got {'beauty'",
+        ),
         ({"least_quality": {"size": -1.0}}, "a: expected a least quality of at least 0"),
         ({"least_quality": {"size": float("inf")}}, "a: expected a least quality"),
     ],
@@ -81,11 +84,15 @@ def test_a_configuration_is_its_document(tmp_path):
 @pytest.mark.parametrize(
     ("old", "new", "what"),
     [
-        (b'"weight": 0.4', b'"weight": 0.5', "made: expected weights that sum to 1, got 1.1"),
-        (b'"weight": 0.4', b'"weight": "much"', "made: members.1.weight: Input should be a valid"),
+        (b'"weight": 0.4', b'"weight": 0.5', "^made: expected weights that sum to 1, got 1.1"),
+        (
+            b'"weight": 0.4',
+            b'"weight": "much"',
+            "^made: configuration: members.1.weight: Input should be a valid",
+        ),
         (b'"policy": "standard"', b'"policy": "lax"', "made: unknown policy 'lax'"),
-        (b'"author"', b'"owner"', "made: owner: Unexpected keyword argument"),
-        (b"{", b"", "made: the document"),
+        (b'"author"', b'"owner"', "^made: configuration: owner: Unexpected keyword argument"),
+        (b"{", b"", "^made: configuration: the document"),
     ],
 )
 def test_a_damaged_document_is_refused_with_its_field(old, new, what):
@@ -114,9 +121,16 @@ def test_a_packs_name_is_a_configuration(name, members):
     assert (made.match_rate("strict"), made.search_rate(0.1)) == (1e-5, 0.1)
 
 
-def test_an_unknown_pack_is_named():
+@pytest.mark.parametrize(
+    "named",
+    [
+        Configuration.of_pack("default+nosuch"),
+        replace(Configuration.of_pack("default"), detector="nosuch"),
+    ],
+)
+def test_an_unknown_pack_is_named(named):
     with pytest.raises(PackError, match="no pack 'nosuch'"):
-        Configuration.of_pack("default+nosuch").packs()
+        named.packs()
 
 
 def test_the_groups_that_may_have_to_answer(monkeypatch):

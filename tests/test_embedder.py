@@ -40,6 +40,19 @@ def test_the_network_sees_no_more_than_a_batch_at_once():
     assert sizes == [BATCH, BATCH, 1]
 
 
+@pytest.mark.parametrize(
+    ("network", "expected"),
+    [
+        (corners, [26**0.5, 1.0]),  # 3, 4, 1; 0, 0, 1
+        (lambda pictures: [*corners(pictures), np.float32([[22.0], [7.0]])], [22.0, 7.0]),
+    ],
+)
+def test_lengths_are_the_networks_own_or_its_rows(network, expected):
+    crops = np.zeros((2, 112, 112, 3), np.uint8)
+    crops[0, 0, 0], crops[0, 0, -1] = 3, 4
+    np.testing.assert_allclose(embedder(network, flip=True).lengths(crops), expected, rtol=1e-6)
+
+
 @pytest.mark.parametrize(("flip", "expected"), [(False, [3, 4, 1]), (True, [7, 7, 2])])
 def test_flip_adds_the_mirrored_crop_before_rows_are_made_unit(flip, expected):
     crop = np.zeros((1, 112, 112, 3), np.uint8)
@@ -94,7 +107,7 @@ def test_a_larger_network_sees_the_crop_enlarged(size):
     assert shapes == [(16, *size, 3), (2, *size, 3)]
 
 
-def test_lengths_beside_the_embeddings_are_not_used():
+def test_lengths_beside_the_embeddings_change_no_row():
     def lengths(pictures):
         return [*corners(pictures), np.full((len(pictures), 1), np.nan, np.float32)]
 

@@ -216,6 +216,16 @@ def test_a_face_is_judged_by_the_members_it_is_good_enough_for(
         assert ("without green the answer is a review at most" in face.warnings) is bool(left_out)
 
 
+@pytest.mark.parametrize(
+    ("length", "outcome"), [(22.0, "match"), (21.9, "review"), (np.nan, "review")]
+)
+def test_a_member_may_ask_for_the_length_of_its_own_embedding(calibration, length, outcome):
+    whole = recognizer(calibration, quality={"length": 22.0})
+    measured = {"green@2": lambda crops: np.full(len(crops), length)}
+    asked = replace(whole, configured=replace(whole.configured, lengths=measured))
+    assert asked.verify(GREY, GREY).decision.outcome == outcome
+
+
 def test_two_photos_are_compared_by_the_members_both_are_good_enough_for(calibration):
     compared = recognizer(calibration, quality={"size": 110.0}).verify(GREY, GREY)
     assert compared.model == WHOLE.without("green@2").model

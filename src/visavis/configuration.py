@@ -11,6 +11,7 @@ from itertools import combinations
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from visavis.decision import (
     REVIEW_FACTOR,
@@ -35,11 +36,12 @@ from visavis.pack import DEFAULT_PACK, Pack, load_pack
 from visavis.pack.calibration import load_calibration
 from visavis.quality import Quality
 from visavis.runtime import Device
-from visavis.types import Embedder
+from visavis.types import Crops, Embedder
 
 log = logging.getLogger(__name__)
 
-MEASURES_OF_QUALITY = ("score", "size", "sharpness", "inside")  # of which more is better
+LENGTH = "length"  # of a model's embedding, where that means quality
+MEASURES_OF_QUALITY = ("score", "size", "sharpness", "inside", LENGTH)  # of which more is better
 POLICY, FALSE_POSITIVE_RATE = "standard", 1e-2  # where no configuration says another
 MOST_FACTOR = 1000.0
 MOST_LEFT_OUT = 2  # members whose absence a calibration is made for
@@ -55,8 +57,8 @@ class ConfiguredPack:
     pack: str  # name or folder
     weight: float  # of its log-likelihood ratio, above 0 and at most 1
     enabled: bool = True
-    # A measure of visavis.quality to the least of it that a face must have, or the member is left
-    # out for that face.
+    # A measure of visavis.quality, or the length of its own embedding, to the least of it that a
+    # face must have, or the member is left out for that face.
     least_quality: Mapping[str, float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -79,6 +81,7 @@ class ConfiguredPack:
             getattr(quality, measure) >= least
             for quality in qualities
             for measure, least in self.least_quality.items()
+            if measure != LENGTH
         )
 
 
@@ -143,9 +146,11 @@ class Configuration:
         return asked
 
     def packs(self) -> tuple[Pack, ...]:
-        """Its packs, all of them. Raises PackError for one that is not there, ModelError for two of
-        one model, MismatchError for models that cannot share a crop.
+        """Its members' packs, all of them. Raises PackError for one that is not there, the
+        detector's too, ModelError for two of one model, MismatchError for models that cannot share
+        a crop.
         """
+        load_pack(self.detecting_pack)
         packs = tuple(load_pack(member.pack) for member in self.members)
         return Models(packs, tuple(member.weight for member in self.members)).packs
 
@@ -245,8 +250,8 @@ def calibration_name(model: str) -> str:
 def parse_configuration(data: bytes, source: str) -> Configuration:
     """A configuration from its JSON. Raises ConfigurationError naming the wrong field."""
     try:
-        return parse(Configuration, data, source, ConfigurationError)
-    except VisavisError as error:  # of a value that cannot be
+        return parse(Configuration, data, "configuration", ConfigurationError)
+    except VisavisError as error:  # of a field, or of a value that cannot be
         raise error.at(source) from error
 
 
@@ -266,6 +271,8 @@ class Configured:
     models: Mapping[str, ConfiguredPack]  # the members that are loaded, by their model
     calibrations: Mapping[str, Calibration]  # each loaded member's own, by its model
     left_out: tuple[str, ...] = ()  # the packs that do not answer
+    # What measures the (N,) lengths of crops' embeddings, by the models that are asked for them.
+    lengths: Mapping[str, Callable[[Crops], NDArray[np.float32]]] = field(default_factory=dict)
 
     def decided(self, decision: Decision) -> Decision:
         """A decision with the version, and a review at most where a member does not answer."""
@@ -275,11 +282,18 @@ class Configured:
         version = self.configuration.version or None
         return replace(decision, outcome=outcome, configuration=version, left_out=self.left_out)
 
-    def too_poor(self, *qualities: Quality) -> frozenset[str]:
-        """The models of the members that these faces are not good enough for."""
+    def too_poor(self, crops: Crops, *qualities: Quality) -> frozenset[str]:
+        """The models of the members that these faces (N, 112, 112, 3) are not good enough for."""
         return frozenset(
-            model for model, member in self.models.items() if not member.answers_for(*qualities)
+            model
+            for model, member in self.models.items()
+            if not member.answers_for(*qualities) or self._too_short(model, crops)
         )
+
+    def _too_short(self, model: str, crops: Crops) -> bool:
+        measure = self.lengths.get(model)
+        least = self.models[model].least_quality.get(LENGTH, 0.0)
+        return measure is not None and not bool((measure(crops) >= least).all())  # NaN is not
 
     @property
     def cascades(self) -> bool:
@@ -388,5 +402,10 @@ def _loaded(
     for _, pack, embedder in usable:
         calibrations[embedder.model] = Models((pack,)).calibration()
     members = {embedder.model: member for member, _, embedder in usable}
-    configured = Configured(configuration, members, calibrations, left_out)
+    lengths = {
+        embedder.model: embedder.lengths
+        for member, _, embedder in usable
+        if LENGTH in member.least_quality
+    }
+    configured = Configured(configuration, members, calibrations, left_out, lengths)
     return LoadedMembers(models, tuple(embedder for _, _, embedder in usable), configured)

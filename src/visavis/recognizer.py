@@ -194,7 +194,7 @@ class Recognizer:
         cuts = (self.cut(a, chosen[:1]), self.cut(b, chosen[1:]))
         crops, plain = (np.concatenate(both) for both in zip(*cuts, strict=True))
         qualities = (a.quality(chosen[0], plain[0]), b.quality(chosen[1], plain[1]))
-        left = self.without(self.configured.too_poor(*qualities))
+        left = self.without(self.configured.too_poor(crops, *qualities))
         points = (
             left.calibration.policy(rate, self.rules.review_factor)
             if left.calibration.points
@@ -276,7 +276,7 @@ class Recognizer:
         chosen = photo.choose(face)
         crop, plain = self.cut(photo, [chosen])
         quality = photo.quality(chosen, plain[0])
-        left = self.without(self.configured.too_poor(quality))
+        left = self.without(self.configured.too_poor(crop, quality))
         index = gallery.index_of(person.id, left.embed.parts)
         if not len(index):
             raise PersonError(
@@ -320,7 +320,10 @@ class Recognizer:
         """Who is closest to each face, by the members that it is good enough for. Where these are
         too few the face is not compared.
         """
-        poor = [self.configured.too_poor(quality) for quality in qualities]
+        poor = [
+            self.configured.too_poor(crops[row : row + 1], quality)
+            for row, quality in enumerate(qualities)
+        ]
         nearest: dict[int, Nearest] = {}
         for models in set(poor):
             rows = [row for row, left_out in enumerate(poor) if left_out == models]
@@ -341,9 +344,11 @@ class Recognizer:
         members.
         """
         asked = self.rules.search_rate(rate)
-        comparisons = max(1, len(gallery.index(self.embed.parts)))
-        each, own = asked / comparisons, self.calibration_of(gallery)
-        if not self.configured.cascades or not (own.points and own.search_policy(each).supported):
+        if not self.configured.cascades:
+            return self.nearest(self.embed(crops), gallery, false_positive_rate=asked)
+        each = asked / max(1, len(gallery.index(self.embed.parts)))
+        own = self.calibration_of(gallery)
+        if not own.points or not own.search_policy(each).supported:
             return self.nearest(self.embed(crops), gallery, false_positive_rate=asked)
         first = self._first()
         rows = first.embed(crops)

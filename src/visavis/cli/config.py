@@ -26,6 +26,9 @@ VersionNumber = Annotated[
 class Rules:
     """The rules of a new configuration."""
 
+    detector: Annotated[
+        str, typer.Option(help="The pack whose detector finds the faces; default: the first.")
+    ] = ""
     policy: options.PolicyName = "standard"
     false_positive_rate: Annotated[
         float, typer.Option(callback=options.between_0_and_1, help="Of a search.")
@@ -52,6 +55,7 @@ class Rules:
 
         return replace(
             base,
+            detector=self.detector,
             policy=self.policy,
             false_positive_rate=self.false_positive_rate,
             review_factor=self.review_factor,

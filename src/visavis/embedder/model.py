@@ -56,16 +56,28 @@ class ModelEmbedder:
                 sums[start : start + BATCH] = self._raw(batch)
         return unit(sums)
 
+    def lengths(self, crops: Crops) -> NDArray[np.float32]:
+        """How long (N,) crops' embeddings are before they are brought to length 1. Networks trained
+        for it, as MagFace and AdaFace, make them the longer the better the face is.
+        """
+        outputs = self._outputs(crops)
+        if len(outputs) > 1:
+            return np.asarray(outputs[1][:, 0])
+        return np.asarray(np.linalg.norm(outputs[0], axis=1))
+
     def _raw(self, crops: Crops) -> NDArray[np.float32]:
+        return self._outputs(crops)[0]
+
+    def _outputs(self, crops: Crops) -> Outputs:
         outputs = self.network(np.ascontiguousarray(at_size(crops, self.size)))
         shapes = [raw.shape for raw in outputs]
-        expected = [(len(crops), self.dim), (len(crops), 1)]  # the second: lengths, not used here
+        expected = [(len(crops), self.dim), (len(crops), 1)]  # the second: lengths
         if shapes not in (expected[:1], expected):
             words = " and ".join(map(str, shapes)) or "no output"
             raise ModelError(
                 f"{self.model}: expected ({len(crops)}, {self.dim}) embeddings, got {words}"
             )
-        return outputs[0]
+        return outputs
 
 
 def embedder_device(device: str | Device, spec: EmbedderSpec) -> Device:
