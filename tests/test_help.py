@@ -15,7 +15,7 @@ PANELS = {
     "Your people": ["enroll", "people"],
     "Measure": ["calibrate", "report", "evaluate", "dataset"],
     "Models": ["convert", "pack"],
-    "This machine": ["doctor"],
+    "This machine": ["doctor", "serve"],
 }
 
 

@@ -30,7 +30,7 @@ IN_TEXT = {
 # Options whose text holds none, by name.
 NO_NUMBER = set(
     "person pack precision runtime name external_id consent family color preset crops protocol "
-    "detector licence commercial decoder model root expect_head".split()
+    "detector licence commercial decoder model root expect_head host tls".split()
 )
 MEANT = {  # numbers of BAD that mean something
     ("min_score", "0"): "every face that the detector sees",
@@ -39,6 +39,7 @@ MEANT = {  # numbers of BAD that mean something
     ("mean", "0"): "nothing is subtracted",
     ("mean", "-1"): "of networks whose numbers begin at -1",
     ("device", "0"): "the first GPU",
+    ("port", "0"): "any that is free",
 }
 # What a verb needs beside the number; nothing is there, and nothing is read before the number is.
 NEEDED = {

@@ -241,7 +241,7 @@ class Recognizer:
 
     def verify_person(
         self,
-        source: Picture,
+        source: Picture | Photo,
         gallery: "Gallery",
         person: "Person",
         *,
