@@ -1,11 +1,12 @@
 """The application: its routes, its errors, its beginning and its end."""
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
-from fastapi.responses import JSONResponse
+from fastapi.responses import JSONResponse, PlainTextResponse, Response
+from prometheus_client import CONTENT_TYPE_LATEST
 from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 
@@ -13,7 +14,9 @@ from visavis import __version__
 from visavis.errors import VisavisError
 from visavis.serve.access import needs
 from visavis.serve.doorman import Doorman, Served, log_served
+from visavis.serve.figures import Figures
 from visavis.serve.forms import invalid
+from visavis.serve.page import page
 from visavis.serve.people import people
 from visavis.serve.photos import photos
 from visavis.serve.refusals import Refusal
@@ -22,7 +25,7 @@ from visavis.serve.system import system
 
 ABOUT = """Face recognition that states its error rate. Photos are sent as multipart forms, and are
 forgotten when the answer is given. Every error is one envelope: code, message, mend, request_id."""
-ROUTERS = (system, photos, people)
+ROUTERS = (page, system, photos, people)
 # What Starlette refuses by itself: its statuses, and our codes.
 OF_STARLETTE = {400: "bad_request", 404: "not_found", 405: "not_allowed"}
 
@@ -52,12 +55,26 @@ def make_app(service: Service) -> FastAPI:
     app.add_exception_handler(VisavisError, _refuse)
     app.add_exception_handler(HTTPException, _refuse_http)
     app.add_exception_handler(RequestValidationError, _refuse_invalid)
-    app.add_middleware(Doorman, local=service.asked.guests, served=_noting(service))
+    _count(app, service)
     return app
 
 
-def _noting(service: Service) -> Callable[[Served], None]:
-    return log_served
+def _count(app: FastAPI, service: Service) -> None:
+    """Count and log every request, and show the figures."""
+    figures = Figures(service)
+
+    def note(served: Served) -> None:
+        figures.count(served)
+        log_served(served)
+
+    def shown() -> Response:
+        """Figures of the running service, for Prometheus."""
+        return Response(figures.text(), media_type=CONTENT_TYPE_LATEST)
+
+    app.add_api_route(
+        "/metrics", shown, dependencies=[needs("guest")], response_class=PlainTextResponse
+    )
+    app.add_middleware(Doorman, local=service.asked.guests, served=note)
 
 
 async def _openapi(request: Request) -> JSONResponse:

@@ -69,12 +69,15 @@ class Multipart(Generic[M]):
 
     async def __call__(self, request: Request) -> M:
         """The form. Raises Refusal, before the rest is read."""
+        return checked(self.model, await self.fields(request))
+
+    async def fields(self, request: Request) -> list[tuple[str, Upload | str]]:
+        """The fields of the form, unchecked. Raises Refusal, before the rest is read."""
         service = request.app.state.service
         service.desk.check_room()
         declared = self._declared(request)
         with service.bodies.holding(declared):
-            fields = await self._read(request)
-        return checked(self.model, fields)
+            return await self._read(request)
 
     def documented(self) -> dict[str, Any]:
         """The form as OpenAPI describes it."""
@@ -164,6 +167,8 @@ async def _value(name: str, value: UploadFile | str, limits: ServeLimits) -> Upl
     if isinstance(value, str):
         return value
     data = await value.read()
+    if not value.filename and not data:
+        return ""  # a browser's field in which no file was chosen
     limit = limits.photo.bytes
     if len(data) > limit:
         raise Refusal("too_large", f"{name}: over the limit of {limit / 1e6:.0f} MB")
