@@ -16,7 +16,7 @@ PANELS = {
     "Your people": ["enroll", "people", "config"],
     "Measure": ["calibrate", "report", "evaluate", "dataset"],
     "Models": ["convert", "pack"],
-    "This machine": ["doctor"],
+    "This machine": ["doctor", "serve"],
 }
 
 

@@ -11,7 +11,7 @@ errors types extras files folders document batch formats image draw compare agre
 alignment dataset layouts runtime decode pack hub quality turned detect steady faces facecache
 embedder configuration presets metrics evaluate report gallery cascade cautions results recognizer
 identification presence calibration enrollment clustering embeddings shortcuts insightface networks
-checkpoints convert doctor answers cli __main__
+checkpoints convert doctor answers serve cli __main__
 """.split()
 
 # Modules that load others only when a function of theirs runs, each with its reason.
@@ -53,6 +53,11 @@ FOLDERS = {  # of extras and slow ones: these may be imported anywhere in them
     "litert_torch": {"convert"},
     "ai_edge_litert": {"convert"},
     "ai_edge_quantizer": {"convert"},
+    "fastapi": {"serve"},
+    "starlette": {"serve"},
+    "uvicorn": {"serve"},
+    "jinja2": {"serve"},
+    "prometheus_client": {"serve"},
 }
 MODULES = sorted(set(trees()) - {"__init__.py"})
 

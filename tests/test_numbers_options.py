@@ -31,7 +31,7 @@ IN_TEXT = {
 NO_NUMBER = set(
     "person pack precision runtime name external_id consent family color preset crops protocol "
     "detector licence commercial decoder model root expect_head packs description "
-    "author".split()
+    "author host tls".split()
 )
 MEANT = {  # numbers of BAD that mean something
     ("min_score", "0"): "every face that the detector sees",
@@ -42,6 +42,7 @@ MEANT = {  # numbers of BAD that mean something
     ("mean", "-1"): "of networks whose numbers begin at -1",
     ("device", "0"): "the first GPU",
     ("margin", "0"): "a crop, and nothing around it",
+    ("port", "0"): "any that is free",
 }
 # What a verb needs beside the number; nothing is there, and nothing is read before the number is.
 NEEDED = {

@@ -32,7 +32,7 @@ from visavis.errors import (
 from visavis.faces import PhotoFaces
 from visavis.gallery import Gallery, Person, Sample
 from visavis.gallery.models import people_by_model, people_seen, photo_without
-from visavis.image import open_photo, read_image
+from visavis.image import Photo, open_photo, read_image
 from visavis.layouts import people_of_folder
 from visavis.quality import REASONS, Quality, is_whole
 from visavis.recognizer import Recognizer
@@ -64,10 +64,19 @@ class Candidate:
     """A photo to enrol, and whom it shows."""
 
     name: str
-    photo: Path
+    photo: Path | Photo  # a file, or a photo that is opened
     external_id: str | None = None
     consent: str | None = None
     face: int | None = None  # from 1, largest first; None: the only or clearly largest
+
+    @property
+    def place(self) -> str:
+        """Where the photo is, in words."""
+        return self.photo.name if isinstance(self.photo, Photo) else str(self.photo)
+
+    def opened(self) -> Photo:
+        """The photo. Raises ImageError where the file is none."""
+        return self.photo if isinstance(self.photo, Photo) else open_photo(self.photo)
 
 
 @dataclass(frozen=True, slots=True)
@@ -216,7 +225,7 @@ class _Desk:
 
     def prepare(self, candidate: Candidate) -> _Prepared | None:
         """The face of a photo, ready to be stored; None for a photo that is enrolled already."""
-        encoded = open_photo(candidate.photo)
+        encoded = candidate.opened()
         sha256 = hashlib.sha256(encoded.data).hexdigest()
         person = self._person(candidate)
         if self._has(person, sha256) and not self._without(person, sha256):
@@ -270,7 +279,7 @@ class _Desk:
         if not self._store(person, candidate, prepared):
             return _refused(candidate, HERE_ALREADY, "another process enrolled this very photo")
         words = "; ".join([*filter(None, [prepared.taken]), *(words for _, words in doubts)])
-        return Enrolled(candidate.name, str(candidate.photo), accepted=True, detail=words)
+        return Enrolled(candidate.name, candidate.place, accepted=True, detail=words)
 
     @property
     def _least_alike(self) -> float:
@@ -312,7 +321,7 @@ class _Desk:
             self._gallery.add_template(person.id, photo, model, rows[0])
         self._compared.add(person.id)
         words = f"was here already, and has a template of {embed.model} now"
-        return Enrolled(candidate.name, str(candidate.photo), accepted=True, detail=words)
+        return Enrolled(candidate.name, candidate.place, accepted=True, detail=words)
 
     def _person(self, candidate: Candidate) -> Person | None:
         return self._gallery.known_as(candidate.name, candidate.external_id)
@@ -362,7 +371,7 @@ class _Desk:
             self._gallery.note_consent(person.id, candidate.consent)
         templates = split_parts(prepared.embedding, self._recognizer.embed.parts)
         sample = Sample(
-            source=candidate.photo.name,
+            source=Path(candidate.place).name,
             source_sha256=prepared.sha256,
             quality=asdict(prepared.quality),
             templates={model: rows[0] for model, rows in templates.items()},
@@ -377,7 +386,7 @@ class _Desk:
 
 
 def _refused(candidate: Candidate, reason: str, detail: str) -> Enrolled:
-    return Enrolled(candidate.name, str(candidate.photo), False, reason, detail)
+    return Enrolled(candidate.name, candidate.place, False, reason, detail)
 
 
 def _taken(photo: PhotoFaces, row: int, *, clear: bool) -> str:

@@ -18,7 +18,8 @@ VisavisError
 ├── PersonError          a name that nobody or several people have, or that nobody may have
 ├── DatasetError         a data set that is missing a file, or a list that cannot be read
 ├── CheckpointError      a checkpoint that cannot be read, or whose keys do not fit
-└── OutputError          a result that cannot be written where it was asked for
+├── OutputError          a result that cannot be written where it was asked for
+└── ServeError           a service that cannot start: its address, its certificate, or no key
 """
 
 from collections.abc import Iterable
@@ -161,3 +162,9 @@ class OutputError(VisavisError):
     """A result that cannot be written where it was asked for."""
 
     code = "output"
+
+
+class ServeError(VisavisError):
+    """A service that cannot start: its address, its certificate, or no key."""
+
+    code = "serve"

@@ -261,7 +261,7 @@ class Recognizer:
 
     def verify_person(
         self,
-        source: Picture,
+        source: Picture | Photo,
         gallery: "Gallery",
         person: "Person",
         *,

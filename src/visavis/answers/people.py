@@ -88,7 +88,7 @@ def planned_words(candidates: Sequence[Candidate]) -> list[str]:
 def _by_name(candidates: Sequence[Candidate]) -> dict[str, list[str]]:
     people: dict[str, list[str]] = {}
     for one in candidates:
-        people.setdefault(one.name, []).append(str(one.photo))
+        people.setdefault(one.name, []).append(one.place)
     return people
 
 

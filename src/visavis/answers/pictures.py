@@ -33,16 +33,22 @@ def verdict_picture(verification: Verification) -> Image:
     """A comparison: both photos with their faces, the crops that were compared, the verdict."""
     decision = verification.decision
     color = COLORS[decision.outcome]
-    photos = [
-        _marked(photo, chosen, color)
-        for photo, chosen in zip(verification.photos, verification.chosen, strict=True)
-    ]
+    photos = compared_pictures(verification)
     lines = [
         f"{OUTCOMES[decision.outcome]}: similarity {decision.similarity:.2f}",
         *rate_words(decision.policy.match).replace(": ", ";").split(";"),
         f"{verification.calibration.dataset} · {verification.model}",
     ]
     return draw_verdict(photos, list(verification.crops), [line.strip() for line in lines], color)
+
+
+def compared_pictures(verification: Verification) -> list[Image]:
+    """Both photos, with the face that was compared in the colour of the outcome."""
+    color = COLORS[verification.decision.outcome]
+    return [
+        _marked(photo, chosen, color)
+        for photo, chosen in zip(verification.photos, verification.chosen, strict=True)
+    ]
 
 
 def _marked(photo: PhotoFaces, chosen: int, color: Tint) -> Image:

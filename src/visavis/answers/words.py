@@ -103,9 +103,15 @@ def policies_words(calibration: Calibration) -> dict[str, str]:
 
 def one_in(rate: float) -> str:
     """0.0001 as "1 in 10,000", to two significant digits."""
+    return f"1 in {rounded_inverse(rate):,}"
+
+
+def rounded_inverse(rate: float) -> int:
+    """0.0001 as 10,000, to two significant digits."""
     inverse = 1 / rate
     digits = 10 ** max(0, len(str(int(inverse))) - 2)
-    return f"1 in {round(inverse / digits) * digits:,}"
+    rounded: int = round(inverse / digits) * digits
+    return rounded
 
 
 def count_words(number: int) -> str:

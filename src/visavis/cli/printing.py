@@ -181,6 +181,22 @@ def log_on_stderr() -> Iterator[None]:
         log.removeHandler(handler)
 
 
+@contextmanager
+def requests_on_stderr() -> Iterator[None]:
+    """Show a line of JSON for each request that a service answers, and nothing else of it."""
+    handler = logging.StreamHandler()
+    handler.setFormatter(logging.Formatter("%(message)s"))
+    log = logging.getLogger("visavis.requests")
+    log.setLevel(logging.INFO)
+    log.addHandler(handler)
+    log.propagate = False
+    try:
+        yield
+    finally:
+        log.removeHandler(handler)
+        log.propagate = True
+
+
 def _harmlessly(record: logging.LogRecord) -> bool:
     record.msg, record.args = harmless(record.getMessage()), ()
     return True

@@ -1,0 +1,90 @@
+"""visavis serve"""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from visavis.cli import options, printing
+from visavis.cli.spread import spread
+
+if TYPE_CHECKING:
+    from visavis.serve.run import Address, Prepared
+
+
+@dataclass(frozen=True, slots=True)
+class Listening:
+    """Where a service listens."""
+
+    host: Annotated[
+        str, typer.Option(help="The address; beyond this machine, everybody needs a key.")
+    ] = "127.0.0.1"
+    port: Annotated[int, typer.Option(min=0, max=65535, help="0: any that is free.")] = 8420
+    tls: Annotated[str, typer.Option(help="self, or a PEM file with key and certificate.")] = ""
+
+    def address(self) -> "Address":
+        """The library's `Address`. Raises DeviceError where the extra is not installed."""
+        from visavis.extras import need
+
+        need("fastapi", "uvicorn", "multipart", "prometheus_client", "jinja2", extras="serve")
+        from visavis.serve.run import Address
+
+        return Address(self.host, self.port, self.tls)
+
+
+@spread
+def serve(
+    listening: Listening,
+    new_key: Annotated[
+        bool, typer.Option("--new-key", help="Make another admin's key, and print it.")
+    ] = False,
+    embeddings: Annotated[
+        bool, typer.Option("--embeddings", help="Give embeddings to admins who ask.")
+    ] = False,
+    gallery: options.GalleryFolder = None,
+    pack: options.PackName = "default",
+    calibration: options.CalibrationFile = None,
+    *,
+    scanning: options.Scanning,
+    where: options.Where,
+    json: options.Json = False,
+) -> None:
+    """Answer over HTTP: the same questions as REST, and a page for two photos."""
+
+    address = listening.address()
+    from visavis.serve.run import answer_until_stopped, prepare
+    from visavis.serve.service import ServeSettings
+
+    recognizer = options.recognizer_of(pack, calibration, scanning, where.for_many())
+    asked = ServeSettings(pack, embeddings=embeddings)
+    people = options.gallery_at(gallery)
+    prepared = prepare(recognizer, people, address, asked, new_key=new_key)
+    printing.print_answer(*_told(prepared, people.where), json=json)
+    printing.flush()
+    with printing.requests_on_stderr():
+        answer_until_stopped(prepared)
+
+
+def _told(prepared: "Prepared", gallery: str) -> "tuple[dict[str, Any], list[str]]":
+    """Where it answers, and what must be known of it now: the key is not told again."""
+    certificate, mark = _certificate(prepared.certificate)
+    document = {
+        "url": prepared.url,
+        "gallery": gallery,
+        "admin_key": prepared.new_key,
+        "certificate": certificate,
+        "fingerprint": mark,
+    }
+    lines = [f"{prepared.url}  the gallery: {gallery}"]
+    if prepared.new_key:
+        lines.append(f"an admin's key, told this once: {prepared.new_key}")
+    if mark:
+        lines.append(f"the certificate {certificate}, SHA-256 {mark}")
+    return document, lines
+
+
+def _certificate(path: Path | None) -> tuple[str | None, str | None]:
+    from visavis.serve.tls import fingerprint
+
+    return (str(path), fingerprint(path)) if path else (None, None)

@@ -1,0 +1,128 @@
+"""Who asks, and whether they may: a key's scope, or a guest of this machine's own address."""
+
+import ipaddress
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Literal
+from urllib.parse import urlsplit
+
+from fastapi import Depends, Request
+
+from visavis.serve.buckets import Buckets
+from visavis.serve.keys import PER_MINUTE, SCOPES, ApiKey, ApiKeys
+from visavis.serve.limits import SERVE_LIMITS
+from visavis.serve.refusals import Refusal
+
+# What a route asks for. A guest has no key, and is let in only where the service listens on
+# loopback alone; what is open is so everywhere.
+Needed = Literal["open", "guest", "viewer", "operator", "admin"]
+FORWARDED = ("forwarded", "x-forwarded-for", "x-real-ip", "via")
+FOREIGN = ("cross-site", "same-site")  # as browsers say it of a page of another origin
+LOCAL_NAMES = ("localhost", "localhost.localdomain")
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Who asks: a key, or nobody in particular."""
+
+    key: ApiKey | None
+
+    @property
+    def name(self) -> str:
+        """For the audit and the log: a key's id, never the key."""
+        return self.key.id if self.key else "guest"
+
+
+class Guard:
+    """Lets in who may."""
+
+    def __init__(self, keys: ApiKeys, *, guests: bool) -> None:
+        self._keys, self._guests = keys, guests
+        self._buckets = Buckets()
+
+    def admit(self, request: Request, needed: Needed) -> Caller:
+        """Who asks. Raises Refusal: 401 without a key, 403 with too small a scope, 429."""
+        address = request.client.host if request.client else ""
+        given = request.headers.get("authorization")
+        if needed == "open":
+            return Caller(None)
+        if given is None:
+            return self._guest(request, address, needed)
+        key = self._key(given, address)
+        self._buckets.take(f"key {key.id}", key.per_minute)
+        if needed != "guest" and SCOPES.index(key.scope) < SCOPES.index(needed):
+            raise Refusal(
+                "forbidden",
+                f"this needs a key of the scope {needed}; yours is of {key.scope}",
+                mend="ask an admin for one",
+            )
+        return Caller(key)
+
+    def _key(self, given: str, address: str) -> ApiKey:
+        scheme, _, text = given.partition(" ")
+        key = self._keys.of_text(text.strip()) if scheme.lower() == "bearer" else None
+        if key is None:
+            self._buckets.take(f"failures {address}", SERVE_LIMITS.failures)
+            raise _unauthorized("this is no key, or it was revoked")
+        return key
+
+    def _guest(self, request: Request, address: str, needed: Needed) -> Caller:
+        if not self._guests or needed != "guest" or not _is_near(request, address):
+            raise _unauthorized("this needs a key")
+        self._buckets.take(f"guest {address}", PER_MINUTE)
+        return Caller(None)
+
+
+def needs(needed: Needed) -> Any:
+    """What a route depends on: that whoever asks may."""
+    return Depends(admission(needed))
+
+
+def admission(needed: Needed) -> Callable[[Request], None]:
+    """Lets a request in, and notes who it was."""
+
+    def admit(request: Request) -> None:
+        guard: Guard = request.app.state.service.guard
+        request.state.caller = guard.admit(request, needed)
+
+    return admit
+
+
+def caller_of(request: Request) -> Caller:
+    """Who was admitted."""
+    caller: Caller = request.state.caller
+    return caller
+
+
+def is_loopback(host: str) -> bool:
+    """Whether an address or a name is this machine's own."""
+    try:
+        return ipaddress.ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return host.lower() in LOCAL_NAMES
+
+
+def is_local_host(header: str) -> bool:
+    """Whether a Host header names this machine itself: a page elsewhere whose name was made to
+    lead here does not.
+    """
+    try:
+        return is_loopback(urlsplit(f"//{header}").hostname or "")
+    except ValueError:
+        return False
+
+
+def _is_near(request: Request, address: str) -> bool:
+    """Whether a request comes from this machine, from no proxy and from no other page."""
+    headers = request.headers
+    origin = headers.get("origin")
+    same = origin is None or urlsplit(origin).netloc == headers.get("host")
+    foreign = headers.get("sec-fetch-site") in FOREIGN or not same
+    proxied = any(name in headers for name in FORWARDED)
+    return is_loopback(address) and not foreign and not proxied
+
+
+def _unauthorized(what: str) -> Refusal:
+    mend = "send the header Authorization: Bearer KEY"
+    headers = {"WWW-Authenticate": "Bearer"}
+    return Refusal("unauthorized", what, mend=mend, headers=headers)

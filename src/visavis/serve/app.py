@@ -1,0 +1,99 @@
+"""The application: its routes, its errors, its beginning and its end."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse, PlainTextResponse, Response
+from prometheus_client import CONTENT_TYPE_LATEST
+from starlette.concurrency import run_in_threadpool
+from starlette.exceptions import HTTPException
+
+from visavis import __version__
+from visavis.errors import VisavisError
+from visavis.serve.access import needs
+from visavis.serve.doorman import Doorman, Served, log_served
+from visavis.serve.figures import Figures
+from visavis.serve.forms import invalid
+from visavis.serve.page import page
+from visavis.serve.people import people
+from visavis.serve.photos import photos
+from visavis.serve.refusals import Refusal
+from visavis.serve.service import Service, error_response
+from visavis.serve.system import system
+
+ABOUT = """Face recognition that states its error rate. Photos are sent as multipart forms, and are
+forgotten when the answer is given. Every error is one envelope: code, message, mend, request_id."""
+ROUTERS = (page, system, photos, people)
+# What Starlette refuses by itself: its statuses, and our codes.
+OF_STARLETTE = {400: "bad_request", 404: "not_found", 405: "not_allowed"}
+
+
+def make_app(service: Service) -> FastAPI:
+    """The application around a service, which it closes at its end."""
+
+    @asynccontextmanager
+    async def living(_: FastAPI) -> AsyncIterator[None]:
+        await run_in_threadpool(service.warm_up)
+        yield
+        await run_in_threadpool(service.close)
+
+    app = FastAPI(
+        title="visavis",
+        version=__version__,
+        description=ABOUT,
+        docs_url=None,  # those pages load scripts from elsewhere
+        redoc_url=None,
+        openapi_url=None,  # a route of its own, which asks who may
+        lifespan=living,
+    )
+    app.state.service = service
+    for router in ROUTERS:
+        app.include_router(router)
+    app.add_api_route("/v1/openapi.json", _openapi, dependencies=[needs("guest")])
+    app.add_exception_handler(VisavisError, _refuse)
+    app.add_exception_handler(HTTPException, _refuse_http)
+    app.add_exception_handler(RequestValidationError, _refuse_invalid)
+    _count(app, service)
+    return app
+
+
+def _count(app: FastAPI, service: Service) -> None:
+    """Count and log every request, and show the figures."""
+    figures = Figures(service)
+
+    def note(served: Served) -> None:
+        figures.count(served)
+        log_served(served)
+
+    def shown() -> Response:
+        """Figures of the running service, for Prometheus."""
+        return Response(figures.text(), media_type=CONTENT_TYPE_LATEST)
+
+    app.add_api_route(
+        "/metrics", shown, dependencies=[needs("guest")], response_class=PlainTextResponse
+    )
+    app.add_middleware(Doorman, local=service.asked.guests, served=note)
+
+
+async def _openapi(request: Request) -> JSONResponse:
+    """This description, as OpenAPI has it."""
+    app: FastAPI = request.app
+    return JSONResponse(app.openapi())
+
+
+async def _refuse(request: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, VisavisError)
+    return error_response(request, error)
+
+
+async def _refuse_http(request: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, HTTPException)
+    code = OF_STARLETTE.get(error.status_code, "bad_request")
+    return error_response(request, Refusal(code, str(error.detail), headers=error.headers))
+
+
+async def _refuse_invalid(request: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, RequestValidationError)
+    return error_response(request, invalid(error.errors()))

@@ -1,0 +1,123 @@
+"""Before and after every request: an id, the host it was meant for, headers, a line in the log."""
+
+import json
+import logging
+import time
+import traceback
+import uuid
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from starlette.responses import JSONResponse
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from visavis.serve.access import is_local_host
+from visavis.serve.refusals import Refusal, envelope
+
+log = logging.getLogger("visavis.requests")
+
+# Nothing is loaded from elsewhere, nothing is run that stands in a page, nobody frames it.
+POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data: blob:; "
+    "connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+)
+HEADERS = {
+    "content-security-policy": POLICY,
+    "x-content-type-options": "nosniff",
+    "x-frame-options": "DENY",
+    "referrer-policy": "no-referrer",
+    "cross-origin-opener-policy": "same-origin",
+    "cross-origin-resource-policy": "same-origin",
+    "permissions-policy": "camera=(self), microphone=(), geolocation=()",
+    "cache-control": "no-store",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Served:
+    """A request that was answered, as the log and the figures have it: nothing personal."""
+
+    request_id: str
+    method: str
+    route: str  # as it is declared: /v1/people/{person}
+    status: int
+    seconds: float
+    caller: str
+
+
+class Doorman:
+    """ASGI middleware around everything else."""
+
+    def __init__(self, app: ASGIApp, *, local: bool, served: Callable[[Served], None]) -> None:
+        self._app, self._local, self._served = app, local, served
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer a request, and note that it was."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        identity, started, status = uuid.uuid4().hex, time.monotonic(), 0
+        scope.setdefault("state", {})["id"] = identity
+
+        async def sending(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                message["headers"] = _headers(message["headers"], identity)
+            await send(message)
+
+        try:
+            await self._answer(scope, receive, sending)
+        except Exception as error:  # noqa: BLE001 a fault of ours ends this request, and no other
+            _confess(error, identity)
+            if not status:
+                fault = Refusal("unexpected", "an unexpected fault", mend="tell the request id")
+                answer = JSONResponse(envelope(fault, identity), fault.status)
+                await answer(scope, receive, sending)
+        self._served(_served(scope, identity, status, time.monotonic() - started))
+
+    async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
+        headers = dict(scope["headers"])
+        host = headers.get(b"host", b"").decode("latin-1")
+        if self._local and not is_local_host(host):
+            what = "the request is meant for another host"
+            refused = Refusal("misdirected", what, mend="ask for localhost or 127.0.0.1")
+            document = envelope(refused, scope["state"]["id"])
+            await JSONResponse(document, refused.status)(scope, receive, send)
+            return
+        await self._app(scope, receive, send)
+
+
+def log_served(served: Served) -> None:
+    """A line of JSON for a request."""
+    log.info(
+        json.dumps(
+            {
+                "request_id": served.request_id,
+                "method": served.method,
+                "route": served.route,
+                "status": served.status,
+                "ms": round(1000 * served.seconds, 1),
+                "caller": served.caller,
+            }
+        )
+    )
+
+
+def _headers(own: list[tuple[bytes, bytes]], identity: str) -> list[tuple[bytes, bytes]]:
+    known = {name.lower() for name, _ in own}
+    added = {**HEADERS, "x-request-id": identity}
+    more = [(name.encode(), value.encode()) for name, value in added.items()]
+    return [*own, *(pair for pair in more if pair[0] not in known)]
+
+
+def _served(scope: Scope, identity: str, status: int, seconds: float) -> Served:
+    route = getattr(scope.get("route"), "path", "none")
+    caller = getattr(scope["state"].get("caller"), "name", "nobody")
+    return Served(identity, scope["method"], route, status, seconds, caller)
+
+
+def _confess(error: Exception, identity: str) -> None:
+    """Where a fault happened, without what it says: that may be about somebody."""
+    places = [f"{one.filename}:{one.lineno}" for one in traceback.extract_tb(error.__traceback__)]
+    log.error("%s: unexpected %s at %s", identity, type(error).__name__, places[-1:])

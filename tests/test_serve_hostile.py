@@ -1,0 +1,237 @@
+"""Clients that mean no good: bodies without end, slow ones, fields by the million."""
+
+import os
+import signal
+import socket
+import threading
+import time
+from contextlib import ExitStack, suppress
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("fastapi")
+pytest.importorskip("httpx")
+
+import httpx
+from served import Served, made_recognizer, png, served
+from test_serve import made_calibration
+from test_serve_cli import serving
+
+from visavis.gallery import open_gallery
+from visavis.serve import forms
+from visavis.serve.limits import ServeLimits
+from visavis.serve.photos import VERIFY
+
+BOUNDARY = "x" * 20
+FORM = f"multipart/form-data; boundary={BOUNDARY}"
+MEGABYTE = 1_000_000
+
+
+@pytest.fixture(scope="module")
+def site(cache, tmp_path_factory) -> Served:
+    """A service to be maltreated."""
+    with ExitStack() as stack:
+        folder = tmp_path_factory.mktemp("hostile") / "gallery"
+        yield stack.enter_context(served(made_recognizer(made_calibration()), folder))
+
+
+def sent(site: Served, head: str, chunks, *, seconds: float = 20) -> tuple[str, int]:
+    """The first line that comes back, and how many bytes were taken, to what is sent raw."""
+    count = 0
+    with socket.create_connection(("127.0.0.1", site.port), timeout=seconds) as connection:
+        connection.sendall(f"{head}Host: localhost\r\n\r\n".encode())
+        connection.settimeout(0.05)
+        answer = b""
+        with suppress(ConnectionError):
+            for chunk in chunks:
+                with suppress(TimeoutError):
+                    connection.sendall(chunk)
+                count += len(chunk)
+                with suppress(TimeoutError):
+                    connection.settimeout(0.0005)
+                    answer += connection.recv(4096)
+                    break
+        connection.settimeout(seconds)
+        with suppress(ConnectionError):
+            while b"\r\n" not in answer and (more := connection.recv(4096)):
+                answer += more
+    return answer.partition(b"\r\n")[0].decode(), count
+
+
+def post(length: str, kind: str = FORM) -> str:
+    return f"POST /v1/verify HTTP/1.1\r\nContent-Type: {kind}\r\n{length}\r\n"
+
+
+def part(name: str, data: bytes = b"") -> bytes:
+    head = f'--{BOUNDARY}\r\nContent-Disposition: form-data; name="{name}"\r\n\r\n'
+    return head.encode() + data + b"\r\n"
+
+
+def file_without_end():
+    yield f'--{BOUNDARY}\r\nContent-Disposition: form-data; name="a"; filename="a"\r\n\r\n'.encode()
+    for _ in range(6000):
+        yield bytes(100_000)
+
+
+def as_chunks(parts):
+    """As HTTP sends what has no length."""
+    for one in parts:
+        yield f"{len(one):x}\r\n".encode() + one + b"\r\n"
+
+
+def test_a_body_that_says_it_is_too_large_is_refused_unread(site):
+    line, count = sent(site, post("Content-Length: 600000000"), [b""])
+    assert (line.split()[1], count) == ("413", 0)
+
+
+@pytest.mark.slow
+def test_a_body_without_length_is_refused_at_its_limit(site):
+    line, count = sent(site, post("Transfer-Encoding: chunked"), as_chunks(file_without_end()))
+    assert line.split()[1] == "413"
+    assert count < 60 * MEGABYTE
+
+
+@pytest.mark.slow
+def test_a_million_fields_are_refused_early(site):
+    fields = (b"".join(part(str(n)) for n in range(1000)) for _ in range(1000))
+    line, count = sent(site, post("Transfer-Encoding: chunked"), as_chunks(fields))
+    assert line.split()[1] == "400"
+    assert count < 10 * MEGABYTE
+
+
+ODD = [  # content type, body, status
+    ("application/json", b"[" * 100_000, 415),
+    ("multipart/form-data", part("a"), 400),
+    (FORM, b"", 422),
+    (FORM, b"no form", 400),
+    (FORM, part("a", b"data:image/png;base64,AAAA") + f"--{BOUNDARY}--\r\n".encode(), 422),
+    (FORM, part("a", b"x" * 30_000) + f"--{BOUNDARY}--\r\n".encode(), 400),
+    ("multipart/form-data; boundary=\xe4", part("a"), 400),
+    ("application/x-www-form-urlencoded", b"a=1", 415),
+]
+
+
+@pytest.mark.parametrize(("kind", "body", "status"), ODD)
+def test_what_is_no_form_is_refused(site, kind, body, status):
+    headers = [(b"content-type", kind.encode("latin-1"))]
+    answer = site.http.post("/v1/verify", content=body, headers=headers)
+    assert answer.status_code == status, answer.text
+    assert set(answer.json()["error"]) == {"code", "message", "mend", "request_id"}
+
+
+def test_a_body_that_stalls_is_given_up(site, monkeypatch):
+    monkeypatch.setattr(VERIFY, "limits", ServeLimits(patience=0.2))
+    started = time.monotonic()
+    line, _ = sent(site, post("Content-Length: 100000"), [part("a")])
+    assert line.split()[1] == "408"
+    assert time.monotonic() - started < 5
+    assert site.service.bodies.held == 0
+
+
+def test_a_stalled_body_would_wait_for_ever_without_that_limit(site, monkeypatch):
+    async def patient(stream, most, limits):
+        async for chunk in stream:
+            yield chunk
+
+    monkeypatch.setattr(VERIFY, "limits", ServeLimits(patience=0.2))
+    monkeypatch.setattr(forms, "bounded", patient)
+    with pytest.raises(TimeoutError):
+        sent(site, post("Content-Length: 100000"), [part("a")], seconds=1)
+
+
+@pytest.mark.slow
+def test_a_connection_that_brings_no_request_is_closed(site):
+    with socket.create_connection(("127.0.0.1", site.port), timeout=25) as connection:
+        connection.sendall(b"GET /v1/health HTTP/1.1\r\nHost: local")
+        started = time.monotonic()
+        assert connection.recv(100) == b""
+        assert 7 < time.monotonic() - started < 20
+
+
+@pytest.mark.parametrize(
+    "raw", [b"\x16\x03\x01\x02\x00", b"GET\r\n\r\n", b"GET / HTTP/1.1\r\nA: " + b"x" * 50_000]
+)
+def test_what_is_no_http_is_answered_400_or_closed(site, raw):
+    with socket.create_connection(("127.0.0.1", site.port), timeout=10) as connection:
+        connection.sendall(raw + b"\r\n\r\n")
+        assert b" 400 " in connection.recv(4096)
+    assert site.http.get("/v1/health").status_code == 200
+
+
+def test_a_client_that_hangs_up_leaves_nothing_behind(site):
+    before = site.service.bodies.held
+    for _ in range(3):
+        with socket.create_connection(("127.0.0.1", site.port)) as connection:
+            head = post("Content-Length: 100000") + "Host: localhost\r\n\r\n"
+            connection.sendall(head.encode() + part("a"))
+    end = time.monotonic() + 5
+    while site.service.bodies.held > before and time.monotonic() < end:
+        time.sleep(0.01)
+    assert (site.service.bodies.held, site.service.desk.inside) == (before, 0)
+
+
+@pytest.mark.slow
+@pytest.mark.pack
+@pytest.mark.timeout(300)
+def test_what_was_acknowledged_outlives_a_kill_under_load(cache, tmp_path, portraits):
+    """kill -9 while several clients enrol: a retry with the same key makes nobody twice."""
+    photos = [(portraits / name).read_bytes() for name in ("obama.jpg", "biden.jpg")]
+    folder, acknowledged, lock = tmp_path / "gallery", {}, threading.Lock()
+    key = ""
+    for turn in range(3):
+        with serving(folder) as (process, said):
+            key = said["admin_key"] or key
+
+            def enrol(client: int, url=said["url"], turn=turn, key=key) -> None:
+                for number in range(100):
+                    name = f"{turn} {client} {number}"
+                    headers = {"Authorization": f"Bearer {key}", "Idempotency-Key": name}
+                    data = {"name": name, "anyway": "true"}
+                    files = {"images": ("a.jpg", photos[client % 2])}
+                    with suppress(httpx.TransportError):
+                        made = httpx.post(
+                            f"{url}/v1/people", data=data, files=files, headers=headers, timeout=30
+                        )
+                        assert made.status_code == 201, made.text
+                        with lock:
+                            acknowledged[name] = made.json()["person"]["id"]
+                        continue
+                    return
+
+            clients = [threading.Thread(target=enrol, args=(n,)) for n in range(3)]
+            for client in clients:
+                client.start()
+            end = time.monotonic() + 30
+            while len(acknowledged) < 4 * (turn + 1) and time.monotonic() < end:
+                time.sleep(0.05)
+            os.kill(process.pid, signal.SIGKILL)
+            for client in clients:
+                client.join(60)
+    gallery = open_gallery(folder)
+    there = {person.name: person for person in gallery.people()}
+    assert len(acknowledged) >= 12
+    assert {name: there[name].id for name in acknowledged} == acknowledged
+    assert gallery.damage() is None
+    # Whoever has a name has a photo, but for one a client of a turn: between the two.
+    assert sum(not person.samples for person in there.values()) <= 9
+    gallery.close()
+
+
+def memory(process: int) -> int:
+    """Bytes of a process that are in memory."""
+    pages = Path(f"/proc/{process}/statm").read_text().split()[1]
+    return int(pages) * os.sysconf("SC_PAGE_SIZE")
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="memory is read from /proc")
+def test_large_bodies_leave_memory_flat_and_no_file(site, tmp_path, monkeypatch):
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    sent(site, post("Transfer-Encoding: chunked"), as_chunks(file_without_end()))
+    before = memory(os.getpid())
+    for _ in range(5):
+        sent(site, post("Transfer-Encoding: chunked"), as_chunks(file_without_end()))
+    assert memory(os.getpid()) - before < 64 * MEGABYTE
+    assert list(tmp_path.iterdir()) == []
+    assert site.post("/v1/verify", ("a", png()), ("b", png(seed=1))).status_code == 200

@@ -1,0 +1,71 @@
+"""What the description of the service promises, held against made requests by the thousand."""
+
+from contextlib import ExitStack
+
+import pytest
+
+pytest.importorskip("fastapi")
+pytest.importorskip("httpx")
+
+from conftest import share
+from served import Served, made_recognizer, served
+from test_serve import made_calibration
+
+CASES = 20_000  # in make prove
+
+
+@pytest.fixture(scope="module")
+def site(cache, tmp_path_factory) -> Served:
+    """A service for whatever comes."""
+    with ExitStack() as stack:
+        folder = tmp_path_factory.mktemp("schema") / "gallery"
+        settings = {"embeddings": True}
+        yield stack.enter_context(served(made_recognizer(made_calibration()), folder, **settings))
+
+
+def test_every_route_is_described_with_its_errors(site):
+    document = site.http.get("/v1/openapi.json").json()
+    for path, methods in document["paths"].items():
+        if not path.startswith("/v1/") or path.endswith("openapi.json"):
+            continue
+        for method, route in methods.items():
+            assert route["description"], path
+            assert {"401", "429", "503"} <= set(route["responses"]), path
+            for status, response in route["responses"].items():
+                schema = response["content"]["application/json"]["schema"]
+                assert "$ref" in schema, (path, method, status)
+            if method == "post" and not path.endswith("keys"):
+                content = route["requestBody"]["content"]
+                assert content["multipart/form-data"]["schema"]["properties"], path
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1800)
+def test_no_made_request_is_answered_with_a_fault_of_ours(site):
+    schemathesis = pytest.importorskip("schemathesis")
+    from hypothesis import HealthCheck, Phase, given, settings
+
+    document = site.http.get("/v1/openapi.json").json()
+    schema = schemathesis.openapi.from_dict(document)
+    operations = [result.ok() for result in schema.get_all_operations()]
+    each = max(1, share(CASES) // len(operations))
+    headers, answered = site.headers(), []
+
+    def ask(case) -> None:
+        answer = case.call(base_url=str(site.http.base_url), headers=headers)
+        answered.append((case.method, case.path, answer.status_code))
+        assert answer.status_code < 500, (case.as_curl_command(), answer.text)
+
+    for operation in operations:
+        if operation.path == "/v1/keys/{key}":
+            continue  # it may revoke the key that is used here
+        strategy = operation.as_strategy()
+        checks = settings(
+            max_examples=each,
+            deadline=None,
+            database=None,
+            phases=[Phase.generate],
+            suppress_health_check=list(HealthCheck),
+        )
+        checks(given(case=strategy)(ask))()
+    assert len(answered) >= 0.5 * each * len(operations)
