@@ -1,11 +1,15 @@
 """Rules, marks and times for the tests of attendance."""
 
+import shutil
 from datetime import UTC, date, datetime
+from pathlib import Path
 from zoneinfo import ZoneInfo
 
 from visavis.attendance.days import Mark
 from visavis.attendance.plans import Plans
 from visavis.attendance.rules import Direction, read_rules
+from visavis.gallery import Gallery, open_gallery
+from visavis.gallery import sqlite as schema
 
 BERLIN = ZoneInfo("Europe/Berlin")
 MONDAY = date(2026, 3, 2)
@@ -98,3 +102,18 @@ def marks(*texts: str, zone: str = "Europe/Berlin") -> list[Mark]:
 
 def plan(person: str, extra: bytes = b"", base: bytes = RULES, first=MONDAY, last=None):
     return Plans(rules(extra, base), first, last or first).of(person)
+
+
+def four_people(folder: Path) -> Path:
+    """A gallery of four people with their own ids: made once, and copied for each test."""
+    gallery = open_gallery(folder)
+    for number in range(1, 5):
+        gallery.add_person(f"Person {number}", external_id=f"E-{number}")
+    gallery.close()
+    (folder / schema.BALLAST).write_bytes(b"")
+    return folder
+
+
+def copy_of(made: Path, folder: Path) -> Gallery:
+    """A copy of a gallery, opened."""
+    return open_gallery(shutil.copytree(made, folder))
