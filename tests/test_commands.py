@@ -36,6 +36,30 @@ NO_MODEL = {
     "people restore": "it copies what is there",
     "people note-consent": "it writes a note",
     "people consent": "it changes a setting",
+    **dict.fromkeys(
+        (
+            "attendance " + verb
+            for verb in (
+                "today",
+                "month",
+                "person",
+                "late",
+                "exceptions",
+                "inside",
+                "classes",
+                "export",
+                "check",
+            )
+        ),
+        "it reads the gallery",
+    ),
+    **dict.fromkeys(
+        (
+            "attendance " + verb
+            for verb in ("punch", "correct", "mark-day", "lock", "unlock", "rules", "import")
+        ),
+        "it writes into the gallery",
+    ),
     "dataset bin inspect": "it decodes pictures",
     "pack list": "it reads manifests",
     "pack remove": "it deletes files",

@@ -30,7 +30,8 @@ IN_TEXT = {
 # Options whose text holds none, by name.
 NO_NUMBER = set(
     "person pack precision runtime name external_id consent family color preset crops protocol "
-    "detector licence commercial decoder model root expect_head".split()
+    "detector licence commercial decoder model root expect_head "
+    "actor reason at month day terminal zone columns".split()
 )
 MEANT = {  # numbers of BAD that mean something
     ("min_score", "0"): "every face that the detector sees",
@@ -64,6 +65,7 @@ PLACES = {
     ("people name-group", "number"): ["a", "{}", "Ann"],
     ("people merge-groups", "first"): ["a", "{}", "2"],
     ("people merge-groups", "second"): ["a", "2", "{}"],
+    ("attendance correct", "number"): ["{}", "--void"],
     ("people split-group", "number"): ["a", "{}", "1"],
     ("people split-group", "faces"): ["a", "1", "{}"],
 }

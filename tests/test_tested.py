@@ -14,6 +14,7 @@ from source import ROOT, dotted, imported, trees
 # Where a module is tested that has no test file of its own name.
 TESTED_IN = {
     "__init__.py": "test_import.py",
+    "answers/attendance.py": "test_attendance_cli.py",
     "answers/conversion.py": "test_workflow.py",
     "answers/counts.py": "test_counts.py",
     "answers/datasets.py": "test_bin.py",
@@ -29,7 +30,10 @@ TESTED_IN = {
     "attendance/corrections.py": "test_attendance.py",
     "attendance/directory.py": "test_attendance.py",
     "attendance/punches.py": "test_attendance.py",
+    "attendance/sheets.py": "test_reports.py",
     "attendance/store.py": "test_attendance.py",
+    "attendance/transfer.py": "test_attendance_cli.py",
+    "attendance/view.py": "test_attendance_cli.py",
     "attendance/whole.py": "test_ledger.py",
     "checkpoints/checkpoint.py": "test_checkpoints.py",
     "checkpoints/cvlface.py": "test_checkpoints.py",
