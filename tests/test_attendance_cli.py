@@ -232,6 +232,14 @@ def test_who_is_inside_and_in_class(call, tmp_path):
 def test_the_ledger_is_checked(imported, tmp_path):
     checked = document(imported("check", "--json"))
     assert (checked["whole"], sum(checked["punches"].values())) == (True, 3)
+    saved = (tmp_path / "gallery" / "gallery.db").read_bytes()
+    assert imported("punch", "E-2", *WHY)[0] == 0
+    later = document(imported("check", "--json"))["head"]
+    assert document(imported("check", "--expect-head", checked["head"], "--json"))["whole"]
+    (tmp_path / "gallery" / "gallery.db").write_bytes(saved)  # an old copy, put back
+    assert imported("check")[0] == 0
+    told = "entry 4 of its chain is not the one that was there\n"
+    assert imported("check", "--expect-head", later) == (1, told, "")
     gallery = open_gallery(tmp_path / "gallery")
     with gallery.database.writing() as connection:
         connection.exec_driver_sql("DELETE FROM attendance_rows WHERE seq = 2")

@@ -74,7 +74,11 @@ def test_every_status_of_a_terminal_is_known_and_255_is_a_punch():
         ("17\t2026-03-02 08:", 0, "line 2: expected user, time, device and status, got half"),
         ("17\t2026-03-02 08:00:00\t1", 0, "got half a line"),
         ("17\t2026-13-02 08:00:00\t1\t0\t1\t0", 0, "expected a time"),
-        ("17\t2026-03-29 02:30:00\t1\t0\t1\t0", 0, "there is no such time in Europe/Berlin"),
+        (
+            "17\t2026-03-29 02:30:00\t1\t0\t1\t0",
+            1,
+            "there is no such time in Europe/Berlin: kept as 2026-03-29T01:30:00Z",
+        ),
         ("17\t2026-03-02 08:00:00\t1\tin\t1\t0", 0, "expected a status"),
         ("\t2026-03-02 08:00:00\t1\t0\t1\t0", 0, "half a line"),
         ("17\t2026-03-02 08:00:00\t1\t9\t1\t0", 1, "status 9 is not known: kept without"),

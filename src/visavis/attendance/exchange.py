@@ -110,7 +110,10 @@ def _attlog_line(line: str, zone: ZoneInfo, device: str, parsed: Parsed, number:
     code = cells[2 + len(own)]
     if not code.isdecimal():
         raise AttendanceError(f"expected a status of 0 to 255, got {code!r:.20}")
-    at = read_moment(cells[1], zone)
+    at = read_moment(cells[1], zone, skipped=True)
+    if at.astimezone(zone).strftime(WALL) != cells[1]:
+        words = f"{cells[1]}: there is no such time in {zone.key}: kept as {utc_text(at)}"
+        parsed.faults.append(Fault(number, words))
     direction = STATUS.get(int(code))
     if direction is None and int(code) != UNDEFINED:
         parsed.faults.append(Fault(number, f"status {code} is not known: kept without direction"))

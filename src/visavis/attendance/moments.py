@@ -55,10 +55,11 @@ def utc_text(at: datetime) -> str:
     return at.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
-def read_moment(text: str, zone: ZoneInfo) -> datetime:
+def read_moment(text: str, zone: ZoneInfo, *, skipped: bool = False) -> datetime:
     """A moment, to the second, from ISO 8601; without an offset it is a wall time of the zone.
 
-    Raises AttendanceError for what is no time, and for a wall time that the clock skips.
+    Raises AttendanceError for what is no time, and, but for `skipped`, for a wall time that the
+    clock skips.
     """
     try:
         read = datetime.fromisoformat(text.strip())
@@ -67,7 +68,7 @@ def read_moment(text: str, zone: ZoneInfo) -> datetime:
         raise AttendanceError(
             f"expected a time as 2026-03-02 08:00, got {text.strip()!r:.60}"
         ) from error
-    if read.tzinfo is None and at.astimezone(zone).replace(tzinfo=None) != read:
+    if read.tzinfo is None and not skipped and at.astimezone(zone).replace(tzinfo=None) != read:
         raise AttendanceError(
             f"{text.strip()}: there is no such time in {zone.key}: the clock is put forward",
             mend="write it with its offset, as 2026-03-29T02:30+01:00",

@@ -22,13 +22,31 @@ from visavis.gallery.audit import ERASE, ChainHead
 from visavis.gallery.tables import AUDIT
 
 
-def ledger_damages(ledger: Ledger) -> list[str]:
-    """All that is not as it was written, in words. Reads and opens everything."""
+def ledger_damages(ledger: Ledger, known: ChainHead | None = None) -> list[str]:
+    """All that is not as it was written, in words. Reads and opens everything.
+
+    With `known`, a head of earlier, its entry has to be there.
+    """
     there = ledger.key() is not None
     with ledger.gallery.database.reading() as connection:
         if not there:
-            return ["its key is not there any more"] if was_made(connection) else []
+            gone = was_made(connection) or (known is not None and known.seq > 0)
+            return ["its key is not there any more"] if gone else []
+        query = select(CHAIN.c.hash).where(CHAIN.c.seq == (known.seq if known else 0))
+        if known is not None and known.seq and connection.scalar(query) != known.hash:
+            return [f"entry {known.seq} of its chain is not the one that was there"]
         return list(_damages(ledger, connection))
+
+
+def ledger_head(ledger: Ledger) -> ChainHead:
+    """The chain's last entry: kept elsewhere, it tells an older file from this one.
+
+    Raises AttendanceError where the chain's end was altered.
+    """
+    if ledger.key() is None:
+        return ChainHead()
+    with ledger.gallery.database.reading() as connection:
+        return ledger.head(connection)
 
 
 def _damages(ledger: Ledger, connection: Connection) -> Iterator[str]:

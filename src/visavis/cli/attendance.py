@@ -321,15 +321,25 @@ def export(
 
 
 @attendance.command()
-def check(gallery: options.GalleryFolder = None, json: options.Json = False) -> None:
+def check(
+    expect_head: Annotated[
+        str | None, typer.Option(help="A head of earlier, as check printed it.")
+    ] = None,
+    gallery: options.GalleryFolder = None,
+    json: options.Json = False,
+) -> None:
     """Whether every punch and correction is as it was written: reads and opens everything."""
     from visavis.attendance.ledger import Ledger
-    from visavis.attendance.whole import ledger_damages
+    from visavis.attendance.whole import ledger_damages, ledger_head
+    from visavis.gallery.audit import ChainHead
 
+    known = ChainHead.of_text(expect_head) if expect_head is not None else None
     ledger = Ledger(options.gallery_at(gallery, create=False))
-    damages = ledger_damages(ledger)
-    document = {"whole": not damages, "damages": damages, "punches": ledger.counts()}
-    printing.print_answer(document, damages or ["whole"], json=json)
+    damages = ledger_damages(ledger, known)
+    head = None if damages else str(ledger_head(ledger))
+    document = {"whole": not damages, "damages": damages, "head": head}
+    counts = {"punches": ledger.counts()}
+    printing.print_answer(document | counts, damages or [f"whole: {head}"], json=json)
     raise typer.Exit(bool(damages))
 
 
