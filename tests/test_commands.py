@@ -42,6 +42,30 @@ NO_MODEL = {
     "config import": "it changes the gallery's configurations",
     "config activate": "it changes the gallery's configurations",
     "config rollback": "it changes the gallery's configurations",
+    **dict.fromkeys(
+        (
+            "attendance " + verb
+            for verb in (
+                "today",
+                "month",
+                "person",
+                "late",
+                "exceptions",
+                "inside",
+                "classes",
+                "export",
+                "check",
+            )
+        ),
+        "it reads the gallery",
+    ),
+    **dict.fromkeys(
+        (
+            "attendance " + verb
+            for verb in ("punch", "correct", "mark-day", "lock", "unlock", "rules", "import")
+        ),
+        "it writes into the gallery",
+    ),
     "dataset bin inspect": "it decodes pictures",
     "pack list": "it reads manifests",
     "pack remove": "it deletes files",

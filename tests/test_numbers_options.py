@@ -31,7 +31,7 @@ IN_TEXT = {
 NO_NUMBER = set(
     "person pack precision runtime name external_id consent family color preset crops protocol "
     "detector licence commercial decoder model root expect_head packs description "
-    "author host tls".split()
+    "author host tls actor reason at month day terminal zone columns".split()
 )
 MEANT = {  # numbers of BAD that mean something
     ("min_score", "0"): "every face that the detector sees",
@@ -74,6 +74,7 @@ PLACES = {
     ("config compare", "first"): ["{}", "1", "--images", "a"],
     ("config compare", "second"): ["1", "{}", "--images", "a"],
     ("config show", "version"): ["{}"],
+    ("attendance correct", "number"): ["{}", "--void"],
     ("people split-group", "number"): ["a", "{}", "1"],
     ("people split-group", "faces"): ["a", "1", "{}"],
 }

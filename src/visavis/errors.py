@@ -17,6 +17,8 @@ VisavisError
 ├── GalleryKeyError      a gallery's key that is missing, another gallery's, or was rotated
 ├── PersonError          a name that nobody or several people have, or that nobody may have
 ├── DatasetError         a data set that is missing a file, or a list that cannot be read
+├── RulesError           rules of attendance that contradict each other, or name what is not there
+├── AttendanceError      a punch or a correction that cannot be: a locked period, no time
 ├── CheckpointError      a checkpoint that cannot be read, or whose keys do not fit
 ├── OutputError          a result that cannot be written where it was asked for
 └── ServeError           a service that cannot start: its address, its certificate, or no key
@@ -150,6 +152,18 @@ class DatasetError(VisavisError):
     """A data set that is missing a file, or a list that cannot be read."""
 
     code = "dataset"
+
+
+class RulesError(VisavisError):
+    """Rules of attendance that contradict each other, or name what is not there."""
+
+    code = "rules"
+
+
+class AttendanceError(VisavisError):
+    """A punch or a correction that cannot be: a locked period, a time without a zone."""
+
+    code = "attendance"
 
 
 class CheckpointError(VisavisError):

@@ -28,6 +28,7 @@ EXTRAS = (
     Extra("convert", "torch", "checkpoints to ONNX, and int8"),
     Extra("tflite", "litert_torch", "checkpoints to TFLite"),
     Extra("search", "faiss", "search in galleries of tens of thousands of photos"),
+    Extra("attendance", "openpyxl", "attendance as XLSX"),
     Extra("hub", "fsspec", "packs in object stores"),
     Extra("serve", "fastapi", "visavis serve: REST, and a page for two photos"),
 )

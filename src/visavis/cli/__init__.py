@@ -19,6 +19,7 @@ from typing import Any
 import typer
 
 from visavis.cli import printing
+from visavis.cli.attendance import attendance
 from visavis.cli.calibrate import calibrate
 from visavis.cli.config import config
 from visavis.cli.convert import convert
@@ -69,6 +70,7 @@ app.command(name="predict", hidden=True)(embed)
 app.command(rich_help_panel=PEOPLE)(enroll)
 app.add_typer(people, name="people", rich_help_panel=PEOPLE)
 app.add_typer(config, name="config", rich_help_panel=PEOPLE)
+app.add_typer(attendance, name="attendance", rich_help_panel=PEOPLE)
 app.add_typer(evaluate, name="evaluate", rich_help_panel=MEASURE)
 app.command(rich_help_panel=MEASURE)(calibrate)
 app.command(rich_help_panel=MEASURE)(report)

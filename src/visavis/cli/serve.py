@@ -43,11 +43,8 @@ def serve(
         bool, typer.Option("--embeddings", help="Give embeddings to admins who ask.")
     ] = False,
     gallery: options.GalleryFolder = None,
-    pack: options.PackName = "default",
-    calibration: options.CalibrationFile = None,
     *,
-    scanning: options.Scanning,
-    where: options.Where,
+    models: options.Recognition,
     json: options.Json = False,
 ) -> None:
     """Answer over HTTP: the same questions as REST, and a page for two photos."""
@@ -56,9 +53,9 @@ def serve(
     from visavis.serve.run import answer_until_stopped, prepare
     from visavis.serve.service import ServeSettings
 
-    recognizer = options.recognizer_of(pack, calibration, scanning, where.for_many())
-    asked = ServeSettings(pack, embeddings=embeddings)
     people = options.gallery_at(gallery)
+    recognizer = models.for_many(people)
+    asked = ServeSettings(models.pack, embeddings=embeddings)
     prepared = prepare(recognizer, people, address, asked, new_key=new_key)
     printing.print_answer(*_told(prepared, people.where), json=json)
     printing.flush()

@@ -12,6 +12,7 @@ from threading import Condition, Lock
 
 import numpy as np
 
+from visavis.embedder import Ensemble
 from visavis.errors import VisavisError
 from visavis.recognizer import Recognizer
 from visavis.types import Crops, Detector, Embedder, Embeddings, Face, Image, Part
@@ -62,6 +63,7 @@ class SharedEmbedder:
         self._lock = Lock()
         self.model, self.dim = embed.model, embed.dim
         self.parts: tuple[Part, ...] = embed.parts
+        self.margin = embed.margin
 
     def __call__(self, crops: Crops, /) -> Embeddings:
         """Unit rows, as the embedder alone gives them."""
@@ -123,5 +125,12 @@ def budgeted(recognizer: Recognizer, budget: InferenceBudget) -> Recognizer:
     return replace(
         recognizer,
         detect=budgeted_detector(recognizer.detect, budget),
-        embed=SharedEmbedder(recognizer.embed, budget),
+        embed=_shared(recognizer.embed, budget),
     )
+
+
+def _shared(embed: Embedder, budget: InferenceBudget) -> Embedder:
+    if not isinstance(embed, Ensemble):
+        return SharedEmbedder(embed, budget)
+    # Its members, each by itself: of some faces not all of them are asked.
+    return Ensemble(tuple(replace(one, embed=_shared(one.embed, budget)) for one in embed.members))

@@ -14,7 +14,7 @@ from visavis.answers.pictures import compared_pictures
 from visavis.answers.words import rounded_inverse
 from visavis.decision import NO_RATE, Decision
 from visavis.errors import VisavisError
-from visavis.recognizer import Verification
+from visavis.results import Verification
 from visavis.serve.wording import written
 from visavis.types import Image
 

@@ -1,0 +1,80 @@
+"""Whether the ledger is as it was written: every entry of its chain, every row, every key.
+
+What was erased with its person is not missing: the gallery's own audit says who was.
+"""
+
+import hashlib
+from collections.abc import Iterator
+from typing import Any
+
+from sqlalchemy import Connection, select
+
+from visavis.attendance.ledger import (
+    STORED,
+    Ledger,
+    chained,
+    kept_person,
+    merged_people,
+    was_made,
+)
+from visavis.attendance.tables import CHAIN, ROWS
+from visavis.gallery.audit import ERASE, ChainHead
+from visavis.gallery.tables import AUDIT
+
+
+def ledger_damages(ledger: Ledger, known: ChainHead | None = None) -> list[str]:
+    """All that is not as it was written, in words. Reads and opens everything.
+
+    With `known`, a head of earlier, its entry has to be there.
+    """
+    there = ledger.key() is not None
+    with ledger.gallery.database.reading() as connection:
+        if not there:
+            gone = was_made(connection) or (known is not None and known.seq > 0)
+            return ["its key is not there any more"] if gone else []
+        query = select(CHAIN.c.hash).where(CHAIN.c.seq == (known.seq if known else 0))
+        if known is not None and known.seq and connection.scalar(query) != known.hash:
+            return [f"entry {known.seq} of its chain is not the one that was there"]
+        return list(_damages(ledger, connection))
+
+
+def ledger_head(ledger: Ledger) -> ChainHead:
+    """The chain's last entry: kept elsewhere, it tells an older file from this one.
+
+    Raises AttendanceError where the chain's end was altered.
+    """
+    if ledger.key() is None:
+        return ChainHead()
+    with ledger.gallery.database.reading() as connection:
+        return ledger.head(connection)
+
+
+def _damages(ledger: Ledger, connection: Connection) -> Iterator[str]:
+    before, seq = b"", 0
+    erased, merged = _erased(connection), merged_people(connection)
+    stored = dict(connection.execute(select(ROWS.c.seq, ROWS.c.sealed)).cursor.fetchall())
+    numbers = set(stored)
+    for row in connection.execute(select(CHAIN).order_by(CHAIN.c.seq)):
+        seq += 1
+        if row.seq != seq or row.hash != chained(before, dict(row._mapping)):
+            yield f"its chain is broken at entry {seq}"
+            return
+        before, sealed = row.hash, stored.pop(seq, None)
+        if sealed is None and kept_person(row.person_id, merged) not in erased:
+            yield f"row {seq} is not there"
+        elif sealed is not None and _digest(sealed) != row.content:
+            yield f"row {seq} was altered"
+    if ledger.sealed_head(connection) != ChainHead(seq, before):
+        yield f"its chain was altered at its end, after entry {seq}"
+    yield from (f"row {number} is in no entry of the chain" for number in sorted(stored))
+    opened = {row.number for row in ledger.read(connection, STORED)}
+    yield from (f"row {number} cannot be opened" for number in sorted(numbers - opened))
+
+
+def _digest(sealed: Any) -> bytes:
+    return hashlib.sha256(sealed).digest() if isinstance(sealed, bytes) else b""
+
+
+def _erased(connection: Connection) -> set[str | None]:
+    query = select(AUDIT.c.person_id).where(AUDIT.c.action == ERASE)
+    return set(connection.scalars(query))

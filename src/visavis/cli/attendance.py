@@ -1,0 +1,438 @@
+"""visavis attendance VERB"""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+from visavis.cli import options, printing
+from visavis.cli.people import Who
+from visavis.cli.spread import spread
+
+if TYPE_CHECKING:
+    from datetime import date, datetime
+
+    from visavis.attendance.attendance import Attendance
+    from visavis.attendance.days import DayRecord
+    from visavis.attendance.reports import Sheet
+    from visavis.attendance.rules import Direction, Rules
+
+attendance = typer.Typer(
+    help="Who was there, who came late, what is missing.", no_args_is_help=True
+)
+Way = Literal["in", "out", "break_out", "break_in", "overtime_in", "overtime_out"]
+DayStatus = Literal["present", "half", "absent", "holiday", "leave", "off", "as-punched"]
+Month = Annotated[str, typer.Option("--month", help="As 2026-03; without it, this month.")]
+Day = Annotated[str, typer.Option("--day", help="As 2026-03-02; without it, today.")]
+Since = Annotated[str, typer.Argument(help="The first day, as 2026-03-02.")]
+Until = Annotated[str, typer.Argument(help="The last day, as 2026-03-31.")]
+WayOption = Annotated[Way | None, typer.Option("--direction", help="Which way they went.")]
+Number = Annotated[int, typer.Argument(min=1, max=1 << 53, help="The punch's number.")]
+
+
+@dataclass(frozen=True, slots=True)
+class Why:
+    """Who says so, and why: of every change that somebody makes by hand."""
+
+    actor: Annotated[str, typer.Option("--actor", help="Who says so.")] = ""
+    reason: Annotated[str, typer.Option("--reason", help="Why.")] = ""
+
+    @property
+    def who(self) -> str:
+        """Who says so: the user of this machine where nobody is named."""
+        from getpass import getuser
+
+        return self.actor or getuser()
+
+
+@attendance.command()
+def today(day: Day = "", gallery: options.GalleryFolder = None, json: options.Json = False) -> None:
+    """Everybody's day: who came when, who is late, who is missing."""
+    from visavis.attendance.view import days_of
+
+    book = _book(gallery)
+    chosen = _day(book, day)
+    records = days_of(book, (chosen, chosen))
+    _show_days(book, records, f"{chosen}", json=json)
+
+
+@attendance.command()
+def month(
+    month: Month = "", gallery: options.GalleryFolder = None, json: options.Json = False
+) -> None:
+    """A month as a matrix: P present, HD half a day, A absent, L leave, H holiday, * late."""
+    from visavis.answers.attendance import days_json
+    from visavis.attendance.reports import matrix_sheet, sheet_lines
+    from visavis.attendance.view import days_of
+
+    book = _book(gallery)
+    period = _month(book, month)
+    records = days_of(book, period)
+    sheet = matrix_sheet(f"{period[0]:%Y-%m}", records, book.directory, period)
+    document = days_json(records, book.directory)
+    printing.print_answer(document, sheet_lines(_short(sheet)), json=json)
+
+
+@attendance.command()
+def person(
+    who: Who,
+    month: Month = "",
+    gallery: options.GalleryFolder = None,
+    json: options.Json = False,
+) -> None:
+    """One person's timesheet of a month."""
+    from visavis.attendance.view import days_of
+
+    book = _book(gallery)
+    one = book.directory.find(who)
+    records = days_of(book, _month(book, month), people=[one.id])
+    _show_days(book, records, one.name, json=json)
+
+
+@attendance.command()
+def late(
+    month: Month = "", gallery: options.GalleryFolder = None, json: options.Json = False
+) -> None:
+    """Who came late in a month, the latest first."""
+    from visavis.attendance.reports import late_records
+    from visavis.attendance.view import days_of
+
+    book = _book(gallery)
+    records = late_records(days_of(book, _month(book, month)))
+    _show_days(book, records, "late", json=json)
+
+
+@attendance.command()
+def exceptions(
+    month: Month = "", gallery: options.GalleryFolder = None, json: options.Json = False
+) -> None:
+    """A month's days to look at: open, closed by rule, corrected, with a clock that lies."""
+    from visavis.attendance.reports import odd_records
+    from visavis.attendance.view import days_of
+
+    book = _book(gallery)
+    records = odd_records(days_of(book, _month(book, month)))
+    _show_days(book, records, "exceptions", json=json)
+
+
+@attendance.command()
+def inside(gallery: options.GalleryFolder = None, json: options.Json = False) -> None:
+    """Who is in the building now."""
+    from visavis.answers.attendance import inside_json
+    from visavis.attendance.moments import zone_named
+    from visavis.attendance.reports import inside_sheet, sheet_lines
+    from visavis.attendance.view import inside_of
+
+    book = _book(gallery)
+    here = inside_of(book)
+    sheet = inside_sheet(here, book.directory, zone_named(book.rules.zone))
+    printing.print_answer(inside_json(here, book.directory), sheet_lines(sheet), json=json)
+
+
+@attendance.command()
+def classes(
+    day: Day = "", gallery: options.GalleryFolder = None, json: options.Json = False
+) -> None:
+    """A day's classes: who of each roster is there, late, gone or absent."""
+    from visavis.answers.attendance import classes_json, classes_words
+    from visavis.attendance.view import classes_of
+
+    book = _book(gallery)
+    held = classes_of(book, _day(book, day))
+    document = classes_json(held, book.directory)
+    printing.print_answer(document, classes_words(held, book.directory), json=json)
+
+
+@attendance.command()
+@spread
+def punch(
+    who: Who,
+    why: Why,
+    at: Annotated[str, typer.Option(help="A wall time, as 2026-03-02 08:00; else now.")] = "",
+    direction: WayOption = None,
+    terminal: Annotated[str, typer.Option(help="Where.")] = "",
+    gallery: options.GalleryFolder = None,
+    *,
+    json: options.Json = False,
+) -> None:
+    """Punch for somebody by hand."""
+    from dataclasses import replace
+
+    from visavis.answers.attendance import recorded_json, recorded_words
+    from visavis.attendance.punches import Reporter, Sighting
+
+    book = _book(gallery)
+    said = Sighting(who, _moment(book, at), terminal, _way(direction), Reporter.HAND)
+    made = book.record(replace(said, actor=why.who, reason=why.reason))
+    words = [recorded_words(made, book.directory)]
+    printing.print_answer(recorded_json(made), words, json=json)
+
+
+@attendance.command()
+@spread
+def correct(
+    number: Number,
+    why: Why,
+    at: Annotated[str, typer.Option(help="When it was, as 2026-03-02 08:00.")] = "",
+    direction: WayOption = None,
+    void: Annotated[bool, typer.Option("--void", help="It does not count.")] = False,
+    gallery: options.GalleryFolder = None,
+    *,
+    json: options.Json = False,
+) -> None:
+    """Say that a punch was at another time or the other way, or does not count."""
+    from visavis.answers.attendance import correction_json
+
+    if void == bool(at or direction):
+        raise typer.BadParameter("say --at or --direction, or --void")
+    book = _book(gallery)
+    if void:
+        made = book.void(number, actor=why.who, reason=why.reason)
+    else:
+        way, moment = _way(direction), _moment(book, at) if at else None
+        made = book.move(number, at=moment, direction=way, actor=why.who, reason=why.reason)
+    words = f"punch {number} is corrected by row {made.number}"
+    printing.print_answer(correction_json(made, book.directory), [words], json=json)
+
+
+@attendance.command("mark-day")
+@spread
+def mark_day(
+    who: Who,
+    day: Annotated[str, typer.Argument(help="As 2026-03-02.")],
+    status: Annotated[DayStatus, typer.Argument(help="as-punched takes a ruling back.")],
+    why: Why,
+    gallery: options.GalleryFolder = None,
+    *,
+    json: options.Json = False,
+) -> None:
+    """Say what somebody's day was, whatever its punches are."""
+    from visavis.answers.attendance import ruling_json
+    from visavis.attendance.days import Status
+    from visavis.attendance.moments import read_day
+
+    book = _book(gallery)
+    meant = None if status == "as-punched" else Status(status)
+    made = book.rule(who, read_day(day), meant, actor=why.who, reason=why.reason)
+    document = ruling_json(made, book.directory)
+    printing.print_answer(document, [f"{who}, {day}: {status}"], json=json)
+
+
+@attendance.command()
+@spread
+def lock(
+    since: Since,
+    until: Until,
+    why: Why,
+    gallery: options.GalleryFolder = None,
+    *,
+    json: options.Json = False,
+) -> None:
+    """Lock a period: nothing in it is corrected, and what comes late does not count."""
+    _lock((since, until), why, gallery, locked=True, json=json)
+
+
+@attendance.command()
+@spread
+def unlock(
+    since: Since,
+    until: Until,
+    why: Why,
+    gallery: options.GalleryFolder = None,
+    *,
+    json: options.Json = False,
+) -> None:
+    """Open a locked period again."""
+    _lock((since, until), why, gallery, locked=False, json=json)
+
+
+@attendance.command()
+def rules(
+    file: Annotated[Path | None, typer.Argument(help="TOML or JSON, kept from now on.")] = None,
+    gallery: options.GalleryFolder = None,
+    json: options.Json = False,
+) -> None:
+    """Keep a file of rules with the gallery; without one, show those that are kept."""
+    from json import loads
+
+    from visavis.attendance.attendance import keep_rules, kept_rules
+    from visavis.attendance.rules import rules_bytes
+
+    store = options.gallery_at(gallery, create=False)
+    unknown = keep_rules(store, _read_rules(file)) if file else []
+    text = rules_bytes(kept_rules(store)).decode()
+    words = ["the rules are kept"] if file else text.splitlines()
+    words += [f"{name}: nobody here has that name or id" for name in unknown]
+    printing.print_answer({"rules": loads(text), "unknown": list(unknown)}, words, json=json)
+
+
+@attendance.command("import")
+def import_file(
+    file: Path,
+    form: Annotated[
+        Literal["attlog", "hikvision", "csv", "json", "frappe", "holidays", "leave"],
+        typer.Option("--format", help="What the file is."),
+    ] = "attlog",
+    zone: Annotated[str, typer.Option(help="Of the file's times; else the rules'.")] = "",
+    terminal: Annotated[str, typer.Option(help="In place of the file's own.")] = "",
+    columns: Annotated[str, typer.Option(help="Of a CSV: person=Nr,time=When.")] = "",
+    gallery: options.GalleryFolder = None,
+    json: options.Json = False,
+) -> None:
+    """Punches of a terminal's file or a table; or holidays and leave, of a table."""
+    from visavis.answers.attendance import imported_punches_json, imported_punches_words
+    from visavis.attendance.transfer import import_punches, read_punches
+
+    book = _book(gallery)
+    if form in ("holidays", "leave"):
+        _import_days(book, file, form, json=json)
+        return
+    parsed = read_punches(file, form, zone or book.rules.zone, _columns(columns))
+    outcomes = import_punches(book, parsed, device=terminal)
+    words = imported_punches_words(outcomes, parsed.faults)
+    printing.print_answer(imported_punches_json(outcomes, parsed.faults), words, json=json)
+    if parsed.faults or any(one.fate == "refused" for one in outcomes):
+        raise typer.Exit(3)
+
+
+@attendance.command()
+def export(
+    out: Annotated[Path, typer.Argument(help="The file to write.")],
+    form: Annotated[
+        Literal["attlog", "frappe", "hikvision", "odoo", "zoho", "hibob", "csv", "json", "xlsx",
+                "days"],
+        typer.Option("--format", help="Of punches, of stays, or of days."),
+    ] = "csv",
+    month: Month = "",
+    bom: Annotated[bool, typer.Option("--bom", help="Of CSV: as Excel wants UTF-8.")] = False,
+    gallery: options.GalleryFolder = None,
+    json: options.Json = False,
+) -> None:  # fmt: skip
+    """A month in the format of a terminal, a payroll or a spreadsheet."""
+    from visavis.attendance.transfer import export_period
+    from visavis.files import write_whole
+
+    book = _book(gallery)
+    made = export_period(book, _month(book, month), form, mark=bom)
+    write_whole(out, made.data, private=True)
+    document = {"out": str(out), "format": form, "count": made.count}
+    printing.print_answer(document, [f"{made.count} in {out}"], json=json)
+
+
+@attendance.command()
+def check(
+    expect_head: Annotated[
+        str | None, typer.Option(help="A head of earlier, as check printed it.")
+    ] = None,
+    gallery: options.GalleryFolder = None,
+    json: options.Json = False,
+) -> None:
+    """Whether every punch and correction is as it was written: reads and opens everything."""
+    from visavis.attendance.ledger import Ledger
+    from visavis.attendance.whole import ledger_damages, ledger_head
+    from visavis.gallery.audit import ChainHead
+
+    known = ChainHead.of_text(expect_head) if expect_head is not None else None
+    ledger = Ledger(options.gallery_at(gallery, create=False))
+    damages = ledger_damages(ledger, known)
+    head = None if damages else str(ledger_head(ledger))
+    document = {"whole": not damages, "damages": damages, "head": head}
+    counts = {"punches": ledger.counts()}
+    printing.print_answer(document | counts, damages or [f"whole: {head}"], json=json)
+    raise typer.Exit(bool(damages))
+
+
+def _book(gallery: Path | None) -> "Attendance":
+    from visavis.attendance.attendance import Attendance
+
+    return Attendance(options.gallery_at(gallery, create=False))
+
+
+def _day(book: "Attendance", text: str) -> "date":
+    from datetime import UTC, datetime
+
+    from visavis.attendance.moments import day_of, read_day, zone_named
+
+    return read_day(text) if text else day_of(datetime.now(UTC), zone_named(book.rules.zone))
+
+
+def _month(book: "Attendance", text: str) -> tuple["date", "date"]:
+    from visavis.attendance.moments import month_of
+
+    return month_of(text or f"{_day(book, ''):%Y-%m}")
+
+
+def _moment(book: "Attendance", text: str) -> "datetime":
+    from datetime import UTC, datetime
+
+    from visavis.attendance.moments import read_moment, zone_named
+
+    return read_moment(text, zone_named(book.rules.zone)) if text else datetime.now(UTC)
+
+
+def _way(word: str | None) -> "Direction | None":
+    from visavis.attendance.exchange import direction_of
+
+    return direction_of(word or "")
+
+
+def _show_days(book: "Attendance", records: "list[DayRecord]", title: str, *, json: bool) -> None:
+    from visavis.answers.attendance import days_json
+    from visavis.attendance.moments import zone_named
+    from visavis.attendance.reports import day_sheet, sheet_lines
+
+    sheet = day_sheet(title, records, book.directory, zone_named(book.rules.zone))
+    printing.print_answer(days_json(records, book.directory), sheet_lines(sheet), json=json)
+
+
+def _short(sheet: "Sheet") -> "Sheet":
+    """A month's days by their numbers alone: a terminal is narrow."""
+    from dataclasses import replace
+
+    columns = tuple(name[-2:] if name[:2] == "20" else name for name in sheet.columns)
+    return replace(sheet, columns=columns)
+
+
+def _lock(
+    period: tuple[str, str], why: Why, gallery: Path | None, *, locked: bool, json: bool
+) -> None:
+    from visavis.answers.attendance import lock_json
+    from visavis.attendance.moments import read_day
+
+    since, until = map(read_day, period)
+    made = _book(gallery).lock(since, until, locked=locked, actor=why.who, reason=why.reason)
+    words = f"{since} to {until} is {'locked' if locked else 'open'}"
+    printing.print_answer(lock_json(made), [words], json=json)
+
+
+def _read_rules(file: Path) -> "Rules":
+    from visavis.attendance.rules import read_rules
+    from visavis.errors import RulesError
+
+    try:
+        return read_rules(file.read_bytes(), str(file))
+    except OSError as error:
+        raise RulesError(f"{file}: cannot read: {error.strerror or error}") from error
+
+
+def _import_days(book: "Attendance", file: Path, form: str, *, json: bool) -> None:
+    from visavis.answers.attendance import free_days_json
+    from visavis.attendance.attendance import keep_rules
+    from visavis.attendance.transfer import with_free_days
+
+    made = with_free_days(book.rules, file, form)
+    unknown = keep_rules(book.gallery, made)
+    counts = {"holidays": len(made.holidays), "leave": len(made.leave)}
+    words = [f"{counts[form]} {form} in the rules"]
+    words += [f"{name}: nobody here has that name or id" for name in unknown]
+    printing.print_answer(free_days_json(counts, unknown), words, json=json)
+
+
+def _columns(text: str) -> dict[str, str]:
+    """Raises BadParameter for what is no map of columns."""
+    known = ("person", "time", "device", "direction")
+    pairs = [part.partition("=") for part in text.split(",") if part]
+    if any(name not in known or not column for name, _, column in pairs):
+        raise typer.BadParameter(f"expected --columns as person=Nr,time=When; got {text!r}")
+    return {name: column for name, _, column in pairs}

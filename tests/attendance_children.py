@@ -1,0 +1,61 @@
+"""Child processes of test_ledger.py: they record punches, and may be killed.
+
+    python attendance_children.py FOLDER SEED [autocommit|late|forgetful]
+
+Each acknowledged punch's number and moment go to standard output after `record` has returned. Every
+sighting is said twice, as by a terminal that had no answer. The last words are the sabotage
+switches: with one of them the promise that is tested is broken.
+"""
+
+import sys
+from datetime import UTC, datetime, timedelta
+from itertools import count
+from pathlib import Path
+
+from gallery_children import Late, autocommit, say
+
+from visavis.attendance.attendance import Attendance
+from visavis.attendance.ledger import Ledger
+from visavis.attendance.punches import Reporter, Sighting
+from visavis.attendance.rules import Rules
+from visavis.gallery import open_gallery
+from visavis.gallery import sqlite as schema
+
+BEGIN = datetime(2026, 3, 2, 8, tzinfo=UTC)
+RULES = Rules("UTC", cooldown=0, gap=0)  # only the very same is a repeat
+
+
+def record(folder: Path, seed: int) -> None:
+    """Punches of one person, a minute apart, each said twice; from where the last child was."""
+    gallery = open_gallery(folder)
+    ann = gallery.find_or_add("Ann")
+    attendance = Attendance(gallery, RULES)
+    say("ready")
+    for number in count(seed * 1000):
+        at = BEGIN + timedelta(minutes=number)
+        for _ in range(2):
+            sighting = Sighting(ann.id, at, "door", source=Reporter.TERMINAL)
+            say(f"{attendance.record(sighting).punch} {int(at.timestamp())}")
+
+
+def main() -> None:
+    folder, seed, *switches = sys.argv[1:]
+    schema.BALLAST_BYTES = 0  # it would take most of the time
+    open_gallery(Path(folder)).find_or_add("Ann")
+    if "late" in switches:
+        late = Late(schema.SqliteDatabase.writing)
+
+        def write_late(database):
+            return late(database)
+
+        schema.SqliteDatabase.writing = write_late
+    if "autocommit" in switches:
+        schema.SqliteDatabase.writing = autocommit
+    if "forgetful" in switches:  # nobody remembers what was said before
+        Ledger.number_of = lambda *_: None
+        Ledger._token = lambda ledger, text: text.encode() + str(id(object())).encode()
+    record(Path(folder), int(seed))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,326 @@
+"""The ledger: sealed, chained, erased with its people, whole after a kill.
+
+Each promise has its attacker, who succeeds where the defence is taken away.
+"""
+
+import random
+import signal
+import sqlite3
+import subprocess
+import sys
+import time
+from contextlib import closing
+
+import attendance_children
+import pytest
+from conftest import share
+from gallery_children import query
+from made_attendance import copy_of, moment, rules
+
+from visavis.attendance import ledger as ledgers
+from visavis.attendance.attendance import Attendance
+from visavis.attendance.ledger import Ledger
+from visavis.attendance.punches import Evidence, Sighting
+from visavis.attendance.tables import HELD_TABLES
+from visavis.attendance.whole import ledger_damages
+from visavis.errors import AttendanceError, GalleryError
+from visavis.gallery import open_gallery
+from visavis.gallery import sqlite as schema
+from visavis.gallery.backups import backup, restore
+from visavis.gallery.rotation import rotate_key
+
+PLAIN = Evidence("SFace@1", 0.71, 0.42, configuration=3, liveness=0.9, crop=b"crop of ann")
+
+
+@pytest.fixture(scope="module")
+def made(cache, tmp_path_factory):
+    """A gallery of three people, four punches of Ann's, one of Bob's: copied for each test."""
+    folder = tmp_path_factory.mktemp("attendance") / "gallery"
+    gallery = open_gallery(folder)
+    (folder / schema.BALLAST).write_bytes(b"")
+    for name, own in (("Ann", "E-1"), ("Bob", "E-2"), ("Cy", "E-3")):
+        gallery.add_person(name, external_id=own)
+    attendance = Attendance(gallery, rules())
+    for who, clock in (("E-1", "08:00"), ("E-1", "12:00"), ("E-2", "12:01"), ("E-1", "13:00")):
+        attendance.record(Sighting(who, moment(clock), "kiosk", evidence=PLAIN))
+    attendance.record(Sighting("E-1", moment("13:00:30"), "kiosk"))  # seen, and no punch
+    gallery.close()
+    return folder
+
+
+@pytest.fixture
+def attendance(made, tmp_path):
+    """The copy, opened."""
+    gallery = copy_of(made, tmp_path / "gallery")
+    yield Attendance(gallery, rules())
+    gallery.close()
+
+
+def path_of(attendance):
+    return attendance.gallery.database.path
+
+
+def alter(attendance, *statements):
+    attendance.gallery.close()
+    with closing(sqlite3.connect(path_of(attendance))) as connection:
+        for statement in statements:
+            connection.execute(statement)
+        connection.commit()
+
+
+def damages(attendance):
+    gallery = open_gallery(path_of(attendance).parent)
+    try:
+        return ledger_damages(Ledger(gallery))
+    finally:
+        gallery.close()
+
+
+SWAP = (
+    "UPDATE attendance_rows SET sealed = (SELECT sealed FROM attendance_rows WHERE seq = {}) "
+    "WHERE seq = {}"
+)
+OTHER = "(SELECT id FROM people WHERE name = 'Bob')"
+ATTACKS = {
+    "an hour earlier": (
+        ["UPDATE attendance_rows SET at = at - 3600 WHERE seq = 2"], "row 2 cannot",
+    ),
+    "somebody else's": (
+        [f"UPDATE attendance_rows SET person_id = {OTHER} WHERE seq = 1"], "row 1 cannot",
+    ),
+    "another's content": ([SWAP.format(2, 1)], "row 1 was altered"),
+    "taken away": (["DELETE FROM attendance_rows WHERE seq = 2"], "row 2 is not there"),
+    "with its entry": (
+        ["DELETE FROM attendance_rows WHERE seq = 2", "DELETE FROM attendance_chain WHERE seq = 2"],
+        "its chain is broken at entry 2",
+    ),
+    "the last, with its entry": (
+        ["DELETE FROM attendance_rows WHERE seq = 4", "DELETE FROM attendance_chain WHERE seq = 4"],
+        "its chain was altered at its end, after entry 3",
+    ),
+    "a copy": (
+        ["INSERT INTO attendance_rows SELECT 9, at, kind, person_id, key_id, NULL, sealed "
+         "FROM attendance_rows WHERE seq = 1"], "row 9 is in no entry of the chain",
+    ),
+    "another day": (["UPDATE attendance_chain SET day = '2020-01-01'"], "broken at entry 1"),
+    "no key": (["DELETE FROM attendance_keys"], "row 1 cannot be opened"),
+    "everything": (
+        ["DELETE FROM attendance_rows", "DELETE FROM attendance_chain", "DELETE FROM settings "
+         "WHERE name IN ('kept attendance key', 'attendance head')"], "its key is not there",
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", ATTACKS)
+def test_an_attack_on_the_file_is_noticed(attendance, name):
+    statements, said = ATTACKS[name]
+    assert damages(attendance) == []
+    alter(attendance, *statements)
+    assert any(said in words for words in damages(attendance))
+
+
+def test_the_attack_succeeds_where_rows_are_sealed_for_no_place(gallery, monkeypatch):
+    monkeypatch.setattr(Ledger, "_place", lambda self, *parts: ("anywhere",))
+    gallery.add_person("Ann")
+    attendance = Attendance(gallery, rules())
+    for clock in ("08:00", "12:00"):
+        attendance.record(Sighting("Ann", moment(clock)))
+    alter(attendance, *ATTACKS["an hour earlier"][0])
+    assert damages(attendance) == []
+
+
+def test_the_attack_succeeds_where_no_chain_is_kept(attendance, monkeypatch):
+    alter(attendance, *ATTACKS["taken away"][0])
+    assert damages(attendance) == ["row 2 is not there"]
+    monkeypatch.setattr("visavis.attendance.whole.kept_person", lambda *_: "erased")
+    monkeypatch.setattr("visavis.attendance.whole._erased", lambda _: {"erased"})
+    assert damages(attendance) == []
+
+
+@pytest.mark.parametrize("name", ["the last, with its entry", "everything"])
+def test_nothing_is_written_over_an_altered_end(attendance, name):
+    alter(attendance, *ATTACKS[name][0])
+    gallery = open_gallery(path_of(attendance).parent)
+    with pytest.raises(AttendanceError, match="altered"):
+        Attendance(gallery, rules()).record(Sighting("E-1", moment("18:00")))
+    gallery.close()
+
+
+def test_evidence_of_another_punch_is_noticed(attendance):
+    assert attendance.evidence(1) == (
+        {"model": "SFace@1", "similarity": 0.71, "threshold": 0.42, "configuration": 3,
+         "liveness": 0.9, "crop": None}, b"crop of ann",
+    )  # fmt: skip
+    assert attendance.evidence(99) == ({}, None)
+    for column in ("sealed", "crop"):
+        alter(
+            attendance,
+            f"UPDATE attendance_evidence SET {column} = (SELECT {column} FROM "
+            "attendance_evidence WHERE seq = 2) WHERE seq = 1",
+        )
+        gallery = open_gallery(path_of(attendance).parent)
+        with pytest.raises(AttendanceError, match="the evidence of punch 1 was altered"):
+            Attendance(gallery, rules()).evidence(1)
+        gallery.close()
+
+
+def in_files(attendance, part):
+    folder = path_of(attendance).parent
+    return any(part in file.read_bytes() for file in folder.iterdir() if file.is_file())
+
+
+def test_no_time_device_or_name_can_be_read_in_the_file(attendance):
+    assert not in_files(attendance, b"kiosk")
+    assert not in_files(attendance, b"crop of ann")
+    assert not in_files(attendance, b"SFace@1")
+
+
+def opens(attendance, sealed, place):
+    """Whether somebody who has every key of the gallery opens an old copy of a row."""
+    gallery, ledger = attendance.gallery, Ledger(attendance.gallery)
+    with gallery.database.reading() as connection:
+        ids = [one for (one,) in query(gallery, "SELECT id FROM attendance_keys")]
+        vaults = ledger._vaults(connection, ids)
+    return any(vault.open(sealed, *ledger._place(*place)) for vault in vaults.values())
+
+
+def erase_ann(attendance):
+    """Erase her; what a copy of her first row still gives."""
+    gallery = attendance.gallery
+    (row,) = query(gallery, "SELECT seq, kind, at, sealed FROM attendance_rows WHERE seq = 1")
+    place = (ledgers.ROW, *row[:3])
+    assert opens(attendance, row.sealed, place)
+    gallery.delete(gallery.find("Ann").id)
+    return opens(attendance, row.sealed, place)
+
+
+def test_who_is_erased_takes_rows_evidence_and_key_along_and_counts_stay(attendance):
+    gallery = attendance.gallery
+    before = attendance.ledger.counts()
+    sealed = query(gallery, "SELECT sealed FROM attendance_keys WHERE person_id = "
+                   "(SELECT id FROM people WHERE name = 'Ann')")[0][0]  # fmt: skip
+    assert not erase_ann(attendance)
+    assert not in_files(attendance, sealed[:16])
+    for table in ("attendance_rows", "attendance_evidence"):
+        assert [row.seq for row in query(gallery, f"SELECT seq FROM {table}")] == [3]
+    assert query(gallery, "SELECT seq FROM attendance_seen") == []
+    assert sum(before.values()) == 4
+    assert attendance.ledger.counts() == before
+    assert ledger_damages(attendance.ledger) == []
+    assert gallery.damages() == []
+
+
+def test_an_old_copy_of_a_row_opens_where_the_key_is_left(gallery, monkeypatch):
+    kept = tuple(one for one in HELD_TABLES if one[0].name != "attendance_keys")
+    monkeypatch.setattr(ledgers, "HELD_TABLES", kept)
+    gallery.add_person("Ann")
+    attendance = Attendance(gallery, rules())
+    attendance.record(Sighting("Ann", moment("08:00")))
+    assert erase_ann(attendance)
+
+
+def test_a_merged_person_brings_their_punches_along(attendance):
+    gallery = attendance.gallery
+    ann, bob = gallery.find("Ann").id, gallery.find("Bob").id
+    gallery.merge(bob, ann)
+    with gallery.database.reading() as connection:
+        rows = attendance.ledger.rows(connection, ["punch"], people=[bob])
+    assert [row.number for row in rows] == [1, 2, 3, 4]
+    assert ledger_damages(attendance.ledger) == []
+    attendance.record(Sighting("Bob", moment("18:00")))
+    gallery.delete(bob)
+    assert query(gallery, "SELECT seq FROM attendance_rows") == []
+    assert ledger_damages(attendance.ledger) == []
+
+
+def test_a_new_key_of_the_gallery_opens_what_was_written_before(gallery):
+    gallery.add_person("Ann")
+    Attendance(gallery, rules()).record(Sighting("Ann", moment("08:00")))
+    folder = gallery.database.path.parent
+    rotate_key(gallery)
+    gallery.close()
+    gallery = open_gallery(folder)
+    again = Attendance(gallery, rules())
+    assert again.record(Sighting("Ann", moment("18:00"))).punch == 2
+    assert ledger_damages(again.ledger) == []
+    gallery.close()
+
+
+def test_a_backup_brings_punches_back(attendance, tmp_path):
+    gallery = attendance.gallery
+    backup(gallery, tmp_path / "backup")
+    attendance.record(Sighting("E-1", moment("18:00")))
+    gallery.close()
+    restore(tmp_path / "backup", path_of(attendance).parent, replace=True)
+    assert damages(attendance) == []
+    assert query(open_gallery(path_of(attendance).parent), "SELECT count(*) FROM attendance_rows"
+                 ) == [(4,)]  # fmt: skip
+
+
+def test_a_gallery_without_attendance_is_not_written_by_a_look(gallery):
+    before = gallery.audit_head()
+    assert (ledger_damages(Ledger(gallery)), Ledger(gallery).counts()) == ([], {})
+    assert gallery.audit_head() == before
+
+
+def test_two_processes_that_begin_at_once_make_one_key(gallery):
+    first, second = Ledger(gallery), Ledger(gallery)
+    assert first.key() is second.key() is None
+    first.prepare()
+    second.prepare()
+    assert first.key() == second.key() is not None
+
+
+def child(folder, seed, *switches):
+    command = [sys.executable, attendance_children.__file__, str(folder), str(seed), *switches]
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    running = subprocess.Popen(command, text=True, **pipes)
+    assert running.stdout.readline() == "ready\n", running.communicate()[1]
+    return running
+
+
+def killed(folder, seed, *switches):
+    """What a child acknowledged until it was killed."""
+    with child(folder, seed, *switches) as running:
+        time.sleep(random.Random(seed).uniform(0.03, 0.25))
+        running.send_signal(signal.SIGKILL)
+        lines = running.stdout.read().split("\n")
+    assert running.returncode == -signal.SIGKILL
+    return {tuple(map(int, line.split())) for line in lines[:-1]}
+
+
+def check_kept(folder, acknowledged):
+    gallery = open_gallery(folder)
+    ledger = Ledger(gallery)
+    with gallery.database.reading() as connection:
+        rows = ledger.rows(connection, ["punch"])
+    kept = [(row.number, int(row.at.timestamp())) for row in rows]
+    assert acknowledged <= set(kept), "an acknowledged punch is lost"
+    assert len({at for _, at in kept}) == len(kept), "a punch is there twice"
+    assert ledger_damages(ledger) == []
+    gallery.close()
+
+
+EVERY = 25  # kills until a new gallery: what is checked grows with each
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(7200)
+def test_a_kill_loses_no_acknowledged_punch_and_adds_none_twice(tmp_path):
+    acknowledged = {}
+    for seed in range(share(1000)):
+        folder = tmp_path / str(seed // EVERY)
+        acknowledged.setdefault(folder, set()).update(killed(folder, seed))
+        check_kept(folder, acknowledged[folder])
+    assert sum(map(len, acknowledged.values())) > share(1000)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("sabotage", ["autocommit", "late", "forgetful"])
+def test_the_kill_check_can_fail(tmp_path, sabotage):
+    def kill_often():
+        for seed in range(20):
+            check_kept(tmp_path / str(seed), killed(tmp_path / str(seed), seed, sabotage))
+
+    with pytest.raises((AssertionError, GalleryError, AttendanceError)):
+        kill_often()
