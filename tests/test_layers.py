@@ -9,8 +9,9 @@ from source import functions, imported, trees
 LAYERS = """
 errors types extras files folders document batch formats image draw compare agreement decision
 alignment dataset layouts runtime decode pack hub quality turned detect steady faces facecache
-embedder metrics evaluate report gallery recognizer identification presence calibration enrollment
-clustering embeddings shortcuts insightface networks checkpoints convert doctor answers cli __main__
+embedder metrics evaluate report gallery recognizer identification presence watch calibration
+enrollment clustering embeddings shortcuts insightface networks checkpoints convert doctor
+answers cli __main__
 """.split()
 
 # Modules that load others only when a function of theirs runs, each with its reason.
@@ -23,6 +24,7 @@ LATE = {
     "gallery/following.py": "faiss is an extra",
     "recognizer.py": "two photos need no gallery",
     "formats.py": "pillow-heif is an extra",
+    "watch/video.py": "PyAV is an extra",
     "report/report.py": "figures need matplotlib, which is an extra",
     "dataset/wider.py": "scipy is an extra",
     "hub/stores.py": "fsspec and its stores are an extra",
@@ -40,6 +42,7 @@ ROOMS = {
     "s3fs": "hub/stores.py",
     "faiss": "gallery/faiss.py",
     "pillow_heif": "formats.py",
+    "av": "watch/video.py",
 }
 FOLDERS = {  # of extras and slow ones: these may be imported anywhere in them
     "onnx": {"pack", "convert", "insightface"},

@@ -28,6 +28,7 @@ EXTRAS = (
     Extra("convert", "torch", "checkpoints to ONNX, and int8"),
     Extra("tflite", "litert_torch", "checkpoints to TFLite"),
     Extra("search", "faiss", "search in galleries of tens of thousands of photos"),
+    Extra("watch", "av", "videos, cameras and streams"),
     Extra("hub", "fsspec", "packs in object stores"),
 )
 
