@@ -35,6 +35,8 @@ NO_NUMBER = set(
 MEANT = {  # numbers of BAD that mean something
     ("min_score", "0"): "every face that the detector sees",
     ("min_size", "0"): "faces of any size",
+    ("every", "0"): "every frame",
+    ("start", "0"): "the beginning",
     ("max_loss", "0"): "no loss at all",
     ("mean", "0"): "nothing is subtracted",
     ("mean", "-1"): "of networks whose numbers begin at -1",
@@ -49,6 +51,7 @@ NEEDED = {
     "enroll": ["Ann", "a.jpg"],
     "identify": ["a.jpg"],
     "find": ["a.jpg", "b.jpg"],
+    "watch": ["a.mp4"],
     "convert": ["a.onnx", "--out", "b.onnx"],
     "evaluate pairs": ["--images", "a"],
     "evaluate people": ["--images", "a", "--sample", "5"],

@@ -83,6 +83,7 @@ TESTED_IN = {
     "pack/onnx.py": "test_import_pack.py",
     "runtime/protobuf.py": "test_bounds.py",
     "runtime/shapes.py": "test_trial.py",
+    "answers/watching.py": "test_watch_cli.py",
     "watch/address.py": "test_sources.py",
     "watch/frames.py": "test_sources.py",
     "watch/recorded.py": "test_sources.py",

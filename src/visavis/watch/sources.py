@@ -20,7 +20,13 @@ class Sources:
     def __init__(self, every: Sequence[FrameSource], news: threading.Event) -> None:
         self.every = tuple(every)
         self._news = news
+        self._stopped = False
         self._failed: set[int] = set()  # of `every`: those that never gave a frame
+
+    def stop(self) -> None:
+        """Let the loop end with the frame that is being looked at. Safe in a signal's handler."""
+        self._stopped = True
+        self._news.set()
 
     def __iter__(self) -> Iterator[tuple[FrameSource, Shot | Notice]]:
         """Their frames and notes as they come.
@@ -28,7 +34,7 @@ class Sources:
         A file that cannot be read, or a camera that cannot be reached, stops no other. Raises its
         error where none of the sources can.
         """
-        while waiting := [source for source in self.every if not source.ended]:
+        while waiting := self._waiting():
             self._news.clear()
             came = False
             for source in waiting:
@@ -40,6 +46,9 @@ class Sources:
                     yield source, what
             if not came and all(source.address.live for source in waiting):
                 self._news.wait(TICK)
+
+    def _waiting(self) -> list[FrameSource]:
+        return [source for source in self.every if not (source.ended or self._stopped)]
 
     def _taken(self, source: FrameSource) -> Shot | Notice | None:
         """Its frame, or why it has none, said once."""

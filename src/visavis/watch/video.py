@@ -7,6 +7,7 @@ alone, and the address as `Address.shown` has it.
 import time
 from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
+from fractions import Fraction
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -40,6 +41,7 @@ STREAMS = {
     "probesize": "32768",
 }
 RATE = 30  # pictures a second of what is written
+TICK = Fraction(1, RATE)
 
 
 @contextmanager
@@ -168,7 +170,7 @@ class VideoFile:
         with self._errors():
             stream = self._stream or self._begin(image)
             frame = av.VideoFrame.from_ndarray(_fitted(image, stream.width, stream.height))
-            frame.pts, frame.time_base = number, stream.time_base
+            frame.pts, frame.time_base = number, TICK
             self._container.mux(stream.encode(frame))
 
     def close(self) -> None:
@@ -179,13 +181,11 @@ class VideoFile:
             self._container.close()
 
     def _begin(self, image: Image) -> "VideoStream":
-        from fractions import Fraction
-
         options = {"preset": "veryfast", "crf": "23"}
         stream = self._container.add_stream("libx264", rate=RATE, options=options)
         # The codec takes even numbers alone.
         stream.height, stream.width = (side + side % 2 for side in image.shape[:2])
-        stream.pix_fmt, stream.time_base = "yuv420p", Fraction(1, RATE)
+        stream.pix_fmt, stream.codec_context.time_base = "yuv420p", TICK
         self._stream = stream
         return stream
 
