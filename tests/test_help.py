@@ -12,7 +12,7 @@ from visavis.errors import did_you_mean
 
 # Each verb under the job that it is for.
 PANELS = {
-    "Compare and find people": ["verify", "identify", "find", "detect", "embed"],
+    "Compare and find people": ["verify", "identify", "find", "watch", "detect", "embed"],
     "Your people": ["enroll", "people", "config", "attendance"],
     "Measure": ["calibrate", "report", "evaluate", "dataset"],
     "Models": ["convert", "pack"],

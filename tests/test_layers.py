@@ -10,7 +10,7 @@ LAYERS = """
 errors types extras files folders document batch formats image draw compare agreement decision
 alignment dataset layouts runtime decode pack hub quality turned detect steady faces facecache
 embedder configuration presets metrics evaluate report gallery cascade cautions results recognizer
-identification presence calibration enrollment clustering embeddings shortcuts attendance
+identification presence watch calibration enrollment clustering embeddings shortcuts attendance
 insightface networks checkpoints convert doctor answers serve cli __main__
 """.split()
 
@@ -25,6 +25,7 @@ LATE = {
     "recognizer.py": "two photos need no gallery",
     "formats.py": "pillow-heif is an extra",
     "attendance/sheets.py": "openpyxl is an extra",
+    "watch/video.py": "PyAV is an extra",
     "report/report.py": "figures need matplotlib, which is an extra",
     "dataset/wider.py": "scipy is an extra",
     "hub/stores.py": "fsspec and its stores are an extra",
@@ -43,6 +44,7 @@ ROOMS = {
     "faiss": "gallery/faiss.py",
     "pillow_heif": "formats.py",
     "openpyxl": "attendance/sheets.py",
+    "av": "watch/video.py",
 }
 FOLDERS = {  # of extras and slow ones: these may be imported anywhere in them
     "onnx": {"pack", "convert", "insightface"},

@@ -36,6 +36,8 @@ NO_NUMBER = set(
 MEANT = {  # numbers of BAD that mean something
     ("min_score", "0"): "every face that the detector sees",
     ("min_size", "0"): "faces of any size",
+    ("every", "0"): "every frame",
+    ("start", "0"): "the beginning",
     ("max_loss", "0"): "no loss at all",
     ("least_margin", "0"): "no margin is asked for",
     ("mean", "0"): "nothing is subtracted",
@@ -53,6 +55,7 @@ NEEDED = {
     "enroll": ["Ann", "a.jpg"],
     "identify": ["a.jpg"],
     "find": ["a.jpg", "b.jpg"],
+    "watch": ["a.mp4"],
     "convert": ["a.onnx", "--out", "b.onnx"],
     "config new": ["default"],
     "config compare": ["1", "2", "--images", "a"],

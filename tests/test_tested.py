@@ -95,6 +95,11 @@ TESTED_IN = {
     "results.py": "test_identify.py",
     "runtime/protobuf.py": "test_bounds.py",
     "runtime/shapes.py": "test_trial.py",
+    "answers/watching.py": "test_watch_cli.py",
+    "watch/address.py": "test_sources.py",
+    "watch/frames.py": "test_sources.py",
+    "watch/recorded.py": "test_sources.py",
+    "watch/video.py": "test_sources.py",
 }
 
 

@@ -16,6 +16,7 @@ VisavisError
 ├── GalleryError         a gallery that is missing, damaged, full, locked, or of a newer version
 ├── GalleryKeyError      a gallery's key that is missing, another gallery's, or was rotated
 ├── PersonError          a name that nobody or several people have, or that nobody may have
+├── SourceError          a camera, a stream or a video that cannot be read
 ├── DatasetError         a data set that is missing a file, or a list that cannot be read
 ├── RulesError           rules of attendance that contradict each other, or name what is not there
 ├── AttendanceError      a punch or a correction that cannot be: a locked period, no time
@@ -146,6 +147,12 @@ class PersonError(VisavisError):
     """A name that nobody or several people have, or that nobody may have."""
 
     code = "person"
+
+
+class SourceError(VisavisError):
+    """A camera, a stream or a video that cannot be read."""
+
+    code = "source"
 
 
 class DatasetError(VisavisError):

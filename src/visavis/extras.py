@@ -29,6 +29,7 @@ EXTRAS = (
     Extra("tflite", "litert_torch", "checkpoints to TFLite"),
     Extra("search", "faiss", "search in galleries of tens of thousands of photos"),
     Extra("attendance", "openpyxl", "attendance as XLSX"),
+    Extra("watch", "av", "videos, cameras and streams"),
     Extra("hub", "fsspec", "packs in object stores"),
     Extra("serve", "fastapi", "visavis serve: REST, and a page for two photos"),
 )

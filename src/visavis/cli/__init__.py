@@ -37,6 +37,7 @@ from visavis.cli.people import people
 from visavis.cli.report import report
 from visavis.cli.serve import serve
 from visavis.cli.verify import verify
+from visavis.cli.watch import watch
 from visavis.errors import VisavisError
 
 DEBUG = "VISAVIS_DEBUG"
@@ -64,6 +65,7 @@ COMPARE, PEOPLE, MEASURE, MODELS, MACHINE = (
 app.command(rich_help_panel=COMPARE)(verify)
 app.command(rich_help_panel=COMPARE)(identify)
 app.command(rich_help_panel=COMPARE)(find)
+app.command(rich_help_panel=COMPARE)(watch)
 app.command(rich_help_panel=COMPARE)(detect)
 app.command(rich_help_panel=COMPARE)(embed)
 app.command(name="predict", hidden=True)(embed)

@@ -1,0 +1,162 @@
+"""visavis watch SOURCE..."""
+
+import signal
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from visavis.cli import options, printing
+from visavis.cli.spread import spread
+
+if TYPE_CHECKING:
+    from visavis.watch.deciding import Rule
+    from visavis.watch.events import Event, Sink
+    from visavis.watch.sources import Sources
+    from visavis.watch.watching import ShotLook
+
+LONGEST = 1e6  # seconds: eleven days
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """Which part is watched, and how often it is looked at."""
+
+    start: Annotated[
+        float, typer.Option(min=0, max=LONGEST, help="Begin at this second of a video.")
+    ] = 0.0
+    end: Annotated[
+        float | None,
+        typer.Option(min=0.001, max=LONGEST, help="End there; a camera: after so many seconds."),
+    ] = None
+    every: Annotated[
+        float,
+        typer.Option(min=0, max=60, help="Seconds between two looks for faces; 0: every frame."),
+    ] = 0.1
+
+
+@dataclass(frozen=True, slots=True)
+class Naming:
+    """When somebody is named."""
+
+    false_positive_rate: Annotated[
+        float,
+        typer.Option(
+            callback=options.between_0_and_1,
+            help="Share of strangers' sightings that may get anybody's name.",
+        ),
+    ] = 1e-2
+    agreeing: Annotated[
+        int, typer.Option(min=1, max=12, help="Crops of a face that must match one person.")
+    ] = 3
+
+    def rule(self) -> "Rule":
+        """The library's `Rule`."""
+        from visavis.watch.deciding import Rule
+
+        return Rule(self.false_positive_rate, self.agreeing)
+
+
+@dataclass(frozen=True, slots=True)
+class Showing:
+    """Where what is seen is shown."""
+
+    draw: Annotated[
+        Path | None, typer.Option(help="Write a video with boxes and names: an .mp4.")
+    ] = None
+    headless: Annotated[
+        bool | None,
+        typer.Option(
+            "--headless/--window",
+            help="No window, or a window for certain; default: for cameras, where one can be.",
+        ),
+    ] = None
+
+    @contextmanager
+    def opened(self, sources: "Sources") -> "Iterator[ShotLook | None]":
+        """What shows each frame; None where nothing is shown."""
+        from visavis.watch.showing import all_of, drawn_video, has_window, window
+
+        if self.draw and len(sources.every) > 1:
+            raise typer.BadParameter("expected one source to draw, got several")
+        live = any(source.address.live for source in sources.every)
+        wanted = not self.headless if self.headless is not None else live and has_window()
+        with ExitStack() as stack:
+            looks = [stack.enter_context(window(sources.stop))] if wanted else []
+            looks += [stack.enter_context(drawn_video(self.draw))] if self.draw else []
+            yield all_of(looks) if looks else None
+
+
+@spread
+def watch(
+    sources: Annotated[
+        list[str],
+        typer.Argument(help="Videos, folders of pictures, cameras' numbers, rtsp or http."),
+    ],
+    span: Span,
+    naming: Naming,
+    showing: Showing,
+    out: Annotated[
+        Path | None,
+        typer.Option(help="Add to a .csv (who, from when to when) or a .jsonl of all events."),
+    ] = None,
+    gallery: options.GalleryFolder = None,
+    *,
+    models: options.Recognition,
+    json: options.Json = False,
+) -> None:
+    """Who is seen by a camera or in a video, from when to when? Ctrl-C or q in its window ends."""
+    from visavis.answers.watching import watched_json, watched_words
+    from visavis.watch.sources import open_sources
+    from visavis.watch.watching import watch_sources
+    from visavis.watch.writing import event_sink
+
+    rule = naming.rule()
+    with open_sources(sources, start=span.start, end=span.end) as opened:
+        people = options.gallery_at(gallery, create=False)
+        recognizer = models.for_one(people)
+        with showing.opened(opened) as look, event_sink(out) as sink, _stopping(opened.stop):
+            seen = watch_sources(recognizer, people, opened, rule=rule, every=span.every, look=look)
+            events = _told(seen, sink, json=json)
+        document = watched_json(recognizer, opened.every, events, rule)
+        printing.print_answer(document, watched_words(events, rule), json=json)
+        raise typer.Exit(3 if any(event.kind == "failed" for event in events) else 0)
+
+
+def _told(events: "Iterable[Event]", sink: "Sink", *, json: bool) -> "list[Event]":
+    """Each event into the file and, for people, on the screen as it comes."""
+    from visavis.answers.watching import event_words
+
+    told = []
+    for event in events:
+        sink(event)
+        told.append(event)
+        if not json:
+            printing.print_lines(event_words(event))
+    return told
+
+
+@contextmanager
+def _stopping(stop: Callable[[], None]) -> Iterator[None]:
+    """The first Ctrl-C lets the frame be finished and ends the tracks; the second one interrupts.
+
+    Signals can be handled in the main thread alone.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.getsignal(signal.SIGINT)
+
+    def end(number: int, frame: object) -> None:
+        stop()
+        signal.signal(signal.SIGINT, before)
+
+    signal.signal(signal.SIGINT, end)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)

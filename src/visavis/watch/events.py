@@ -1,0 +1,47 @@
+"""What watching tells: who was seen from when to when, and what happened to a source.
+
+A sink is called with each event, in order: files are here, attendance and web pages have their own.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal
+
+from visavis.gallery import Person
+from visavis.watch.deciding import TrackState
+from visavis.watch.frames import NoticeKind
+
+EventKind = Literal["decided", "left"] | NoticeKind
+
+
+@dataclass(frozen=True, slots=True)
+class Sighting:
+    """One face on its way through a source's picture, from when to when, and who it is."""
+
+    track: int  # counts from 1 in each source
+    state: TrackState
+    person: Person | None  # where it is confirmed
+    closest: Person | None  # however unlike
+    similarity: float | None  # of the fused template and the closest; None: no crop was good enough
+    false_positive_rate: float | None  # share of strangers' tracks that are named so
+    looks: int  # crops that were compared
+    agreeing: int  # of them, those that match the closest
+    sightings: int  # how often the face was found
+    start: float  # seconds: of a file since its beginning, of a live source since it was opened
+    end: float
+    started_at: str | None  # ISO 8601 in UTC, of a live source
+    ended_at: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """Something that happened. `decided` and `left` have a sighting, the others words."""
+
+    kind: EventKind
+    source: str  # as it may be shown: without a password
+    at: float  # seconds, as in a sighting
+    sighting: Sighting | None = None
+    text: str = ""
+
+
+Sink = Callable[[Event], None]

@@ -1,0 +1,268 @@
+"""The faces of one source, followed: found, cut when it is worth it, compared, decided.
+
+The detector looks at the frames it is given; crops are cut and compared as those of photos are.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from itertools import count
+
+import numpy as np
+
+from visavis.compare import similarity
+from visavis.detect import ScanDetector
+from visavis.errors import LandmarkError
+from visavis.faces import PhotoFaces, find_faces
+from visavis.gallery import Gallery
+from visavis.recognizer import Recognizer
+from visavis.results import Nearest
+from visavis.types import Detector, Embeddings, Image
+from visavis.watch.deciding import (
+    NOTHING,
+    Glimpse,
+    Rule,
+    TrackState,
+    TrackVerdict,
+    decide_track,
+    fused,
+    is_news,
+    worth_of,
+)
+from visavis.watch.events import Event, EventKind, Sighting
+from visavis.watch.tracks import Box, Track, assign, begin_track, crowded
+
+ABSENT = 2.0  # seconds unseen after which a track has ended
+GAP = 0.6  # seconds unseen after which it may be somebody else who is seen
+AGAIN = 5.0  # seconds after which a face that is known is looked at again
+OTHER = 1e-2  # share of strangers that pass for the one a track has shown so far
+REAL = 2  # sightings from which on a track is told: once may be a mistake of the detector
+
+When = tuple[float, str | None]  # seconds, and ISO 8601 of a live source
+Tell = Callable[[float], When]
+
+
+@dataclass(eq=False, slots=True)
+class Passage:
+    """One person's way through the picture, and what is known of who it is."""
+
+    number: int
+    began: float  # seconds
+    track: Track  # where the face is
+    proved: float  # seconds: until then it was certainly one face
+    sightings: int = 1
+    looks: list[Glimpse] = field(default_factory=list)
+    template: Embeddings | None = None  # of its looks
+    verdict: TrackVerdict = NOTHING
+    doubtful: bool = False  # the face may be another's since
+    ended: bool = False  # the face turned out to be another's
+    told: TrackState = "collecting"
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Chosen:
+    """A face that is worth to be cut and compared."""
+
+    row: int  # of the picture's faces
+    worth: float
+    followed: Passage
+
+
+class Follower:
+    """Follows the faces of one source."""
+
+    def __init__(
+        self,
+        recognizer: Recognizer,
+        gallery: Gallery,
+        rule: Rule,
+        source: str,
+        tell: Tell = lambda at: (at, None),
+    ) -> None:
+        self._recognizer, self._gallery, self._rule = recognizer, gallery, rule
+        self._source, self._tell = source, tell
+        self._scan = without_angles(recognizer.detect)
+        self._numbers = count(1)
+        self._size: tuple[int, int] | None = None
+        self.followed: list[Passage] = []
+
+    def look(self, image: Image, at: float) -> list[Event]:
+        """Find the faces of a picture, and tell what is new of their tracks."""
+        self._fit(image)
+        photo = find_faces(self._scan, image)
+        boxes = [face.box for face in photo.faces]
+        near = crowded(boxes)
+        seen = self._seen(boxes, near, at)
+        # While another face is in front of it, a crop may show either.
+        alone = [(row, one) for row, one in enumerate(seen) if not near[row]]
+        candidates = self._candidates(photo, alone, at)
+        if candidates:
+            self._compare(photo, candidates, at)
+        return [*self._decided(at), *self._left(at)]
+
+    def finish(self) -> list[Event]:
+        """End all tracks: nothing more will be seen."""
+        return self._left(np.inf)
+
+    def _fit(self, image: Image) -> None:
+        """A source may change its size: tracks stay where they are in the picture."""
+        size = image.shape[1], image.shape[0]
+        if self._size and self._size != size:
+            x, y = size[0] / self._size[0], size[1] / self._size[1]
+            for one in self.followed:
+                one.track = one.track.scaled(x, y)
+        self._size = size
+
+    def _seen(self, boxes: Sequence[Box], near: Sequence[bool], at: float) -> list[Passage]:
+        """Whose face each box is; new ones with them."""
+        rows = assign([one.track for one in self.followed], boxes, at)
+        known = list(self.followed)
+        seen = []
+        for box, row, is_near in zip(boxes, rows, near, strict=True):
+            if row is None:
+                one = self._begin(begin_track(box, at))
+            else:
+                one = known[row]
+                one.doubtful |= is_near or at - one.track.seen > GAP
+                one.track = one.track.moved(box, at)
+                one.sightings += 1
+            one.proved = one.proved if one.doubtful else at
+            seen.append(one)
+        return seen
+
+    def _begin(self, track: Track) -> Passage:
+        one = Passage(next(self._numbers), track.seen, track, track.seen)
+        self.followed.append(one)
+        return one
+
+    def _candidates(
+        self, photo: PhotoFaces, alone: Sequence[tuple[int, Passage]], at: float
+    ) -> list[Chosen]:
+        """The faces that are good enough, and news."""
+        candidates = []
+        for row, one in alone:
+            # Measuring a face takes time, too.
+            due = one.doubtful or one.verdict.state != "confirmed"
+            if not due and at - one.looks[-1].at < AGAIN:
+                continue
+            worth = _worth(photo, row)
+            if worth and (
+                one.doubtful
+                or one.verdict.state == "confirmed"
+                or is_news(one.looks, worth, at, self._rule)
+            ):
+                candidates.append(Chosen(row, worth, one))
+        return candidates
+
+    def _compare(self, photo: PhotoFaces, candidates: Sequence[Chosen], at: float) -> None:
+        """Cut and embed these faces, settle whose they are, and compare them with the gallery."""
+        rows = [one.row for one in candidates]
+        embeddings = self._recognizer.embed_faces(photo, rows)
+        owners = self._settled([one.followed for one in candidates], embeddings, at)
+        changed = []
+        nearest = self._nearest(embeddings)
+        for one, candidate, row in zip(owners, candidates, range(len(rows)), strict=True):
+            if len(one.looks) >= self._rule.most:
+                continue
+            one.looks.append(Glimpse(at, candidate.worth, embeddings[row : row + 1], nearest[row]))
+            one.template = fused(one.looks)
+            changed.append(one)
+        templates = [one.template for one in changed if one.template is not None]
+        if templates:
+            asked = self._nearest(np.concatenate(templates))
+            for one, closest in zip(changed, asked, strict=True):
+                one.verdict = decide_track(one.looks, closest, self._rule)
+
+    def _nearest(self, embeddings: Embeddings) -> list[Nearest]:
+        return self._recognizer.nearest(
+            embeddings, self._gallery, false_positive_rate=self._rule.each
+        )
+
+    def _settled(self, owners: list[Passage], embeddings: Embeddings, at: float) -> list[Passage]:
+        """Whose crop each is: as it was, or where that does not fit, of the one whom the tracker
+        took for them, or somebody's who is new.
+        """
+        for row, one in enumerate(owners):
+            embedding = embeddings[row : row + 1]
+            if one.template is not None and not self._fits(one, embedding):
+                others = [two for two in self.followed if two.doubtful and two is not one]
+                fitting = [two for two in others if self._fits(two, embedding)]
+                if fitting:
+                    two = max(fitting, key=lambda two: _likeness(two, embedding))
+                    one.track, two.track = two.track, one.track
+                    owners[row:] = [_other(three, one, two) for three in owners[row:]]
+                else:
+                    one.ended = True
+                    owners[row] = self._begin(replace(one.track, seen=at, sightings=1))
+            owners[row].doubtful, owners[row].proved = False, at
+        return owners
+
+    def _fits(self, one: Passage, embedding: Embeddings) -> bool:
+        """Whether a crop may be of the person that a track has shown so far."""
+        calibration = self._recognizer.calibration
+        if one.template is None or not calibration.points:
+            return one.template is not None
+        return _likeness(one, embedding) >= calibration.search_policy(OTHER).match.threshold
+
+    def _decided(self, at: float) -> list[Event]:
+        news = [one for one in self.followed if one.told != one.verdict.state]
+        for one in news:
+            one.told = one.verdict.state
+        return [self._event("decided", one, at) for one in news]
+
+    def _left(self, at: float) -> list[Event]:
+        """Those whose face was not seen for long, or turned out to be another's."""
+        gone = [one for one in self.followed if one.ended or at - one.track.seen > ABSENT]
+        self.followed = [one for one in self.followed if one not in gone]
+        told = [one for one in gone if one.sightings >= REAL]
+        return [self._event("left", one, min(at, one.track.seen)) for one in told]
+
+    def _event(self, kind: EventKind, one: Passage, at: float) -> Event:
+        seconds, _ = self._tell(at)
+        return Event(kind, self._source, seconds, self._sighting(one))
+
+    def _sighting(self, one: Passage) -> Sighting:
+        nearest, state = one.verdict.nearest, one.verdict.state
+        closest = nearest.closest if nearest is not None else None
+        if closest is not None and closest.id not in self._gallery.people_of([closest.id]):
+            # Erased since: the name goes with the person.
+            closest, state = None, "unknown"
+        start, started_at = self._tell(one.began)
+        end, ended_at = self._tell(one.proved if one.ended else one.track.seen)
+        return Sighting(
+            track=one.number,
+            state=state,
+            person=closest if state == "confirmed" else None,
+            closest=closest,
+            similarity=nearest.decision.similarity if nearest is not None and closest else None,
+            false_positive_rate=one.verdict.false_positive_rate if nearest is not None else None,
+            looks=len(one.looks),
+            agreeing=one.verdict.agreeing,
+            sightings=one.sightings,
+            start=start,
+            end=end,
+            started_at=started_at,
+            ended_at=ended_at,
+        )
+
+
+def without_angles(detect: Detector) -> Detector:
+    """The detector for pictures whose upright is known: it does not look which way up they are."""
+    return replace(detect, angles=False) if isinstance(detect, ScanDetector) else detect
+
+
+def _worth(photo: PhotoFaces, row: int) -> float:
+    """What a face's crop is worth; 0 where it is not good enough to be compared."""
+    try:
+        quality = photo.quality(row)
+    except LandmarkError:
+        return 0.0
+    return 0.0 if quality.reasons else worth_of(quality)
+
+
+def _likeness(one: Passage, embedding: Embeddings) -> float:
+    return float(similarity(one.template, embedding)[0, 0]) if one.template is not None else -1.0
+
+
+def _other(which: Passage, one: Passage, two: Passage) -> Passage:
+    """The one for the other, anybody else as they are."""
+    return two if which is one else one if which is two else which

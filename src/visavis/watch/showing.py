@@ -1,0 +1,106 @@
+"""What is seen, shown: each frame with the faces that are followed, in a video or a window."""
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from visavis.draw import AMBER, BLUE, GREEN, GREY, Tint, draw_faces
+from visavis.errors import DeviceError
+from visavis.types import Face, Image
+from visavis.watch.deciding import TrackState
+from visavis.watch.following import Follower, Passage
+from visavis.watch.frames import FrameSource, Shot
+from visavis.watch.video import VideoFile
+from visavis.watch.watching import ShotLook
+
+TINTS: dict[TrackState, Tint] = {
+    "collecting": GREY,
+    "confirmed": GREEN,
+    "review": AMBER,
+    "unknown": BLUE,
+}
+NO_POINTS = np.full((5, 2), np.nan, np.float32)
+QUIT = ord("q")
+
+
+def annotated(image: Image, follower: Follower, at: float) -> Image:
+    """A frame with a box for each face that is followed, carried to that time."""
+    followed = follower.followed
+    faces = [Face(one.track.at(at), NO_POINTS, 1.0) for one in followed]
+    labels = [label_of(one) for one in followed]
+    tints = [TINTS[one.verdict.state] for one in followed]
+    return draw_faces(image, faces, labels, colors=tints)
+
+
+def label_of(one: Passage) -> str:
+    """Who it is, as far as that is known."""
+    nearest, state = one.verdict.nearest, one.verdict.state
+    if nearest is None or nearest.closest is None or state in ("collecting", "unknown"):
+        return "?" if state == "unknown" else ""
+    name = nearest.closest.name
+    return f"{name if state == 'confirmed' else f'{name}?'} {nearest.decision.similarity:.2f}"
+
+
+def has_window() -> bool:
+    """Whether this OpenCV can open a window: opencv-python-headless cannot."""
+    lines = cv2.getBuildInformation().splitlines()
+    return not any("GUI:" in line and "NONE" in line for line in lines)
+
+
+def all_of(looks: Sequence[ShotLook]) -> ShotLook:
+    """One that calls each of them."""
+
+    def look(source: FrameSource, shot: Shot, follower: Follower) -> None:
+        for one in looks:
+            one(source, shot, follower)
+
+    return look
+
+
+@contextmanager
+def drawn_video(path: Path) -> Iterator[ShotLook]:
+    """What writes each frame, annotated, into a video. Raises OutputError."""
+    video = VideoFile(path)
+    began: list[float] = []
+
+    def write(source: FrameSource, shot: Shot, follower: Follower) -> None:
+        began[:] = began or [shot.at]
+        video.write(annotated(shot.image, follower, shot.at), shot.at - began[0])
+
+    try:
+        yield write
+    finally:
+        video.close()
+
+
+@contextmanager
+def window(stop: Callable[[], None]) -> Iterator[ShotLook]:
+    """What shows each frame in a window of its source's name; `q` in it stops.
+
+    Raises DeviceError where no window can be opened here.
+    """
+    if not has_window():
+        raise DeviceError(
+            "this OpenCV opens no window",
+            mend="write a video with draw; or install opencv-python in place of "
+            "opencv-python-headless",
+            option="headless",
+        )
+
+    def show(source: FrameSource, shot: Shot, follower: Follower) -> None:
+        picture = annotated(shot.image, follower, shot.at)
+        try:
+            cv2.imshow(source.address.shown, picture[..., ::-1])
+            key = cv2.waitKey(1) & 0xFF
+        except cv2.error as error:
+            raise DeviceError(f"no window can be opened here: {error.err}") from error
+        if key == QUIT:
+            stop()
+
+    try:
+        yield show
+    finally:
+        cv2.destroyAllWindows()

@@ -1,0 +1,141 @@
+"""Sources to events: the loop that takes frames, looks at those it can afford, and tells."""
+
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+
+from visavis.gallery import Gallery
+from visavis.recognizer import Recognizer
+from visavis.watch.deciding import STANDARD, Rule
+from visavis.watch.events import Event
+from visavis.watch.following import Follower, When
+from visavis.watch.frames import FrameSource, Notice, NoticeKind, Shot
+from visavis.watch.sources import Sources
+
+EVERY = 0.1  # seconds between two looks for faces while there are any
+IDLE = 2.0  # times as long while there are none
+JUMP = 2.0  # seconds by which the clock is off before that is said
+
+# Called with each frame, looked at or not, and the faces that are followed.
+ShotLook = Callable[[FrameSource, Shot, Follower], None]
+
+
+@dataclass(slots=True)
+class Clock:
+    """The time of a source: of a file its own, of a live one what the clocks on the wall say."""
+
+    live: bool
+    began: float = field(default_factory=time.monotonic)
+    offset: float = field(default_factory=lambda: time.time() - time.monotonic())
+
+    def tell(self, at: float) -> When:
+        """Seconds since the beginning; and of a live source when that was, by the clock of now."""
+        if not self.live:
+            return at, None
+        when = datetime.fromtimestamp(at + self._offset(), UTC)
+        return at - self.began, when.isoformat(timespec="milliseconds")
+
+    def jump(self) -> float:
+        """Seconds by which the wall's clock was set since this was asked, where that is many."""
+        jump = self._offset() - self.offset
+        if not self.live or abs(jump) < JUMP:
+            return 0.0
+        self.offset += jump
+        return jump
+
+    def _offset(self) -> float:
+        return time.time() - time.monotonic()
+
+
+@dataclass(slots=True)
+class Watched:
+    """A source with the faces followed in it."""
+
+    source: FrameSource
+    follower: Follower
+    clock: Clock
+    every: float
+    due: float = 0.0  # the time of the next look
+    at: float = 0.0  # of the newest frame
+    size: tuple[int, int] | None = None
+
+    def see(self, shot: Shot, look: ShotLook | None) -> Iterator[Event]:
+        """Look at a frame where that is due, and tell what is new."""
+        if jump := self.clock.jump():
+            way = "forward" if jump > 0 else "back"
+            yield self._noticed("clock", f"the clock was set {way} by {abs(jump):.0f} s", shot.at)
+        if shot.at < self.at - JUMP:
+            yield self._noticed("clock", f"its time jumps back to {shot.at:.1f} s", shot.at)
+            yield from self.follower.finish()
+            self.due = shot.at
+        self.at = shot.at
+        if shot.at >= self.due:
+            yield from self._sized(shot)
+            yield from self.follower.look(shot.image, shot.at)
+            busy = 1.0 if self.follower.followed else IDLE
+            # A frame may come a moment before it is due.
+            self.due = shot.at + busy * self.every - 1e-3
+        if look is not None:
+            look(self.source, shot, self.follower)
+
+    def tell(self, notice: Notice) -> Event:
+        """A source's notice as an event."""
+        at = notice.at - self.clock.began if self.clock.live else notice.at
+        return Event(notice.kind, self.source.address.shown, at, text=notice.text)
+
+    def _sized(self, shot: Shot) -> Iterator[Event]:
+        size = shot.image.shape[1], shot.image.shape[0]
+        if self.size not in (None, size):
+            yield self._noticed("size", f"the picture is {size[0]}x{size[1]} now", shot.at)
+        self.size = size
+
+    def _noticed(self, kind: NoticeKind, text: str, at: float) -> Event:
+        return self.tell(Notice(kind, text, at))
+
+
+def watch_sources(
+    recognizer: Recognizer,
+    gallery: Gallery,
+    sources: Sources,
+    *,
+    rule: Rule = STANDARD,
+    every: float = EVERY,
+    look: ShotLook | None = None,
+) -> Iterator[Event]:
+    """Who is seen: an event for each decision, for each face that left, for what happens to a
+    source. `every` is the time between two looks for faces; twice as long while there are none.
+
+    Whoever stops early gets what was seen so far: close the sources, and the tracks end. Those
+    who were named are noted as seen, in one write. Raises what opening a source raises.
+    """
+    watched = {
+        id(source): _watched(recognizer, gallery, source, rule, every) for source in sources.every
+    }
+    seen: set[str] = set()
+    try:
+        for source, what in sources:
+            one = watched[id(source)]
+            events = iter([one.tell(what)]) if isinstance(what, Notice) else one.see(what, look)
+            for event in events:
+                seen |= _named(event)
+                yield event
+        for one in watched.values():
+            for event in one.follower.finish():
+                seen |= _named(event)
+                yield event
+    finally:
+        gallery.note_seen(seen)
+
+
+def _watched(
+    recognizer: Recognizer, gallery: Gallery, source: FrameSource, rule: Rule, every: float
+) -> Watched:
+    clock = Clock(source.address.live)
+    follower = Follower(recognizer, gallery, rule, source.address.shown, clock.tell)
+    return Watched(source, follower, clock, every)
+
+
+def _named(event: Event) -> set[str]:
+    person = event.sighting.person if event.sighting else None
+    return {person.id} if person else set()

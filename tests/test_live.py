@@ -1,0 +1,210 @@
+"""Live sources: the newest picture wins, and what is lost is read again. A real RTSP server on
+loopback is killed, stalled and cut.
+"""
+
+import logging
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
+from importlib.util import find_spec
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from conftest import share
+from made_videos import number_of, plain, write_video
+
+from visavis.errors import SourceError
+from visavis.watch.address import Address, parse_address
+from visavis.watch.frames import Counts, Shot
+from visavis.watch.live import LiveSource, camera_pictures
+from visavis.watch.sources import open_sources
+
+ADDRESS = Address("stream", "rtsp://me:secret@host/a", "rtsp://***@host/a")
+SERVED = pytest.mark.skipif(
+    find_spec("aio_rtsp_toolkit") is None or sys.platform == "win32",
+    reason="pip install 'aio-rtsp-toolkit[server]'",
+)
+AGAIN = 5.0  # seconds within which a stream that is back is read again
+
+
+def wait_for(what, seconds: float = 5.0):
+    """What `what` answers as soon as it is true."""
+    until = time.monotonic() + seconds
+    while not (answer := what()):
+        assert time.monotonic() < until, "waited in vain"
+        time.sleep(0.01)
+    return answer
+
+
+@contextmanager
+def live(connect) -> Iterator[LiveSource]:
+    source = LiveSource(ADDRESS, threading.Event(), patience=0.2, connect=connect)
+    try:
+        yield source
+    finally:
+        source.close()
+        assert not source._thread.is_alive()
+
+
+def giving(script: list):
+    """What connects: each call gives the next entry's pictures, or raises it; then nothing more."""
+    calls = iter(script)
+
+    @contextmanager
+    def connect():
+        entry = next(calls, SourceError("gone"))
+        if isinstance(entry, Exception):
+            raise entry
+        yield (partial(np.asarray, image) for image in entry)
+
+    return connect
+
+
+def test_the_newest_picture_wins_and_the_others_are_counted():
+    with live(giving([[plain(number) for number in range(5)]])) as source:
+        wait_for(lambda: source.counts.dropped == 4)
+        assert number_of(source.take().image) == 4
+        assert source.take() is None
+
+
+def test_a_stream_that_ends_is_said_once_and_read_again(monkeypatch):
+    script = [[plain(1)], SourceError("refused"), SourceError("refused"), [plain(2)]]
+    monkeypatch.setattr("visavis.watch.live.FIRST_WAIT", 0.02)
+    with live(giving(script)) as source:
+        wait_for(lambda: source._newest and number_of(source._newest.image) == 2, 10)
+        assert [(note.kind, note.text) for note in source.notes()][:3] == [
+            ("connected", "connected"),
+            ("lost", "it ended"),
+            ("connected", "connected"),
+        ]
+        assert source.counts.dropped == 1
+
+
+def test_a_stream_that_was_never_there_is_an_error_until_it_is():
+    with live(giving([SourceError("refused"), [plain(1)]])) as source:
+        wait_for(lambda: source._error)
+        with pytest.raises(SourceError, match="refused"):
+            source.take()
+        assert number_of(wait_for(source.take).image) == 1
+
+
+def test_a_camera_is_read_until_it_is_unplugged(tmp_path, monkeypatch):
+    """A video stands for the camera: OpenCV reads both in one way."""
+    path = write_video(tmp_path / "camera.mp4", map(plain, range(3)))
+    open_file = cv2.VideoCapture
+    monkeypatch.setattr(cv2, "VideoCapture", lambda number: open_file(str(path)))
+    counts = Counts()
+    with camera_pictures(Address("camera", "0", "camera 0"), counts) as pictures:
+        assert [number_of(convert()) for convert in pictures] == [0, 1, 2]
+    assert counts.read == 3
+
+
+def test_a_camera_that_is_busy_is_said(monkeypatch):
+    open_file = cv2.VideoCapture
+    monkeypatch.setattr(cv2, "VideoCapture", lambda number: open_file("/nothing.avi"))
+    with (
+        pytest.raises(SourceError, match="camera 0: cannot be opened: another program may"),
+        camera_pictures(Address("camera", "0", "camera 0"), Counts()),
+    ):
+        pass
+
+
+class RtspServer:
+    """A real one, in a process of its own, that shows one video for ever."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        write_video(folder / "cam.mp4", [plain(n % 30) for n in range(100)])
+        self._port = free_port()
+        self.address = f"rtsp://me:secret@127.0.0.1:{self._port}/cam.mp4?play_count=0"
+        self.start()
+
+    def start(self) -> None:
+        words = ["--dir", self._folder, "--host", "127.0.0.1", "--port", self._port]
+        words += ["--control-port", free_port()]
+        program = Path(sys.executable).with_name("rtsp-server")
+        self._process = subprocess.Popen(
+            [str(program), *map(str, words)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        )
+        wait_for(self._answers, 20)
+
+    def _answers(self) -> bool:
+        with socket.socket() as probe:
+            return probe.connect_ex(("127.0.0.1", self._port)) == 0
+
+    def kill(self) -> None:
+        self._process.kill()
+        self._process.wait()
+
+    def stall(self) -> None:
+        self._process.send_signal(signal.SIGSTOP)
+
+    def go_on(self) -> None:
+        self._process.send_signal(signal.SIGCONT)
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+@pytest.fixture
+def server(tmp_path):
+    served = RtspServer(tmp_path)
+    yield served
+    served.kill()
+
+
+def open_files() -> int:
+    return len(os.listdir("/proc/self/fd"))
+
+
+@SERVED
+@pytest.mark.slow
+@pytest.mark.timeout(1200)
+def test_a_stream_that_is_killed_or_stalls_is_read_again_and_nothing_leaks(server, caplog):
+    caplog.set_level(logging.DEBUG)
+    before = threading.active_count(), open_files()
+    source = LiveSource(parse_address(server.address), threading.Event(), patience=1.0)
+    took = []
+    try:
+        wait_for(source.take)
+        for cycle in range(max(2, share(50))):
+            if cycle % 2:
+                server.stall()
+                wait_for(lambda: any(note.kind == "lost" for note in source.notes()), 10)
+                server.go_on()
+            else:
+                server.kill()
+                wait_for(lambda: any(note.kind == "lost" for note in source.notes()), 10)
+                server.start()
+            source.take()
+            back = time.monotonic()
+            wait_for(source.take, AGAIN)
+            took.append(time.monotonic() - back)
+    finally:
+        source.close()
+    assert max(took) < AGAIN
+    assert source.counts.lost == len(took)
+    assert (threading.active_count(), open_files()) == before
+    assert "secret" not in caplog.text
+
+
+@SERVED
+@pytest.mark.slow
+def test_a_stream_is_watched_for_as_long_as_was_asked(server):
+    with open_sources([server.address], end=1.5) as sources:
+        frames = [what for _, what in sources if isinstance(what, Shot)]
+    times = [frame.at for frame in frames]
+    assert times == sorted(times)
+    assert 10 <= len(frames) <= 45  # 25 a second
