@@ -30,7 +30,7 @@ IN_TEXT = {
 # Options whose text holds none, by name.
 NO_NUMBER = set(
     "person pack precision runtime name external_id consent family color preset crops protocol "
-    "detector licence commercial decoder model root expect_head".split()
+    "detector licence commercial decoder model root expect_head among".split()
 )
 MEANT = {  # numbers of BAD that mean something
     ("min_score", "0"): "every face that the detector sees",

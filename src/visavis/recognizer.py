@@ -227,17 +227,23 @@ class Recognizer:
         return self.calibration.policy(policy) if self.calibration.points else UNMEASURED
 
     def identify(
-        self, source: Picture, gallery: "Gallery", *, false_positive_rate: float = 1e-2
+        self,
+        source: Picture,
+        gallery: "Gallery",
+        *,
+        false_positive_rate: float = 1e-2,
+        among: str | None = None,
     ) -> tuple[Identification, ...]:
-        """Who is in this photo? Every face, largest first.
+        """Who is in this photo? Every face, largest first; with `among`, of that group's people.
 
         `false_positive_rate` is the share of strangers that may be taken for anybody at all: each
         of the gallery's templates is asked for its part of it. What the calibration cannot show is
         at most a review.
-        Raises ImageError for what is no photo, CalibrationError, GalleryError.
+        Raises ImageError for what is no photo, CalibrationError, GalleryError; PersonError for a
+        group of nobody.
         """
         photo = self.faces(source)
-        return self.search(photo, gallery, false_positive_rate=false_positive_rate)
+        return self.search(photo, gallery, false_positive_rate=false_positive_rate, among=among)
 
     def verify_person(
         self,
@@ -273,14 +279,21 @@ class Recognizer:
         return Identification(photo.faces[chosen], decision, person, None, warnings)
 
     def search(
-        self, photo: PhotoFaces, gallery: "Gallery", *, false_positive_rate: float = 1e-2
+        self,
+        photo: PhotoFaces,
+        gallery: "Gallery",
+        *,
+        false_positive_rate: float = 1e-2,
+        among: str | None = None,
     ) -> tuple[Identification, ...]:
         """`identify` for a photo whose faces are found already."""
         _check_rate(false_positive_rate)
         if not photo.faces:
             return ()
         crops = photo.crops(range(len(photo.faces)), self.detect)
-        nearest = self.nearest(self.embed(crops), gallery, false_positive_rate=false_positive_rate)
+        nearest = self.nearest(
+            self.embed(crops), gallery, false_positive_rate=false_positive_rate, among=among
+        )
         warned = [
             (*_search_warnings(photo.quality(row, crop), near.decision.policy), *_torn(near))
             for row, (crop, near) in enumerate(zip(crops, nearest, strict=True))
@@ -291,19 +304,31 @@ class Recognizer:
         )
 
     def nearest(
-        self, embeddings: Embeddings, gallery: "Gallery", *, false_positive_rate: float
+        self,
+        embeddings: Embeddings,
+        gallery: "Gallery",
+        *,
+        false_positive_rate: float,
+        among: str | None = None,
     ) -> list[Nearest]:
         """Who is closest to each embedding (N, D), and whether that is close enough.
 
-        `false_positive_rate` as for `identify`. A match is a review where the runner-up is one too,
-        and not so much less alike that the odds are at most this rate that it is them: twins.
+        `false_positive_rate` and `among` as for `identify`. A match is a review where the runner-up
+        is one too, and not so much less alike that the odds are at most this rate that it is them:
+        twins.
         Raises CalibrationError, GalleryError, MismatchError for embeddings of another length, and
         where people are in the gallery and none has a template of this model.
         """
         _check_rate(false_positive_rate)
-        index = gallery.index(self.embed.parts)
+        index = gallery.index(self.embed.parts, among)
         if not len(index):
             self.unseen(gallery)
+            if among is not None:
+                raise PersonError(
+                    f"nobody in the group {among!r} has a template of {self.embed.model}",
+                    mend="enrol their photos with this pack",
+                    option="among",
+                )
         comparisons = max(1, len(index))
         calibration = self.calibration_of(gallery)
         policy = _search_policy(calibration, false_positive_rate / comparisons)

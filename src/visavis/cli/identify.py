@@ -27,6 +27,9 @@ def identify(
             help="Share of strangers that may be taken for anybody at all.",
         ),
     ] = 1e-2,
+    among: Annotated[
+        str | None, typer.Option(help="Search the people of this group alone.")
+    ] = None,
     gallery: options.GalleryFolder = None,
     pack: options.PackName = "default",
     calibration: options.CalibrationFile = None,
@@ -39,31 +42,25 @@ def identify(
     from visavis.dataset import find_photos
     from visavis.identification import identify_photos
 
-    recognizer, people = _ready(pack, calibration, where, gallery, scanning)
+    recognizer = options.recognizer_of(pack, calibration, scanning, where.for_many())
     paths = find_photos(images)
     answers = identify_photos(
         recognizer,
-        people,
+        _ready(recognizer, gallery, among),
         paths,
         false_positive_rate=false_positive_rate,
+        among=among,
         workers=printing.workers(),
         look=_drawer(draw, paths),
     )
     _show_all(answers, paths, draw, json=json)
 
 
-def _ready(
-    pack: str,
-    calibration: Path | None,
-    where: options.Where,
-    gallery: Path | None,
-    scanning: options.Scanning,
-) -> "tuple[Recognizer, Gallery]":
-    recognizer = options.recognizer_of(pack, calibration, scanning, where.for_many())
+def _ready(recognizer: "Recognizer", gallery: Path | None, among: str | None) -> "Gallery":
     people = options.gallery_at(gallery, create=False)
     recognizer.unseen(people)  # raises where nobody could ever be found
-    options.warn_quarantined(people, recognizer.embed.parts, recognizer.embed.model)
-    return recognizer, people
+    options.warn_quarantined(people, recognizer.embed.parts, recognizer.embed.model, among)
+    return people
 
 
 def _show_all(
