@@ -134,7 +134,7 @@ def fill(folder: Path, templates: int, people: int, *, dim: int = DIM) -> None:
         before = audit.head(connection)
         entry = audit.go_on(connection, replace(before, people=people), "made", {})
         seal = PersonVault(gallery.vault, gallery.id).seal
-        rows = [[name, f"Person {int(name, 16)}", None, None, at, None] for name in names]
+        rows = [[name, f"Person {int(name, 16)}", None, None, at, None, None] for name in names]
         sealed_rows = [dict(zip(ROW, [*row, seal(row, entry)], strict=True)) for row in rows]
         connection.execute(insert(PEOPLE), sealed_rows)
         for start in range(0, templates, 5000):

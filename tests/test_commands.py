@@ -21,6 +21,8 @@ NO_MODEL = {
     "people rename": "it changes the gallery's people",
     "people merge": "it changes the gallery's people",
     "people delete": "it erases",
+    "people group add": "it changes the gallery's people",
+    "people group remove": "it changes the gallery's people",
     "people remove-photo": "it erases",
     "people undo": "it erases",
     "people export": "it copies what is there",

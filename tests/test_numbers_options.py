@@ -30,7 +30,7 @@ IN_TEXT = {
 # Options whose text holds none, by name.
 NO_NUMBER = set(
     "person pack precision runtime name external_id consent family color preset crops protocol "
-    "detector licence commercial decoder model root expect_head packs description "
+    "detector licence commercial decoder model root expect_head packs description among "
     "author host tls actor reason at month day terminal zone columns".split()
 )
 MEANT = {  # numbers of BAD that mean something

@@ -19,7 +19,7 @@ from visavis.gallery.vault import ENVIRONMENT, PersonVault, Vault
 
 AXES = np.eye(8, dtype=np.float32)
 NAMES = ("Ann", "Boss", "Carl", "Dora")
-COLUMNS = ("name", "external_id", "consent", "added_at", "seen_at")
+COLUMNS = ("name", "external_id", "consent", "added_at", "seen_at", "groups")
 
 
 def filled(folder):
@@ -95,6 +95,7 @@ EDITS = {
     "name": "'Boss'",
     "external_id": "'E-1'",
     "consent": "NULL",
+    "groups": "'banned'",
     "added_at": "'2020-01-01T00:00:00.000+00:00'",
     "seen_at": "NULL",
     "seal": "NULL",
@@ -176,8 +177,8 @@ def test_five_altered_rows_are_named_and_the_others_counted(gallery, caplog, cou
     [
         (["DELETE FROM people WHERE name = 'Ann'"], "it holds 4 people; 3 are there"),
         (
-            ["INSERT INTO people SELECT 'new', 'Eve', 'E', NULL, added_at, NULL, seal FROM people "
-             "WHERE name = 'Ann'"],
+            ["INSERT INTO people SELECT 'new', 'Eve', 'E', NULL, added_at, NULL, seal, NULL "
+             "FROM people WHERE name = 'Ann'"],
             "it holds 4 people; 5 are there",
         ),
         (["DELETE FROM audit WHERE seq = 5"], None),
@@ -199,13 +200,13 @@ def test_an_older_row_put_back_is_told_by_the_audit(made):
     gallery = open_gallery(folder)
     gallery.note_consent(ids["Carl"], "withdrawn")
     gallery.close()
-    edit(folder, ("REPLACE INTO people VALUES (?,?,?,?,?,?,?)", old))
+    edit(folder, ("REPLACE INTO people VALUES (?,?,?,?,?,?,?,?)", old))
     gallery = open_gallery(folder)
     assert gallery.find("Carl").consent == "form 2"  # its seal was good, once
     assert gallery.damages() == [f"the row of person {ids['Carl']} is an older one, put back"]
     gallery.delete(ids["Carl"])
     gallery.close()
-    edit(folder, ("REPLACE INTO people VALUES (?,?,?,?,?,?,?)", old))
+    edit(folder, ("REPLACE INTO people VALUES (?,?,?,?,?,?,?,?)", old))
     gallery = open_gallery(folder)
     assert gallery.damages()[:2] == [
         f"the row of person {ids['Carl']} is an older one, put back",
@@ -327,6 +328,7 @@ def as_version_1(folder):
     edit(
         folder,
         "ALTER TABLE people DROP COLUMN seal",
+        "ALTER TABLE people DROP COLUMN groups",
         "PRAGMA user_version = 1",
         *(("UPDATE settings SET value = ? WHERE name = ?", (v, k)) for k, v in settings.items()),
     )

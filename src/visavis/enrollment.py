@@ -1,6 +1,7 @@
 """Photos of people into a gallery: each accepted, or refused with its reason; nothing twice."""
 
 import hashlib
+import re
 import uuid
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
@@ -31,7 +32,9 @@ from visavis.errors import (
 )
 from visavis.faces import PhotoFaces
 from visavis.gallery import Gallery, Person, Sample
+from visavis.gallery.groups import add_to_group
 from visavis.gallery.models import people_by_model, people_seen, photo_without
+from visavis.gallery.people import clean_group
 from visavis.image import Photo, open_photo, read_image
 from visavis.layouts import people_of_folder
 from visavis.quality import REASONS, Quality, is_whole
@@ -49,7 +52,8 @@ CODES: dict[type[VisavisError], str] = {
     LandmarkError: NOT_ADDED,
     PersonError: NOT_ADDED,
 }
-ROSTER = ("name", "photo", "external_id", "consent")  # columns; the first two must be there
+# Columns; the first two must be there.
+ROSTER = ("name", "photo", "external_id", "consent", "groups")
 CUT = "alignment"  # what a kept crop calls the way it was cut
 # Share of newcomers that may be taken for somebody in the gallery, however many are in it.
 MISTAKEN = 1e-2
@@ -68,6 +72,7 @@ class Candidate:
     external_id: str | None = None
     consent: str | None = None
     face: int | None = None  # from 1, largest first; None: the only or clearly largest
+    groups: tuple[str, ...] = ()
 
     @property
     def place(self) -> str:
@@ -127,22 +132,25 @@ def from_folder(folder: Path, layout: str | None = None) -> list[Candidate]:
 
 
 def from_roster(path: Path) -> list[Candidate]:
-    """A CSV with the columns name and photo, and optionally external_id and consent.
+    """A CSV with the columns name and photo, and optionally external_id, consent and groups, whose
+    names stand between commas or semicolons.
 
     `photo` is a file or a folder; a relative path starts at the roster's folder. Raises
-    DatasetError with the line of a row that cannot be read.
+    DatasetError with the line of a row that cannot be read, PersonError for a group's name.
     """
     candidates: list[Candidate] = []
     for number, row in read_table(path, ROSTER[:2], ROSTER[2:]):
-        name, photo, external_id, consent = (row.get(column, "") for column in ROSTER)
+        name, photo, external_id, consent, groups = (row.get(column, "") for column in ROSTER)
         if not name or not photo:
             raise DatasetError(f"{path}, line {number}: expected a name and a photo, got {row}")
         try:
             files = find_photos([path.parent / photo])
-        except DatasetError as error:
+            names = tuple(clean_group(one) for one in re.split("[,;]", groups) if one.strip())
+        except (DatasetError, PersonError) as error:
             raise error.at(f"{path}, line {number}") from error
         candidates += [
-            Candidate(name, file, external_id or None, consent or None) for file in files
+            Candidate(name, file, external_id or None, consent or None, groups=names)
+            for file in files
         ]
     return candidates
 
@@ -369,6 +377,8 @@ class _Desk:
             )
         elif candidate.consent and candidate.consent != person.consent:
             self._gallery.note_consent(person.id, candidate.consent)
+        for group in sorted({*candidate.groups} - {*person.groups}):
+            add_to_group(self._gallery, group, [person.id])
         templates = split_parts(prepared.embedding, self._recognizer.embed.parts)
         sample = Sample(
             source=Path(candidate.place).name,

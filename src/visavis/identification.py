@@ -22,6 +22,7 @@ def identify_photos(
     paths: Sequence[Path],
     *,
     false_positive_rate: float | None = None,
+    among: str | None = None,
     workers: int = 1,
     look: Look = lambda path, photo, faces: None,
 ) -> Iterator[Answered]:
@@ -34,7 +35,9 @@ def identify_photos(
 
     def identify(path: Path) -> tuple[Identification, ...]:
         photo = recognizer.faces(path)
-        faces = recognizer.search(photo, gallery, false_positive_rate=false_positive_rate)
+        faces = recognizer.search(
+            photo, gallery, false_positive_rate=false_positive_rate, among=among
+        )
         look(path, photo, faces)
         return faces
 

@@ -247,17 +247,23 @@ class Recognizer:
         return self.configured.decided(decide(similar, points, comparisons=comparisons))
 
     def identify(
-        self, source: Picture, gallery: "Gallery", *, false_positive_rate: float | None = None
+        self,
+        source: Picture,
+        gallery: "Gallery",
+        *,
+        false_positive_rate: float | None = None,
+        among: str | None = None,
     ) -> tuple[Identification, ...]:
-        """Who is in this photo? Every face, largest first.
+        """Who is in this photo? Every face, largest first; with `among`, of that group's people.
 
         `false_positive_rate` is the share of strangers that may be taken for anybody at all: each
         of the gallery's templates is asked for its part of it. None: the configuration's, or 1e-2.
         What the calibration cannot show is at most a review.
-        Raises ImageError for what is no photo, CalibrationError, GalleryError.
+        Raises ImageError for what is no photo, CalibrationError, GalleryError; PersonError for a
+        group of nobody.
         """
         photo = self.faces(source)
-        return self.search(photo, gallery, false_positive_rate=false_positive_rate)
+        return self.search(photo, gallery, false_positive_rate=false_positive_rate, among=among)
 
     def verify_person(
         self,
@@ -295,7 +301,12 @@ class Recognizer:
         return Identification(photo.faces[chosen], decision, person, None, warnings)
 
     def search(
-        self, photo: PhotoFaces, gallery: "Gallery", *, false_positive_rate: float | None = None
+        self,
+        photo: PhotoFaces,
+        gallery: "Gallery",
+        *,
+        false_positive_rate: float | None = None,
+        among: str | None = None,
     ) -> tuple[Identification, ...]:
         """`identify` for a photo whose faces are found already."""
         self.rules.search_rate(false_positive_rate)
@@ -303,7 +314,8 @@ class Recognizer:
             return ()
         crops, plain = self.cut(photo, range(len(photo.faces)))
         qualities = [photo.quality(row, crop) for row, crop in enumerate(plain)]
-        nearest = self._nearest_by_quality(crops, qualities, gallery, false_positive_rate)
+        searched = _Searched(gallery, self.rules.search_rate(false_positive_rate), among)
+        nearest = self._nearest_by_quality(crops, qualities, searched)
         warned = [
             search_cautions(quality, near.decision)
             + torn_cautions(near.decision, near.closest, near.runner_up)
@@ -315,7 +327,7 @@ class Recognizer:
         )
 
     def _nearest_by_quality(
-        self, crops: Crops, qualities: Sequence[Quality], gallery: "Gallery", rate: float | None
+        self, crops: Crops, qualities: Sequence[Quality], searched: "_Searched"
     ) -> list[Nearest]:
         """Who is closest to each face, by the members that it is good enough for. Where these are
         too few the face is not compared.
@@ -333,27 +345,24 @@ class Recognizer:
                 )
                 continue
             left = self.without(models)
-            near = left._nearest_in_steps(crops[rows], gallery, rate)
+            near = left._nearest_in_steps(crops[rows], searched)
             nearest |= dict(zip(rows, near, strict=True))
         return [nearest[row] for row in range(len(crops))]
 
-    def _nearest_in_steps(
-        self, crops: Crops, gallery: "Gallery", rate: float | None
-    ) -> list[Nearest]:
+    def _nearest_in_steps(self, crops: Crops, searched: "_Searched") -> list[Nearest]:
         """Who is closest to each face: by a cascade's first member where that is sure, else by all
         members.
         """
-        asked = self.rules.search_rate(rate)
         if not self.configured.cascades:
-            return self.nearest(self.embed(crops), gallery, false_positive_rate=asked)
-        each = asked / max(1, len(gallery.index(self.embed.parts)))
-        own = self.calibration_of(gallery)
+            return searched.nearest(self, crops)
+        index = searched.gallery.index(self.embed.parts, searched.among)
+        each = searched.rate / max(1, len(index))
+        own = self.calibration_of(searched.gallery)
         if not own.points or not own.search_policy(each).supported:
-            return self.nearest(self.embed(crops), gallery, false_positive_rate=asked)
+            return searched.nearest(self, crops)
         first = self._first()
-        rows = first.embed(crops)
-        nearest = first.nearest(rows, gallery, false_positive_rate=asked * ACCEPTED)
-        least = floor(first.calibration_of(gallery), own.search_policy(each))
+        nearest = searched.nearest(first, crops, ACCEPTED)
+        least = floor(first.calibration_of(searched.gallery), own.search_policy(each))
         unsure = [
             row
             for row, near in enumerate(nearest)
@@ -361,26 +370,37 @@ class Recognizer:
         ]
         nearest = [near.stating(each * (1 - ACCEPTED)) for near in nearest]
         if unsure:
-            rows = self.embed(crops[unsure])
-            further = self.nearest(rows, gallery, false_positive_rate=asked * (1 - ACCEPTED))
+            further = searched.nearest(self, crops[unsure], 1 - ACCEPTED)
             for row, near in zip(unsure, further, strict=True):
                 nearest[row] = near.stating(each * ACCEPTED)
         return nearest
 
     def nearest(
-        self, embeddings: Embeddings, gallery: "Gallery", *, false_positive_rate: float | None
+        self,
+        embeddings: Embeddings,
+        gallery: "Gallery",
+        *,
+        false_positive_rate: float | None,
+        among: str | None = None,
     ) -> list[Nearest]:
         """Who is closest to each embedding (N, D), and whether that is close enough.
 
-        `false_positive_rate` as for `identify`. A match is a review where the runner-up is one too,
-        and not so much less alike that the odds are at most this rate that it is them: twins.
+        `false_positive_rate` and `among` as for `identify`. A match is a review where the runner-up
+        is one too, and not so much less alike that the odds are at most this rate that it is them:
+        twins.
         Raises CalibrationError, GalleryError, MismatchError for embeddings of another length, and
         where people are in the gallery and none has a template of this model.
         """
         rate = self.rules.search_rate(false_positive_rate)
-        index = gallery.index(self.embed.parts)
+        index = gallery.index(self.embed.parts, among)
         if not len(index):
             self.unseen(gallery)
+            if among is not None:
+                raise PersonError(
+                    f"nobody in the group {among!r} has a template of {self.embed.model}",
+                    mend="enrol their photos with this pack",
+                    option="among",
+                )
         comparisons = max(1, len(index))
         calibration = self.calibration_of(gallery)
         policy = UNMEASURED
@@ -424,3 +444,21 @@ class Recognizer:
                 option="pack",
             )
         return unseen
+
+
+@dataclass(frozen=True, slots=True)
+class _Searched:
+    """What a face is searched in."""
+
+    gallery: "Gallery"
+    rate: float  # share of strangers that may be taken for anybody
+    among: str | None  # the group that is searched alone
+
+    def nearest(self, recognizer: Recognizer, crops: Crops, share: float = 1.0) -> list[Nearest]:
+        """Who is closest to each crop, where this share of the rate may be used up."""
+        return recognizer.nearest(
+            recognizer.embed(crops),
+            self.gallery,
+            false_positive_rate=self.rate * share,
+            among=self.among,
+        )

@@ -52,6 +52,7 @@ def person_words(person: Person, samples: Sequence[StoredSample]) -> list[str]:
         f"  added   {person.added_at}",
         f"  seen    {person.seen_at or 'never'}",
         f"  consent {person.consent or 'none noted'}",
+        f"  groups  {', '.join(person.groups) or 'none'}",
     ]
     for sample in samples:
         crop = ", crop kept" if sample.crop is not None else ""
@@ -65,9 +66,9 @@ def people_words(people: Sequence[Person]) -> list[str]:
     lines = []
     for person in people:
         external_id = f" · {person.external_id}" if person.external_id else ""
-        lines.append(
-            f"{person.name}{external_id} · {counted(person.samples, 'photo')} · {person.id}"
-        )
+        groups = f" · {', '.join(person.groups)}" if person.groups else ""
+        photos = counted(person.samples, "photo")
+        lines.append(f"{person.name}{external_id} · {photos}{groups} · {person.id}")
     return [*lines, people_counted(len(people))]
 
 

@@ -29,6 +29,9 @@ def identify(
             "configuration's.",
         ),
     ] = None,
+    among: Annotated[
+        str | None, typer.Option(help="Search the people of this group alone.")
+    ] = None,
     gallery: options.GalleryFolder = None,
     *,
     models: options.Recognition,
@@ -38,24 +41,27 @@ def identify(
     from visavis.dataset import find_photos
     from visavis.identification import identify_photos
 
-    recognizer, people = _ready(models, gallery)
+    recognizer, people = _ready(models, gallery, among)
     paths = find_photos(images)
     answers = identify_photos(
         recognizer,
         people,
         paths,
         false_positive_rate=false_positive_rate,
+        among=among,
         workers=printing.workers(),
         look=_drawer(draw, paths),
     )
     _show_all(answers, paths, draw, json=json)
 
 
-def _ready(models: options.Recognition, gallery: Path | None) -> "tuple[Recognizer, Gallery]":
+def _ready(
+    models: options.Recognition, gallery: Path | None, among: str | None
+) -> "tuple[Recognizer, Gallery]":
     people = options.gallery_at(gallery, create=False)
     recognizer = models.for_many(people)
     recognizer.unseen(people)  # raises where nobody could ever be found
-    options.warn_quarantined(people, recognizer.embed.parts, recognizer.embed.model)
+    options.warn_quarantined(people, recognizer.embed.parts, recognizer.embed.model, among)
     return recognizer, people
 
 

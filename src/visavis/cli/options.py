@@ -270,12 +270,14 @@ def gallery_at(folder: Path | None, *, create: bool = True) -> "Gallery":
     return open_gallery(folder or default_gallery(), create=create)
 
 
-def warn_quarantined(gallery: "Gallery", parts: "Parts", model: str) -> None:
+def warn_quarantined(
+    gallery: "Gallery", parts: "Parts", model: str, among: str | None = None
+) -> None:
     """Name the templates that are not matched: damaged ones, and those of other models."""
     from visavis.answers.people import apart_words
     from visavis.gallery.models import photos_apart
 
-    for one in gallery.quarantined(parts):
+    for one in gallery.quarantined(parts, among):
         printing.complain(
             f"a template of person {one.person} is {one.reason}: it is left out; "
             "enrol the photo again"

@@ -8,6 +8,7 @@ import typer
 
 from visavis.cli import groups, options, printing, safety
 from visavis.cli.audit import audit
+from visavis.cli.group import group
 from visavis.cli.spread import spread
 
 people = typer.Typer(help="The people of the gallery.", no_args_is_help=True)
@@ -19,6 +20,7 @@ people.command()(groups.split_group)
 people.command()(safety.check)
 people.command("rotate-key")(safety.rotate_key)
 people.add_typer(audit, name="audit")
+people.add_typer(group, name="group")
 
 Who = Annotated[str, typer.Argument(help="A name, your own id, or the gallery's id.")]
 Yes = Annotated[bool, typer.Option("--yes", help="Do it without asking.")]

@@ -27,6 +27,7 @@ HEAD = "audit_head"  # the setting that holds the sealed last entry
 ENROLL, RE_EMBED, ERASE, MERGE = "enroll", "re-embed", "erase", "merge"
 REMOVE = "remove photo"
 ADD, RENAME, CONSENT, ACCEPT_PERSON = "add person", "rename", "consent", "accept person"
+GROUP = "group"  # a person's groups are others now
 SEAL, ACCEPT, ROTATE = "seal people", "accept audit", "rotate key"
 JOINED = {ADD: 1, ERASE: -1, MERGE: -1}  # how many people more an action leaves
 MOST_ENTRIES = 1 << 60  # a number above is none that was ever counted to

@@ -101,6 +101,7 @@ def traces_of(connection: Connection, people: Sequence[str]) -> set[bytes]:
     columns = select(PEOPLE.c.name, PEOPLE.c.external_id, PEOPLE.c.consent)
     words = connection.execute(columns.where(PEOPLE.c.id.in_(people))).all()
     parts: list[Any] = [part for row in words for part in row]
+    parts += _own(connection, PEOPLE.c.groups, PEOPLE.c.id.in_(people))
     for held in _held(connection):
         for trace in held.traces:
             parts += _own(connection, trace, held.person.in_(people))

@@ -1,10 +1,11 @@
 """An index that follows its gallery: caught up from the audit chain, not read again whole."""
 
 import json
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import partial
 from importlib.util import find_spec
 
 from sqlalchemy import Connection
@@ -13,6 +14,7 @@ from visavis.errors import MismatchError
 from visavis.gallery.audit import (
     ENROLL,
     ERASE,
+    GROUP,
     MERGE,
     RE_EMBED,
     REMOVE,
@@ -38,11 +40,14 @@ from visavis.gallery.vault import SampleVault
 # Numbers in all templates from which FAISS is faster by more than it takes to get ready: 20,000
 # templates of 512 numbers, 80,000 of 128.
 LARGE = 10_000_000
+# Actions that change who is in a group.
+OF_GROUPS = {GROUP, MERGE, "accept person"}
 # Actions that neither add, move nor erase a template.
 HARMLESS = {
     "make gallery",
     "add person",
     "rename",
+    GROUP,
     "consent",
     "require consent",
     "configure",
@@ -58,6 +63,7 @@ class Followed:
     index: Index
     head: ChainHead
     quarantined: dict[str, Quarantined]  # by photo
+    members: frozenset[str] | None = None  # of the group whose templates these are; None: all
 
 
 @dataclass(slots=True)
@@ -97,9 +103,16 @@ def changes_of(entries: Iterable[Entry]) -> Changes | None:
 
 
 def follow(
-    connection: Connection, vault: SampleVault, parts: Parts, known: Followed | None
+    connection: Connection,
+    vault: SampleVault,
+    parts: Parts,
+    known: Followed | None,
+    members: Callable[[], frozenset[str] | None],
 ) -> Followed:
-    """The index as the gallery is now: `known` caught up, or a new one where that cannot be."""
+    """The index as the gallery is now: `known` caught up, or a new one where that cannot be.
+
+    `members` tells whose templates it is of; None: everybody's.
+    """
     changes = None
     if known is None:
         last = head(connection)
@@ -107,15 +120,48 @@ def follow(
         last, entries = history(connection, known.head)
         if last == known.head:
             return known
-        changes = None if entries is None else changes_of(entries)
+        changes = None if entries is None else _changes_among(known.members, entries)
     # Of another length are templates of a model whose others are all gone by now.
     with suppress(MismatchError):
         if known is not None and changes is not None:
             _apply(known, changes, _read(connection, vault, parts, changes))
             known.head = last
             return known
-    index, quarantined = _read_whole(connection, vault, parts)
-    return Followed(index, last, {one.sample: one for one in quarantined})
+    some = members()
+    read = _read_whole if some is None else partial(_read_members, members=some)
+    index, quarantined = read(connection, vault, parts)
+    return Followed(index, last, {one.sample: one for one in quarantined}, some)
+
+
+def _changes_among(members: frozenset[str] | None, entries: list[Entry]) -> Changes | None:
+    """What entries did to the templates of a group's members; None as for `changes_of`, and where
+    others may be members now.
+    """
+    changes = changes_of(entries)
+    if members is None or changes is None:
+        return changes
+    if any(entry.action in OF_GROUPS for entry in entries):
+        return None
+    own = {photo: person for photo, person in changes.samples.items() if person in members}
+    return Changes(changes.gone, changes.people, own)
+
+
+def _read_members(
+    connection: Connection, vault: SampleVault, parts: Parts, members: frozenset[str]
+) -> tuple[Index, list[Quarantined]]:
+    """The templates of so many people: by FAISS as for all."""
+    opened = templates_of_people(connection, vault, parts, sorted(members))
+    if not _is_large(*opened.rows.shape):
+        return ExactIndex(opened.people, opened.samples, opened.rows), opened.quarantined
+    from visavis.gallery.faiss import FaissIndex
+
+    index = FaissIndex(opened.rows, len(opened.rows))
+    index.extend(opened.people, opened.samples, opened.rows)
+    return index, opened.quarantined
+
+
+def _is_large(count: int, length: int) -> bool:
+    return count * length >= LARGE and not length % 4 and find_spec("faiss") is not None
 
 
 def forget(followed: Followed, people: Iterable[str]) -> None:
@@ -134,8 +180,7 @@ def _read_whole(
     """
     count, numbers = templates_shape(connection, models_of_parts(parts)[0])
     others = 0 if isinstance(parts, str) else sum(part.dim for part in parts[1:])
-    length = numbers + others
-    if count * length < LARGE or length % 4 or not find_spec("faiss"):
+    if not _is_large(count, numbers + others):
         opened = all_templates(connection, vault, parts)
         return ExactIndex(opened.people, opened.samples, opened.rows), opened.quarantined
     from visavis.gallery.faiss import FaissIndex

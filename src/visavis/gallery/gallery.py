@@ -83,7 +83,7 @@ class Gallery:
         self._samples = SampleVault(self.vault, self.id)
         self._people = SealedPeople(self.vault, self.id)
         self._audit = Audit(database, self.vault, self.id)
-        self._followed: dict[Parts, Followed] = {}
+        self._followed: dict[tuple[Parts, str | None], Followed] = {}
         self._lock = RLock()
         erasure.finish(database)
         with database.reading() as connection:
@@ -232,24 +232,25 @@ class Gallery:
         erasure.scrub(self.database, erased)
 
     def merge(self, kept: str, merged: str) -> None:
-        """Give all samples of `merged` to `kept`; the merged person is gone. Raises PersonError."""
+        """Give photos and groups of `merged` to `kept`; `merged` is gone. Raises PersonError."""
         if kept == merged:
             raise PersonError(f"expected two people to merge, got {kept} twice")
         with self.database.writing() as connection:
             self._people.check(connection, kept)
             erased = self._note_traces(connection, merged)
-            self._people.check(connection, merged)
+            groups = {*self._people.groups(connection, kept)}
+            groups.update(self._people.groups(connection, merged))
             move_samples(connection, self._samples, kept, merged)
             erasure.move_held(connection, kept, merged)
             connection.execute(delete(PEOPLE).where(PEOPLE.c.id == merged))
             self._audit.record(connection, audit.MERGE, kept, {"merged": merged})
+            self._people.regroup(connection, self._audit, kept, groups)
         erasure.scrub(self.database, erased)
 
     def delete(self, *people: str) -> None:
         """Erase people: names, samples, crops, templates, and what other rooms registered.
 
-        All of them or, where one is not here, nobody: that raises PersonError. Thousands at once
-        take little longer than one. Works on a full disk too.
+        All or, where one is not here, nobody: that raises PersonError. Works on a full disk too.
         """
         ids = sorted(set(people))
 
@@ -275,13 +276,14 @@ class Gallery:
             erased = self.database.erasing(partial(self._remove_photos, photos=some))
             erasure.scrub(self.database, erased)
 
-    def index(self, parts: Parts) -> Index:
-        """All templates, searchable; caught up with what any process has changed.
+    def index(self, parts: Parts, among: str | None = None) -> Index:
+        """All templates, or those of a group's people; caught up with what any process has changed.
 
         `parts` are an embedder's: of several, a photo's templates are joined, and a photo that
-        lacks one is left out. Kept in memory. Ask for it anew before each search.
+        lacks one is left out. Kept in memory. Ask for it anew before each search. Raises
+        PersonError for a group of nobody.
         """
-        return self._follow(parts).index
+        return self._follow(parts, among).index
 
     def index_of(self, person: str, parts: Parts) -> Index:
         """The templates of one person, searchable, as they are now. Nobody else's are read."""
@@ -290,9 +292,9 @@ class Gallery:
             opened = templates_of_people(connection, self._samples, parts, [person])
         return ExactIndex(opened.people, opened.samples, opened.rows)
 
-    def quarantined(self, parts: Parts) -> tuple[Quarantined, ...]:
+    def quarantined(self, parts: Parts, among: str | None = None) -> tuple[Quarantined, ...]:
         """The templates that are damaged: they are in no index."""
-        return tuple(self._follow(parts).quarantined.values())
+        return tuple(self._follow(parts, among).quarantined.values())
 
     def templates(self, parts: Parts) -> tuple[Templates, tuple[Quarantined, ...]]:
         """All templates as `index` has them, and those that are damaged and left out."""
@@ -383,13 +385,17 @@ class Gallery:
         """Let go of the database."""
         self.database.close()
 
-    def _follow(self, parts: Parts) -> Followed:
+    def _follow(self, parts: Parts, among: str | None) -> Followed:
         with self._lock, self.database.reading() as connection:
-            known = self._followed.get(parts)
-            followed = follow(connection, self._samples, parts, known)
+            known = self._followed.get((parts, among))
+
+            def members() -> frozenset[str] | None:
+                return None if among is None else self._people.members(connection, among)
+
+            followed = follow(connection, self._samples, parts, known, members)
             if followed is not known:
                 check_key(connection, self.vault, self.id)
-            self._followed[parts] = followed
+            self._followed[parts, among] = followed
             return followed
 
     def _damages(self, connection: Connection) -> Iterator[str]:

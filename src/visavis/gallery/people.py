@@ -11,7 +11,7 @@ from sqlalchemy import Connection, Select, bindparam, func, insert, or_, select,
 from sqlalchemy.exc import IntegrityError
 
 from visavis.errors import PersonError, did_you_mean
-from visavis.gallery.audit import now
+from visavis.gallery.audit import GROUP, Audit, now
 from visavis.gallery.keycheck import check_key
 from visavis.gallery.tables import PEOPLE, SAMPLES, batches_of_ids
 from visavis.gallery.vault import PersonVault, Vault
@@ -24,7 +24,10 @@ MOST_CONSENT = 10_000
 MOST_SUGGESTED = 5_000
 MOST_NAMED = 5  # people in one warning
 MEND = "see what visavis people check says; restore a backup, or accept the rows as they are"
-COLUMNS = ("id", "name", "external_id", "consent", "added_at", "seen_at")  # what a seal covers
+# What a seal covers; groups come last.
+COLUMNS = ("id", "name", "external_id", "consent", "added_at", "seen_at", "groups")
+APART = "\n"  # between the names of groups in their column
+SEPARATORS = ",;"  # between them in a roster, so in no name
 ROWS = select(*(PEOPLE.c[column] for column in COLUMNS), PEOPLE.c.seal)
 # Made once: each enrolment asks for one, each search for some.
 ONE = ROWS.where(PEOPLE.c.id == bindparam("person"))
@@ -47,12 +50,21 @@ class Person:
     added_at: str
     seen_at: str | None
     samples: int
+    groups: tuple[str, ...] = ()  # sorted
 
 
 def clean_name(name: str) -> str:
     """A name as it is stored: NFC, trimmed. Raises PersonError for an empty or unprintable one."""
     clean = normal_name(name)
     check_text(clean, MOST_NAME)
+    return clean
+
+
+def clean_group(name: str) -> str:
+    """A group's name as it is stored. Raises PersonError for one that cannot be."""
+    clean = clean_name(name)
+    if any(sign in clean for sign in SEPARATORS):
+        raise PersonError(f"expected a group's name without , and ;, got {name!r}")
     return clean
 
 
@@ -88,7 +100,7 @@ class SealedPeople:
         counting = select(SAMPLES.c.person_id, func.count()).group_by(SAMPLES.c.person_id)
         counts: dict[str, int] = dict(connection.execute(counting).cursor.fetchall())
         rows = self._whole(connection, _rows(connection, query))
-        return [Person(*[*row, counts.get(row[0], 0)]) for row in rows]
+        return [_person(row, counts.get(row[0], 0)) for row in rows]
 
     def by_id(self, connection: Connection, ids: Iterable[str]) -> dict[str, Person]:
         """Those of so many ids who are here, by id."""
@@ -135,13 +147,45 @@ class SealedPeople:
 
         Raises PersonError where somebody has the external id.
         """
-        row = [getattr(person, column) for column in COLUMNS]
+        row = [*(getattr(person, column) for column in COLUMNS[:-1]), _column(person.groups)]
         values = dict(zip(COLUMNS, row, strict=True), seal=self._rows.seal(row, entry))
         try:
             connection.execute(insert(PEOPLE).values(values))
         except IntegrityError as error:
             what = f"somebody has the external id {person.external_id!r} already"
             raise PersonError(what) from error
+
+    def regroup(
+        self, connection: Connection, audit: Audit, person: str, groups: Iterable[str]
+    ) -> bool:
+        """Whether these are other groups than a person had; then they are written, and said in the
+        audit. Raises PersonError.
+        """
+        after = tuple(sorted(set(groups)))
+        if after == self.groups(connection, person):
+            return False
+        entry = audit.record(connection, GROUP, person, {})
+        self.seal(connection, person, entry, groups=_column(after))
+        return True
+
+    def groups(self, connection: Connection, person: str) -> tuple[str, ...]:
+        """The groups a person is in. Raises PersonError as `check`."""
+        self.check(connection, person)
+        return self.by_id(connection, [person])[person].groups
+
+    def members(self, connection: Connection, group: str) -> frozenset[str]:
+        """The ids of who is in a group. Raises PersonError where that is nobody.
+
+        Everybody's row is opened: who was taken out of a group without the key is named.
+        """
+        name, by_group = normal_name(group), dict[str, set[str]]()
+        for row in self._whole(connection, _rows(connection, ROWS)):
+            for own in _groups(row[-1]):
+                by_group.setdefault(own, set()).add(row[0])
+        if name not in by_group:
+            mend = did_you_mean(name, by_group) or f"there are {', '.join(sorted(by_group)) or '0'}"
+            raise PersonError(f"nobody is in a group {name!r}", mend=mend, option="among")
+        return frozenset(by_group[name])
 
     def change(self, connection: Connection, person: str, entry: int, **changed: str) -> None:
         """Write columns of a person's row, by an entry of the audit. Raises PersonError."""
@@ -156,15 +200,18 @@ class SealedPeople:
             if entry is None:
                 altered.append(row[0])
             else:
-                sealed = self._rows.seal([*row[:-1], at], entry)
+                sealed = self._rows.seal([*row[:-2], at, row[-1]], entry)
                 seen.append({"person": row[0], "at": at, "sealed": sealed})
         self._name(connection, altered)
         if seen:
             connection.execute(SEEN, seen)
 
-    def seal(self, connection: Connection, person: str, entry: int, **changed: str) -> None:
+    def seal(self, connection: Connection, person: str, entry: int, **changed: str | None) -> None:
         """Seal a row as it is, but for what is changed. Raises PersonError for what is no text."""
-        row = {**connection.execute(ROWS.where(PEOPLE.c.id == person)).one()._mapping, **changed}
+        row: dict[str, Any] = {
+            **connection.execute(ROWS.where(PEOPLE.c.id == person)).one()._mapping,
+            **changed,
+        }
         try:
             row["seal"] = self._rows.seal([row[column] for column in COLUMNS], entry)
         except TypeError as error:
@@ -196,7 +243,7 @@ class SealedPeople:
         """As `_people`, for one who is meant. Raises PersonError for a row that is altered."""
         rows = _rows(connection, query)
         self._refuse_altered(connection, rows)
-        return [_person(connection, row[:-1]) for row in rows]
+        return [_person(row[:-1], _photos(connection, row[0])) for row in rows]
 
     def _refuse_altered(self, connection: Connection, rows: Iterable[Sequence[Any]]) -> None:
         for *row, seal in rows:
@@ -205,7 +252,8 @@ class SealedPeople:
                 raise PersonError(f"the row of person {row[0]} was altered", mend=MEND)
 
     def _people(self, connection: Connection, rows: Iterable[Sequence[Any]]) -> list[Person]:
-        return [_person(connection, row) for row in self._whole(connection, rows)]
+        whole = self._whole(connection, rows)
+        return [_person(row, _photos(connection, row[0])) for row in whole]
 
     def _whole(self, connection: Connection, rows: Iterable[Sequence[Any]]) -> list[list[Any]]:
         """The rows that are as they were written, without their seals; the others are named."""
@@ -257,6 +305,19 @@ def _some(connection: Connection, ids: Iterable[str]) -> list[Sequence[Any]]:
     return [row for some in batches_of_ids(ids) for row in _rows(connection, SOME, people=some)]
 
 
-def _person(connection: Connection, row: Sequence[Any]) -> Person:
-    count = select(func.count()).where(SAMPLES.c.person_id == row[0])
-    return Person(*[*row, connection.execute(count).scalar_one()])
+def _person(row: Sequence[Any], photos: int) -> Person:
+    *columns, groups = row
+    return Person(*[*columns, photos, _groups(groups)])
+
+
+def _photos(connection: Connection, person: str) -> int:
+    count = select(func.count()).where(SAMPLES.c.person_id == person)
+    return connection.execute(count).scalar_one()
+
+
+def _groups(column: str | None) -> tuple[str, ...]:
+    return tuple(column.split(APART)) if column else ()
+
+
+def _column(groups: Iterable[str]) -> str | None:
+    return APART.join(groups) or None

@@ -32,7 +32,7 @@ T = TypeVar("T")
 
 FILE = "gallery.db"
 JOURNALS = (f"{FILE}-journal", f"{FILE}-wal", f"{FILE}-shm")
-VERSION = 2
+VERSION = 3
 APPLICATION = 0x76697361  # "visa", in the file's header: this is a gallery
 FULL = "the disk is full; nothing was lost, and people delete still works"
 BUSY_SECONDS = 30.0
@@ -379,10 +379,18 @@ def _first(connection: Connection) -> None:
 
 
 def _room_for_seals(connection: Connection) -> None:
+    _room_for(connection, "seal", "BLOB")
+
+
+def _room_for_groups(connection: Connection) -> None:
+    _room_for(connection, "groups", "VARCHAR")
+
+
+def _room_for(connection: Connection, name: str, kind: str) -> None:
     # Whoever sets the version back gets no other file: the column is there.
     columns = connection.exec_driver_sql("PRAGMA table_info(people)").all()
-    if "seal" not in {column.name for column in columns}:
-        connection.exec_driver_sql("ALTER TABLE people ADD COLUMN seal BLOB")
+    if name not in {column.name for column in columns}:
+        connection.exec_driver_sql(f"ALTER TABLE people ADD COLUMN {name} {kind}")
 
 
-MIGRATIONS = (_first, _room_for_seals)  # number i takes version i to i + 1
+MIGRATIONS = (_first, _room_for_seals, _room_for_groups)  # number i takes version i to i + 1

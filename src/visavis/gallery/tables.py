@@ -35,6 +35,7 @@ PEOPLE = Table(
     Column("added_at", String, nullable=False),
     Column("seen_at", String),
     Column("seal", LargeBinary),  # over all the others; none in a file of version 1
+    Column("groups", String),  # names, a line each; none in a file of version 2
 )
 SAMPLES = Table(
     "samples",

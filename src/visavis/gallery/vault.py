@@ -31,6 +31,7 @@ ENVIRONMENT = "VISAVIS_KEY"
 ELSEWHERE = f"set ${ENVIRONMENT} to the key, or $XDG_CONFIG_HOME to a folder that can be written"
 SERVICE = "visavis"
 PERSON = "person"
+UNGROUPED = 6  # columns of a person's row before that of their groups, the last
 _encode = JSONEncoder().encode
 
 
@@ -92,15 +93,22 @@ class PersonVault:
 
     def seal(self, row: Sequence[str | None], entry: int) -> bytes:
         """A seal over all columns of a row. Raises TypeError for what is no text."""
-        return self.vault.seal(b"%d" % entry, self.gallery, PERSON, _encode(row))
+        return self.vault.seal(b"%d" % entry, self.gallery, PERSON, _text(row))
 
     def entry(self, row: Sequence[Any], seal: Any) -> int | None:
         """The entry that changed a row last; None where the row is not as it was sealed."""
         try:
-            opened = self.vault.open(seal, self.gallery, PERSON, _encode(row))
+            opened = self.vault.open(seal, self.gallery, PERSON, _text(row))
         except TypeError:
             return None  # an altered file may hold bytes where text was
         return None if opened is None else int(opened)
+
+
+def _text(row: Sequence[Any]) -> str:
+    """A row as it is sealed: without the column of groups where it has none, as before there was
+    one.
+    """
+    return _encode(row[:UNGROUPED] if len(row) > UNGROUPED and row[-1] is None else row)
 
 
 def key_path(gallery: str) -> Path:

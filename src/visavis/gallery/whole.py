@@ -13,6 +13,7 @@ from visavis.gallery.audit import (
     CONSENT,
     ENROLL,
     ERASE,
+    GROUP,
     MERGE,
     REMOVE,
     RENAME,
@@ -28,7 +29,7 @@ from visavis.gallery.samples import CROP
 from visavis.gallery.tables import PEOPLE, SAMPLES, TEMPLATES
 from visavis.gallery.vault import SampleVault
 
-OF_ROWS = {ADD, RENAME, CONSENT, ACCEPT_PERSON}  # actions that write a person's row
+OF_ROWS = {ADD, RENAME, CONSENT, GROUP, ACCEPT_PERSON}  # actions that write a person's row
 
 
 @dataclass(frozen=True, slots=True)
