@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from test_left_out import MODELS, WHOLE, Known, recognizer, unit
+from test_left_out import GREY, MODELS, WHOLE, Known, recognizer, unit
 
 from visavis.cascade import ACCEPTED, MISSED, floor, stated
 from visavis.configuration import Configuration, ConfiguredPack
@@ -136,6 +136,19 @@ def test_two_crops_are_compared_by_the_first_member_where_it_is_sure(
     assert (decision.outcome, by.embed.model) == (outcome, model)
     assert (seen["red@1"], seen.get("green@2")) == counts
     assert decision.policy.match.false_match_rate_upper == pytest.approx(1e-2, abs=1e-9)
+
+
+def test_a_verification_names_the_model_that_decided(calibration):
+    plain = recognizer(calibration)
+    rules = replace(plain.configured.configuration, cascade=True, policy="0.01")
+    own = {model: measured(model, *FIRST) for model in MODELS}
+    configured = replace(plain.configured, configuration=rules, calibrations=own)
+    made = replace(plain, calibration=measured(WHOLE.model, *WHOLES), configured=configured)
+    for cascade, model in ((True, "red@1"), (False, WHOLE.model)):
+        asked = replace(configured, configuration=replace(rules, cascade=cascade))
+        compared = replace(made, configured=asked).verify(GREY, GREY)
+        assert (compared.model, compared.calibration.model) == (model, model)
+        assert (compared.decision.outcome, compared.decision.configuration) == ("match", 5)
 
 
 def test_the_whole_error_rate_holds_on_strangers():

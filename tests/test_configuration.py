@@ -5,12 +5,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from visavis.configuration import (
-    Configuration,
-    ConfiguredPack,
-    parse_configuration,
-    read_configuration,
-)
+from visavis.configuration import Configuration, ConfiguredPack, parse_configuration
 from visavis.document import to_bytes
 from visavis.errors import CalibrationError, ConfigurationError, PackError
 
@@ -74,11 +69,10 @@ def test_weights_may_be_rounded():
     assert len(Configuration((replace(A, weight=0.333), replace(B, weight=0.6675))).members) == 2
 
 
-def test_a_configuration_is_its_document(tmp_path):
+def test_a_configuration_is_its_document():
     poor = replace(A, enabled=True, least_quality={"size": 60.0, "sharpness": 40.0})
     for one in (THREE, replace(THREE, members=(poor, B, C), version=7, at="2026-01-01T00:00:00")):
-        (tmp_path / "one.json").write_bytes(to_bytes(one))
-        assert read_configuration(tmp_path / "one.json") == one
+        assert parse_configuration(to_bytes(one), "made") == one
 
 
 @pytest.mark.parametrize(
@@ -98,11 +92,6 @@ def test_a_configuration_is_its_document(tmp_path):
 def test_a_damaged_document_is_refused_with_its_field(old, new, what):
     with pytest.raises((ConfigurationError, CalibrationError), match=what):
         parse_configuration(to_bytes(THREE).replace(old, new, 1), "made")
-
-
-def test_a_file_that_is_not_there_is_named(tmp_path):
-    with pytest.raises(ConfigurationError, match=r"no\.json: cannot read"):
-        read_configuration(tmp_path / "no.json")
 
 
 @pytest.mark.parametrize(

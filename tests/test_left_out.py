@@ -285,6 +285,7 @@ def test_a_pack_that_is_missing_or_broken_leaves_the_others(
         Recognizer.of(replace(configuration, least_members=2))
 
 
+@pytest.mark.slow
 def test_a_disabled_member_is_left_out(twin, pack):
     members = load_members(of(twin, enabled=False))
     assert members.configured.left_out == (str(twin),)

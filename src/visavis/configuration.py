@@ -8,7 +8,6 @@ import math
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from itertools import combinations
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -253,14 +252,6 @@ def parse_configuration(data: bytes, source: str) -> Configuration:
         return parse(Configuration, data, "configuration", ConfigurationError)
     except VisavisError as error:  # of a field, or of a value that cannot be
         raise error.at(source) from error
-
-
-def read_configuration(path: Path) -> Configuration:
-    """A configuration's file. Raises ConfigurationError naming the wrong field."""
-    try:
-        return parse_configuration(path.read_bytes(), str(path))
-    except OSError as error:
-        raise ConfigurationError(f"{path}: cannot read: {error.strerror or error}") from error
 
 
 @dataclass(frozen=True, slots=True)

@@ -170,8 +170,8 @@ class Recognizer:
         """Are these two photos of one person?
 
         `policy` is convenience, standard, strict or a false match rate; None: the configuration's,
-        or standard. `face_a` and `face_b`
-        number the face meant (from 1, largest first) where a photo shows several.
+        or standard. `face_a` and `face_b` number the face meant (from 1, largest first) where a
+        photo shows several.
         Raises ImageError, NoFaceError, AmbiguousFaceError naming the photo, CalibrationError for a
         rate the calibration cannot show.
         """
@@ -195,21 +195,15 @@ class Recognizer:
         crops, plain = (np.concatenate(both) for both in zip(*cuts, strict=True))
         qualities = (a.quality(chosen[0], plain[0]), b.quality(chosen[1], plain[1]))
         left = self.without(self.configured.too_poor(crops, *qualities))
-        points = (
-            left.calibration.policy(rate, self.rules.review_factor)
-            if left.calibration.points
-            else UNMEASURED
-        )
-        embeddings = left.embed(crops)
-        similar = float(similarity(embeddings[:1], embeddings[1:])[0, 0])
-        decision = left._decide(similar, points)
-        warnings = photo_cautions(a, chosen[0], qualities[0]) + photo_cautions(
-            b, chosen[1], qualities[1]
-        )
+        by, decision = left._compared(crops, rate)
+        warnings = [
+            *photo_cautions(a, chosen[0], qualities[0]),
+            *photo_cautions(b, chosen[1], qualities[1]),
+        ]
         return Verification(
             decision,
-            left.embed.model,
-            left.calibration,
+            by.embed.model,
+            by.calibration,
             photos=(a, b),
             chosen=chosen,
             crops=crops,
