@@ -11,6 +11,7 @@ from visavis.configuration import Configuration, ConfiguredPack
 from visavis.decision import Calibration, OperatingPoint, decide
 from visavis.embedder import Ensemble
 from visavis.errors import ConfigurationError
+from visavis.recognizer import _Searched
 
 
 def measured(model, *points):
@@ -96,7 +97,7 @@ def cascade(calibration):
 
 def test_faces_far_from_the_threshold_cost_the_first_member_alone(cascade):
     made, gallery, seen = cascade
-    near = made._nearest_in_steps(CROPS, gallery, 1e-2)
+    near = made._nearest_in_steps(CROPS, _Searched(gallery, 1e-2, None))
     assert [one.decision.outcome for one in near] == ["match", "no_match", "match", "no_match"]
     assert seen == {"red@1": 4 + 2, "green@2": 2, "blue@3": 2}
     # 1e-3 of the first, 9e-3 of all: what was asked for.
@@ -109,7 +110,7 @@ def test_all_members_decide_where_nobody_measured_them_together(cascade):
     made, gallery, seen = cascade
     bare = replace(made, calibration=replace(made.calibration, points=()))
     gallery.calibration = replace(gallery.calibration, model="another@0")
-    near = bare._nearest_in_steps(CROPS, gallery, 1e-2)
+    near = bare._nearest_in_steps(CROPS, _Searched(gallery, 1e-2, None))
     assert {one.decision.outcome for one in near} == {"review"}
     assert seen == dict.fromkeys(MODELS, 4)
 

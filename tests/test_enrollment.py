@@ -614,7 +614,10 @@ def test_a_roster_lists_people(tmp_path):
 @pytest.mark.parametrize(
     ("rows", "said"),
     [
-        ("name,path\nAnna,a.png\n", "name, photo and, if wanted, external_id, consent; got name,"),
+        ("name,path\nAnna,a.png\n", "name, photo and, if wanted, external_id, consent, groups; got"),
+            "name,path\nAnna,a.png\n",
+            "name, photo and, if wanted, external_id, consent, groups; got name,",
+        ),
         ("", "no column name, photo"),
         ("name,photo\nAnna,a.png\n\nBert,b.png,1,2\n", "line 4: expected 2 cells, as the"),
         ("name,photo\nAnna\n", "line 2: expected a name and a photo"),

@@ -130,7 +130,7 @@ class Known:
     def __init__(self, people, calibration):
         self.people, self.calibration = people, calibration
 
-    def index(self, parts):
+    def index(self, parts, among=None):
         ids = [str(number) for number in range(len(self.people))]
         rows = np.concatenate([joined(angles, parts) for angles in self.people])
         return ExactIndex(ids, ids, rows)

@@ -23,7 +23,7 @@ VersionNumber = Annotated[
 
 
 @dataclass(frozen=True, slots=True)
-class Rules:
+class RuleOptions:
     """The rules of a new configuration."""
 
     detector: Annotated[
@@ -111,7 +111,7 @@ def new_configuration(
     ] = None,
     gallery: options.GalleryFolder = None,
     *,
-    rules: Rules,
+    rules: RuleOptions,
     json: options.Json = False,
 ) -> None:
     """Keep a new version. It decides nothing until it is activated."""

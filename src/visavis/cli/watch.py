@@ -23,7 +23,7 @@ LONGEST = 1e6  # seconds: eleven days
 
 
 @dataclass(frozen=True, slots=True)
-class Span:
+class Stretch:
     """Which part is watched, and how often it is looked at."""
 
     start: Annotated[
@@ -97,7 +97,7 @@ def watch(
         list[str],
         typer.Argument(help="Videos, folders of pictures, cameras' numbers, rtsp or http."),
     ],
-    span: Span,
+    span: Stretch,
     naming: Naming,
     showing: Showing,
     out: Annotated[

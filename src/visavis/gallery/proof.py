@@ -28,7 +28,7 @@ class ErasureProof:
 def erase_with_proof(gallery: Gallery, person: str) -> ErasureProof:
     """Erase a person, and look what is left. Raises PersonError."""
     with gallery.database.reading() as connection:
-        check_there(connection, person)
+        check_there(connection, [person])
         photos = _photos(connection, person)
         templates = _templates(connection, photos)
     gallery.delete(person)

@@ -28,7 +28,7 @@ from visavis.watch.deciding import (
     is_news,
     worth_of,
 )
-from visavis.watch.events import Event, EventKind, Sighting
+from visavis.watch.events import Appearance, Event, EventKind
 from visavis.watch.tracks import Box, Track, assign, begin_track, crowded
 
 ABSENT = 2.0  # seconds unseen after which a track has ended
@@ -220,7 +220,7 @@ class Follower:
         seconds, _ = self._tell(at)
         return Event(kind, self._source, seconds, self._sighting(one))
 
-    def _sighting(self, one: Passage) -> Sighting:
+    def _sighting(self, one: Passage) -> Appearance:
         nearest, state = one.verdict.nearest, one.verdict.state
         closest = nearest.closest if nearest is not None else None
         if closest is not None and closest.id not in self._gallery.people_of([closest.id]):
@@ -228,7 +228,7 @@ class Follower:
             closest, state = None, "unknown"
         start, started_at = self._tell(one.began)
         end, ended_at = self._tell(one.proved if one.ended else one.track.seen)
-        return Sighting(
+        return Appearance(
             track=one.number,
             state=state,
             person=closest if state == "confirmed" else None,
