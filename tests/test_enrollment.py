@@ -614,7 +614,7 @@ def test_a_roster_lists_people(tmp_path):
 @pytest.mark.parametrize(
     ("rows", "said"),
     [
-        ("name,path\nAnna,a.png\n", "name, photo and, if wanted, external_id, consent, groups; got"),
+        (
             "name,path\nAnna,a.png\n",
             "name, photo and, if wanted, external_id, consent, groups; got name,",
         ),
