@@ -58,7 +58,8 @@ def identify(
 
 def _ready(recognizer: "Recognizer", gallery: Path | None, among: str | None) -> "Gallery":
     people = options.gallery_at(gallery, create=False)
-    recognizer.unseen(people)  # raises where nobody could ever be found
+    if not len(people.index(recognizer.embed.parts, among)):
+        recognizer.unseen(people)  # raises where nobody could ever be found
     options.warn_quarantined(people, recognizer.embed.parts, recognizer.embed.model, among)
     return people
 
