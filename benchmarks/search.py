@@ -7,7 +7,7 @@ Rows are random unit vectors, a photo each, three photos a person. A mate is a r
 cosine; an answer counts as right where it is the person that comparing with every row gives. Times
 are medians of single probes, and of a probe in batches of 64; ratios are to numpy exact in the same
 run. With --store the templates come from an encrypted gallery in a folder that is removed again:
-seconds until the first search, memory, and what it takes to erase a person.
+seconds until the first search, memory at its highest, and what it takes to erase people.
 """
 
 import argparse
@@ -30,7 +30,7 @@ from visavis.gallery.faiss import FaissIndex
 MATES = {128: (0.5,), 512: (0.3, 0.4, 0.5)}
 PROBES, BATCH, PHOTOS = 256, 64, 3
 CHUNK = 16_384
-ERASED = 5
+ERASED = 1000
 MADE = "made@0"
 # As FAISS writes them; k_factor rows of each are compared again.
 PEERS = ("PQ64x4fs,Refine(SQ8)", "RaBitQfs,Refine(SQ8)")
@@ -155,25 +155,25 @@ def store(count: int, dim: int) -> None:
 def read_store(folder: Path, dim: int) -> None:
     """Open, search, erase people; print seconds and memory."""
     gallery = open_gallery(folder, create=False)
-    before = memory()
     started = time.perf_counter()
     index = gallery.index(MADE)
     print(f"ready                {time.perf_counter() - started:8.1f} s   (goal 30)")
-    print(f"memory of the index  {memory() - before:8.2f} GB  (goal 0.8)   {type(index).__name__}")
+    print(f"memory at its most   {memory():8.2f} GB  (goal 0.8)   {type(index).__name__}")
     probe = unit(np.random.default_rng(1), 1, dim)
     print(f"one search           {1e3 * timed([lambda: index.nearest(probe)] * 31):8.2f} ms")
-    people = [person.id for person in gallery.people()[:ERASED]]
-    started = time.perf_counter()
-    for person in people:
-        gallery.delete(person)
-    print(f"a person erased      {(time.perf_counter() - started) / ERASED:8.2f} s   (goal 0.005)")
+    people = [person.id for person in gallery.people()[: ERASED + 1]]
+    for some in (people[:1], people[1:]):
+        started = time.perf_counter()
+        gallery.delete(*some)
+        seconds = time.perf_counter() - started
+        print(f"{f'{len(some):,} erased at once':21}{seconds:8.2f} s   (goal 5)")
     assert len(gallery.index(MADE)) == len(index)
 
 
 def memory() -> float:
-    """Resident gigabytes of this process."""
-    pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1])
-    return pages * os.sysconf("SC_PAGE_SIZE") / 1e9
+    """Resident gigabytes of this process at their highest, its libraries included."""
+    status = Path("/proc/self/status").read_text(encoding="ascii")
+    return int(status.partition("VmHWM:")[2].split()[0]) * 1024 / 1e9
 
 
 def unit(rng: np.random.Generator, count: int, dim: int) -> np.ndarray:

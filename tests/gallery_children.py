@@ -2,6 +2,9 @@
 
     python gallery_children.py enrol|crowd FOLDER SEED [wal] [autocommit|late|impatient]
     python gallery_children.py rotate|reembed FOLDER POINTS [autocommit|hasty]
+    python gallery_children.py told FOLDER LARGE
+
+`told` does what standard input says, as test_two_processes.py does itself.
 
 Each acknowledged sample's id goes to standard output after `add_sample` has returned. The last
 words are the sabotage switches: with one of them the gallery breaks the promise that is tested.
@@ -22,7 +25,7 @@ import numpy as np
 from visavis.embedder import Ensemble, Member
 from visavis.enrollment import embed_kept_crops
 from visavis.errors import VisavisError
-from visavis.gallery import Gallery, Sample, open_gallery, rotation
+from visavis.gallery import Gallery, Sample, following, open_gallery, rotation
 from visavis.gallery import sqlite as schema
 from visavis.gallery.keyfiles import put_in_place
 from visavis.gallery.people import SealedPeople
@@ -208,6 +211,36 @@ def check_rotated(folder: Path, whole: list) -> None:
         gallery.close()
 
 
+def pool() -> np.ndarray:
+    """Templates to choose from."""
+    rows = np.random.default_rng(7).standard_normal((400, DIM), dtype=np.float32)
+    return rows / np.linalg.norm(rows, axis=1, keepdims=True)
+
+
+def do(gallery: Gallery, rows: np.ndarray, words: list[str]) -> str:
+    """Add a template to a person, delete people, or say who is closest to one, among how many."""
+    verb, *rest = words
+    if verb == "add":
+        person, row, name = rest
+        person = person if person != "new" else gallery.add_person(f"Person {name}").id
+        sample = Sample("made.jpg", name, {}, {MODEL: rows[int(row)]})
+        gallery.add_sample(person, sample)
+        return person
+    if verb == "delete":
+        gallery.delete(*rest)
+        return "deleted"
+    index = gallery.index(MODEL)
+    ((closest, *_),) = index.nearest(rows[int(rest[0])][None], people=1) if len(index) else [[""]]
+    return f"{closest and closest[0]} {len(index)}"
+
+
+def told(folder: Path, large: int) -> None:
+    following.LARGE = large
+    gallery, rows = open_gallery(folder), pool()
+    for line in sys.stdin:
+        say(do(gallery, rows, line.split()))
+
+
 def contents(gallery: Gallery) -> list:
     return [
         (person, sample.id, sample.crop, sample.templates[MODEL].tobytes())
@@ -262,9 +295,8 @@ def main() -> None:
             return key
 
         rotation.new_key = hasty
-    {"enrol": enrol, "crowd": crowd, "rotate": rotate, "reembed": reembed}[what](
-        Path(folder), int(seed)
-    )
+    does = {"enrol": enrol, "crowd": crowd, "rotate": rotate, "reembed": reembed, "told": told}
+    does[what](Path(folder), int(seed))
 
 
 if __name__ == "__main__":

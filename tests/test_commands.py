@@ -21,6 +21,7 @@ NO_MODEL = {
     "people rename": "it changes the gallery's people",
     "people merge": "it changes the gallery's people",
     "people delete": "it erases",
+    "people info": "it reads the gallery",
     "people group add": "it changes the gallery's people",
     "people group remove": "it changes the gallery's people",
     "people remove-photo": "it erases",

@@ -12,7 +12,7 @@ from visavis.batch import Progress
 from visavis.configuration import calibration_name
 from visavis.dataset import People, apply_exclusions, find_people, open_tree
 from visavis.dataset.tree import tree_sha256
-from visavis.decision import Calibration
+from visavis.decision import Calibration, parse_calibration
 from visavis.detect import load_detector
 from visavis.document import to_bytes
 from visavis.embedder import Models
@@ -148,6 +148,12 @@ def _undecided(calibrated: Calibrated) -> str:
         f"ever be a match, because a search among {templates:,} templates asks for a false match "
         f"rate of {SEARCH_RATE / templates:.1e}, and the strictest they support is {shown:.1e}"
     )
+
+
+def calibration_in(gallery: Gallery, models: Models) -> Calibration:
+    """The calibration made of a gallery's own people, where it keeps one; else the models' own."""
+    own = gallery.kept(calibration_name(models.model))
+    return parse_calibration(own, gallery.where) if own else models.calibration()
 
 
 def clear_calibration(models: Models, gallery: Gallery) -> bool:

@@ -112,6 +112,11 @@ class Calibration:
         shown = match is not None and not match.extrapolated
         return Policy(match or strictest, review or strictest, supported=shown)
 
+    def most_comparisons(self, rate: float) -> int:
+        """Among how many templates a search at `rate` can say match; 0: the data shows no rate."""
+        shown = [p.false_match_rate_upper for p in self.points if not p.extrapolated]
+        return int(_checked(rate) / min(shown)) if shown else 0
+
     def least_margin(self, rate: float) -> float:
         """How much closer the one of two people must be, so that the odds are `rate` that it is the
         other: what the logistic calibration's slope makes of a difference of similarities.

@@ -6,6 +6,7 @@ from dataclasses import asdict
 from typing import Any
 
 from visavis.answers.counts import counted, people_counted
+from visavis.capacity import Capacity
 from visavis.enrollment import Candidate, Enrolled, Reembedded
 from visavis.gallery import Gallery, Person, StoredSample
 from visavis.gallery.models import Apart
@@ -70,6 +71,31 @@ def people_words(people: Sequence[Person]) -> list[str]:
         photos = counted(person.samples, "photo")
         lines.append(f"{person.name}{external_id} · {photos}{groups} · {person.id}")
     return [*lines, people_counted(len(people))]
+
+
+def capacity_json(size: Capacity) -> dict[str, Any]:
+    """The document of `people info`."""
+    models = [{**asdict(one), "serves": one.serves} for one in size.models]
+    return {**asdict(size), "models": models}
+
+
+def capacity_words(size: Capacity) -> list[str]:
+    """What a gallery holds of each model, and for how many templates it can say match."""
+    lines = [people_counted(size.people)]
+    for one in size.models:
+        lines.append(
+            f"{one.model}: {one.templates:,} templates of {one.numbers} numbers, "
+            f"{one.memory / 1e6:,.1f} MB of memory when searched"
+        )
+        if not one.serves:
+            lines.append(
+                f"  too many for {one.numbers} numbers, whatever the model: in "
+                f"{100 * size.rate:g} % of searches strangers reach {one.by_chance:.2f} by chance"
+            )
+    enough = f"a search can say match among up to {size.most:,} templates"
+    none = "no rate is known, so nothing is a match: make one with visavis calibrate"
+    words = f"{enough}, at a false positive rate of {size.rate:g}" if size.most else none
+    return [*lines, f"by the calibration of {size.calibrated} {words}"]
 
 
 def planned_json(candidates: Sequence[Candidate]) -> dict[str, Any]:

@@ -60,7 +60,8 @@ def _ready(
 ) -> "tuple[Recognizer, Gallery]":
     people = options.gallery_at(gallery, create=False)
     recognizer = models.for_many(people)
-    recognizer.unseen(people)  # raises where nobody could ever be found
+    if not len(people.index(recognizer.embed.parts, among)):
+        recognizer.unseen(people)  # raises where nobody could ever be found
     options.warn_quarantined(people, recognizer.embed.parts, recognizer.embed.model, among)
     return recognizer, people
 

@@ -1,5 +1,7 @@
 """visavis people check, visavis people rotate-key"""
 
+from typing import Annotated
+
 import typer
 
 from visavis.cli import options, printing
@@ -14,6 +16,30 @@ def check(gallery: options.GalleryFolder = None, json: options.Json = False) -> 
     document = {"whole": not damages, "damages": damages}
     printing.print_answer(document, damages or ["whole"], json=json)
     raise typer.Exit(bool(damages))
+
+
+def info(
+    false_positive_rate: Annotated[
+        float,
+        typer.Option(
+            callback=options.between_0_and_1,
+            help="Share of strangers that may be taken for anybody at all.",
+        ),
+    ] = 1e-2,
+    gallery: options.GalleryFolder = None,
+    pack: options.PackName = "default",
+    json: options.Json = False,
+) -> None:
+    """How large it is: templates by model, memory, for how many a search can still say match."""
+    from visavis.answers.people import capacity_json, capacity_words
+    from visavis.calibration import calibration_in
+    from visavis.capacity import capacity
+    from visavis.embedder import choose_models
+
+    store = options.gallery_at(gallery, create=False)
+    calibration = calibration_in(store, choose_models(pack))
+    size = capacity(store, calibration, false_positive_rate)
+    printing.print_answer(capacity_json(size), capacity_words(size), json=json)
 
 
 def rotate_key(gallery: options.GalleryFolder = None, json: options.Json = False) -> None:

@@ -160,6 +160,13 @@ def _read_members(
     return index, opened.quarantined
 
 
+def index_bytes(count: int, numbers: int) -> int:
+    """Bytes of memory that an index of so many templates takes, by its arrays."""
+    if _is_large(count, numbers):
+        return count * (numbers + numbers // 8 + 16)  # 8 bits a number, its code, whose row it is
+    return count * (4 * numbers + 4)
+
+
 def _is_large(count: int, length: int) -> bool:
     return count * length >= LARGE and not length % 4 and find_spec("faiss") is not None
 

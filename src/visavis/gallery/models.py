@@ -6,7 +6,9 @@ from sqlalchemy import Select, func, select
 
 from visavis.gallery.gallery import Gallery
 from visavis.gallery.tables import SAMPLES, TEMPLATES
-from visavis.gallery.templates import Parts, models_of_parts
+from visavis.gallery.templates import Parts, models_of_parts, templates_shape
+
+MODELS = select(TEMPLATES.c.model).distinct()
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,12 +27,22 @@ def photos_apart(gallery: Gallery, parts: Parts) -> Apart:
     query = (
         select(TEMPLATES.c.model, SAMPLES.c.id, SAMPLES.c.person_id)
         .join(SAMPLES, SAMPLES.c.id == TEMPLATES.c.sample_id)
-        .where(SAMPLES.c.id.not_in(_seen(parts)))
+        .where(TEMPLATES.c.sample_id.not_in(_seen(parts)))
     )
     with gallery.database.reading() as connection:
-        rows = connection.execute(query).all()
+        # Where there is one model, as in most galleries, nothing has to be compared.
+        (first, *others) = models_of_parts(parts)
+        alone = not others and connection.scalars(MODELS).all() == [first]
+        rows = [] if alone else connection.execute(query).all()
     models, photos, people = ({row[column] for row in rows} for column in range(3))
     return Apart(len(photos), len(people), tuple(sorted(models)))
+
+
+def templates_by_model(gallery: Gallery) -> dict[str, tuple[int, int]]:
+    """How many templates each model has, and of how many numbers they are."""
+    with gallery.database.reading() as connection:
+        models = connection.scalars(MODELS).all()
+        return {str(model): templates_shape(connection, model) for model in models}
 
 
 def photo_without(gallery: Gallery, person: str, source_sha256: str, parts: Parts) -> str | None:
