@@ -359,3 +359,59 @@ class RevokedShape(BaseModel):
     """A key that opens nothing any more."""
 
     revoked: str
+
+
+class JobFaultShape(BaseModel):
+    """Why a job failed."""
+
+    code: str
+    message: str
+    mend: str
+    request_id: str = Field(description="the job's id")
+
+
+class JobShape(BaseModel):
+    """An import, and how far it is."""
+
+    id: Id
+    state: Literal["waiting", "running", "done", "failed", "interrupted"]
+    by: str = Field(description="the id of the key that began it")
+    at: Time
+    total: int = Field(description="files")
+    done: int
+    accepted: int
+    refused: int
+    error: JobFaultShape | None
+
+
+class JobsShape(BaseModel):
+    """The last imports, the newest first."""
+
+    jobs: list[JobShape]
+
+
+class JobFileShape(BaseModel):
+    """What became of a file; those of people who were erased are gone."""
+
+    number: int
+    name: str
+    photo: str
+    accepted: bool
+    reason: str
+    detail: str = Field(description="empty: it may name somebody else")
+
+
+class JobShownShape(BaseModel):
+    """An import, and what became of its files."""
+
+    id: Id
+    state: Literal["waiting", "running", "done", "failed", "interrupted"]
+    by: str
+    at: Time
+    total: int
+    done: int
+    accepted: int
+    refused: int
+    error: JobFaultShape | None
+    files: list[JobFileShape]
+    next: int | None = Field(description="ask for what is after this; null: these are the last")
