@@ -1,7 +1,6 @@
 """Who may: every route against every scope and none; keys, guests, limits, addresses."""
 
 import socket
-from contextlib import ExitStack
 
 import pytest
 
@@ -9,8 +8,7 @@ pytest.importorskip("fastapi")
 pytest.importorskip("httpx")
 
 from fastapi.routing import APIRoute
-from served import Served, made_recognizer, png, served
-from test_serve import made_calibration
+from served import Served, made_calibration, made_recognizer, png
 
 from visavis.errors import GalleryError, ServeError
 from visavis.gallery import open_gallery
@@ -59,14 +57,6 @@ LADDER = ("open", "guest", "viewer", "operator", "admin")
 
 
 @pytest.fixture(scope="module")
-def site(cache, tmp_path_factory) -> Served:
-    """A service that has guests."""
-    with ExitStack() as stack:
-        folder = tmp_path_factory.mktemp("access") / "gallery"
-        yield stack.enter_context(served(made_recognizer(made_calibration()), folder))
-
-
-@pytest.fixture(scope="module")
 def headers(site) -> dict[str | None, dict[str, str]]:
     """What is sent by whoever has a key of each scope, and by whoever has none."""
     return {scope: site.headers(scope) for scope in (None, "viewer", "operator", "admin")}
@@ -86,7 +76,9 @@ def test_every_route_says_who_may(site):
     assert routes(site) == set(LEAST)
 
 
-@pytest.mark.parametrize("guests", [True, False], ids=["loopback", "beyond"])
+@pytest.mark.parametrize(
+    "guests", [True, pytest.param(False, marks=pytest.mark.slow)], ids=["loopback", "beyond"]
+)
 @pytest.mark.parametrize(("method", "path"), LEAST)
 def test_every_route_against_every_scope_and_none(site, headers, monkeypatch, method, path, guests):
     monkeypatch.setattr(site.service.guard, "_guests", guests)
