@@ -1,5 +1,6 @@
 """A zip of people, enrolled as a job: what becomes of each file, and of zips that mean no good."""
 
+import gc
 import io
 import json
 import time
@@ -131,6 +132,12 @@ def test_a_zip_that_is_none_is_refused_before_a_job_begins(site, archive, status
     answer = sent(site, archive)
     assert (answer.status_code, answer.json()["error"]["code"]) == (status, "dataset")
     assert said in answer.json()["error"]["message"]
+
+
+def test_a_zip_of_a_form_that_is_wrong_is_closed(site):
+    """An open file would be a warning, which fails the test."""
+    assert sent(site, zipped(PEOPLE), layout="heap").status_code == 422
+    gc.collect()
 
 
 HOSTILE_NAMES = {

@@ -85,7 +85,14 @@ class Multipart(Generic[M]):
 
     async def __call__(self, request: Request) -> M:
         """The form. Raises Refusal, before the rest is read."""
-        return checked(self.model, await self.fields(request))
+        fields = await self.fields(request)
+        try:
+            return checked(self.model, fields)
+        except Refusal:
+            for _, value in fields:
+                if isinstance(value, Archived):
+                    value.file.close()
+            raise
 
     async def fields(self, request: Request) -> list[tuple[str, Field]]:
         """The fields of the form, unchecked. Raises Refusal, before the rest is read."""
