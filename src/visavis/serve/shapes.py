@@ -246,10 +246,10 @@ class EnrolledShape(BaseModel):
 
 
 class RefusedPhotosShape(BaseModel):
-    """No photo was enrolled, and why none was."""
+    """No photo was enrolled, and why none was; `photos` where they were looked at."""
 
     error: FaultShape
-    photos: list[EnrolledPhotoShape]
+    photos: list[EnrolledPhotoShape] = Field(default=[])
 
 
 class ErasureShape(BaseModel):
