@@ -42,8 +42,8 @@ def test_every_route_is_described_with_its_errors(site):
 @pytest.mark.timeout(1800)
 def test_no_made_request_is_answered_with_a_fault_of_ours(generous):
     schemathesis = pytest.importorskip("schemathesis")
-    import schemathesis.specs.openapi.checks as checks
     from hypothesis import HealthCheck, Phase, given, settings
+    from schemathesis.specs.openapi import checks
 
     CHECKS = [
         checks.response_schema_conformance,
