@@ -17,7 +17,7 @@ from visavis.decision import Calibration, OperatingPoint
 from visavis.gallery import Gallery, open_gallery
 from visavis.recognizer import Recognizer
 from visavis.serve.keys import Scope
-from visavis.serve.run import Address, prepare, server_of
+from visavis.serve.run import ListenAddress, prepare, server_of
 from visavis.serve.service import ServeSettings, Service
 
 PATIENCE = 20.0  # seconds for a service to begin and to end
@@ -56,7 +56,7 @@ class Served:
 @contextmanager
 def served(recognizer: Recognizer, folder: Path, **settings: Any) -> Iterator[Served]:
     """A service around a recognizer and a gallery in a folder."""
-    address = Address(port=0)
+    address = ListenAddress(port=0)
     asked = ServeSettings(**{"workers": 1, **settings})
     prepared = prepare(recognizer, open_gallery(folder), address, asked, new_key=True)
     server = server_of(prepared)

@@ -19,7 +19,7 @@ from visavis.serve.app import ROUTERS
 from visavis.serve.buckets import MOST_BUCKETS, Buckets
 from visavis.serve.keys import DOCUMENT, ApiKeys
 from visavis.serve.refusals import Refusal
-from visavis.serve.run import Address, prepare
+from visavis.serve.run import ListenAddress, prepare
 from visavis.serve.service import ServeSettings
 
 # The least that each route asks for. A route that is not here fails the test.
@@ -153,13 +153,13 @@ def test_beyond_this_machine_a_key_comes_first(cache, tmp_path):
     recognizer = made_recognizer(made_calibration())
     settings = ServeSettings(workers=1)
     with pytest.raises(ServeError, match="there is no key yet") as refused:
-        prepare(recognizer, gallery, Address("0.0.0.0", 0), settings)
+        prepare(recognizer, gallery, ListenAddress("0.0.0.0", 0), settings)
     assert refused.value.option == "new_key"
 
 
 def test_an_address_that_is_taken_is_said(cache, tmp_path):
     with socket.create_server(("127.0.0.1", 0)) as taken:
-        address = Address(port=taken.getsockname()[1])
+        address = ListenAddress(port=taken.getsockname()[1])
         with pytest.raises(ServeError, match=r"cannot listen at 127\.0\.0\.1"):
             prepare(None, None, address, ServeSettings(workers=1))
 

@@ -32,7 +32,7 @@ from visavis.serve.desk import Desk
 from visavis.serve.forms import BodyBudget, plain_name
 from visavis.serve.limits import SERVE_LIMITS
 from visavis.serve.refusals import Refusal
-from visavis.serve.run import Address
+from visavis.serve.run import ListenAddress
 from visavis.serve.tls import DAYS, fingerprint, own_certificate
 
 LIMITS = SERVE_LIMITS.photo
@@ -296,5 +296,5 @@ def test_a_certificate_that_is_none_is_said(tmp_path):
     (tmp_path / "a.pem").write_text("no")
     for path in (tmp_path / "a.pem", tmp_path / "none.pem"):
         with pytest.raises(ServeError, match="expected a PEM file"):
-            Address(tls=str(path)).certificate()
-    assert Address().certificate() is None
+            ListenAddress(tls=str(path)).certificate()
+    assert ListenAddress().certificate() is None

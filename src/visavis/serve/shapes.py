@@ -11,7 +11,7 @@ OutcomeName = Literal["match", "review", "no_match"]
 Similarity = Annotated[float, Field(ge=-1, le=1, description="cosine; larger is closer")]
 Time = Annotated[str, Field(description="ISO 8601, in UTC", examples=["2026-11-28T09:30:00.000Z"])]
 Id = Annotated[str, Field(examples=["3f2b8c1d9e4a4f6b8a7c5d2e1f0a9b8c"])]
-Box = Annotated[
+FaceBox = Annotated[
     list[float],
     Field(description="left, top, right, bottom, pixels", examples=[[214.0, 108.5, 420.3, 377.9]]),
 ]
@@ -36,7 +36,7 @@ class ErrorShape(BaseModel):
 class FaceShape(BaseModel):
     """A face in pixels of its photo, which is upright."""
 
-    box: Box
+    box: FaceBox
     landmarks: list[list[float]] | None = Field(
         description="eyes, nose, corners of the mouth; the viewer's left first"
     )
@@ -60,7 +60,7 @@ class QualityShape(BaseModel):
 class DetectedFaceShape(BaseModel):
     """A face and how good it is; null: no crop can be cut."""
 
-    box: Box
+    box: FaceBox
     landmarks: list[list[float]] | None
     score: float
     quality: QualityShape | None
@@ -108,7 +108,7 @@ class ComparedFaceShape(BaseModel):
     photo: str
     turn: int
     chosen: bool = Field(description="whether it is the face that was compared")
-    box: Box
+    box: FaceBox
     landmarks: list[list[float]] | None
     score: float
 
@@ -147,7 +147,7 @@ class RunnerUpShape(BaseModel):
 class IdentifiedFaceShape(BaseModel):
     """A face, and who it may be."""
 
-    box: Box
+    box: FaceBox
     landmarks: list[list[float]] | None
     score: float
     outcome: OutcomeName
