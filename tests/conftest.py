@@ -5,6 +5,7 @@ import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -128,3 +129,15 @@ class FakeEmbedder:
 def fake_embedder() -> FakeEmbedder:
     """An embedder without a model."""
     return FakeEmbedder()
+
+
+@pytest.fixture(scope="session")
+def site(cache: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+    """A service on made photos, for tests that leave nobody behind."""
+    pytest.importorskip("fastapi")
+    pytest.importorskip("httpx")
+    from served import made_calibration, made_recognizer, served
+
+    folder = tmp_path_factory.mktemp("site") / "gallery"
+    with served(made_recognizer(made_calibration()), folder, embeddings=False) as running:
+        yield running

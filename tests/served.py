@@ -13,11 +13,11 @@ import uvicorn
 from made import ANNA, AngleEmbedder, detect, picture
 from made_photos import encoded
 
-from visavis.decision import Calibration
+from visavis.decision import Calibration, OperatingPoint
 from visavis.gallery import Gallery, open_gallery
 from visavis.recognizer import Recognizer
 from visavis.serve.keys import Scope
-from visavis.serve.run import ServeAddress, prepare, server_of
+from visavis.serve.run import ListenAddress, prepare, server_of
 from visavis.serve.service import ServeSettings, Service
 
 PATIENCE = 20.0  # seconds for a service to begin and to end
@@ -56,7 +56,7 @@ class Served:
 @contextmanager
 def served(recognizer: Recognizer, folder: Path, **settings: Any) -> Iterator[Served]:
     """A service around a recognizer and a gallery in a folder."""
-    address = ServeAddress(port=0)
+    address = ListenAddress(port=0)
     asked = ServeSettings(**{"workers": 1, **settings})
     prepared = prepare(recognizer, open_gallery(folder), address, asked, new_key=True)
     server = server_of(prepared)
@@ -73,6 +73,15 @@ def served(recognizer: Recognizer, folder: Path, **settings: Any) -> Iterator[Se
         server.should_exit = True
         thread.join(PATIENCE)
         assert not thread.is_alive()
+
+
+def made_calibration() -> Calibration:
+    """Rates of 1e-2 at 0.3, 1e-3 at 0.4, 1e-4 at 0.5."""
+    points = tuple(
+        OperatingPoint(threshold, rate / 2, rate, missed)
+        for threshold, rate, missed in ((0.3, 1e-2, 0.01), (0.4, 1e-3, 0.02), (0.5, 1e-4, 0.05))
+    )
+    return Calibration("fake@0", "made", "0" * 64, 10, 45, 1000, points, 20.0, -8.0)
 
 
 def made_recognizer(calibration: Calibration) -> Recognizer:

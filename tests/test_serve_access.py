@@ -1,7 +1,6 @@
 """Who may: every route against every scope and none; keys, guests, limits, addresses."""
 
 import socket
-from contextlib import ExitStack
 
 import pytest
 
@@ -9,8 +8,7 @@ pytest.importorskip("fastapi")
 pytest.importorskip("httpx")
 
 from fastapi.routing import APIRoute
-from served import Served, made_recognizer, png, served
-from test_serve import made_calibration
+from served import Served, made_calibration, made_recognizer, png
 
 from visavis.errors import GalleryError, ServeError
 from visavis.gallery import open_gallery
@@ -21,7 +19,7 @@ from visavis.serve.app import ROUTERS
 from visavis.serve.buckets import MOST_BUCKETS, Buckets
 from visavis.serve.keys import DOCUMENT, ApiKeys
 from visavis.serve.refusals import Refusal
-from visavis.serve.run import ServeAddress, prepare
+from visavis.serve.run import ListenAddress, prepare
 from visavis.serve.service import ServeSettings
 
 # The least that each route asks for. A route that is not here fails the test.
@@ -38,6 +36,9 @@ LEAST = {
     ("POST", "/v1/verify"): "guest",
     ("POST", "/v1/identify"): "viewer",
     ("GET", "/v1/people"): "viewer",
+    ("POST", "/v1/people:import"): "operator",
+    ("GET", "/v1/jobs"): "operator",
+    ("GET", "/v1/jobs/{job}"): "operator",
     ("POST", "/v1/people"): "operator",
     ("GET", "/v1/people/{person}"): "viewer",
     ("PATCH", "/v1/people/{person}"): "operator",
@@ -53,14 +54,6 @@ LEAST = {
     ("DELETE", "/v1/keys/{key}"): "admin",
 }
 LADDER = ("open", "guest", "viewer", "operator", "admin")
-
-
-@pytest.fixture(scope="module")
-def site(cache, tmp_path_factory) -> Served:
-    """A service that has guests."""
-    with ExitStack() as stack:
-        folder = tmp_path_factory.mktemp("access") / "gallery"
-        yield stack.enter_context(served(made_recognizer(made_calibration()), folder))
 
 
 @pytest.fixture(scope="module")
@@ -83,7 +76,9 @@ def test_every_route_says_who_may(site):
     assert routes(site) == set(LEAST)
 
 
-@pytest.mark.parametrize("guests", [True, False], ids=["loopback", "beyond"])
+@pytest.mark.parametrize(
+    "guests", [True, pytest.param(False, marks=pytest.mark.slow)], ids=["loopback", "beyond"]
+)
 @pytest.mark.parametrize(("method", "path"), LEAST)
 def test_every_route_against_every_scope_and_none(site, headers, monkeypatch, method, path, guests):
     monkeypatch.setattr(site.service.guard, "_guests", guests)
@@ -158,13 +153,13 @@ def test_beyond_this_machine_a_key_comes_first(cache, tmp_path):
     recognizer = made_recognizer(made_calibration())
     settings = ServeSettings(workers=1)
     with pytest.raises(ServeError, match="there is no key yet") as refused:
-        prepare(recognizer, gallery, ServeAddress("0.0.0.0", 0), settings)
+        prepare(recognizer, gallery, ListenAddress("0.0.0.0", 0), settings)
     assert refused.value.option == "new_key"
 
 
 def test_an_address_that_is_taken_is_said(cache, tmp_path):
     with socket.create_server(("127.0.0.1", 0)) as taken:
-        address = ServeAddress(port=taken.getsockname()[1])
+        address = ListenAddress(port=taken.getsockname()[1])
         with pytest.raises(ServeError, match=r"cannot listen at 127\.0\.0\.1"):
             prepare(None, None, address, ServeSettings(workers=1))
 

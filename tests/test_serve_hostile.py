@@ -5,7 +5,7 @@ import signal
 import socket
 import threading
 import time
-from contextlib import ExitStack, suppress
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -14,8 +14,7 @@ pytest.importorskip("fastapi")
 pytest.importorskip("httpx")
 
 import httpx
-from served import Served, made_recognizer, png, served
-from test_serve import made_calibration
+from served import Served, png
 from test_serve_cli import serving
 
 from visavis.gallery import open_gallery
@@ -26,14 +25,6 @@ from visavis.serve.photos import VERIFY
 BOUNDARY = "x" * 20
 FORM = f"multipart/form-data; boundary={BOUNDARY}"
 MEGABYTE = 1_000_000
-
-
-@pytest.fixture(scope="module")
-def site(cache, tmp_path_factory) -> Served:
-    """A service to be maltreated."""
-    with ExitStack() as stack:
-        folder = tmp_path_factory.mktemp("hostile") / "gallery"
-        yield stack.enter_context(served(made_recognizer(made_calibration()), folder))
 
 
 def sent(site: Served, head: str, chunks, *, seconds: float = 20) -> tuple[str, int]:
@@ -129,6 +120,7 @@ def test_a_body_that_stalls_is_given_up(site, monkeypatch):
     assert site.service.bodies.held == 0
 
 
+@pytest.mark.slow
 def test_a_stalled_body_would_wait_for_ever_without_that_limit(site, monkeypatch):
     async def patient(stream, most, limits):
         async for chunk in stream:

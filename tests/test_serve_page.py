@@ -3,7 +3,6 @@
 import json
 import re
 import shutil
-from contextlib import ExitStack
 from dataclasses import replace
 
 import pytest
@@ -12,22 +11,13 @@ pytest.importorskip("fastapi")
 pytest.importorskip("httpx")
 
 from made import ANNA, BERT, NONE, TWO
-from served import Served, made_recognizer, png, served
-from test_serve import made_calibration
+from served import Served, made_calibration, made_recognizer, png, served
 
 from visavis.decision import OperatingPoint, uncalibrated
 from visavis.quality import REASONS
 from visavis.recognizer import Recognizer
 from visavis.serve.verdict import _place, shown_verdict
 from visavis.serve.wording import LANGUAGES, language_of, texts_of, written
-
-
-@pytest.fixture(scope="module")
-def site(cache, tmp_path_factory) -> Served:
-    """A service with its page."""
-    with ExitStack() as stack:
-        folder = tmp_path_factory.mktemp("page") / "gallery"
-        yield stack.enter_context(served(made_recognizer(made_calibration()), folder))
 
 
 def compared(site: Served, a: bytes, b: bytes, language: str = "en", **fields: str):

@@ -32,7 +32,7 @@ from visavis.serve.desk import Desk
 from visavis.serve.forms import BodyBudget, plain_name
 from visavis.serve.limits import SERVE_LIMITS
 from visavis.serve.refusals import Refusal
-from visavis.serve.run import ServeAddress
+from visavis.serve.run import ListenAddress
 from visavis.serve.tls import DAYS, fingerprint, own_certificate
 
 LIMITS = SERVE_LIMITS.photo
@@ -172,10 +172,10 @@ def pool():
 
 
 def test_a_photo_is_decoded_elsewhere_as_here(pool):
-    image = np.random.default_rng(0).integers(0, 256, (1500, 2000, 3)).astype(np.uint8)
+    image = np.random.default_rng(0).integers(0, 256, (300, 1400, 3)).astype(np.uint8)
     data = encoded(image, "JPEG", quality=90)
     here, there = open_photo(data), pool.open(data, "a.jpg", LIMITS)
-    assert (there.name, there.width, there.height) == ("a.jpg", 2000, 1500)
+    assert (there.name, there.width, there.height) == ("a.jpg", 1400, 300)
     for side in (MAX_SIDE, 300, None):
         assert (here.decode(max_side=side) == there.decode(max_side=side)).all()
 
@@ -296,5 +296,5 @@ def test_a_certificate_that_is_none_is_said(tmp_path):
     (tmp_path / "a.pem").write_text("no")
     for path in (tmp_path / "a.pem", tmp_path / "none.pem"):
         with pytest.raises(ServeError, match="expected a PEM file"):
-            ServeAddress(tls=str(path)).certificate()
-    assert ServeAddress().certificate() is None
+            ListenAddress(tls=str(path)).certificate()
+    assert ListenAddress().certificate() is None

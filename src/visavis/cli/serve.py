@@ -10,7 +10,7 @@ from visavis.cli import options, printing
 from visavis.cli.spread import spread
 
 if TYPE_CHECKING:
-    from visavis.serve.run import Prepared, ServeAddress
+    from visavis.serve.run import ListenAddress, Prepared
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,14 +23,14 @@ class Listening:
     port: Annotated[int, typer.Option(min=0, max=65535, help="0: any that is free.")] = 8420
     tls: Annotated[str, typer.Option(help="self, or a PEM file with key and certificate.")] = ""
 
-    def address(self) -> "ServeAddress":
-        """The library's `ServeAddress`. Raises DeviceError where the extra is not installed."""
+    def address(self) -> "ListenAddress":
+        """The library's `ListenAddress`. Raises DeviceError where the extra is not installed."""
         from visavis.extras import need
 
         need("fastapi", "uvicorn", "multipart", "prometheus_client", "jinja2", extras="serve")
-        from visavis.serve.run import ServeAddress
+        from visavis.serve.run import ListenAddress
 
-        return ServeAddress(self.host, self.port, self.tls)
+        return ListenAddress(self.host, self.port, self.tls)
 
 
 @spread

@@ -76,12 +76,19 @@ def rows_of(text: str, where: str) -> ListRows:
 def read_table(
     path: Path, needs: Sequence[str], wants: Sequence[str] = ()
 ) -> list[tuple[int, dict[str, str]]]:
+    """The table of a file: `table_of`. Raises DatasetError, also where it cannot be read."""
+    return table_of(read_text(path), str(path), needs, wants)
+
+
+def table_of(
+    text: str, path: str, needs: Sequence[str], wants: Sequence[str] = ()
+) -> list[tuple[int, dict[str, str]]]:
     """A table's rows by the names of its columns, in lower case, each with its line.
 
     A row may be shorter than the header: what it lacks is empty. Raises DatasetError for a column
     of `needs` that is missing, one that is there twice, and a row that is longer.
     """
-    rows = rows_of(read_text(path), str(path))
+    rows = rows_of(text, path)
     header = [cell.lower() for cell in rows[0][1]] if rows else []
     if missing := [name for name in needs if name not in header]:
         also = f" and, if wanted, {', '.join(wants)}" if wants else ""

@@ -16,6 +16,7 @@ from visavis.serve.access import needs
 from visavis.serve.doorman import Doorman, Served, log_served
 from visavis.serve.figures import Figures
 from visavis.serve.forms import invalid
+from visavis.serve.imports import imports
 from visavis.serve.page import page
 from visavis.serve.people import people
 from visavis.serve.photos import photos
@@ -25,7 +26,7 @@ from visavis.serve.system import system
 
 ABOUT = """Face recognition that states its error rate. Photos are sent as multipart forms, and are
 forgotten when the answer is given. Every error is one envelope: code, message, mend, request_id."""
-ROUTERS = (page, system, photos, people)
+ROUTERS = (page, system, photos, people, imports)
 # What Starlette refuses by itself: its statuses, and our codes.
 OF_STARLETTE = {400: "bad_request", 404: "not_found", 405: "not_allowed"}
 

@@ -1,5 +1,6 @@
 """Photos decoded in processes of their own, a few of them, each for one photo at a time."""
 
+import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -29,7 +30,7 @@ class DecoderProcess:
     """One process."""
 
     def __init__(self) -> None:
-        path = {"PYTHONPATH": ":".join(entry for entry in sys.path if entry)}
+        path = {"PYTHONPATH": os.pathsep.join(entry for entry in sys.path if entry)}
         self._process = subprocess.Popen(
             [sys.executable, "-P", "-m", "visavis.serve.decoding"],
             stdin=subprocess.PIPE,

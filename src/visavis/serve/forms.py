@@ -6,14 +6,14 @@ from collections import defaultdict
 from collections.abc import AsyncGenerator, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Annotated, Any, Generic, TypeVar, get_origin
+from typing import IO, Annotated, Any, Generic, TypeVar, get_origin
 
 from fastapi import Request
 from pydantic import BaseModel, ValidationError, WithJsonSchema
 from starlette.datastructures import UploadFile
 from starlette.formparsers import MultiPartException, MultiPartParser
 
-from visavis.serve.limits import SERVE_LIMITS, ServeLimits
+from visavis.serve.limits import ROOM, SERVE_LIMITS, ServeLimits
 from visavis.serve.refusals import Refusal, busy
 
 M = TypeVar("M", bound=BaseModel)
@@ -30,9 +30,18 @@ class Upload:
     data: bytes
 
 
+@dataclass(frozen=True, eq=False, slots=True)
+class Archived:
+    """A large file of a form, on the disk without a name: it is gone with the process."""
+
+    name: str
+    file: IO[bytes]
+
+
+Field = Upload | Archived | str
 BINARY = {"type": "string", "format": "binary"}
 PhotoField = Annotated[Upload, WithJsonSchema({**BINARY, "description": "JPEG, PNG or WebP"})]
-Archive = Annotated[Upload, WithJsonSchema({**BINARY, "description": "a zip"})]
+Archive = Annotated[Archived, WithJsonSchema({**BINARY, "description": "a zip"})]
 
 
 class InMemoryParser(MultiPartParser):
@@ -63,20 +72,34 @@ class BodyBudget:
 class Multipart(Generic[M]):
     """A dependency that reads a form as a model: refused early where it is too large or slow."""
 
-    def __init__(self, model: type[M], *, photos: int, limits: ServeLimits = SERVE_LIMITS) -> None:
-        self.model, self.limits, self._photos = model, limits, photos
-        self._most = limits.body(photos)
+    def __init__(
+        self,
+        model: type[M],
+        *,
+        photos: int,
+        archive: bool = False,  # its one file is a zip, which is too large for the memory
+        limits: ServeLimits = SERVE_LIMITS,
+    ) -> None:
+        self.model, self.limits, self._photos, self._archive = model, limits, photos, archive
+        self._most = limits.archive + ROOM if archive else limits.body(photos)
 
     async def __call__(self, request: Request) -> M:
         """The form. Raises Refusal, before the rest is read."""
-        return checked(self.model, await self.fields(request))
+        fields = await self.fields(request)
+        try:
+            return checked(self.model, fields)
+        except Refusal:
+            for _, value in fields:
+                if isinstance(value, Archived):
+                    value.file.close()
+            raise
 
-    async def fields(self, request: Request) -> list[tuple[str, Upload | str]]:
+    async def fields(self, request: Request) -> list[tuple[str, Field]]:
         """The fields of the form, unchecked. Raises Refusal, before the rest is read."""
         service = request.app.state.service
         service.desk.check_room()
         declared = self._declared(request)
-        with service.bodies.holding(declared):
+        with service.bodies.holding(ROOM if self._archive else declared):
             return await self._read(request)
 
     def documented(self) -> dict[str, Any]:
@@ -96,9 +119,9 @@ class Multipart(Generic[M]):
             raise _too_large(self._most)
         return declared
 
-    async def _read(self, request: Request) -> list[tuple[str, Upload | str]]:
+    async def _read(self, request: Request) -> list[tuple[str, Field]]:
         limits = self.limits
-        parser = InMemoryParser(
+        parser = (MultiPartParser if self._archive else InMemoryParser)(
             request.headers,
             bounded(request.stream(), self._most, limits),
             max_files=self._photos,
@@ -110,6 +133,8 @@ class Multipart(Generic[M]):
         except (MultiPartException, KeyError, UnicodeError) as error:
             what = getattr(error, "message", "") or "a part or the boundary is wrong"
             raise Refusal("bad_request", f"no whole form: {what}", headers=CLOSE) from error
+        if self._archive:
+            return [(name, _archived(one)) for name, one in form.multi_items()]
         try:
             return [(name, await _value(name, one, limits)) for name, one in form.multi_items()]
         finally:
@@ -136,10 +161,10 @@ async def bounded(
         yield chunk
 
 
-def checked(model: type[M], fields: Sequence[tuple[str, Upload | str]]) -> M:
+def checked(model: type[M], fields: Sequence[tuple[str, Field]]) -> M:
     """The model of what a form holds. Raises Refusal naming the field that is wrong."""
     values: dict[str, Any] = {}
-    given: dict[str, list[Upload | str]] = defaultdict(list)
+    given: dict[str, list[Field]] = defaultdict(list)
     for name, value in fields:
         given[name].append(value)
     for name, several in given.items():
@@ -163,7 +188,13 @@ def invalid(faults: Sequence[Any]) -> Refusal:
     return Refusal("invalid", f"{place or 'the request'}: {first['msg']}")
 
 
-async def _value(name: str, value: UploadFile | str, limits: ServeLimits) -> Upload | str:
+def _archived(value: UploadFile | str) -> Field:
+    if isinstance(value, str):
+        return value
+    return Archived(plain_name(value.filename or ""), value.file)
+
+
+async def _value(name: str, value: UploadFile | str, limits: ServeLimits) -> Field:
     if isinstance(value, str):
         return value
     data = await value.read()

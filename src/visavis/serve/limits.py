@@ -19,6 +19,8 @@ class ServeLimits:
     fields: int = 32  # of a form, besides photos
     field: int = 20_000  # bytes of one
     archive: int = 500 * MEGABYTE  # bytes of a zip to import
+    archived: int = 20_000  # files in one
+    growth: int = 100  # times its size that they may have
     bodies: int = 256 * MEGABYTE  # bytes of all requests that are being read
     faces: int = 256  # in a photo
     patience: float = 15.0  # seconds that a request may stall

@@ -18,11 +18,12 @@ from sqlalchemy import Column, LargeBinary, MetaData, String, Table, delete, sel
 from visavis.errors import GalleryError
 from visavis.gallery import Gallery
 from visavis.gallery.audit import now
-from visavis.serve.forms import Upload
+from visavis.serve.forms import Archived, Upload
 from visavis.serve.refusals import Refusal
 
 NAME = "answered_requests"
 KEPT_DAYS = 1
+REFUSED_FROM = 400
 ANSWERED = Table(
     NAME,
     MetaData(),
@@ -79,7 +80,8 @@ class Once:
             known = self._known(identity, ask.request)
             if known is None:
                 known = work()
-                self._keep(identity, ask.request, known)
+                if known.status < REFUSED_FROM:  # else whoever asks again may as well have it done
+                    self._keep(identity, ask.request, known)
             return known
         finally:
             with self._lock:
@@ -104,7 +106,7 @@ class Once:
         document = {
             "request": request,
             "status": answered.status,
-            "document": answered.document,
+            "document": impersonal(answered.document),
         }
         gallery = self._gallery
         data = json.dumps(document).encode()
@@ -116,12 +118,29 @@ class Once:
             gallery.database.put(connection, ANSWERED, row)
 
 
+def impersonal(document: dict[str, Any]) -> dict[str, Any]:
+    """An answer as it may be kept: its photos' details can name somebody else, whose erasure would
+    not reach them here.
+    """
+    if "photos" not in document:
+        return document
+    photos = [{**photo, "detail": ""} for photo in document["photos"]]
+    return {**document, "photos": photos}
+
+
 def hash_of(route: str, form: BaseModel | None) -> str:
     """A hash over a route and all fields of its form, photos included."""
     digest = hashlib.sha256(route.encode())
     for name, value in sorted(dict(form or ()).items()):
         for one in value if isinstance(value, list) else [value]:
-            content = one.data if isinstance(one, Upload) else repr(one).encode()
-            digest.update(f"\n{name} {len(content)}\n".encode())
-            digest.update(content)
+            content = _content_hash(one)
+            digest.update(f"\n{name} {content}\n".encode())
     return digest.hexdigest()
+
+
+def _content_hash(value: Any) -> str:
+    if isinstance(value, Archived):
+        value.file.seek(0)
+        return hashlib.file_digest(value.file, "sha256").hexdigest()  # type: ignore[arg-type]
+    content = value.data if isinstance(value, Upload) else repr(value).encode()
+    return hashlib.sha256(content).hexdigest()

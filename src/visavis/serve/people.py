@@ -11,7 +11,7 @@ from fastapi.responses import JSONResponse
 from pydantic import BaseModel, Field
 
 from visavis.answers.people import person_json
-from visavis.enrollment import Candidate, Enrolled, enroll
+from visavis.enrollment import UNREADABLE, Candidate, Enrolled, enroll
 from visavis.errors import VisavisError
 from visavis.gallery import Person
 from visavis.gallery.paging import Place, people_page
@@ -252,7 +252,7 @@ def _answer(request: Request, results: list[Enrolled], person: Person | None) ->
 
 
 def _unreadable(name: str, upload: Upload, error: VisavisError) -> Enrolled:
-    return Enrolled(name, upload.name, False, "unreadable", str(error))
+    return Enrolled(name, upload.name, False, UNREADABLE, str(error))
 
 
 def _cursor(service: Service, place: Place) -> str:

@@ -54,7 +54,7 @@ class PatientProtocol(H11Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class ServeAddress:
+class ListenAddress:
     """Where a service listens."""
 
     host: str = "127.0.0.1"
@@ -89,7 +89,7 @@ class Prepared:
 def prepare(
     recognizer: Recognizer,
     gallery: Gallery,
-    address: ServeAddress,
+    address: ListenAddress,
     asked: ServeSettings,
     *,
     new_key: bool = False,
@@ -142,7 +142,7 @@ def answer_until_stopped(prepared: Prepared) -> None:
     server_of(prepared).run(sockets=[prepared.listening])
 
 
-def _listen(address: ServeAddress) -> socket.socket:
+def _listen(address: ListenAddress) -> socket.socket:
     family = socket.AF_INET6 if ":" in address.host else socket.AF_INET
     try:
         return socket.create_server((address.host, address.port), family=family)
@@ -155,7 +155,7 @@ def _listen(address: ServeAddress) -> socket.socket:
         ) from error
 
 
-def _first_key(service: Service, address: ServeAddress, *, new_key: bool) -> str | None:
+def _first_key(service: Service, address: ListenAddress, *, new_key: bool) -> str | None:
     """The text of a new admin's key: the first one, or one that was asked for."""
     has_any = bool(service.keys.all())
     if not has_any and not address.is_local and not new_key:

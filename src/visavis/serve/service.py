@@ -19,6 +19,7 @@ from visavis.serve.budget import InferenceBudget, budgeted
 from visavis.serve.decoders import DecoderPool
 from visavis.serve.desk import Desk
 from visavis.serve.forms import BodyBudget, Upload
+from visavis.serve.jobs import Jobs
 from visavis.serve.keys import ApiKeys
 from visavis.serve.limits import SERVE_LIMITS, ServeLimits
 from visavis.serve.once import Ask, Once, WriteAnswer, hash_of
@@ -57,6 +58,7 @@ class Service:
         self.keys = ApiKeys(gallery)
         self.guard = Guard(self.keys, guests=asked.guests)
         self.once = Once(gallery)
+        self.jobs = Jobs(gallery)
 
     def warm_up(self) -> None:
         """Read the gallery's templates, so that the first request does not wait for them."""
@@ -65,6 +67,7 @@ class Service:
     def close(self) -> None:
         """End what was begun, then let go of everything."""
         self.desk.close()
+        self.jobs.close()
         self.decoders.close()
         self.gallery.close()
 

@@ -11,7 +11,7 @@ OutcomeName = Literal["match", "review", "no_match"]
 Similarity = Annotated[float, Field(ge=-1, le=1, description="cosine; larger is closer")]
 Time = Annotated[str, Field(description="ISO 8601, in UTC", examples=["2026-11-28T09:30:00.000Z"])]
 Id = Annotated[str, Field(examples=["3f2b8c1d9e4a4f6b8a7c5d2e1f0a9b8c"])]
-BoxShape = Annotated[
+FaceBox = Annotated[
     list[float],
     Field(description="left, top, right, bottom, pixels", examples=[[214.0, 108.5, 420.3, 377.9]]),
 ]
@@ -36,7 +36,7 @@ class ErrorShape(BaseModel):
 class FaceShape(BaseModel):
     """A face in pixels of its photo, which is upright."""
 
-    box: BoxShape
+    box: FaceBox
     landmarks: list[list[float]] | None = Field(
         description="eyes, nose, corners of the mouth; the viewer's left first"
     )
@@ -60,7 +60,7 @@ class QualityShape(BaseModel):
 class DetectedFaceShape(BaseModel):
     """A face and how good it is; null: no crop can be cut."""
 
-    box: BoxShape
+    box: FaceBox
     landmarks: list[list[float]] | None
     score: float
     quality: QualityShape | None
@@ -108,7 +108,7 @@ class ComparedFaceShape(BaseModel):
     photo: str
     turn: int
     chosen: bool = Field(description="whether it is the face that was compared")
-    box: BoxShape
+    box: FaceBox
     landmarks: list[list[float]] | None
     score: float
 
@@ -147,7 +147,7 @@ class RunnerUpShape(BaseModel):
 class IdentifiedFaceShape(BaseModel):
     """A face, and who it may be."""
 
-    box: BoxShape
+    box: FaceBox
     landmarks: list[list[float]] | None
     score: float
     outcome: OutcomeName
@@ -246,10 +246,10 @@ class EnrolledShape(BaseModel):
 
 
 class RefusedPhotosShape(BaseModel):
-    """No photo was enrolled, and why none was."""
+    """No photo was enrolled, and why none was; `photos` where they were looked at."""
 
     error: FaultShape
-    photos: list[EnrolledPhotoShape]
+    photos: list[EnrolledPhotoShape] = Field(default=[])
 
 
 class ErasureShape(BaseModel):
@@ -359,3 +359,59 @@ class RevokedShape(BaseModel):
     """A key that opens nothing any more."""
 
     revoked: str
+
+
+class JobFaultShape(BaseModel):
+    """Why a job failed."""
+
+    code: str
+    message: str
+    mend: str
+    request_id: str = Field(description="the job's id")
+
+
+class JobShape(BaseModel):
+    """An import, and how far it is."""
+
+    id: Id
+    state: Literal["waiting", "running", "done", "failed", "interrupted"]
+    by: str = Field(description="the id of the key that began it")
+    at: Time
+    total: int = Field(description="files")
+    done: int
+    accepted: int
+    refused: int
+    error: JobFaultShape | None
+
+
+class JobsShape(BaseModel):
+    """The last imports, the newest first."""
+
+    jobs: list[JobShape]
+
+
+class JobFileShape(BaseModel):
+    """What became of a file; those of people who were erased are gone."""
+
+    number: int
+    name: str
+    photo: str
+    accepted: bool
+    reason: str
+    detail: str = Field(description="empty: it may name somebody else")
+
+
+class JobShownShape(BaseModel):
+    """An import, and what became of its files."""
+
+    id: Id
+    state: Literal["waiting", "running", "done", "failed", "interrupted"]
+    by: str
+    at: Time
+    total: int
+    done: int
+    accepted: int
+    refused: int
+    error: JobFaultShape | None
+    files: list[JobFileShape]
+    next: int | None = Field(description="ask for what is after this; null: these are the last")
