@@ -37,27 +37,18 @@ NO_MODEL = {
     "people note-consent": "it writes a note",
     "people consent": "it changes a setting",
     **dict.fromkeys(
-        (
-            "attendance " + verb
-            for verb in (
-                "today",
-                "month",
-                "person",
-                "late",
-                "exceptions",
-                "inside",
-                "classes",
-                "export",
-                "check",
-            )
-        ),
+        [
+            f"attendance {verb}"
+            for verb in "today month person late exceptions inside classes "
+            "export push check".split()
+        ],
         "it reads the gallery",
     ),
     **dict.fromkeys(
-        (
-            "attendance " + verb
-            for verb in ("punch", "correct", "mark-day", "lock", "unlock", "rules", "import")
-        ),
+        [
+            f"attendance {verb}"
+            for verb in "punch correct mark-day lock unlock rules import".split()
+        ],
         "it writes into the gallery",
     ),
     "dataset bin inspect": "it decodes pictures",
