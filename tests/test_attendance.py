@@ -125,7 +125,7 @@ def test_this_machines_own_clock_put_back_two_hours_is_said(attendance):
     [
         ({"person": "E-9"}, PersonError, "nobody is called 'E-9'"),
         ({"at": datetime(2026, 3, 2, 8)}, AttendanceError, "expected a time with its zone"),
-        ({"source": Reporter.HAND}, AttendanceError, "needs who made it and why"),
+        ({"source": Reporter.HAND}, AttendanceError, "needs who does it and why"),
         ({"offset": float("nan")}, AttendanceError, "expected a clock's offset"),
     ],
 )
@@ -171,7 +171,7 @@ def test_a_correction_says_who_and_why(attendance, blank):
         lambda: attendance.rule("E-1", MONDAY, Status.LEAVE, **blank),
         lambda: attendance.lock(MONDAY, MONDAY, **blank),
     ):
-        with pytest.raises(AttendanceError, match="who makes it and why"):
+        with pytest.raises(AttendanceError, match="who does it and why"):
             call()
 
 

@@ -151,8 +151,8 @@ def test_a_day_is_ruled_and_a_period_locked(imported):
     ("words", "said"),
     [
         (["correct", "1", *WHY], "say --at or --direction, or --void"),
-        (["correct", "1", "--void"], "needs who makes it and why: say the reason (--reason)"),
-        (["punch", "E-1"], "a punch by hand needs who made it and why"),
+        (["correct", "1", "--void"], "needs who does it and why: say the reason (--reason)"),
+        (["punch", "E-1"], "by hand needs who does it and why"),
         (["punch", "E-8", *WHY], "nobody is called 'E-8'"),
         (["correct", "77", "--void", *WHY], "there is no punch 77"),
         (["today", "--day", "tomorrow"], "expected a date as 2026-03-02"),
