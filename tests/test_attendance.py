@@ -212,6 +212,7 @@ def test_a_locked_period_is_not_corrected_and_what_comes_late_is_kept(attendance
         attendance.move(other, at=moment("10:00"), **WHO)
 
 
+@pytest.mark.slow
 def test_a_night_is_locked_with_the_day_of_its_start(attendance):
     attendance.lock(MONDAY, MONDAY, actor="HR", reason="paid")
     night = replace(sighting("08:00"), person="E-3", source=Reporter.HAND, **WHO)

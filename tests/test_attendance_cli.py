@@ -93,6 +93,7 @@ def test_a_day_is_shown(imported):
     ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("words", "who"),
     [
@@ -257,6 +258,7 @@ def test_an_erased_person_leaves_no_name_in_a_report(imported, tmp_path):
     assert [day["person_id"] for day in days] == ["E-1", "E-3", "E-4"]
 
 
+@pytest.mark.slow
 def test_the_rules_are_kept_and_shown(call, tmp_path):
     (tmp_path / "rules.toml").write_bytes(RULES)
     assert call("rules", tmp_path / "rules.toml") == (0, "the rules are kept\n", "")

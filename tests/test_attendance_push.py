@@ -234,6 +234,7 @@ def test_nobody_there_is_worth_another_try(monkeypatch):
         post_json("http://127.0.0.1:9/", b"{}", {})
 
 
+@pytest.mark.slow
 def test_the_verb_pushes(run, made, tmp_path, web):
     copy_of(made, tmp_path / "gallery").close()
     address, got = web

@@ -263,6 +263,7 @@ def test_a_gallery_without_attendance_is_not_written_by_a_look(gallery):
     assert gallery.audit_head() == before
 
 
+@pytest.mark.slow
 def test_two_processes_that_begin_at_once_make_one_key(gallery):
     first, second = Ledger(gallery), Ledger(gallery)
     assert first.key() is second.key() is None

@@ -30,6 +30,7 @@ def record_json(record: DayRecord, directory: Directory) -> dict[str, Any]:
     return {
         "date": record.day.isoformat(),
         **_who(record.person, directory),
+        "zone": record.zone,
         "shift": record.shift,
         "status": record.status.value,
         "stays": [

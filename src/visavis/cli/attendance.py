@@ -264,10 +264,9 @@ def _month(book: "Attendance", text: str) -> tuple["date", "date"]:
 
 def _show_days(book: "Attendance", records: "list[DayRecord]", title: str, *, json: bool) -> None:
     from visavis.answers.attendance import days_json
-    from visavis.attendance.moments import zone_named
     from visavis.attendance.reports import day_sheet, sheet_lines
 
-    sheet = day_sheet(title, records, book.directory, zone_named(book.rules.zone))
+    sheet = day_sheet(title, records, book.directory)
     printing.print_answer(days_json(records, book.directory), sheet_lines(sheet), json=json)
 
 
