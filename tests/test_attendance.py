@@ -1,5 +1,6 @@
 """What becomes of a sighting; corrections above it; locked periods; clocks that lie."""
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import datetime, timedelta
 
@@ -10,7 +11,9 @@ from visavis.attendance.attendance import Attendance, keep_rules, kept_rules
 from visavis.attendance.days import Status
 from visavis.attendance.punches import Reporter, Sighting, fate_of
 from visavis.attendance.rules import Direction
+from visavis.attendance.whole import ledger_damages
 from visavis.errors import AttendanceError, PersonError, RulesError
+from visavis.gallery import open_gallery
 
 NOW = moment("20:00")
 WHO = {"actor": "HR", "reason": "forgot"}
@@ -125,7 +128,7 @@ def test_this_machines_own_clock_put_back_two_hours_is_said(attendance):
     [
         ({"person": "E-9"}, PersonError, "nobody is called 'E-9'"),
         ({"at": datetime(2026, 3, 2, 8)}, AttendanceError, "expected a time with its zone"),
-        ({"source": Reporter.HAND}, AttendanceError, "needs who made it and why"),
+        ({"source": Reporter.HAND}, AttendanceError, "needs who does it and why"),
         ({"offset": float("nan")}, AttendanceError, "expected a clock's offset"),
     ],
 )
@@ -171,7 +174,7 @@ def test_a_correction_says_who_and_why(attendance, blank):
         lambda: attendance.rule("E-1", MONDAY, Status.LEAVE, **blank),
         lambda: attendance.lock(MONDAY, MONDAY, **blank),
     ):
-        with pytest.raises(AttendanceError, match="who makes it and why"):
+        with pytest.raises(AttendanceError, match="who does it and why"):
             call()
 
 
@@ -212,6 +215,7 @@ def test_a_locked_period_is_not_corrected_and_what_comes_late_is_kept(attendance
         attendance.move(other, at=moment("10:00"), **WHO)
 
 
+@pytest.mark.slow
 def test_a_night_is_locked_with_the_day_of_its_start(attendance):
     attendance.lock(MONDAY, MONDAY, actor="HR", reason="paid")
     night = replace(sighting("08:00"), person="E-3", source=Reporter.HAND, **WHO)
@@ -247,3 +251,22 @@ def test_whose_shift_is_on_is_looked_for_first(attendance):
     assert expected("2026-03-03 09:00") == ["E-1", "E-2", "E-3"]  # the night's window ends at ten
     assert expected("12:30") == ["E-1", "E-2", "E-4"]
     assert expected("2026-03-08 12:00") == []
+
+
+@pytest.mark.slow
+def test_a_crowd_that_says_the_same_at_once_makes_one_punch(attendance):
+    """Eight threads, each with an opening of its own, as of eight processes."""
+    where = attendance.gallery.database.path.parent
+
+    def say(_):
+        gallery = open_gallery(where)
+        try:
+            made = Attendance(gallery, rules())
+            return [made.record(sighting(f"{hour:02}:00")).fate for hour in range(8, 18)]
+        finally:
+            gallery.close()
+
+    with ThreadPoolExecutor(8) as pool:
+        fates = [fate for own in pool.map(say, range(8)) for fate in own]
+    assert (fates.count("punch"), fates.count("repeated")) == (10, 70)
+    assert ledger_damages(attendance.ledger) == []

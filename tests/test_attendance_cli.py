@@ -93,6 +93,7 @@ def test_a_day_is_shown(imported):
     ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("words", "who"),
     [
@@ -151,8 +152,8 @@ def test_a_day_is_ruled_and_a_period_locked(imported):
     ("words", "said"),
     [
         (["correct", "1", *WHY], "say --at or --direction, or --void"),
-        (["correct", "1", "--void"], "needs who makes it and why: say the reason (--reason)"),
-        (["punch", "E-1"], "a punch by hand needs who made it and why"),
+        (["correct", "1", "--void"], "needs who does it and why: say the reason (--reason)"),
+        (["punch", "E-1"], "by hand needs who does it and why"),
         (["punch", "E-8", *WHY], "nobody is called 'E-8'"),
         (["correct", "77", "--void", *WHY], "there is no punch 77"),
         (["today", "--day", "tomorrow"], "expected a date as 2026-03-02"),
@@ -257,6 +258,7 @@ def test_an_erased_person_leaves_no_name_in_a_report(imported, tmp_path):
     assert [day["person_id"] for day in days] == ["E-1", "E-3", "E-4"]
 
 
+@pytest.mark.slow
 def test_the_rules_are_kept_and_shown(call, tmp_path):
     (tmp_path / "rules.toml").write_bytes(RULES)
     assert call("rules", tmp_path / "rules.toml") == (0, "the rules are kept\n", "")

@@ -46,27 +46,18 @@ NO_MODEL = {
     "config activate": "it changes the gallery's configurations",
     "config rollback": "it changes the gallery's configurations",
     **dict.fromkeys(
-        (
-            "attendance " + verb
-            for verb in (
-                "today",
-                "month",
-                "person",
-                "late",
-                "exceptions",
-                "inside",
-                "classes",
-                "export",
-                "check",
-            )
-        ),
+        [
+            f"attendance {verb}"
+            for verb in "today month person late exceptions inside classes "
+            "export push check".split()
+        ],
         "it reads the gallery",
     ),
     **dict.fromkeys(
-        (
-            "attendance " + verb
-            for verb in ("punch", "correct", "mark-day", "lock", "unlock", "rules", "import")
-        ),
+        [
+            f"attendance {verb}"
+            for verb in "punch correct mark-day lock unlock rules import".split()
+        ],
         "it writes into the gallery",
     ),
     "dataset bin inspect": "it decodes pictures",

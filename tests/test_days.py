@@ -16,6 +16,7 @@ from visavis.attendance.days import (
     derive_days,
     inside_now,
 )
+from visavis.attendance.moments import midnight
 from visavis.attendance.plans import Plans
 from visavis.attendance.rules import read_rules
 
@@ -223,7 +224,7 @@ def shown_at(calendar, day, minute) -> datetime:
         if date_ == day and wall < minute and (before is None or wall > before[1]):
             before = at, wall
         if date_ < day and minute < 60:
-            before = at, minute - 1  # a day that begins late
+            before = at, -1  # a day that begins late
     return before[0] + timedelta(minutes=minute - before[1])
 
 
@@ -235,6 +236,24 @@ def shown_at(calendar, day, minute) -> datetime:
     st.lists(st.integers(0, 4 * 24 * 60), min_size=0, max_size=9, unique=True),
 )
 def test_days_are_what_a_calendar_of_minutes_says(around, shift, offsets):
+    check_days(around, shift, offsets)
+
+
+def test_the_calendar_check_can_fail(monkeypatch):
+    """Where a day's hours are counted from midnight, eight o'clock is nine when an hour is lost."""
+    eight = (AROUND[0], SHIFTS[0], [(24 + 7) * 60])
+    check_days(*eight)
+    monkeypatch.setattr(
+        "visavis.attendance.plans.at_wall",
+        lambda day, wall, zone: (
+            midnight(day, zone) + timedelta(hours=wall.hour, minutes=wall.minute)
+        ),
+    )
+    with pytest.raises(AssertionError):
+        check_days(*eight)
+
+
+def check_days(around, shift, offsets):
     zone, middle = around
     calendar = walls(zone, middle)
     first, last = middle - timedelta(days=1), middle + timedelta(days=1)

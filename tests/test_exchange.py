@@ -1,6 +1,7 @@
 """Every format: written, read back equal, its fields by name; what cannot be read is said."""
 
 import json
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -21,6 +22,7 @@ from visavis.attendance.exchange import (
     write_frappe,
     write_hikvision,
 )
+from visavis.attendance.intervals import PAYROLLS
 from visavis.attendance.punches import Reporter, Sighting
 from visavis.attendance.rules import Direction
 from visavis.errors import AttendanceError, DatasetError
@@ -178,3 +180,27 @@ def test_no_cell_of_a_table_is_a_formula():
     row = data.splitlines()[1]
     assert row.startswith("'=cmd|")
     assert ",'@door," in row
+
+
+WORDS = st.sampled_from(
+    "AcsEvent InfoList AccessControllerEvent dateTime time employeeNoString attendanceStatus "
+    "person_id device direction timestamp employee_field_value log_type device_id data "
+    "empId checkIn checkOut requests id clockIn clockOut employee_id check_in check_out".split()
+)
+LEAVES = st.one_of(
+    st.none(), st.booleans(), st.integers(), st.floats(), st.text(max_size=4),
+    st.sampled_from(["2026-03-02 08:00", "2026-03-02T08:00:00+01:00", "9999-12-31 23:59:59", "IN"]),
+)  # fmt: skip
+DOCUMENTS = st.recursive(
+    LEAVES, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(WORDS, inner, max_size=5)
+)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", [*EXCHANGES, *PAYROLLS])
+@settings(max_examples=300, deadline=None)
+@given(data=st.one_of(st.binary(max_size=200), DOCUMENTS.map(json.dumps).map(str.encode)))
+def test_whatever_a_file_holds_is_read_or_said(name, data):
+    read = EXCHANGES[name].read if name in EXCHANGES else PAYROLLS[name].read
+    with suppress(DatasetError, AttendanceError):  # and nothing else
+        read(data, BERLIN)

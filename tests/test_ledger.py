@@ -263,6 +263,7 @@ def test_a_gallery_without_attendance_is_not_written_by_a_look(gallery):
     assert gallery.audit_head() == before
 
 
+@pytest.mark.slow
 def test_two_processes_that_begin_at_once_make_one_key(gallery):
     first, second = Ledger(gallery), Ledger(gallery)
     assert first.key() is second.key() is None
@@ -282,7 +283,7 @@ def child(folder, seed, *switches):
 def killed(folder, seed, *switches):
     """What a child acknowledged until it was killed."""
     with child(folder, seed, *switches) as running:
-        time.sleep(random.Random(seed).uniform(0.03, 0.25))
+        time.sleep(0.5 if "cut" in switches else random.Random(seed).uniform(0.03, 0.25))
         running.send_signal(signal.SIGKILL)
         lines = running.stdout.read().split("\n")
     assert running.returncode == -signal.SIGKILL
@@ -316,11 +317,18 @@ def test_a_kill_loses_no_acknowledged_punch_and_adds_none_twice(tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("sabotage", ["autocommit", "late", "forgetful"])
-def test_the_kill_check_can_fail(tmp_path, sabotage):
-    def kill_often():
-        for seed in range(20):
-            check_kept(tmp_path / str(seed), killed(tmp_path / str(seed), seed, sabotage))
+@pytest.mark.parametrize(
+    "switches", [("cut",), ("cut", "autocommit"), ("cut", "hasty"), ("forgetful",)]
+)
+def test_the_kill_check_can_fail(tmp_path, switches):
+    """A child that is killed within a punch: with the sabotage, and first without."""
 
+    def kill_often():
+        for seed in range(3):
+            check_kept(tmp_path / str(seed), killed(tmp_path / str(seed), seed, *switches))
+
+    if switches == ("cut",):
+        kill_often()
+        return
     with pytest.raises((AssertionError, GalleryError, AttendanceError)):
         kill_often()

@@ -71,6 +71,10 @@ def test_a_time_is_read(text, expected):
         ),
         (lambda text: read_moment(text, BERLIN), "2026-03-29 02:30", "there is no such time"),
         (lambda text: read_moment(text, BERLIN), "0001-01-01T00:00+14:00", "expected a time"),
+        (lambda text: read_moment(text, BERLIN), "2026-03-02", "expected a time"),  # which hour?
+        (lambda text: read_moment(text, BERLIN), "9999-12-31 23:59", "expected a time"),
+        (read_day, "1969-12-31", "expected a date"),
+        (month_of, "9999-12", "expected a month"),
         (read_day, "2026-02-30", "expected a date as 2026-03-02"),
         (month_of, "2026-13", "expected a month as 2026-03"),
     ],

@@ -65,6 +65,7 @@ NEEDED = {
     "evaluate wider": ["--images", "a"],
     "people cluster": ["a.jpg", "--out", "a"],
     "dataset bin make": ["a.bin", "--images", "a"],
+    "attendance push": ["frappe", "https://localhost"],
     "pack build": ["mine", "--embedder", "a.onnx"],
     "pack import": ["a.onnx"],
 }

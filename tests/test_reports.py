@@ -42,7 +42,7 @@ def records():
 
 
 def test_a_day_is_a_row():
-    sheet = day_sheet("today", records(), PEOPLE, BERLIN)
+    sheet = day_sheet("today", records(), PEOPLE)
     assert sheet.rows[0] == (
         "2026-03-02", "E-1", "Ann", "day", "present", "08:00", "17:00", 9.0, 0, 0, "", "",
     )  # fmt: skip
@@ -50,6 +50,14 @@ def test_a_day_is_a_row():
         "2026-03-02", "E-2", "Bob", "day", "half", "08:20", "12:00", 3.67, 20, 300, "", "",
     )  # fmt: skip
     assert sheet.totals[7:10] == (21.67, 20, 300)
+
+
+def test_a_day_is_shown_by_the_wall_of_its_site():
+    """E-4 works in New York, by rules of Berlin."""
+    due = plan("E-4", last=MONDAY)
+    made = marks("2026-03-02 08:00", "2026-03-02 17:00", zone="America/New_York")
+    sheet = day_sheet("today", derive_days("a", made, due, (MONDAY, MONDAY), NOW), PEOPLE)
+    assert sheet.rows[0][4:9] == ("present", "08:00", "17:00", 9.0, 0)
 
 
 def test_a_month_is_a_matrix_with_totals():

@@ -12,6 +12,7 @@ from visavis.attendance.directory import Directory
 from visavis.attendance.exchange import Fault
 from visavis.attendance.moments import utc_text
 from visavis.attendance.punches import Fate, Recorded
+from visavis.attendance.push import Pushed, refused_lines
 from visavis.attendance.reports import hours_of, minutes_of
 
 FATES = {
@@ -29,6 +30,7 @@ def record_json(record: DayRecord, directory: Directory) -> dict[str, Any]:
     return {
         "date": record.day.isoformat(),
         **_who(record.person, directory),
+        "zone": record.zone,
         "shift": record.shift,
         "status": record.status.value,
         "stays": [
@@ -200,6 +202,25 @@ def lock_json(made: PeriodLock) -> dict[str, Any]:
         "actor": made.actor,
         "reason": made.reason,
     }
+
+
+def pushed_json(pushed: Pushed) -> dict[str, Any]:
+    """What became of what was waiting to be sent."""
+    return {
+        "delivered": pushed.delivered,
+        "repeated": pushed.repeated,
+        "refused": [{"number": number, "reason": why} for number, why in pushed.refused],
+        "left": pushed.left,
+        "reason": pushed.reason,
+    }
+
+
+def pushed_words(pushed: Pushed) -> list[str]:
+    """The same in words."""
+    lines = [f"{pushed.delivered} delivered, {pushed.repeated} were there already"]
+    lines += refused_lines(pushed.refused)
+    left = f"{pushed.left} are left for the next time: {pushed.reason}"
+    return [*lines, *([left] if pushed.left else [])]
 
 
 def _who(person: str, directory: Directory) -> dict[str, str]:

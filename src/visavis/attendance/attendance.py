@@ -33,6 +33,7 @@ from visavis.attendance.punches import (
     Recorded,
     Reporter,
     Sighting,
+    check_reason,
     check_sighting,
     clock_notes,
     directed,
@@ -194,7 +195,7 @@ class Attendance:
     def _correct(
         self, number: int, actor: str, reason: str, change: Callable[[Claim], Claim | None]
     ) -> Correction:
-        _check_reason(actor, reason)
+        check_reason(actor, reason)
         with self.gallery.database.writing() as connection:
             punch = self._punch(connection, number)
             made = store.corrections_in(self.ledger, connection)
@@ -215,7 +216,7 @@ class Attendance:
 
         Raises PersonError, and AttendanceError where the day is locked.
         """
-        _check_reason(actor, reason)
+        check_reason(actor, reason)
         self.ledger.prepare()
         with self.gallery.database.writing() as connection:
             state = self._state(connection, None)
@@ -236,7 +237,7 @@ class Attendance:
         """Lock a period, both ends included: nothing in it is corrected, and what comes late does
         not count; or with `locked` False, open it again.
         """
-        _check_reason(actor, reason)
+        check_reason(actor, reason)
         if since > until:
             raise AttendanceError(f"expected a period, got {since} to {until}")
         self.ledger.prepare()
@@ -310,13 +311,6 @@ def keep_rules(gallery: Gallery, rules: Rules) -> Sequence[str]:
     _, unknown = Directory(gallery.people()).named(rules.everybody())
     gallery.keep(RULES, rules_bytes(rules))
     return unknown
-
-
-def _check_reason(actor: str, reason: str) -> None:
-    if not actor.strip() or not reason.strip():
-        raise AttendanceError(
-            "a correction needs who makes it and why", mend="say the reason", option="reason"
-        )
 
 
 def _is_locked(day: date) -> AttendanceError:

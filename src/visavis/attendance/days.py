@@ -67,6 +67,7 @@ class DayRecord:
     notes: tuple[str, ...] = ()
     punches: tuple[int, ...] = ()
     reason: str = ""  # a holiday's name, a kind of leave, or why somebody said so
+    zone: str = ""  # of the wall that says when they came
 
     @property
     def first_in(self) -> datetime | None:
@@ -108,7 +109,9 @@ def derive_days(
     day, last = period
     while day <= last:
         spans = planned.get(day, ())
-        records += [_of_shift(person, span, by_span.get(span.start, []), now) for span in spans]
+        records += [
+            _of_shift(plan, person, span, by_span.get(span.start, []), now) for span in spans
+        ]
         if not spans or day in by_day:
             records.append(_unplanned(person, day, by_day.get(day, []), plan))
         day += DAY
@@ -157,12 +160,14 @@ def stays_of(marks: Sequence[Mark], shift: Shift) -> tuple[list[Stay], set[str]]
     return stays, notes
 
 
-def _of_shift(person: str, span: Span, marks: Sequence[Mark], now: datetime) -> DayRecord:
+def _of_shift(
+    plan: Plan, person: str, span: Span, marks: Sequence[Mark], now: datetime
+) -> DayRecord:
     shift = span.shift
     if not marks:
         ended = now >= span.closes + timedelta(minutes=shift.absent_after)
         status = Status.ABSENT if ended else Status.PENDING
-        return DayRecord(person, span.day, span.name, status)
+        return DayRecord(person, span.day, span.name, status, zone=plan.zone.key)
     stays, notes = stays_of(marks, shift)
     if stays and stays[-1].end is None and shift.close != "never":
         if now >= span.closes + timedelta(minutes=shift.close_after):
@@ -184,6 +189,7 @@ def _of_shift(person: str, span: Span, marks: Sequence[Mark], now: datetime) -> 
         early if early > timedelta(minutes=shift.leave_grace) else NOTHING,
         _notes(marks, notes),
         tuple([mark.punch for mark in marks]),
+        zone=plan.zone.key,
     )
 
 
@@ -218,7 +224,7 @@ def _unplanned(person: str, day: date, marks: Sequence[Mark], plan: Plan) -> Day
     elif holiday is not None:
         status, reason = Status.HOLIDAY, holiday
     if not marks:
-        return DayRecord(person, day, "", status, reason=reason)
+        return DayRecord(person, day, "", status, reason=reason, zone=plan.zone.key)
     stays, notes = stays_of(marks, FREE)
     if status is Status.OFF and (not stays or stays[-1].end is None):
         status = Status.OPEN
@@ -232,6 +238,7 @@ def _unplanned(person: str, day: date, marks: Sequence[Mark], plan: Plan) -> Day
         notes=_notes(marks, notes),
         punches=tuple([mark.punch for mark in marks]),
         reason=reason,
+        zone=plan.zone.key,
     )
 
 
@@ -255,6 +262,7 @@ def _ruled(record: DayRecord, rulings: Mapping[date, Ruling]) -> DayRecord:
         notes=tuple(sorted({*record.notes, "corrected"})),
         punches=record.punches,
         reason=ruling.reason,
+        zone=record.zone,
     )
 
 

@@ -143,7 +143,7 @@ def read_frappe(data: bytes, zone: ZoneInfo) -> Parsed:
     """What `write_frappe` wrote."""
 
     def one(body: Mapping[str, Any]) -> Sighting:
-        way = {"IN": Direction.IN, "OUT": Direction.OUT}.get(body.get("log_type") or "")
+        way = {"IN": Direction.IN, "OUT": Direction.OUT}.get(str(body.get("log_type")))
         at = read_moment(str(body["timestamp"]), zone)
         person, device = str(body["employee_field_value"]), str(body.get("device_id") or "")
         return Sighting(person, at, device, way, source=Reporter.FILE)
@@ -176,17 +176,19 @@ def write_hikvision(sightings: Iterable[Sighting], zone: ZoneInfo) -> bytes:
 def read_hikvision(data: bytes, zone: ZoneInfo) -> Parsed:
     """Events of a Hikvision terminal: pushed ones, one or a list, or the answer of AcsEvent."""
     document = _document(data)
-    if isinstance(document, dict) and "AcsEvent" in document:
+    if isinstance(document, dict) and isinstance(document.get("AcsEvent"), dict):
         document = document["AcsEvent"].get("InfoList", [])
     events = document if isinstance(document, list) else [document]
 
     def one(event: Mapping[str, Any]) -> Sighting:
         inner = event.get("AccessControllerEvent", event)
+        if not isinstance(inner, dict):
+            raise AttendanceError("expected an object AccessControllerEvent")
         person = str(inner.get("employeeNoString") or "")
         if not person:
             raise AttendanceError("an event of nobody: it has no employeeNoString")
         at = read_moment(str(event.get("dateTime") or inner.get("time") or ""), zone)
-        way = HIKVISION.get(inner.get("attendanceStatus", ""))
+        way = HIKVISION.get(str(inner.get("attendanceStatus", "")))
         device = str(inner.get("deviceName") or "")
         return Sighting(person, at, device, way, source=Reporter.FILE)
 
@@ -316,7 +318,7 @@ def _each(items: Iterable[Any], read: Callable[[Mapping[str, Any]], Sighting]) -
             if not isinstance(item, dict):
                 raise AttendanceError(f"expected an object, got {item!r:.40}")
             parsed.sightings.append(read(item))
-        except (AttendanceError, KeyError, AttributeError) as error:
+        except (AttendanceError, KeyError) as error:
             words = f"{error} is missing" if isinstance(error, KeyError) else str(error)
             parsed.faults.append(Fault(number, words))
     return parsed

@@ -14,7 +14,7 @@ from zoneinfo import ZoneInfo
 from visavis.attendance.days import DayRecord
 from visavis.attendance.directory import Directory
 from visavis.attendance.exchange import WALL
-from visavis.attendance.moments import DAY, day_of, midnight, read_moment
+from visavis.attendance.moments import DAY, day_of, midnight, read_moment, zone_named
 from visavis.errors import AttendanceError, DatasetError
 
 MINUTE = timedelta(minutes=1)
@@ -172,7 +172,7 @@ def in_batches(items: Sequence[Any], most: int) -> Iterator[Sequence[Any]]:
 
 
 def _utc(text: str) -> datetime:
-    return datetime.strptime(text, WALL).replace(tzinfo=UTC)
+    return read_moment(text, zone_named("UTC"))
 
 
 def _text(document: Any) -> bytes:
@@ -190,8 +190,22 @@ def _rows(data: bytes, name: str = "") -> list[Any]:
     return rows
 
 
+def _whole(
+    read: Callable[[bytes, ZoneInfo], list[Interval]],
+) -> Callable[[bytes, ZoneInfo], list[Interval]]:
+    """The reader, with a DatasetError for rows that are not as its writer writes them."""
+
+    def checked(data: bytes, zone: ZoneInfo) -> list[Interval]:
+        try:
+            return read(data, zone)
+        except (KeyError, TypeError, AttributeError, RecursionError) as error:
+            raise DatasetError(f"expected rows of attendance: {error!r:.80}") from error
+
+    return checked
+
+
 PAYROLLS: Mapping[str, Payroll] = {
-    "odoo": Payroll(write_odoo, read_odoo),
-    "zoho": Payroll(write_zoho, read_zoho),
-    "hibob": Payroll(write_hibob, read_hibob),
+    "odoo": Payroll(write_odoo, _whole(read_odoo)),
+    "zoho": Payroll(write_zoho, _whole(read_zoho)),
+    "hibob": Payroll(write_hibob, _whole(read_hibob)),
 }

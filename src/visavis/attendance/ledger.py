@@ -40,7 +40,7 @@ from visavis.gallery.vault import KEY_BYTES, Vault
 
 log = logging.getLogger(__name__)
 
-ROOM_KEY, HEAD = "attendance key", "attendance head"
+ROOM_KEY, HEAD, OUTBOX = "attendance key", "attendance head", "attendance outbox"
 ROOM, KEYS_OF, ROW, EVIDENCE, SEEN, CROP = "room", "key", "row", "evidence", "seen", "crop"
 MEND = "see what attendance check says; restore a backup"
 
@@ -183,6 +183,26 @@ class Ledger:
                     )
                 seen[row.seq] = datetime.fromtimestamp(int(opened), UTC)
         return seen
+
+    def delivered(self, connection: Connection, target: str) -> int:
+        """The last row that a target of the outbox has; 0 where it has none.
+
+        Raises AttendanceError where the note was altered.
+        """
+        sealed = read_setting(connection, f"{OUTBOX} {target}")
+        if sealed is None:
+            return 0
+        opened = self._room().open(sealed, *self._place(OUTBOX, target))
+        if opened is None:
+            raise AttendanceError(f"the outbox of {target} was altered", mend=MEND)
+        return int(opened)
+
+    def note_delivered(self, connection: Connection, target: str, number: int) -> None:
+        """Note the last row that a target has; another process may be further already."""
+        number = max(number, self.delivered(connection, target))
+        sealed = self._room().seal(b"%d" % number, *self._place(OUTBOX, target))
+        row = {"name": f"{OUTBOX} {target}", "value": sealed}
+        self.gallery.database.put(connection, SETTINGS, row)
 
     def rows(
         self,

@@ -6,10 +6,13 @@ wall time, and a duration computed from wall times would be an hour off.
 
 from datetime import UTC, date, datetime, time, timedelta
 from functools import cache
+from typing import TypeVar
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError, available_timezones
 
 from visavis.errors import AttendanceError, RulesError, did_you_mean
 
+_Day = TypeVar("_Day", bound=date)
+FIRST_YEAR, LAST_YEAR = 1970, 2999  # of what can be asked and said
 DAY = timedelta(days=1)
 MIDNIGHT = time()
 
@@ -62,7 +65,10 @@ def read_moment(text: str, zone: ZoneInfo, *, skipped: bool = False) -> datetime
     clock skips.
     """
     try:
+        if ":" not in text:
+            raise ValueError("a date without a time")
         read = datetime.fromisoformat(text.strip())
+        _check_year(read)
         at = (read if read.tzinfo else read.replace(tzinfo=zone)).astimezone(UTC)
     except (ValueError, OverflowError) as error:
         raise AttendanceError(
@@ -79,7 +85,7 @@ def read_moment(text: str, zone: ZoneInfo, *, skipped: bool = False) -> datetime
 def read_day(text: str) -> date:
     """A date from ISO 8601. Raises AttendanceError."""
     try:
-        return date.fromisoformat(text.strip())
+        return _check_year(date.fromisoformat(text.strip()))
     except ValueError as error:
         raise AttendanceError(f"expected a date as 2026-03-02, got {text.strip()!r:.60}") from error
 
@@ -92,8 +98,15 @@ def days_between(first: date, last: date) -> list[date]:
 def month_of(text: str) -> tuple[date, date]:
     """The first and the last date of a month as 2026-03. Raises AttendanceError."""
     try:
-        first = date.fromisoformat(f"{text.strip()}-01")
+        first = _check_year(date.fromisoformat(f"{text.strip()}-01"))
     except ValueError as error:
         raise AttendanceError(f"expected a month as 2026-03, got {text.strip()!r:.60}") from error
     following = (first + 31 * DAY).replace(day=1)
     return first, following - DAY
+
+
+def _check_year(day: _Day) -> _Day:
+    """Raise ValueError for a year in which nobody punched."""
+    if not FIRST_YEAR <= day.year <= LAST_YEAR:
+        raise ValueError(f"expected a year from {FIRST_YEAR} to {LAST_YEAR}")
+    return day

@@ -124,14 +124,21 @@ def check_sighting(sighting: Sighting) -> None:
     """Raise AttendanceError for a time without a zone, and for a hand without a name or reason."""
     if sighting.at.tzinfo is None:
         raise AttendanceError(f"expected a time with its zone, got {sighting.at.isoformat(' ')}")
-    if sighting.source is Reporter.HAND and not (
-        sighting.actor.strip() and sighting.reason.strip()
-    ):
-        raise AttendanceError(
-            "a punch by hand needs who made it and why", mend="say the reason", option="reason"
-        )
+    if sighting.source is Reporter.HAND:
+        check_reason(sighting.actor, sighting.reason)
     if not -1e6 < sighting.offset < 1e6:
         raise AttendanceError(f"expected a clock's offset in seconds, got {sighting.offset}")
+
+
+def check_reason(actor: str, reason: str) -> None:
+    """Raise AttendanceError where nobody says who did something by hand, or why."""
+    for text, option in ((actor, "actor"), (reason, "reason")):
+        if not text.strip():
+            raise AttendanceError(
+                "what is done by hand needs who does it and why",
+                mend=f"say the {option}",
+                option=option,
+            )
 
 
 def fate_of(sighting: Sighting, near: Iterable[Punch], rules: Rules) -> tuple[Fate, Punch | None]:

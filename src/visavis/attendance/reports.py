@@ -13,7 +13,7 @@ from zoneinfo import ZoneInfo
 from visavis.attendance.corrections import Correction
 from visavis.attendance.days import NOTHING, DayRecord, Inside, Status
 from visavis.attendance.directory import Directory
-from visavis.attendance.moments import days_between, utc_text, wall_text
+from visavis.attendance.moments import days_between, utc_text, wall_text, zone_named
 from visavis.attendance.punches import Punch
 
 SheetCell = str | int | float
@@ -54,12 +54,10 @@ def minutes_of(length: timedelta) -> int:
     return int(length // timedelta(minutes=1))
 
 
-def day_sheet(
-    title: str, records: Iterable[DayRecord], directory: Directory, zone: ZoneInfo
-) -> Sheet:
-    """A row for each record, with its hours in all."""
+def day_sheet(title: str, records: Iterable[DayRecord], directory: Directory) -> Sheet:
+    """A row for each record, by the wall of its site, with the hours in all."""
     kept = list(records)
-    rows = [_day_row(record, directory, zone) for record in kept]
+    rows = [_day_row(record, directory) for record in kept]
     worked = sum((record.worked for record in kept), NOTHING)
     late = sum(minutes_of(record.late) for record in kept)
     early = sum(minutes_of(record.early) for record in kept)
@@ -67,7 +65,8 @@ def day_sheet(
     return Sheet(title, DAY_COLUMNS, rows, totals)
 
 
-def _day_row(record: DayRecord, directory: Directory, zone: ZoneInfo) -> Sequence[SheetCell]:
+def _day_row(record: DayRecord, directory: Directory) -> Sequence[SheetCell]:
+    zone = zone_named(record.zone)
     return (
         record.day.isoformat(),
         directory.reference(record.person),

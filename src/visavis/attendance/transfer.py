@@ -56,7 +56,7 @@ def export_period(
         marked = b"\xef\xbb\xbf" + data if mark and form == "csv" else data
         return Exported(marked, len(sightings))
     records = derived(attendance, held, period)
-    days = day_sheet("days", records, attendance.directory, zone)
+    days = day_sheet("days", records, attendance.directory)
     if form == "days":
         return Exported(csv_bytes(days, mark=mark), len(days.rows))
     if form == "xlsx":

@@ -1,49 +1,34 @@
 """visavis attendance VERB"""
 
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from visavis.cli import options, printing
+from visavis.cli import corrections, options, printing
+from visavis.cli.corrections import book_at
 from visavis.cli.people import Who
-from visavis.cli.spread import spread
 
 if TYPE_CHECKING:
-    from datetime import date, datetime
+    from datetime import date
 
     from visavis.attendance.attendance import Attendance
     from visavis.attendance.days import DayRecord
     from visavis.attendance.reports import Sheet
-    from visavis.attendance.rules import Direction, Rules
+    from visavis.attendance.rules import Rules
 
 attendance = typer.Typer(
     help="Who was there, who came late, what is missing.", no_args_is_help=True
 )
-Way = Literal["in", "out", "break_out", "break_in", "overtime_in", "overtime_out"]
-DayStatus = Literal["present", "half", "absent", "holiday", "leave", "off", "as-punched"]
 Month = Annotated[str, typer.Option("--month", help="As 2026-03; without it, this month.")]
 Day = Annotated[str, typer.Option("--day", help="As 2026-03-02; without it, today.")]
-Since = Annotated[str, typer.Argument(help="The first day, as 2026-03-02.")]
-Until = Annotated[str, typer.Argument(help="The last day, as 2026-03-31.")]
-WayOption = Annotated[Way | None, typer.Option("--direction", help="Which way they went.")]
-Number = Annotated[int, typer.Argument(min=1, max=1 << 53, help="The punch's number.")]
 
 
-@dataclass(frozen=True, slots=True)
-class Why:
-    """Who says so, and why: of every change that somebody makes by hand."""
-
-    actor: Annotated[str, typer.Option("--actor", help="Who says so.")] = ""
-    reason: Annotated[str, typer.Option("--reason", help="Why.")] = ""
-
-    @property
-    def who(self) -> str:
-        """Who says so: the user of this machine where nobody is named."""
-        from getpass import getuser
-
-        return self.actor or getuser()
+attendance.command()(corrections.punch)
+attendance.command()(corrections.correct)
+attendance.command("mark-day")(corrections.mark_day)
+attendance.command()(corrections.lock)
+attendance.command()(corrections.unlock)
 
 
 @attendance.command()
@@ -51,7 +36,7 @@ def today(day: Day = "", gallery: options.GalleryFolder = None, json: options.Js
     """Everybody's day: who came when, who is late, who is missing."""
     from visavis.attendance.view import days_of
 
-    book = _book(gallery)
+    book = book_at(gallery)
     chosen = _day(book, day)
     records = days_of(book, (chosen, chosen))
     _show_days(book, records, f"{chosen}", json=json)
@@ -66,7 +51,7 @@ def month(
     from visavis.attendance.reports import matrix_sheet, sheet_lines
     from visavis.attendance.view import days_of
 
-    book = _book(gallery)
+    book = book_at(gallery)
     period = _month(book, month)
     records = days_of(book, period)
     sheet = matrix_sheet(f"{period[0]:%Y-%m}", records, book.directory, period)
@@ -84,7 +69,7 @@ def person(
     """One person's timesheet of a month."""
     from visavis.attendance.view import days_of
 
-    book = _book(gallery)
+    book = book_at(gallery)
     one = book.directory.find(who)
     records = days_of(book, _month(book, month), people=[one.id])
     _show_days(book, records, one.name, json=json)
@@ -98,7 +83,7 @@ def late(
     from visavis.attendance.reports import late_records
     from visavis.attendance.view import days_of
 
-    book = _book(gallery)
+    book = book_at(gallery)
     records = late_records(days_of(book, _month(book, month)))
     _show_days(book, records, "late", json=json)
 
@@ -111,7 +96,7 @@ def exceptions(
     from visavis.attendance.reports import odd_records
     from visavis.attendance.view import days_of
 
-    book = _book(gallery)
+    book = book_at(gallery)
     records = odd_records(days_of(book, _month(book, month)))
     _show_days(book, records, "exceptions", json=json)
 
@@ -124,7 +109,7 @@ def inside(gallery: options.GalleryFolder = None, json: options.Json = False) ->
     from visavis.attendance.reports import inside_sheet, sheet_lines
     from visavis.attendance.view import inside_of
 
-    book = _book(gallery)
+    book = book_at(gallery)
     here = inside_of(book)
     sheet = inside_sheet(here, book.directory, zone_named(book.rules.zone))
     printing.print_answer(inside_json(here, book.directory), sheet_lines(sheet), json=json)
@@ -138,113 +123,10 @@ def classes(
     from visavis.answers.attendance import classes_json, classes_words
     from visavis.attendance.view import classes_of
 
-    book = _book(gallery)
+    book = book_at(gallery)
     held = classes_of(book, _day(book, day))
     document = classes_json(held, book.directory)
     printing.print_answer(document, classes_words(held, book.directory), json=json)
-
-
-@attendance.command()
-@spread
-def punch(
-    who: Who,
-    why: Why,
-    at: Annotated[str, typer.Option(help="A wall time, as 2026-03-02 08:00; else now.")] = "",
-    direction: WayOption = None,
-    terminal: Annotated[str, typer.Option(help="Where.")] = "",
-    gallery: options.GalleryFolder = None,
-    *,
-    json: options.Json = False,
-) -> None:
-    """Punch for somebody by hand."""
-    from dataclasses import replace
-
-    from visavis.answers.attendance import recorded_json, recorded_words
-    from visavis.attendance.punches import Reporter, Sighting
-
-    book = _book(gallery)
-    said = Sighting(who, _moment(book, at), terminal, _way(direction), Reporter.HAND)
-    made = book.record(replace(said, actor=why.who, reason=why.reason))
-    words = [recorded_words(made, book.directory)]
-    printing.print_answer(recorded_json(made), words, json=json)
-
-
-@attendance.command()
-@spread
-def correct(
-    number: Number,
-    why: Why,
-    at: Annotated[str, typer.Option(help="When it was, as 2026-03-02 08:00.")] = "",
-    direction: WayOption = None,
-    void: Annotated[bool, typer.Option("--void", help="It does not count.")] = False,
-    gallery: options.GalleryFolder = None,
-    *,
-    json: options.Json = False,
-) -> None:
-    """Say that a punch was at another time or the other way, or does not count."""
-    from visavis.answers.attendance import correction_json
-
-    if void == bool(at or direction):
-        raise typer.BadParameter("say --at or --direction, or --void")
-    book = _book(gallery)
-    if void:
-        made = book.void(number, actor=why.who, reason=why.reason)
-    else:
-        way, moment = _way(direction), _moment(book, at) if at else None
-        made = book.move(number, at=moment, direction=way, actor=why.who, reason=why.reason)
-    words = f"punch {number} is corrected by row {made.number}"
-    printing.print_answer(correction_json(made, book.directory), [words], json=json)
-
-
-@attendance.command("mark-day")
-@spread
-def mark_day(
-    who: Who,
-    day: Annotated[str, typer.Argument(help="As 2026-03-02.")],
-    status: Annotated[DayStatus, typer.Argument(help="as-punched takes a ruling back.")],
-    why: Why,
-    gallery: options.GalleryFolder = None,
-    *,
-    json: options.Json = False,
-) -> None:
-    """Say what somebody's day was, whatever its punches are."""
-    from visavis.answers.attendance import ruling_json
-    from visavis.attendance.days import Status
-    from visavis.attendance.moments import read_day
-
-    book = _book(gallery)
-    meant = None if status == "as-punched" else Status(status)
-    made = book.rule(who, read_day(day), meant, actor=why.who, reason=why.reason)
-    document = ruling_json(made, book.directory)
-    printing.print_answer(document, [f"{who}, {day}: {status}"], json=json)
-
-
-@attendance.command()
-@spread
-def lock(
-    since: Since,
-    until: Until,
-    why: Why,
-    gallery: options.GalleryFolder = None,
-    *,
-    json: options.Json = False,
-) -> None:
-    """Lock a period: nothing in it is corrected, and what comes late does not count."""
-    _lock((since, until), why, gallery, locked=True, json=json)
-
-
-@attendance.command()
-@spread
-def unlock(
-    since: Since,
-    until: Until,
-    why: Why,
-    gallery: options.GalleryFolder = None,
-    *,
-    json: options.Json = False,
-) -> None:
-    """Open a locked period again."""
-    _lock((since, until), why, gallery, locked=False, json=json)
 
 
 @attendance.command()
@@ -284,7 +166,7 @@ def import_file(
     from visavis.answers.attendance import imported_punches_json, imported_punches_words
     from visavis.attendance.transfer import import_punches, read_punches
 
-    book = _book(gallery)
+    book = book_at(gallery)
     if form in ("holidays", "leave"):
         _import_days(book, file, form, json=json)
         return
@@ -313,11 +195,34 @@ def export(
     from visavis.attendance.transfer import export_period
     from visavis.files import write_whole
 
-    book = _book(gallery)
+    book = book_at(gallery)
     made = export_period(book, _month(book, month), form, mark=bom)
     write_whole(out, made.data, private=True)
     document = {"out": str(out), "format": form, "count": made.count}
     printing.print_answer(document, [f"{made.count} in {out}"], json=json)
+
+
+@attendance.command()
+def push(
+    kind: Annotated[Literal["frappe", "webhook"], typer.Argument(help="What takes them.")],
+    url: Annotated[str, typer.Argument(help="Frappe's site, or a web address.")],
+    rate: Annotated[int, typer.Option(min=1, max=6000, help="Requests a minute.")] = 60,
+    gallery: options.GalleryFolder = None,
+    json: options.Json = False,
+) -> None:
+    """Send punches that came since the last time; $VISAVIS_PUSH_TOKEN and _SECRET sign them."""
+    from os import environ
+
+    from visavis.answers.attendance import pushed_json, pushed_words
+    from visavis.attendance.post import post_json
+    from visavis.attendance.push import PushTarget, push_punches
+
+    token, secret = (environ.get(f"VISAVIS_PUSH_{name}", "") for name in ("TOKEN", "SECRET"))
+    target = PushTarget(kind, url, token, secret, rate)
+    pushed = push_punches(book_at(gallery), target, post_json)
+    printing.print_answer(pushed_json(pushed), pushed_words(pushed), json=json)
+    if pushed.left or pushed.refused:
+        raise typer.Exit(3)
 
 
 @attendance.command()
@@ -343,12 +248,6 @@ def check(
     raise typer.Exit(bool(damages))
 
 
-def _book(gallery: Path | None) -> "Attendance":
-    from visavis.attendance.attendance import Attendance
-
-    return Attendance(options.gallery_at(gallery, create=False))
-
-
 def _day(book: "Attendance", text: str) -> "date":
     from datetime import UTC, datetime
 
@@ -363,26 +262,11 @@ def _month(book: "Attendance", text: str) -> tuple["date", "date"]:
     return month_of(text or f"{_day(book, ''):%Y-%m}")
 
 
-def _moment(book: "Attendance", text: str) -> "datetime":
-    from datetime import UTC, datetime
-
-    from visavis.attendance.moments import read_moment, zone_named
-
-    return read_moment(text, zone_named(book.rules.zone)) if text else datetime.now(UTC)
-
-
-def _way(word: str | None) -> "Direction | None":
-    from visavis.attendance.exchange import direction_of
-
-    return direction_of(word or "")
-
-
 def _show_days(book: "Attendance", records: "list[DayRecord]", title: str, *, json: bool) -> None:
     from visavis.answers.attendance import days_json
-    from visavis.attendance.moments import zone_named
     from visavis.attendance.reports import day_sheet, sheet_lines
 
-    sheet = day_sheet(title, records, book.directory, zone_named(book.rules.zone))
+    sheet = day_sheet(title, records, book.directory)
     printing.print_answer(days_json(records, book.directory), sheet_lines(sheet), json=json)
 
 
@@ -392,18 +276,6 @@ def _short(sheet: "Sheet") -> "Sheet":
 
     columns = tuple(name[-2:] if name[:2] == "20" else name for name in sheet.columns)
     return replace(sheet, columns=columns)
-
-
-def _lock(
-    period: tuple[str, str], why: Why, gallery: Path | None, *, locked: bool, json: bool
-) -> None:
-    from visavis.answers.attendance import lock_json
-    from visavis.attendance.moments import read_day
-
-    since, until = map(read_day, period)
-    made = _book(gallery).lock(since, until, locked=locked, actor=why.who, reason=why.reason)
-    words = f"{since} to {until} is {'locked' if locked else 'open'}"
-    printing.print_answer(lock_json(made), [words], json=json)
 
 
 def _read_rules(file: Path) -> "Rules":
