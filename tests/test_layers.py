@@ -9,9 +9,9 @@ from source import functions, imported, trees
 LAYERS = """
 errors types extras files folders document batch formats image draw compare agreement decision
 alignment dataset layouts runtime decode pack hub quality turned detect steady faces facecache
-embedder metrics evaluate report gallery recognizer identification presence watch calibration
-enrollment clustering embeddings shortcuts insightface networks checkpoints convert doctor
-answers cli __main__
+embedder metrics liveness evaluate report gallery recognizer identification presence watch
+calibration enrollment clustering embeddings shortcuts insightface networks checkpoints convert
+doctor answers cli __main__
 """.split()
 
 # Modules that load others only when a function of theirs runs, each with its reason.
