@@ -6,7 +6,7 @@ from importlib.util import find_spec
 import cv2
 import numpy as np
 import pytest
-from made_heads import turned_head, turned_photo
+from made_heads import TURN, turned, turned_head, turned_photo
 from made_photos import face_of
 from made_scenes import people_with, photos_of
 
@@ -198,18 +198,7 @@ def test_what_is_demanded_fails_closed(demand, outcome, allowed):
 # Five points of a head, and of a photo of it.
 
 
-def turned(points: np.ndarray, yaw: float, pitch: float = 0.0) -> np.ndarray:
-    """(5, 3) points turned, as a camera far away sees them: (5, 2), eyes 100 pixels apart."""
-    a, b = np.radians([yaw, pitch])
-    turn = np.array([[np.cos(a), 0, np.sin(a)], [0, 1, 0], [-np.sin(a), 0, np.cos(a)]])
-    tilt = np.array([[1, 0, 0], [0, np.cos(b), -np.sin(b)], [0, np.sin(b), np.cos(b)]])
-    seen = points @ (tilt @ turn).T
-    far = 800.0
-    return (seen[:, :2] * far / (far - seen[:, 2:]) * 100 / 35.2 + 300).astype(np.float32)
-
-
 FLAT_HEAD = HEAD * [1, 1, 0]
-TURN = np.linspace(-30, 30, 13)
 
 
 def trembling(seen: list[np.ndarray], pixels: float = 1.5, seed: int = 0) -> list[np.ndarray]:
