@@ -11,18 +11,23 @@ from functools import partial
 import numpy as np
 import pytest
 from made import ANNA, BERT, CARL, AngleEmbedder, angle, face
+from made_heads import TURN, turned
 
 from visavis.errors import DeviceError
 from visavis.gallery import Sample
+from visavis.liveness.networks import LivenessPair
+from visavis.quality import HEAD
 from visavis.recognizer import Recognizer
+from visavis.types import Face
 from visavis.watch import watching
 from visavis.watch.address import Address
 from visavis.watch.deciding import Rule
 from visavis.watch.following import Follower
 from visavis.watch.frames import Counts, Notice, Shot
+from visavis.watch.guarding import Guard
 from visavis.watch.showing import annotated, has_window, label_of, window
 from visavis.watch.sources import Sources
-from visavis.watch.watching import Clock, watch_sources
+from visavis.watch.watching import Clock, Plan, watch_sources
 
 WIDTH, HEIGHT, SIDE = 700, 90, 80
 TOP = 5
@@ -209,6 +214,91 @@ def replace_scaled(one):
     return one.scaled(0.5, 1.0)
 
 
+# A face that must be alive.
+
+
+@pytest.fixture
+def turning(stage, people, recognizer):
+    """The detector sees a head that turns as a head, or as the photo that it is."""
+
+    def detect_as(depth: float):
+        views = iter(TURN.tolist() * 9)
+
+        def detect(image: np.ndarray, /) -> list:
+            if image.shape[1] != WIDTH:
+                return []
+            points = turned(HEAD * [1, 1, depth], next(views))
+            seen = face(stage.shown[0][0], TOP, SIDE)
+            middle = (points - points.mean(axis=0)) * 0.3 + seen.landmarks.mean(axis=0)
+            return [Face(seen.box, middle.astype(np.float32), 0.9)]
+
+        return stage, people, replace(recognizer, detect=detect)
+
+    return detect_as
+
+
+@pytest.mark.parametrize(
+    ("demand", "depth", "state", "liveness"),
+    [
+        ("off", 0.0, "confirmed", None),
+        ("warn", 0.0, "confirmed", "spoof"),
+        ("warn", 1.0, "confirmed", "live"),
+        ("require", 0.0, "spoof", "spoof"),  # the attack: her photo, turned
+        ("require", 1.0, "confirmed", "live"),
+    ],
+)
+def test_a_photo_is_named_only_where_nobody_asks(turning, demand, depth, state, liveness):
+    stage, people, recognizer = turning(depth)
+    follower = Follower(recognizer, people, Rule(), "stage", guard=Guard(demand))
+    left = follow(follower, stage, [[(100, ANNA)]] * 30)[-1].sighting
+    assert (left.state, left.liveness) == (state, liveness)
+    assert (left.person is not None) == (state == "confirmed")
+
+
+def test_whoever_stands_still_is_not_named_where_life_is_required(stage, people, recognizer):
+    """Missing is refused: nobody turned, and no network is there."""
+    follower = Follower(recognizer, people, Rule(), "stage", guard=Guard("require"))
+    events = follow(follower, stage, [[(100, ANNA)]] * 30)
+    assert told(events) == [("left", 1, "review", None)]
+    assert events[0].sighting.liveness == "unsure"
+
+
+@pytest.mark.parametrize(
+    ("score", "state", "liveness"),
+    [(0.95, "confirmed", "live"), (0.5, "review", "unsure"), (0.05, "spoof", "spoof")],
+)
+def test_networks_say_whether_a_face_that_stands_still_is_alive(
+    stage, people, recognizer, score, state, liveness
+):
+    logits = np.float32([[0, np.log(2 * score / (1 - score)), 0]])
+    guard = Guard("require", LivenessPair(((lambda pictures: [logits], 2.7),)))
+    follower = Follower(recognizer, people, Rule(), "stage", guard=guard)
+    left = follow(follower, stage, [[(100, ANNA)]] * 10)[-1].sighting
+    assert (left.state, left.liveness) == (state, liveness)
+    assert left.similarity == pytest.approx(1.0, abs=1e-3)  # whatever life says
+
+
+def test_a_photo_in_front_of_a_live_face_begins_a_track_without_signs(stage, people, recognizer):
+    """The attack: a stranger shows that they live, then holds Anna's photo before their face."""
+    guard = Guard("require", LivenessPair(((alive_until_told, 2.7),)))
+    alive_until_told.score = 0.95
+    follower = Follower(recognizer, people, Rule(), "stage", guard=guard)
+    events = []
+    for number in range(20):
+        events += follower.look(stage.picture((100, CARL)), number / 10)
+    alive_until_told.score = 0.05
+    for number in range(20, 40):
+        events += follower.look(stage.picture((100, ANNA)), number / 10)
+    events += follower.finish()
+    assert told(events)[-1] == ("left", 2, "spoof", None)
+    assert not any(event.sighting.person for event in events)
+
+
+def alive_until_told(pictures: np.ndarray) -> list[np.ndarray]:
+    score = alive_until_told.score
+    return [np.float32([[0, np.log(2 * score / (1 - score)), 0]])]
+
+
 # Sources, made.
 
 
@@ -269,7 +359,7 @@ def test_the_detector_looks_at_the_frames_that_are_due(
     monkeypatch.setattr(
         Follower, "look", lambda self, image, at: times.append(at) or look(self, image, at)
     )
-    watched(recognizer, people, Played(shots(stage, [shown] * 50)), every=every)
+    watched(recognizer, people, Played(shots(stage, [shown] * 50)), plan=Plan(every=every))
     assert len(times) == looked
 
 
@@ -363,7 +453,10 @@ def test_a_frame_is_drawn_with_its_names(follower, stage):
         follower.look(stage.picture((100, ANNA), (400, CARL)), at)
     image = stage.picture((100, ANNA), (400, CARL))
     drawn = annotated(image, follower, 0.2)
-    assert sorted(map(label_of, follower.followed)) == ["?", "Anna 1.00"]
+    assert sorted(label_of(one, follower.state_of(one)) for one in follower.followed) == [
+        "?",
+        "Anna 1.00",
+    ]
     changed = (drawn != image).any(axis=2)
     assert changed[:, 95:185].any()
     assert changed[:, 395:485].any()

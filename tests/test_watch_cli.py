@@ -158,3 +158,23 @@ def test_frames_without_a_face_are_watched_to_the_end(run, enrolled, tmp_path):
     code, out, _ = run("watch", path, "--gallery", enrolled)
     assert code == 0
     assert out.startswith("0 people seen, 0 to look at, 0 unknown, in 0 sightings")
+
+
+@pytest.mark.slow
+def test_whoever_does_not_turn_is_not_named_where_life_is_required(run, clip, enrolled):
+    """The clip is a photo that nobody moves: the attack, and a person who stands still."""
+    words = ("watch", clip, "--gallery", enrolled, "--end", "2", "--json", "--liveness")
+    _, out, _ = run(*words, "require")
+    left = json.loads(out)["events"][-1]["sighting"]
+    assert (left["state"], left["person"], left["liveness"]) == ("review", None, "unsure")
+    _, out, _ = run(*words, "warn")
+    left = json.loads(out)["events"][-1]["sighting"]
+    assert (left["state"], left["person"]["name"]) == ("confirmed", "Barack Obama")
+
+
+def test_liveness_networks_that_are_missing_are_one_line(run, clip, tmp_path):
+    words = ("--liveness", "require", "--liveness-models", tmp_path, "--gallery", tmp_path)
+    code, out, err = run("watch", clip, *words)
+    assert (code, out, err.count("\n")) == (2, "", 1)
+    assert "the liveness network cannot be read" in err
+    assert err.endswith("(--liveness-models)\n")

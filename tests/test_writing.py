@@ -15,8 +15,8 @@ from visavis.watch.writing import COLUMNS, EventFile
 
 SEEN = Appearance(
     track=1, state="confirmed", person=ANN, closest=ANN, similarity=0.61,
-    false_positive_rate=0.0096, looks=4, agreeing=3, sightings=20, start=0.48, end=5.6,
-    started_at=None, ended_at=None,
+    false_positive_rate=0.0096, liveness=None, looks=4, agreeing=3, sightings=20,
+    start=0.48, end=5.6, started_at=None, ended_at=None,
 )  # fmt: skip
 LEFT = Event("left", "clip.mp4", 5.6, SEEN)
 DECIDED = Event("decided", "clip.mp4", 0.96, SEEN)
@@ -37,8 +37,8 @@ def test_a_csv_says_who_was_seen_from_when_to_when(tmp_path):
     assert tuple(row) == COLUMNS
     assert row == {
         "source": "clip.mp4", "start": "0.48", "end": "5.6", "state": "confirmed", "name": "Ann",
-        "person_id": "ann", "similarity": "0.61", "false_positive_rate": "0.0096", "looks": "4",
-        "agreeing": "3", "track": "1", "started_at": "", "ended_at": "",
+        "person_id": "ann", "similarity": "0.61", "false_positive_rate": "0.0096", "liveness": "",
+        "looks": "4", "agreeing": "3", "track": "1", "started_at": "", "ended_at": "",
     }  # fmt: skip
 
 

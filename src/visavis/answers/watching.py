@@ -1,5 +1,6 @@
 """What a camera or a video showed, in words and as a document."""
 
+from collections import Counter
 from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any
@@ -30,9 +31,12 @@ def watched_words(events: Sequence[Event], rule: Rule) -> list[str]:
     """Who was seen, counted; and what the names rest on."""
     left = [event.sighting for event in events if event.kind == "left" and event.sighting]
     people = {one.person.id for one in left if one.person}
-    counts = [f"{people_counted(len(people))} seen"] + [
-        f"{sum(one.state == state for one in left)} {words}"
-        for state, words in (("review", "to look at"), ("unknown", "unknown"))
+    of = Counter(one.state for one in left)
+    counts = [
+        f"{people_counted(len(people))} seen",
+        f"{of['review']} to look at",
+        f"{of['unknown']} unknown",
+        *([f"{of['spoof']} without a sign of life"] if of["spoof"] else []),
     ]
     return [
         f"{', '.join(counts)}, in {counted(len(left), 'sighting')}",
@@ -68,6 +72,8 @@ def watched_json(
 def _who(sighting: Appearance) -> str:
     if sighting.person is not None:
         return sighting.person.name
+    if sighting.state == "spoof":
+        return "somebody without a sign of life"
     if sighting.state == "review" and sighting.closest is not None:
         return f"perhaps {sighting.closest.name}, look yourself,"
     return "somebody unknown"

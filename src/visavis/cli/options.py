@@ -222,14 +222,15 @@ class Recognition:
         """The models for one photo at a time; without a pack, those of the gallery's active
         configuration, or of the default pack.
         """
-        return self._loaded(self._where.for_one(), people)
+        return self._loaded(self.where.for_one(), people)
 
     def for_many(self, people: "Gallery | None" = None) -> "Recognizer":
         """`for_one`, for many photos side by side."""
-        return self._loaded(self._where.for_many(), people)
+        return self._loaded(self.where.for_many(), people)
 
     @property
-    def _where(self) -> Where:
+    def where(self) -> Where:
+        """Where the models run."""
         return Where(self.device, self.precision, self.runtime)
 
     def _loaded(self, device: "Device", people: "Gallery | None") -> "Recognizer":

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -16,9 +16,11 @@ from visavis.cli.spread import spread
 if TYPE_CHECKING:
     from visavis.watch.deciding import Rule
     from visavis.watch.events import Event, Sink
+    from visavis.watch.guarding import Guard
     from visavis.watch.sources import Sources
     from visavis.watch.watching import ShotLook
 
+DemandName = Literal["off", "warn", "require"]
 LONGEST = 1e6  # seconds: eleven days
 
 
@@ -62,6 +64,29 @@ class Naming:
 
 
 @dataclass(frozen=True, slots=True)
+class Living:
+    """Whether a face must be alive."""
+
+    liveness: Annotated[
+        DemandName,
+        typer.Option(help="warn: say whether a face is alive; require: name nobody who is not."),
+    ] = "off"
+    liveness_models: Annotated[
+        Path | None,
+        typer.Option(help="The folder of the two liveness networks; none: five points judge."),
+    ] = None
+
+    def guard(self, where: options.Where) -> "Guard":
+        """The library's `Guard`."""
+        from visavis.liveness.networks import load_liveness
+        from visavis.watch.guarding import Guard
+
+        if self.liveness == "off" or self.liveness_models is None:
+            return Guard(self.liveness)
+        return Guard(self.liveness, load_liveness(self.liveness_models, where.for_one()))
+
+
+@dataclass(frozen=True, slots=True)
 class Showing:
     """Where what is seen is shown."""
 
@@ -99,6 +124,7 @@ def watch(
     ],
     span: Stretch,
     naming: Naming,
+    living: Living,
     showing: Showing,
     out: Annotated[
         Path | None,
@@ -112,18 +138,18 @@ def watch(
     """Who is seen by a camera or in a video, from when to when? Ctrl-C or q in its window ends."""
     from visavis.answers.watching import watched_json, watched_words
     from visavis.watch.sources import open_sources
-    from visavis.watch.watching import watch_sources
+    from visavis.watch.watching import Plan, watch_sources
     from visavis.watch.writing import event_sink
 
-    rule = naming.rule()
+    plan = Plan(naming.rule(), span.every, living.guard(models.where))
     with open_sources(sources, start=span.start, end=span.end) as opened:
         people = options.gallery_at(gallery, create=False)
         recognizer = models.for_one(people)
         with showing.opened(opened) as look, event_sink(out) as sink, _stopping(opened.stop):
-            seen = watch_sources(recognizer, people, opened, rule=rule, every=span.every, look=look)
+            seen = watch_sources(recognizer, people, opened, plan=plan, look=look)
             events = _told(seen, sink, json=json)
-        document = watched_json(recognizer, opened.every, events, rule)
-        printing.print_answer(document, watched_words(events, rule), json=json)
+        document = watched_json(recognizer, opened.every, events, plan.rule)
+        printing.print_answer(document, watched_words(events, plan.rule), json=json)
         raise typer.Exit(3 if any(event.kind == "failed" for event in events) else 0)
 
 

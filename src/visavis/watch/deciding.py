@@ -19,7 +19,7 @@ from visavis.quality import Quality
 from visavis.results import Nearest
 from visavis.types import Embeddings
 
-TrackState = Literal["collecting", "confirmed", "review", "unknown"]
+TrackState = Literal["collecting", "confirmed", "review", "unknown", "spoof"]
 BEST = 5  # crops that a fused template is made of
 LARGE, SHARP = 112.0, 200.0  # from here on a crop is not worth more
 NEWER = 0.5  # seconds after which a crop is news

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from visavis.gallery import Person
+from visavis.liveness.outcome import Liveness
 from visavis.watch.deciding import TrackState
 from visavis.watch.frames import NoticeKind
 
@@ -19,11 +20,12 @@ class Appearance:
     """One face on its way through a source's picture, from when to when, and who it is."""
 
     track: int  # counts from 1 in each source
-    state: TrackState
+    state: TrackState  # spoof: no sign of life, where it is required
     person: Person | None  # where it is confirmed
     closest: Person | None  # however unlike
     similarity: float | None  # of the fused template and the closest; None: no crop was good enough
     false_positive_rate: float | None  # share of strangers' tracks that are named so
+    liveness: Liveness | None  # beside who it is; None where it was not asked for
     looks: int  # crops that were compared
     agreeing: int  # of them, those that match the closest
     sightings: int  # how often the face was found

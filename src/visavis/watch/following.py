@@ -14,6 +14,7 @@ from visavis.detect import ScanDetector
 from visavis.errors import LandmarkError
 from visavis.faces import PhotoFaces, find_faces
 from visavis.gallery import Gallery
+from visavis.liveness.outcome import is_allowed
 from visavis.recognizer import Recognizer
 from visavis.results import Nearest
 from visavis.types import Detector, Embeddings, Image
@@ -29,6 +30,7 @@ from visavis.watch.deciding import (
     worth_of,
 )
 from visavis.watch.events import Appearance, Event, EventKind
+from visavis.watch.guarding import OFF, Guard, LifeSigns
 from visavis.watch.tracks import Box, Track, assign, begin_track, crowded
 
 ABSENT = 2.0  # seconds unseen after which a track has ended
@@ -53,6 +55,7 @@ class Passage:
     looks: list[Glimpse] = field(default_factory=list)
     template: Embeddings | None = None  # of its looks
     verdict: TrackVerdict = NOTHING
+    signs: LifeSigns = field(default_factory=LifeSigns)
     doubtful: bool = False  # the face may be another's since
     ended: bool = False  # the face turned out to be another's
     told: TrackState = "collecting"
@@ -77,9 +80,10 @@ class Follower:
         rule: Rule,
         source: str,
         tell: Tell = lambda at: (at, None),
+        guard: Guard = OFF,
     ) -> None:
         self._recognizer, self._gallery, self._rule = recognizer, gallery, rule
-        self._source, self._tell = source, tell
+        self._source, self._tell, self._guard = source, tell, guard
         self._scan = without_angles(recognizer.detect)
         self._numbers = count(1)
         self._size: tuple[int, int] | None = None
@@ -94,6 +98,8 @@ class Follower:
         seen = self._seen(boxes, near, at)
         # While another face is in front of it, a crop may show either.
         alone = [(row, one) for row, one in enumerate(seen) if not near[row]]
+        for row, one in alone:
+            one.signs.see(image, photo.faces[row], self._guard)
         candidates = self._candidates(photo, alone, at)
         if candidates:
             self._compare(photo, candidates, at)
@@ -203,29 +209,45 @@ class Follower:
             return one.template is not None
         return _likeness(one, embedding) >= calibration.search_policy(OTHER).match.threshold
 
+    def state_of(self, one: Passage, *, left: bool = False) -> TrackState:
+        """What is told of a track: nobody is named before the sign of life that is required. Who
+        `left` without one is for a person to look at.
+        """
+        outcome = one.signs.outcome(self._guard)
+        if self._guard.demand != "require":
+            return one.verdict.state
+        if outcome == "spoof":
+            return "spoof"
+        if one.verdict.state == "confirmed" and not is_allowed(self._guard.demand, outcome):
+            return "review" if left else "collecting"
+        return one.verdict.state
+
     def _decided(self, at: float) -> list[Event]:
-        news = [one for one in self.followed if one.told != one.verdict.state]
+        news = [one for one in self.followed if one.told != self.state_of(one)]
         for one in news:
-            one.told = one.verdict.state
-        return [self._event("decided", one, at) for one in news]
+            one.told = self.state_of(one)
+        return [self._event("decided", one, at, self.state_of(one)) for one in news]
 
     def _left(self, at: float) -> list[Event]:
         """Those whose face was not seen for long, or turned out to be another's."""
         gone = [one for one in self.followed if one.ended or at - one.track.seen > ABSENT]
         self.followed = [one for one in self.followed if one not in gone]
         told = [one for one in gone if one.sightings >= REAL]
-        return [self._event("left", one, min(at, one.track.seen)) for one in told]
+        return [
+            self._event("left", one, min(at, one.track.seen), self.state_of(one, left=True))
+            for one in told
+        ]
 
-    def _event(self, kind: EventKind, one: Passage, at: float) -> Event:
+    def _event(self, kind: EventKind, one: Passage, at: float, state: TrackState) -> Event:
         seconds, _ = self._tell(at)
-        return Event(kind, self._source, seconds, self._sighting(one))
+        return Event(kind, self._source, seconds, self._sighting(one, state))
 
-    def _sighting(self, one: Passage) -> Appearance:
-        nearest, state = one.verdict.nearest, one.verdict.state
+    def _sighting(self, one: Passage, state: TrackState) -> Appearance:
+        nearest = one.verdict.nearest
         closest = nearest.closest if nearest is not None else None
         if closest is not None and closest.id not in self._gallery.people_of([closest.id]):
             # Erased since: the name goes with the person.
-            closest, state = None, "unknown"
+            closest, state = None, "spoof" if state == "spoof" else "unknown"
         start, started_at = self._tell(one.began)
         end, ended_at = self._tell(one.proved if one.ended else one.track.seen)
         return Appearance(
@@ -235,6 +257,7 @@ class Follower:
             closest=closest,
             similarity=nearest.decision.similarity if nearest is not None and closest else None,
             false_positive_rate=one.verdict.false_positive_rate if nearest is not None else None,
+            liveness=one.signs.outcome(self._guard),
             looks=len(one.looks),
             agreeing=one.verdict.agreeing,
             sightings=one.sightings,

@@ -7,7 +7,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from visavis.draw import AMBER, BLUE, GREEN, GREY, Tint, draw_faces
+from visavis.draw import AMBER, BLUE, GREEN, GREY, RED, Tint, draw_faces
 from visavis.errors import DeviceError
 from visavis.types import Face, Image
 from visavis.watch.deciding import TrackState
@@ -21,6 +21,7 @@ TINTS: dict[TrackState, Tint] = {
     "confirmed": GREEN,
     "review": AMBER,
     "unknown": BLUE,
+    "spoof": RED,
 }
 NO_POINTS = np.full((5, 2), np.nan, np.float32)
 QUIT = ord("q")
@@ -30,14 +31,16 @@ def annotated(image: Image, follower: Follower, at: float) -> Image:
     """A frame with a box for each face that is followed, carried to that time."""
     followed = follower.followed
     faces = [Face(one.track.at(at), NO_POINTS, 1.0) for one in followed]
-    labels = [label_of(one) for one in followed]
-    tints = [TINTS[one.verdict.state] for one in followed]
+    labels = [label_of(one, follower.state_of(one)) for one in followed]
+    tints = [TINTS[follower.state_of(one)] for one in followed]
     return draw_faces(image, faces, labels, colors=tints)
 
 
-def label_of(one: Passage) -> str:
+def label_of(one: Passage, state: TrackState) -> str:
     """Who it is, as far as that is known."""
-    nearest, state = one.verdict.nearest, one.verdict.state
+    nearest = one.verdict.nearest
+    if state == "spoof":
+        return "spoof"
     if nearest is None or nearest.closest is None or state in ("collecting", "unknown"):
         return "?" if state == "unknown" else ""
     name = nearest.closest.name

@@ -4,6 +4,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import partial
 
 from visavis.gallery import Gallery
 from visavis.recognizer import Recognizer
@@ -11,6 +12,7 @@ from visavis.watch.deciding import STANDARD, Rule
 from visavis.watch.events import Event
 from visavis.watch.following import Follower, When
 from visavis.watch.frames import FrameSource, Notice, NoticeKind, Shot
+from visavis.watch.guarding import OFF, Guard
 from visavis.watch.sources import Sources
 
 EVERY = 0.1  # seconds between two looks for faces while there are any
@@ -19,6 +21,18 @@ JUMP = 2.0  # seconds by which the clock is off before that is said
 
 # Called with each frame, looked at or not, and the faces that are followed.
 ShotLook = Callable[[FrameSource, Shot, Follower], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """How sources are watched."""
+
+    rule: Rule = STANDARD
+    every: float = EVERY  # seconds between two looks for faces; twice as long while there are none
+    guard: Guard = OFF
+
+
+PLAN = Plan()
 
 
 @dataclass(slots=True)
@@ -99,19 +113,17 @@ def watch_sources(
     gallery: Gallery,
     sources: Sources,
     *,
-    rule: Rule = STANDARD,
-    every: float = EVERY,
+    plan: Plan = PLAN,
     look: ShotLook | None = None,
 ) -> Iterator[Event]:
     """Who is seen: an event for each decision, for each face that left, for what happens to a
-    source. `every` is the time between two looks for faces; twice as long while there are none.
+    source. `look` is called with each frame.
 
     Whoever stops early gets what was seen so far: close the sources, and the tracks end. Those
     who were named are noted as seen, in one write. Raises what opening a source raises.
     """
-    watched = {
-        id(source): _watched(recognizer, gallery, source, rule, every) for source in sources.every
-    }
+    follow = partial(Follower, recognizer, gallery, plan.rule, guard=plan.guard)
+    watched = {id(source): _watched(source, plan.every, follow) for source in sources.every}
     seen: set[str] = set()
     try:
         for source, what in sources:
@@ -128,11 +140,9 @@ def watch_sources(
         gallery.note_seen(seen)
 
 
-def _watched(
-    recognizer: Recognizer, gallery: Gallery, source: FrameSource, rule: Rule, every: float
-) -> Watched:
+def _watched(source: FrameSource, every: float, follow: Callable[..., Follower]) -> Watched:
     clock = Clock(source.address.live)
-    follower = Follower(recognizer, gallery, rule, source.address.shown, clock.tell)
+    follower = follow(source.address.shown, tell=clock.tell)
     return Watched(source, follower, clock, every)
 
 

@@ -20,7 +20,7 @@ from visavis.watch.events import Appearance, Event
 
 COLUMNS = (
     "source", "start", "end", "state", "name", "person_id", "similarity", "false_positive_rate",
-    "looks", "agreeing", "track", "started_at", "ended_at",
+    "liveness", "looks", "agreeing", "track", "started_at", "ended_at",
 )  # fmt: skip
 FORMULA = ("=", "+", "-", "@", "\t", "\r")  # a table program computes what begins so
 Line = Callable[[Event], str]  # empty where the event has none
@@ -46,6 +46,7 @@ def sighting_json(sighting: Appearance) -> dict[str, Any]:
         "closest": _person(sighting.closest),
         "similarity": sighting.similarity,
         "false_positive_rate": sighting.false_positive_rate,
+        "liveness": sighting.liveness,
         "looks": sighting.looks,
         "agreeing": sighting.agreeing,
         "start": round(sighting.start, 3),
