@@ -66,7 +66,7 @@ build/all-ready: build/test-ready
 	@command -v strace >/dev/null || \
 	  { apt-get update -qq && apt-get install -qq -y --no-install-recommends strace; } || \
 	  echo 'strace is missing (apt-get install strace): tests that need it will skip'
-	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[ort,parquet,plots,convert,hub,search]' atheris \
+	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[ort,parquet,plots,convert,hub,search,train]' atheris \
 	  'moto[server]' gcp-storage-emulator
 	$(BIN)/pip install --quiet --constraint constraints.txt --no-deps insightface==2.1
 	$(BIN)/pip install --quiet --constraint constraints.txt requests tqdm scikit-image scipy

@@ -11,7 +11,7 @@ errors types extras files folders document batch formats image draw compare agre
 alignment dataset layouts runtime decode pack hub quality turned detect steady faces facecache
 embedder configuration presets metrics evaluate report gallery cautions recognizer identification
 presence calibration enrollment clustering embeddings shortcuts insightface networks checkpoints
-convert doctor answers cli __main__
+convert train doctor answers cli __main__
 """.split()
 
 # Modules that load others only when a function of theirs runs, each with its reason.
@@ -26,6 +26,7 @@ LATE = {
     "formats.py": "pillow-heif is an extra",
     "report/report.py": "figures need matplotlib, which is an extra",
     "dataset/wider.py": "scipy is an extra",
+    "dataset/arrow.py": "datasets is an extra",
     "hub/stores.py": "fsspec and its stores are an extra",
     "insightface/proof.py": "insightface is there for the proof alone",
     "convert/quantize.py": "nncf takes seconds to load, and must first be told to report nothing",
@@ -45,8 +46,10 @@ ROOMS = {
 FOLDERS = {  # of extras and slow ones: these may be imported anywhere in them
     "onnx": {"pack", "convert", "insightface"},
     "insightface": {"insightface"},
-    "torch": {"networks", "checkpoints", "convert"},
-    "safetensors": {"checkpoints", "convert"},
+    "torch": {"networks", "checkpoints", "convert", "train"},
+    "datasets": {"dataset"},
+    "tensorboard": {"train"},
+    "safetensors": {"checkpoints", "convert", "train"},
     "yaml": {"checkpoints"},
     "onnxscript": {"convert"},
     "nncf": {"convert"},

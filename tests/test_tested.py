@@ -55,6 +55,8 @@ TESTED_IN = {
     "convert/detectors.py": "test_detector_networks.py",
     "convert/form.py": "test_parity.py",
     "convert/judge.py": "test_quantize.py",
+    "dataset/arrow.py": "test_recordio.py",
+    "dataset/images.py": "test_recordio.py",
     "dataset/pairs.py": "test_dataset.py",
     "dataset/people.py": "test_dataset.py",
     "dataset/pickles.py": "test_bin.py",
@@ -85,6 +87,8 @@ TESTED_IN = {
     "pack/onnx.py": "test_import_pack.py",
     "runtime/protobuf.py": "test_bounds.py",
     "runtime/shapes.py": "test_trial.py",
+    "train/classes.py": "test_margins.py",
+    "train/heads.py": "test_margins.py",
 }
 
 
