@@ -67,8 +67,8 @@ build/all-ready: build/test-ready
 	  { apt-get update -qq && apt-get install -qq -y --no-install-recommends strace; } || \
 	  echo 'strace is missing (apt-get install strace): tests that need it will skip'
 	$(BIN)/pip install --quiet --constraint constraints.txt --editable \
-	  '.[ort,parquet,plots,convert,hub,search,serve,attendance,watch]' atheris httpx schemathesis \
-	  playwright 'moto[server]' gcp-storage-emulator 'aio-rtsp-toolkit[server]'
+	  '.[ort,parquet,plots,convert,hub,search,serve,attendance,watch,train]' atheris httpx \
+	  schemathesis playwright 'moto[server]' gcp-storage-emulator 'aio-rtsp-toolkit[server]'
 	$(BIN)/pip install --quiet --constraint constraints.txt --no-deps insightface==2.1
 	$(BIN)/pip install --quiet --constraint constraints.txt requests tqdm scikit-image scipy
 	$(BIN)/pip install --quiet --constraint constraints.txt --no-deps $(TFLITE)

@@ -11,7 +11,8 @@ errors types extras files folders document batch formats image draw compare agre
 alignment dataset layouts runtime decode pack hub quality turned detect steady faces facecache
 embedder configuration presets metrics liveness evaluate report gallery cascade cautions results
 recognizer identification presence watch calibration capacity enrollment clustering embeddings
-shortcuts attendance insightface networks checkpoints convert doctor answers serve cli __main__
+shortcuts attendance insightface networks checkpoints convert train doctor answers serve cli
+__main__
 """.split()
 
 # Modules that load others only when a function of theirs runs, each with its reason.
@@ -28,6 +29,7 @@ LATE = {
     "watch/video.py": "PyAV is an extra",
     "report/report.py": "figures need matplotlib, which is an extra",
     "dataset/wider.py": "scipy is an extra",
+    "dataset/arrow.py": "datasets is an extra",
     "hub/stores.py": "fsspec and its stores are an extra",
     "insightface/proof.py": "insightface is there for the proof alone",
     "convert/quantize.py": "nncf takes seconds to load, and must first be told to report nothing",
@@ -49,8 +51,10 @@ ROOMS = {
 FOLDERS = {  # of extras and slow ones: these may be imported anywhere in them
     "onnx": {"pack", "convert", "insightface"},
     "insightface": {"insightface"},
-    "torch": {"networks", "checkpoints", "convert"},
-    "safetensors": {"checkpoints", "convert"},
+    "torch": {"networks", "checkpoints", "convert", "train"},
+    "datasets": {"dataset"},
+    "tensorboard": {"train"},
+    "safetensors": {"checkpoints", "convert", "train"},
     "yaml": {"checkpoints"},
     "onnxscript": {"convert"},
     "nncf": {"convert"},

@@ -68,6 +68,8 @@ TESTED_IN = {
     "convert/detectors.py": "test_detector_networks.py",
     "convert/form.py": "test_parity.py",
     "convert/judge.py": "test_quantize.py",
+    "dataset/arrow.py": "test_recordio.py",
+    "dataset/images.py": "test_recordio.py",
     "dataset/pairs.py": "test_dataset.py",
     "dataset/people.py": "test_dataset.py",
     "dataset/pickles.py": "test_bin.py",
@@ -105,6 +107,8 @@ TESTED_IN = {
     "watch/frames.py": "test_sources.py",
     "watch/recorded.py": "test_sources.py",
     "watch/video.py": "test_sources.py",
+    "train/classes.py": "test_margins.py",
+    "train/heads.py": "test_margins.py",
 }
 
 

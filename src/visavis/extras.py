@@ -26,6 +26,7 @@ EXTRAS = (
     Extra("parquet", "pyarrow", "embeddings as .parquet"),
     Extra("plots", "matplotlib", "visavis report, and WIDER FACE's ground truth"),
     Extra("convert", "torch", "checkpoints to ONNX, and int8"),
+    Extra("train", "datasets", "training, and data sets of Hugging Face on disk"),
     Extra("tflite", "litert_torch", "checkpoints to TFLite"),
     Extra("search", "faiss", "search in galleries of tens of thousands of photos"),
     Extra("attendance", "openpyxl", "attendance as XLSX"),
