@@ -93,7 +93,10 @@ def test_a_zip_of_people_is_enrolled_with_a_report_of_each_file(site):
 
 
 def test_a_roster_says_whose_photos_they_are(site):
-    roster = "name;photo;external_id;consent\nZoë;a.png;E9;form 3\nZoë;more;E9;form 3\n"
+    roster = (
+        "name;photo;external_id;consent;groups\n"
+        "Zoë;a.png;E9;form 3;night shift\nZoë;more;E9;form 3;night shift, guards\n"
+    )
     files = {
         "x/roster.csv": roster.encode(),
         "x/a.png": png(BERT),
@@ -103,6 +106,7 @@ def test_a_roster_says_whose_photos_they_are(site):
     assert (shown["state"], shown["accepted"]) == ("done", 2)
     (zoe,) = site.gallery.people("Zoë")
     assert (zoe.external_id, zoe.consent, zoe.samples) == ("E9", "form 3", 2)
+    assert zoe.groups == ("guards", "night shift")
     site.gallery.delete(zoe.id)
 
 

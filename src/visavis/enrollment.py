@@ -1,7 +1,6 @@
 """Photos of people into a gallery: each accepted, or refused with its reason; nothing twice."""
 
 import hashlib
-import re
 import uuid
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
@@ -34,7 +33,7 @@ from visavis.faces import PhotoFaces
 from visavis.gallery import Gallery, Person, Sample
 from visavis.gallery.groups import add_to_group
 from visavis.gallery.models import people_by_model, people_seen, photo_without
-from visavis.gallery.people import clean_group
+from visavis.gallery.people import groups_in
 from visavis.image import Photo, open_photo, read_image
 from visavis.layouts import people_of_folder
 from visavis.quality import REASONS, Quality, is_whole
@@ -145,7 +144,7 @@ def from_roster(path: Path) -> list[Candidate]:
             raise DatasetError(f"{path}, line {number}: expected a name and a photo, got {row}")
         try:
             files = find_photos([path.parent / photo])
-            names = tuple(clean_group(one) for one in re.split("[,;]", groups) if one.strip())
+            names = groups_in(groups)
         except (DatasetError, PersonError) as error:
             raise error.at(f"{path}, line {number}") from error
         candidates += [

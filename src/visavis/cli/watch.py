@@ -16,7 +16,7 @@ from visavis.cli.spread import spread
 if TYPE_CHECKING:
     from visavis.watch.deciding import Rule
     from visavis.watch.events import Event, Sink
-    from visavis.watch.guarding import Guard
+    from visavis.watch.guarding import LiveGuard
     from visavis.watch.sources import Sources
     from visavis.watch.watching import ShotLook
 
@@ -76,14 +76,14 @@ class Living:
         typer.Option(help="The folder of the two liveness networks; none: five points judge."),
     ] = None
 
-    def guard(self, where: options.Where) -> "Guard":
-        """The library's `Guard`."""
+    def guard(self, where: options.Where) -> "LiveGuard":
+        """The library's `LiveGuard`."""
         from visavis.liveness.networks import load_liveness
-        from visavis.watch.guarding import Guard
+        from visavis.watch.guarding import LiveGuard
 
         if self.liveness == "off" or self.liveness_models is None:
-            return Guard(self.liveness)
-        return Guard(self.liveness, load_liveness(self.liveness_models, where.for_one()))
+            return LiveGuard(self.liveness)
+        return LiveGuard(self.liveness, load_liveness(self.liveness_models, where.for_one()))
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,10 +138,10 @@ def watch(
     """Who is seen by a camera or in a video, from when to when? Ctrl-C or q in its window ends."""
     from visavis.answers.watching import watched_json, watched_words
     from visavis.watch.sources import open_sources
-    from visavis.watch.watching import Plan, watch_sources
+    from visavis.watch.watching import WatchPlan, watch_sources
     from visavis.watch.writing import event_sink
 
-    plan = Plan(naming.rule(), span.every, living.guard(models.where))
+    plan = WatchPlan(naming.rule(), span.every, living.guard(models.where))
     with open_sources(sources, start=span.start, end=span.end) as opened:
         people = options.gallery_at(gallery, create=False)
         recognizer = models.for_one(people)

@@ -1,6 +1,7 @@
 """People as a gallery knows them: what their names may be, how they are found, kept and sealed."""
 
 import logging
+import re
 import unicodedata
 import uuid
 from collections.abc import Iterable, Sequence
@@ -66,6 +67,11 @@ def clean_group(name: str) -> str:
     if any(sign in clean for sign in SEPARATORS):
         raise PersonError(f"expected a group's name without , and ;, got {name!r}")
     return clean
+
+
+def groups_in(cell: str) -> tuple[str, ...]:
+    """The groups that a cell of a roster names. Raises PersonError as `clean_group`."""
+    return tuple(clean_group(one) for one in re.split(f"[{SEPARATORS}]", cell) if one.strip())
 
 
 def normal_name(name: str) -> str:

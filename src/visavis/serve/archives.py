@@ -13,7 +13,8 @@ from typing import IO
 
 from visavis.dataset.lists import decoded, table_of
 from visavis.enrollment import ROSTER
-from visavis.errors import DatasetError, ImageError
+from visavis.errors import DatasetError, ImageError, PersonError
+from visavis.gallery.people import groups_in
 from visavis.layouts import people_of_folder
 from visavis.serve.limits import ServeLimits
 
@@ -31,6 +32,7 @@ class ArchivedPhoto:
     place: str  # in the zip
     external_id: str | None = None
     consent: str | None = None
+    groups: tuple[str, ...] = ()
 
 
 class PhotoArchive:
@@ -84,7 +86,7 @@ class PhotoArchive:
         folder = roster.removesuffix(ROSTER_NAME)
         photos = []
         for line, row in table_of(text, roster, ROSTER[:2], ROSTER[2:]):
-            name, photo, external_id, consent = (row.get(column, "") for column in ROSTER)
+            name, photo, external_id, consent, groups = (row.get(column, "") for column in ROSTER)
             asked = _place(folder + photo)
             places = sorted(
                 place
@@ -95,8 +97,13 @@ class PhotoArchive:
                 raise DatasetError(
                     f"{roster}, line {line}: expected a name and a photo of the zip, got {row}"
                 )
+            try:
+                names = groups_in(groups)
+            except PersonError as error:
+                raise DatasetError(f"{roster}, line {line}: {error.what}") from error
             photos += [
-                ArchivedPhoto(name, place, external_id or None, consent or None) for place in places
+                ArchivedPhoto(name, place, external_id or None, consent or None, names)
+                for place in places
             ]
         return photos
 

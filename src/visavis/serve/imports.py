@@ -112,7 +112,9 @@ def _enrolled(
                 refused = Enrolled(photo.name, name, False, UNREADABLE, str(error))
                 unread.append((refused, photo.external_id))
             else:
-                yield Candidate(photo.name, opened, photo.external_id, photo.consent)
+                yield Candidate(
+                    photo.name, opened, photo.external_id, photo.consent, groups=photo.groups
+                )
 
     for one in enroll(
         service.recognizer,

@@ -30,7 +30,7 @@ from visavis.watch.deciding import (
     worth_of,
 )
 from visavis.watch.events import Appearance, Event, EventKind
-from visavis.watch.guarding import OFF, Guard, LifeSigns
+from visavis.watch.guarding import OFF, LifeSigns, LiveGuard
 from visavis.watch.tracks import Box, Track, assign, begin_track, crowded
 
 ABSENT = 2.0  # seconds unseen after which a track has ended
@@ -80,7 +80,7 @@ class Follower:
         rule: Rule,
         source: str,
         tell: Tell = lambda at: (at, None),
-        guard: Guard = OFF,
+        guard: LiveGuard = OFF,
     ) -> None:
         self._recognizer, self._gallery, self._rule = recognizer, gallery, rule
         self._source, self._tell, self._guard = source, tell, guard
