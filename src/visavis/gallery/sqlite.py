@@ -13,9 +13,10 @@ import shutil
 import sqlite3
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager, suppress
+from contextlib import ExitStack, closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any, TypeVar
+from weakref import finalize
 
 from sqlalchemy import Connection, Engine, Table, create_engine, event, insert
 from sqlalchemy.exc import DatabaseError, IntegrityError, OperationalError
@@ -49,6 +50,7 @@ class SqliteDatabase:
         """Touch nothing yet: `prepare` opens the file."""
         self.path = folder / FILE
         self.engine = _open_engine(self.path)
+        finalize(self, self.engine.dispose)  # whoever lets go of a gallery need not close it
 
     def prepare(self, *, create: bool = True) -> None:
         """Open the file, with its tables up to date; with `create`, make one where there is none.
@@ -228,16 +230,19 @@ def _open_engine(path: Path) -> Engine:
             isolation_level=None,
             check_same_thread=False,
         )
-        # A text that a flipped bit made unreadable spoils its row, not the reading of all others.
-        connection.text_factory = lambda text: text.decode(errors="replace")
-        for pragma in (
-            "foreign_keys=ON",
-            "secure_delete=ON",
-            "synchronous=FULL",
-            "temp_store=MEMORY",  # a VACUUM's copy of names in a temporary folder would outlive it
-        ):
-            connection.execute(f"PRAGMA {pragma}")
-        _set_journal(connection)
+        with ExitStack() as closing_it:
+            closing_it.callback(connection.close)
+            # A text that a flipped bit made unreadable spoils its row, not the reading of others.
+            connection.text_factory = lambda text: text.decode(errors="replace")
+            for pragma in (
+                "foreign_keys=ON",
+                "secure_delete=ON",
+                "synchronous=FULL",
+                "temp_store=MEMORY",  # a VACUUM's copy of names would outlive it in a folder
+            ):
+                connection.execute(f"PRAGMA {pragma}")
+            _set_journal(connection)
+            closing_it.pop_all()  # it is well: whoever asked closes it
         return connection
 
     engine = create_engine("sqlite://", creator=connect, poolclass=QueuePool)
