@@ -278,7 +278,7 @@ def print_search(
     )
     points = known[1].search_policy(rate)
     high = step.match.threshold if step.supported else 2.0
-    sure = (alone >= high) | (alone < floor(known[0], points))
+    sure = (alone >= high) | (alone < floor(known[0], rest))
     who = np.where(sure, alone_who, both_who)
     matched = np.where(sure, alone >= high, both >= rest.match.threshold)
     print(f"\nCascade in a search, {enrolled.sum()} templates, false positive rate 1e-2")
@@ -326,7 +326,7 @@ def print_steps(
         return
     step, rest = first.search_policy(rate * ACCEPTED), whole.search_policy(rate * (1 - ACCEPTED))
     high = step.match.threshold if step.supported else 2.0
-    low = floor(first, points)
+    low = floor(first, rest)
     sure = (alone >= high) | (alone < low)
     matched = np.where(sure, alone >= high, both >= rest.match.threshold)
     plain = both >= points.match.threshold

@@ -6,12 +6,13 @@ import numpy as np
 import pytest
 from test_left_out import GREY, MODELS, WHOLE, Known, recognizer, unit
 
-from visavis.cascade import ACCEPTED, MISSED, floor, stated
+from visavis.cascade import ACCEPTED, MISSED, cascade_of, floor
+from visavis.cautions import decision_cautions
 from visavis.configuration import Configuration, ConfiguredPack
 from visavis.decision import Calibration, OperatingPoint, decide
 from visavis.embedder import Ensemble
 from visavis.errors import ConfigurationError
-from visavis.recognizer import _Searched
+from visavis.results import GallerySearch
 
 
 def measured(model, *points):
@@ -38,12 +39,60 @@ def test_below_the_floor_the_first_member_says_no(rate, least):
     assert floor(measured("first@0", *FIRST), whole) == least
 
 
-def test_a_decision_states_the_rate_of_the_whole_cascade():
-    policy = measured("first@0", *FIRST).search_policy(1e-3)
-    decision = stated(decide(0.95, policy), 9e-3)
-    assert decision.policy.match.false_match_rate_upper == pytest.approx(1e-2)
-    assert decision.policy.match.false_non_match_rate == pytest.approx(0.1 * (1 + MISSED))
-    assert (decision.outcome, decision.policy.match.threshold) == ("match", 0.9)
+@pytest.mark.parametrize(
+    ("rate", "similar", "others", "upper"),
+    [
+        (1e-2, 0.95, 1 - ACCEPTED, 1e-3 + 9e-3),  # what the first shows, and the others' share
+        (1e-2, 0.15, 1 - ACCEPTED, 1e-3 + 9e-3),  # of a no, as well
+        (1e-3, 0.15, 1 - ACCEPTED, 9e-4),  # the first cannot show 1e-4: it lets nobody pass
+    ],
+)
+def test_a_decision_states_the_rates_of_the_whole_cascade(rate, similar, others, upper):
+    first, whole = measured("first@0", *FIRST), measured("whole@0", *WHOLES)
+    steps = cascade_of(first, whole, rate, 1)
+    decision = decide(similar, first.search_policy(rate * ACCEPTED))
+    assert steps.sure(decision)
+    told = steps.stated(decision, others)
+    match = told.policy.match
+    assert match.false_match_rate_upper == pytest.approx(upper)
+    # What all members miss at their share, and a quarter of that: by whichever step it was.
+    missed = whole.search_policy(rate * (1 - ACCEPTED)).match.false_non_match_rate
+    assert match.false_non_match_rate == pytest.approx(missed * (1 + MISSED))
+    assert (told.policy.supported, match.extrapolated) == (True, False)
+    assert (told.outcome, match.threshold) == (decision.outcome, 0.9)
+    assert decision_cautions(told) == ()
+
+
+@pytest.mark.parametrize(
+    ("rate", "comparisons"),
+    [
+        (9.5e-4, 1),  # all members show 9e-4, but not their share of it
+        (1e-2, 0),  # nobody has templates of all members
+    ],
+)
+def test_where_all_members_cannot_show_their_share_there_is_no_cascade(rate, comparisons):
+    first, whole = measured("first@0", *FIRST), measured("whole@0", *WHOLES)
+    assert cascade_of(first, whole, rate, comparisons) is None
+
+
+def test_a_first_member_that_shows_no_rate_says_no_match_below_its_last_threshold_alone():
+    """Its floor may be above: there it would be a review, for nobody knows how sure it is."""
+    first = measured("first@0", (0.3, 0.1, 0.0), (0.6, 0.05, 0.0001), (0.8, 0.04, 0.001))
+    steps = cascade_of(first, measured("whole@0", *WHOLES), 1e-2, 1)
+    assert steps.floor == 0.8
+    bare = first.search_policy(1e-3)
+    assert [steps.sure(decide(at, bare)) for at in (0.79, 0.81)] == [True, False]
+
+
+def test_the_answer_is_a_match_where_only_the_whole_rate_is_shown(cascade):
+    """Without a cascade it would be one: so with a cascade it is."""
+    made, gallery, seen = cascade
+    strict = replace(made.configured.configuration, false_positive_rate=9.5e-4)
+    asked = replace(made, configured=replace(made.configured, configuration=strict))
+    near = asked._nearest_in_steps(CROPS[:1], GallerySearch(gallery, 9.5e-4))
+    assert (near[0].decision.outcome, seen["blue@3"]) == ("match", 1)
+    _, decision = asked._compared(CROPS[[0, 0]], 9.5e-4)
+    assert decision.outcome == "match"
 
 
 def test_a_cascade_has_a_first_member_and_others():
@@ -97,7 +146,7 @@ def cascade(calibration):
 
 def test_faces_far_from_the_threshold_cost_the_first_member_alone(cascade):
     made, gallery, seen = cascade
-    near = made._nearest_in_steps(CROPS, _Searched(gallery, 1e-2, None))
+    near = made._nearest_in_steps(CROPS, GallerySearch(gallery, 1e-2))
     assert [one.decision.outcome for one in near] == ["match", "no_match", "match", "no_match"]
     assert seen == {"red@1": 4 + 2, "green@2": 2, "blue@3": 2}
     # 1e-3 of the first, 9e-3 of all: what was asked for.
@@ -110,7 +159,7 @@ def test_all_members_decide_where_nobody_measured_them_together(cascade):
     made, gallery, seen = cascade
     bare = replace(made, calibration=replace(made.calibration, points=()))
     gallery.calibration = replace(gallery.calibration, model="another@0")
-    near = bare._nearest_in_steps(CROPS, _Searched(gallery, 1e-2, None))
+    near = bare._nearest_in_steps(CROPS, GallerySearch(gallery, 1e-2))
     assert {one.decision.outcome for one in near} == {"review"}
     assert seen == dict.fromkeys(MODELS, 4)
 

@@ -10,14 +10,11 @@ import pytest
 from visavis.configuration import Configuration
 from visavis.document import to_bytes
 from visavis.errors import ConfigurationError, GalleryError, PackError
-from visavis.gallery import configurations, open_gallery
+from visavis.gallery import open_gallery
 from visavis.gallery.altered import accept_altered, find_altered
+from visavis.gallery.audit import ACTIVATE, CONFIGURING, NEW, ROLL_BACK, Audit, ChainHead
 from visavis.gallery.configurations import (
-    ACTIONS,
-    ACTIVATE,
     NAME,
-    NEW,
-    ROLL_BACK,
     History,
     activate,
     active_configuration,
@@ -70,7 +67,7 @@ def test_versions_are_numbered_and_one_is_active(gallery):
     assert activate(gallery, 2) == second  # and no second entry
     assert roll_back(gallery) == active_configuration(gallery) == first
     assert [one.version for one in read_history(gallery).versions] == [1, 2]
-    done = [(one.action, one.details) for one in gallery.changes(0) if one.action in ACTIONS]
+    done = [(one.action, one.details) for one in gallery.changes(0) if one.action in CONFIGURING]
     assert done == [
         (NEW, '{"version": 1}'),
         (NEW, '{"version": 2}'),
@@ -149,14 +146,48 @@ def test_whoever_edits_them_is_noticed(gallery, attack, what):
             ask(gallery)
 
 
-def test_without_the_audits_number_an_older_one_would_be_believed(gallery, monkeypatch):
-    """Sabotage: the entry is not asked."""
-    activate(gallery, add_configuration(gallery, STRICT).version)
-    old = kept(gallery)
+@pytest.fixture
+def put_back(gallery):
+    """A gallery in which an older document, by which nobody was so strict, is put back."""
     activate(gallery, add_configuration(gallery, DEFAULT).version)
+    old = kept(gallery)
+    activate(gallery, add_configuration(gallery, STRICT).version)
     edit(gallery, UPDATE, old, KEPT + NAME)
-    monkeypatch.setattr(configurations, "accepted_at", lambda _: 1 << 60)
-    assert active_configuration(gallery).policy == "strict"
+    return gallery
+
+
+FORGED = "INSERT INTO audit (seq, at, action, details, hash) VALUES (?, '', ?, '{}', x'00')"
+
+
+@pytest.mark.parametrize(
+    ("statement", "values"),
+    [
+        (FORGED, (1000, "accept audit")),
+        ("UPDATE audit SET action = ? WHERE seq = 4", ("accept audit",)),
+        ("UPDATE audit SET action = ? WHERE seq > 3", ("keep",)),
+        ("DELETE FROM audit WHERE seq > ?", (3,)),
+    ],
+    ids=["an acceptance added", "an acceptance made", "renamed", "cut off"],
+)
+def test_no_entry_of_the_audit_makes_an_older_one_believed(put_back, statement, values):
+    edit(put_back, statement, *values)
+    with pytest.raises(GalleryError, match="older ones, put back"):
+        active_configuration(put_back)
+
+
+def test_without_the_audits_seal_nothing_is_believed(two):
+    edit(two, "DELETE FROM settings WHERE name = ?", "audit_head")
+    for sealed in (kept(two), None):
+        if sealed is None:
+            edit(two, "DELETE FROM settings WHERE name = ?", KEPT + NAME)
+        with pytest.raises(GalleryError, match="seal is gone"):
+            active_configuration(two)
+
+
+def test_without_the_seals_number_an_older_one_would_be_believed(put_back, monkeypatch):
+    """Sabotage: the seal names the entry that the older document does."""
+    monkeypatch.setattr(Audit, "sealed", lambda *_: ChainHead(configured=3))
+    assert active_configuration(put_back).policy == "standard"
 
 
 def test_another_gallerys_are_none(two, tmp_path):
@@ -171,8 +202,6 @@ def test_another_gallerys_are_none(two, tmp_path):
 def test_what_was_accepted_is_taken_as_it_is(two):
     """Whoever has the key accepts an audit whose entries of configurations were cut away."""
     edit(two, "DELETE FROM audit WHERE seq > ?", 1)
-    with pytest.raises(GalleryError, match="older ones"):
-        read_history(two)
     accept_altered(two, find_altered(two))
     assert active_configuration(two).version == 2
     assert activate(two, 1).version == 1
@@ -195,6 +224,7 @@ def test_a_history_out_of_order_is_refused(gallery, versions, activated, what):
     for name, value in (("versions", rows), ("activated", activated), ("entry", 0)):
         object.__setattr__(made, name, value)
     gallery.keep(NAME, to_bytes(made))
+    assert configuration_damages(gallery)
     with pytest.raises(ConfigurationError) as refused:
         read_history(gallery)
     assert what in str(refused.value)

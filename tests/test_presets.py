@@ -74,6 +74,11 @@ def test_our_own_form_is_read_too(file):
     assert (read.configurations, read.active, read.notes) == ((made,), None, ())
 
 
+def one_member(**fields):
+    """Our own form, of a pack with these fields."""
+    return {"members": [{"pack": "a", "weight": 1.0, **fields}]}
+
+
 @pytest.mark.parametrize(
     ("document", "what"),
     [
@@ -85,7 +90,37 @@ def test_our_own_form_is_read_too(file):
         ({**ROW, "adaface_weight": "0.3"}, "version 3: adaface_weight: expected a number"),
         ({**ROW, "adaface_weight": None}, "version 3: adaface_weight: expected a number"),
         ({**ROW, "minimum_consensus": 0}, "version 3: expected least_members from 1 to 3"),
-        ({**ROW, "minimum_consensus": "two"}, "version 3: invalid literal"),
+        (
+            {**ROW, "minimum_consensus": "2"},
+            "minimum_consensus: expected a whole",
+        ),
+        (
+            {**ROW, "minimum_consensus": 2.5},
+            "minimum_consensus: expected a whole",
+        ),
+        (
+            {**ROW, "minimum_consensus": None},
+            "minimum_consensus: expected a whole",
+        ),
+        (
+            {**ROW, "minimum_consensus": float("inf")},
+            "minimum_consensus: expected a whole",
+        ),
+        ({**ROW, "adaface_weight": 10**400}, "version 3: adaface_weight: expected a number"),
+        ({**ROW, "adaface_weight": True}, "version 3: adaface_weight: expected a number"),
+        ({**ROW, "adaface_weight": float("nan")}, "version 3: adaface_weight: expected a number"),
+        ({**ROW, "adaface_weight": float("inf")}, "version 3: adaface_weight: expected a number"),
+        ({**ROW, "require_all_agree": "false"}, "version 3: require_all_agree: expected true or"),
+        ({**ROW, "is_active": "false"}, "version 3: is_active: expected true or false"),
+        ({**ROW, "name": "\ud800"}, "version 3: description, author: expected text"),
+        ({**ROW, "name": "x" * 3000}, "version 3: description, author: expected at most 2000"),
+        (one_member(weight=1e300), "expected a pack with a weight above 0 and at most 1"),
+        (one_member(weight=float("inf")), "members.0.weight: Input should be a finite number"),
+        (one_member(least_quality={"score": float("nan")}), "should be a finite number"),
+        (one_member(least_quality={"score": 10**400}), "Input should be a finite number"),
+        ({**one_member(), "least_margin": float("nan")}, "least_margin: Input should be a finite"),
+        ({**one_member(), "review_factor": 1e300}, "review_factor: expected from 1 to 1000"),
+        ({**one_member(), "description": "\ud800"}, "the document: Invalid JSON"),
         ([], "expected a configuration, or a list of such"),
         ("text", "expected a configuration, or a list of such"),
         ({"members": []}, "expected 1 to 16 packs"),
@@ -96,6 +131,13 @@ def test_what_is_neither_is_refused(file, document, what):
     with pytest.raises(ConfigurationError) as refused:
         read_configurations(file(document))
     assert what in str(refused.value)
+
+
+def test_a_pack_for_a_model_that_is_not_there_is_refused(file):
+    with pytest.raises(ConfigurationError, match="no model archface; there are: mobilefacenet"):
+        read_configurations(file(ROW), {"archface": "buffalo_l"})
+    with pytest.raises(ConfigurationError, match="no model arcface; there are: none"):
+        read_configurations(file(one_member()), {"arcface": "buffalo_l"})
 
 
 def test_a_file_that_is_no_json_is_named(tmp_path):

@@ -1,6 +1,7 @@
 """Two configurations on the same pairs: each one's figures, and the interval of the difference."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -9,7 +10,7 @@ from PIL import Image as Pillow
 from test_left_out import MODELS, PACKS, WHOLE
 
 from visavis.configuration import Configuration, Configured, ConfiguredPack
-from visavis.errors import DatasetError
+from visavis.errors import ConfigurationError, DatasetError
 from visavis.evaluate import replay as room
 from visavis.evaluate.pairs import PairsData
 from visavis.evaluate.replay import replay
@@ -60,6 +61,29 @@ def test_the_second_gains_on_the_first(photos, monkeypatch):
     assert (accuracy.verdict, accepted.verdict) == ("better", "better")
     same = replay((THREE, THREE), PairsData(photos, sample=4), false_match_rate=0.1)
     assert [(gain.value, gain.low, gain.high) for gain in same.gains] == [(0, 0, 0)] * 2
+
+
+PICKY = replace(PACKS[1], least_quality={"score": 0.5})
+
+
+@pytest.mark.parametrize(
+    ("second", "what"),
+    [
+        (replace(THREE, cascade=True), "configuration 4 asks its first member first"),
+        (replace(THREE, members=(PACKS[0], PICKY, PACKS[2])), "green asks a quality of faces"),
+    ],
+)
+def test_rules_that_a_similarity_does_not_show_are_refused(photos, second, what):
+    for both in ((ONE, second), (second, ONE)):
+        with pytest.raises(ConfigurationError, match=what) as refused:
+            replay(both, PairsData(photos, sample=4))
+        assert "compare versions without" in refused.value.mend
+
+
+def test_a_disabled_member_asks_nothing(photos, monkeypatch):
+    monkeypatch.setattr(room, "load_members", lambda configuration, device: Members(configuration))
+    off = replace(THREE, members=(PACKS[0], replace(PICKY, enabled=False), PACKS[2]))
+    assert replay((ONE, off), PairsData(photos, sample=4), false_match_rate=0.1).pairs == 80
 
 
 def test_pictures_without_a_list_of_pairs_are_named(photos):

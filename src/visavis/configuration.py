@@ -213,6 +213,8 @@ class Configuration:
                 f"at most {MOST_TEXT} letters",
                 max(map(len, words)) <= MOST_TEXT,
             ),
+            # Half of a surrogate pair, as a file's odd name is read, cannot be written.
+            ("description, author", "half a letter", "text", all(map(_is_text, words))),
         ]
         for name, got, expected, fits in checks:
             if not fits:
@@ -239,6 +241,10 @@ def _state(member: ConfiguredPack) -> MemberState:
         return MemberState(member, model, load_calibration(pack).slope)
     except (PackError, CalibrationError) as error:
         return MemberState(member, model, fault=str(error))
+
+
+def _is_text(text: str) -> bool:
+    return not any("\ud800" <= sign <= "\udfff" for sign in text)
 
 
 def calibration_name(model: str) -> str:

@@ -4,7 +4,7 @@ Knows which published models a preset means, and fetches none.
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -96,6 +96,7 @@ def read_configurations(
     if not any(_weights(row) for row in rows):
         own = {field: value for field, value in rows[0].items() if field not in SHOWN}
         data = data if len(rows) > 1 else json.dumps(own).encode()
+        _check_named(packs or {}, [])
         return ImportedConfigurations((parse_configuration(data, str(path)),))
     return _of_service(rows, packs or {}, str(path))
 
@@ -107,10 +108,15 @@ def _of_service(
     numbers = [one for one in versions if isinstance(one, int) and not isinstance(one, bool)]
     if len(numbers) < len(rows) or sorted(set(numbers)) != numbers:
         raise ConfigurationError(f"{source}: expected versions that rise, got {versions}")
-    active = [place for place, row in enumerate(rows) if row.get("is_active")]
+    active = [
+        place
+        for place, row in enumerate(rows)
+        if _flag(row, "is_active", f"{source}, version {numbers[place]}")
+    ]
     if len(active) > 1:
         both = " and ".join(str(numbers[place]) for place in active)
         raise ConfigurationError(f"{source}: expected one active version, got {both}")
+    _check_named(packs, [model for row in rows for model in _weights(row)])
     made = tuple(_of_row(row, packs, source) for row in rows)
     fields = {field for row in rows for field in row}
     notes = tuple(
@@ -122,26 +128,46 @@ def _of_service(
 def _of_row(row: dict[str, Any], packs: Mapping[str, str], source: str) -> Configuration:
     where = f"{source}, version {row['version']}"
     weights = _weights(row)
-    bad = [name for name, weight in weights.items() if not isinstance(weight, int | float)]
-    if bad:
-        raise ConfigurationError(f"{where}: {bad[0]}{WEIGHT}: expected a number, got {row!r:.80}")
+    for name, weight in weights.items():
+        _check_number(weight, f"{where}: {name}{WEIGHT}", whole=False)
+    # A model of weight 0 was never asked.
+    asked = {model: float(weight) for model, weight in weights.items() if weight != 0}
+    least = row.get("minimum_consensus", 1)
+    _check_number(least, f"{where}: minimum_consensus", whole=True)
+    if _flag(row, "require_all_agree", where):
+        least = len(asked)
+    words = (row.get("name"), row.get("description"))
     try:
-        # A model of weight 0 was never asked.
-        members = tuple(
-            ConfiguredPack(packs.get(model, model), float(weight))
-            for model, weight in weights.items()
-            if weight != 0
-        )
-        least = len(members) if row.get("require_all_agree") else row.get("minimum_consensus", 1)
-        words = (row.get("name"), row.get("description"))
         return Configuration(
-            members,
-            least_members=min(int(least), len(members)),
+            tuple(ConfiguredPack(packs.get(model, model), asked[model]) for model in asked),
+            least_members=min(least, len(asked)),
             description=": ".join(str(one) for one in words if one),
         )
-    except (ConfigurationError, TypeError, ValueError) as error:
-        what = error.what if isinstance(error, ConfigurationError) else str(error)
-        raise ConfigurationError(f"{where}: {what}") from error
+    except ConfigurationError as error:
+        raise error.at(where) from error
+
+
+def _flag(row: dict[str, Any], field: str, where: str) -> bool:
+    value = row.get(field)
+    if value not in (True, False, None):  # 0 and 1 are these, too
+        raise ConfigurationError(f"{where}: {field}: expected true or false, got {value!r:.80}")
+    return bool(value)
+
+
+def _check_number(value: Any, where: str, *, whole: bool) -> None:
+    kinds, words = (int, "a whole number") if whole else (int | float, "a number from 0 to 1")
+    # A whole number may have more digits than a float can say.
+    fits = isinstance(value, kinds) and not isinstance(value, bool) and (whole or 0 <= value <= 1)
+    if not fits:
+        raise ConfigurationError(f"{where}: expected {words}, got {value!r:.80}")
+
+
+def _check_named(packs: Mapping[str, str], models: Sequence[str]) -> None:
+    """A pack for a model that is in no row is a slip of the pen."""
+    for model in packs:
+        if model not in models:
+            known = ", ".join(dict.fromkeys(models)) or "none"
+            raise ConfigurationError(f"no model {model}; there are: {known}", option="packs")
 
 
 def _weights(row: dict[str, Any]) -> dict[str, Any]:

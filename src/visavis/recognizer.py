@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from visavis.cascade import ACCEPTED, floor, stated
+from visavis.cascade import ACCEPTED, cascade_of
 from visavis.cautions import decision_cautions, photo_cautions, search_cautions, torn_cautions
 from visavis.compare import similarity
 from visavis.configuration import (
@@ -34,7 +34,7 @@ from visavis.faces import MAX_SIDE, PhotoFaces, find_faces
 from visavis.image import Photo, Picture
 from visavis.pack import DEFAULT_PACK, load_pack
 from visavis.quality import Quality
-from visavis.results import Identification, Nearest, Verification
+from visavis.results import GallerySearch, Identification, Nearest, Verification
 from visavis.runtime import Device
 from visavis.types import Crops, Detector, Embedder, Embeddings
 
@@ -213,27 +213,28 @@ class Recognizer:
 
     def _compared(self, crops: Crops, rate: float) -> "tuple[Recognizer, Decision]":
         """Two crops compared; and by whom, all members or the first alone."""
-        points = UNMEASURED
+        points, factor = UNMEASURED, self.rules.review_factor
         if self.calibration.points:
-            points = self.calibration.policy(rate, self.rules.review_factor)
-        if self.configured.cascades and points.supported:
-            first = self._first()
-            sure = first._similarity_decided(crops, first._shared(rate * ACCEPTED))
-            if sure or sure.similarity < floor(first.calibration, points):
-                return first, stated(sure, rate * (1 - ACCEPTED))
-            left = self._similarity_decided(crops, self._shared(rate * (1 - ACCEPTED)))
-            return self, stated(left, rate * ACCEPTED)
-        return self, self._similarity_decided(crops, points)
-
-    def _shared(self, rate: float) -> Policy:
-        """The policy of a step of a cascade: a review at most where its rate cannot be shown."""
-        return self.calibration.search_policy(rate, self.rules.review_factor)
+            points = self.calibration.policy(rate, factor)
+        first = self._first()
+        steps = cascade_of(first.calibration, self.calibration, rate, 1) if first else None
+        if first is None or steps is None:
+            return self, self._similarity_decided(crops, points)
+        shared = first.calibration.search_policy(rate * ACCEPTED, factor)
+        decision = first._similarity_decided(crops, shared)
+        if steps.sure(decision):
+            return first, steps.stated(decision, 1 - ACCEPTED)
+        shared = self.calibration.search_policy(rate * (1 - ACCEPTED), factor)
+        return self, steps.stated(self._similarity_decided(crops, shared), ACCEPTED)
 
     def _similarity_decided(self, crops: Crops, points: Policy) -> Decision:
         embeddings = self.embed(crops)
         return self._decide(float(similarity(embeddings[:1], embeddings[1:])[0, 0]), points)
 
-    def _first(self) -> "Recognizer":
+    def _first(self) -> "Recognizer | None":
+        """The member that a cascade asks first; None where there is no cascade."""
+        if not self.configured.cascades:
+            return None
         embed, calibration, configured = self.configured.first(self.embed)
         return replace(self, embed=embed, calibration=calibration, configured=configured)
 
@@ -303,13 +304,12 @@ class Recognizer:
         among: str | None = None,
     ) -> tuple[Identification, ...]:
         """`identify` for a photo whose faces are found already."""
-        self.rules.search_rate(false_positive_rate)
+        search = GallerySearch(gallery, self.rules.search_rate(false_positive_rate), among)
         if not photo.faces:
             return ()
         crops, plain = self.cut(photo, range(len(photo.faces)))
         qualities = [photo.quality(row, crop) for row, crop in enumerate(plain)]
-        searched = _Searched(gallery, self.rules.search_rate(false_positive_rate), among)
-        nearest = self._nearest_by_quality(crops, qualities, searched)
+        nearest = self._nearest_by_quality(crops, qualities, search)
         warned = [
             search_cautions(quality, near.decision)
             + torn_cautions(near.decision, near.closest, near.runner_up)
@@ -321,7 +321,7 @@ class Recognizer:
         )
 
     def _nearest_by_quality(
-        self, crops: Crops, qualities: Sequence[Quality], searched: "_Searched"
+        self, crops: Crops, qualities: Sequence[Quality], search: GallerySearch
     ) -> list[Nearest]:
         """Who is closest to each face, by the members that it is good enough for. Where these are
         too few the face is not compared.
@@ -339,35 +339,37 @@ class Recognizer:
                 )
                 continue
             left = self.without(models)
-            near = left._nearest_in_steps(crops[rows], searched)
+            near = left._nearest_in_steps(crops[rows], search)
             nearest |= dict(zip(rows, near, strict=True))
         return [nearest[row] for row in range(len(crops))]
 
-    def _nearest_in_steps(self, crops: Crops, searched: "_Searched") -> list[Nearest]:
+    def _nearest_in_steps(self, crops: Crops, search: GallerySearch) -> list[Nearest]:
         """Who is closest to each face: by a cascade's first member where that is sure, else by all
         members.
         """
-        if not self.configured.cascades:
-            return searched.nearest(self, crops)
-        index = searched.gallery.index(self.embed.parts, searched.among)
-        each = searched.rate / max(1, len(index))
-        own = self.calibration_of(searched.gallery)
-        if not own.points or not own.search_policy(each).supported:
-            return searched.nearest(self, crops)
-        first = self._first()
-        nearest = searched.nearest(first, crops, ACCEPTED)
-        least = floor(first.calibration_of(searched.gallery), own.search_policy(each))
-        unsure = [
-            row
-            for row, near in enumerate(nearest)
-            if not near and near.decision.similarity >= least
+        first, gallery = self._first(), search.gallery
+        if first is None:
+            return self._nearest(crops, search)
+        comparisons = len(gallery.index(self.embed.parts, search.among))
+        own, whole = (one.calibration_of(gallery) for one in (first, self))
+        steps = cascade_of(own, whole, search.rate, comparisons)
+        if steps is None:
+            return self._nearest(crops, search)
+        nearest, others = first._nearest(crops, search, ACCEPTED), [1 - ACCEPTED] * len(crops)
+        unsure = [row for row, near in enumerate(nearest) if not steps.sure(near.decision)]
+        further = self._nearest(crops[unsure], search, 1 - ACCEPTED) if unsure else []
+        for row, near in zip(unsure, further, strict=True):
+            nearest[row], others[row] = near, ACCEPTED
+        return [
+            replace(near, decision=steps.stated(near.decision, share))
+            for near, share in zip(nearest, others, strict=True)
         ]
-        nearest = [near.stating(each * (1 - ACCEPTED)) for near in nearest]
-        if unsure:
-            further = searched.nearest(self, crops[unsure], 1 - ACCEPTED)
-            for row, near in zip(unsure, further, strict=True):
-                nearest[row] = near.stating(each * ACCEPTED)
-        return nearest
+
+    def _nearest(self, crops: Crops, search: GallerySearch, share: float = 1.0) -> list[Nearest]:
+        """Who is closest to each crop, where this share of the rate may be used up."""
+        rate, among = search.rate * share, search.among
+        embeddings = self.embed(crops)
+        return self.nearest(embeddings, search.gallery, false_positive_rate=rate, among=among)
 
     def nearest(
         self,
@@ -438,21 +440,3 @@ class Recognizer:
                 option="pack",
             )
         return unseen
-
-
-@dataclass(frozen=True, slots=True)
-class _Searched:
-    """What a face is searched in."""
-
-    gallery: "Gallery"
-    rate: float  # share of strangers that may be taken for anybody
-    among: str | None  # the group that is searched alone
-
-    def nearest(self, recognizer: Recognizer, crops: Crops, share: float = 1.0) -> list[Nearest]:
-        """Who is closest to each crop, where this share of the rate may be used up."""
-        return recognizer.nearest(
-            recognizer.embed(crops),
-            self.gallery,
-            false_positive_rate=self.rate * share,
-            among=self.among,
-        )

@@ -1,16 +1,15 @@
 """What was asked of photos, and what came of it: a decision with everything it rests on."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from visavis.cascade import stated
 from visavis.decision import Calibration, Decision
 from visavis.faces import PhotoFaces
 from visavis.quality import Quality
 from visavis.types import Crops, Face
 
 if TYPE_CHECKING:  # it takes half of the time of all imports, and two photos need none
-    from visavis.gallery import Person
+    from visavis.gallery import Gallery, Person
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +35,15 @@ class Verification:
 
 
 @dataclass(frozen=True, slots=True)
+class GallerySearch:
+    """In whom a face is searched for, and how often that may be wrong."""
+
+    gallery: "Gallery"
+    rate: float  # share of strangers that may be taken for anybody
+    among: str | None = None  # the group that is searched alone
+
+
+@dataclass(frozen=True, slots=True)
 class Nearest:
     """Who of a gallery is closest to one embedding, and what that means. True for a match alone."""
 
@@ -50,10 +58,6 @@ class Nearest:
     def matched(self) -> bool:
         """Whether it is a match: a review is none until a person has looked."""
         return self.decision.matched
-
-    def stating(self, others: float) -> "Nearest":
-        """With the error rate of a cascade of which this is a step: visavis.cascade."""
-        return replace(self, decision=stated(self.decision, others))
 
     @property
     def person(self) -> "Person | None":

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from visavis.batch import Progress
 from visavis.configuration import Configuration, load_members
 from visavis.detect import load_detector
-from visavis.errors import MismatchError
+from visavis.errors import ConfigurationError, MismatchError
 from visavis.evaluate.pairs import PairsData
 from visavis.evaluate.protocols import CropSource
 from visavis.evaluate.run import Run, Subject, measure
@@ -54,9 +54,12 @@ def replay(
     each finds the face itself.
 
     Every face is compared by all members. Raises DatasetError, ImageError and EmbeddingError for
-    bad data, ConfigurationError where too few members can answer, MismatchError where the
-    configurations left out different pairs.
+    bad data, ConfigurationError where too few members can answer, and for a cascade or a least
+    quality, which make other decisions; MismatchError where the configurations left out different
+    pairs.
     """
+    for configuration in configurations:
+        _check_rules(configuration)
     tree, pairs = data.open()
     runs, versions = [], []
     for configuration in configurations:
@@ -73,6 +76,19 @@ def replay(
         )
     gained = gains(first.pairs, second.similarity, first.similarity, far=false_match_rate)
     return ReplayedPair(len(first.same), false_match_rate, (versions[0], versions[1]), gained)
+
+
+def _check_rules(configuration: Configuration) -> None:
+    """Raise ConfigurationError where some faces are not compared by all members."""
+    picky = [one.pack for one in configuration.members if one.enabled and one.least_quality]
+    which = f"configuration {configuration.version}"
+    rules = [f"in {which} {pack} asks a quality of faces" for pack in picky]
+    rules += [f"{which} asks its first member first, and others only then"] * configuration.cascade
+    if rules:
+        raise ConfigurationError(
+            f"expected configurations by which all members compare every face, but {rules[0]}",
+            mend="compare versions without a cascade and a least quality",
+        )
 
 
 def _subject(

@@ -11,6 +11,7 @@ from sqlalchemy import Connection
 
 from visavis.errors import GalleryError
 from visavis.gallery.audit import ACCEPT_PERSON, Audit
+from visavis.gallery.configurations import entry_of_kept
 from visavis.gallery.gallery import Gallery
 from visavis.gallery.keycheck import check_key
 from visavis.gallery.people import COLUMNS, SealedPeople
@@ -47,7 +48,7 @@ def accept_altered(gallery: Gallery, altered: Altered) -> int | None:
             )
         audit, people = _audit(gallery), _people(gallery)
         details = {"broken_at": altered.broken_at, "people": len(altered.rows)}
-        accepted = audit.accept(connection, details)
+        accepted = audit.accept(connection, details, entry_of_kept(connection, gallery))
         for person, *_ in altered.rows:
             people.seal(connection, person, audit.record(connection, ACCEPT_PERSON, person, {}))
     return accepted

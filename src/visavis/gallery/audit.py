@@ -29,6 +29,8 @@ REMOVE = "remove photo"
 ADD, RENAME, CONSENT, ACCEPT_PERSON = "add person", "rename", "consent", "accept person"
 GROUP = "group"  # a person's groups are others now
 SEAL, ACCEPT, ROTATE = "seal people", "accept audit", "rotate key"
+NEW, ACTIVATE, ROLL_BACK = "new configuration", "activate configuration", "roll back configuration"
+CONFIGURING = (NEW, ACTIVATE, ROLL_BACK)
 JOINED = {ADD: 1, ERASE: -1, MERGE: -1}  # how many people more an action leaves
 MOST_ENTRIES = 1 << 60  # a number above is none that was ever counted to
 # Made once: they are asked before each search, and with each write.
@@ -58,6 +60,7 @@ class ChainHead:
     seq: int = 0
     hash: bytes = b""
     people: int = field(default=0, compare=False)  # how many there were, where the seal says it
+    configured: int = field(default=0, compare=False)  # the last entry of a configuration, as well
 
     def __str__(self) -> str:
         return f"{self.seq}-{self.hash.hex()}"
@@ -121,15 +124,16 @@ class Audit:
         text = None if value is None else self._vault.open(value, *self._place())
         if text is None:
             return None
-        seq, digits, people = text.decode().split()
-        return ChainHead(int(seq), bytes.fromhex(digits), int(people))
+        seq, digits, people, *configured = text.decode().split()  # none where it is of before
+        return ChainHead(int(seq), bytes.fromhex(digits), int(people), *map(int, configured))
 
     def go_on(self, connection: Connection, last: ChainHead, action: str, details: Details) -> int:
         """Append an entry after `last`, whoever sealed that; for another key or a first seal."""
         return self._append(connection, last, [(action, None, details)])
 
-    def accept(self, connection: Connection, details: Details) -> int:
+    def accept(self, connection: Connection, details: Details, configured: int = 0) -> int:
         """Take the entries as they are: this one covers them all, and the chain begins with it.
+        `configured` is the entry that the configurations name.
 
         Its number is above any that was sealed, so that no head of before is taken for it.
         """
@@ -141,7 +145,7 @@ class Audit:
                 mend="restore a backup",
             )
         people = connection.scalar(select(func.count()).select_from(PEOPLE)) or 0
-        last = ChainHead(seq, _past(connection, seq + 1), people)
+        last = ChainHead(seq, _past(connection, seq + 1), people, configured)
         return self.go_on(connection, last, ACCEPT, details)
 
     def _place(self) -> tuple[str, ...]:
@@ -154,11 +158,12 @@ class Audit:
             text = json.dumps(dict(details), sort_keys=True)
             entry = Entry(last.seq + 1, now(), action, person, text)
             people = last.people + (JOINED.get(action, 0) if person is not None else 0)
-            last = ChainHead(entry.seq, _hash(last.hash, entry), people)
+            configured = entry.seq if action in CONFIGURING else last.configured
+            last = ChainHead(entry.seq, _hash(last.hash, entry), people, configured)
             row = {**asdict(entry), "person_id": person, "hash": last.hash}
             rows.append({name: row[name] for name in AUDIT.columns.keys()})
         connection.execute(insert(AUDIT), rows)
-        text = f"{last.seq} {last.hash.hex()} {last.people}"
+        text = f"{last.seq} {last.hash.hex()} {last.people} {last.configured}"
         sealed = self._vault.seal(text.encode(), *self._place())
         self._database.put(connection, SETTINGS, {"name": HEAD, "value": sealed})
         return last.seq

@@ -1,7 +1,8 @@
 """A gallery's configurations: numbered, one of them active, none ever lost.
 
 They are one sealed document, so two can never be active. It holds the number of the audit's entry
-that wrote it: whoever takes it away, or puts an older one back, is noticed.
+that wrote it, and so does the audit's seal: whoever takes it away, or puts an older one back, is
+noticed, whatever they write into the audit.
 """
 
 import getpass
@@ -9,22 +10,19 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from sqlalchemy import Connection, func, select
+from sqlalchemy import Connection
 
 from visavis.configuration import Configuration, calibration_name
 from visavis.document import parse, to_bytes
 from visavis.errors import ConfigurationError, GalleryError
-from visavis.gallery.audit import Audit, accepted_at, now
+from visavis.gallery.audit import ACTIVATE, NEW, ROLL_BACK, Audit, now
 from visavis.gallery.gallery import Gallery
 from visavis.gallery.keycheck import check_key
 from visavis.gallery.models import Apart, photos_apart
 from visavis.gallery.settings import KEPT, read_setting, write_setting
-from visavis.gallery.tables import AUDIT
 from visavis.types import Part
 
 NAME = "configurations"  # the document's, among what the gallery keeps
-NEW, ACTIVATE, ROLL_BACK = "new configuration", "activate configuration", "roll back configuration"
-ACTIONS = (NEW, ACTIVATE, ROLL_BACK)
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,31 +154,47 @@ def _change(gallery: Gallery, action: str, change: Callable[[History], History])
         if after == before:
             return before
         number = after.versions[-1].version if action == NEW else after.activated[-1]
-        audit = Audit(gallery.database, gallery.vault, gallery.id)
-        after = replace(after, entry=audit.record(connection, action, None, {"version": number}))
+        entry = _audit_of(gallery).record(connection, action, None, {"version": number})
+        after = replace(after, entry=entry)
         sealed = gallery.vault.seal(to_bytes(after), gallery.id, KEPT, NAME)
         write_setting(gallery.database, connection, KEPT + NAME, sealed)
         return after
 
 
 def _read(connection: Connection, gallery: Gallery) -> History:
-    accepted = accepted_at(connection)
-    done = select(func.max(AUDIT.c.seq)).where(AUDIT.c.action.in_(ACTIONS))
-    last = connection.scalar(done) or 0
+    history, seal = _kept_history(connection, gallery), _audit_of(gallery).sealed(connection)
+    if seal is None:
+        check_key(connection, gallery.vault, gallery.id)
+        raise _altered(gallery, "cannot be told from older ones, for the audit's seal is gone")
+    if history.entry != seal.configured:
+        what = "are older ones, put back" if history.entry else "were taken away"
+        raise _altered(gallery, what)
+    return history
+
+
+def entry_of_kept(connection: Connection, gallery: Gallery) -> int:
+    """The entry that the configurations name, were they older ones or not; 0 for none, and where
+    they cannot be read.
+    """
+    try:
+        return _kept_history(connection, gallery).entry
+    except (GalleryError, ConfigurationError):
+        return 0
+
+
+def _kept_history(connection: Connection, gallery: Gallery) -> History:
     sealed = read_setting(connection, KEPT + NAME)
     if sealed is None:
-        if last > accepted:
-            raise _altered(gallery, "were taken away")
         return History()
     document = gallery.vault.open(sealed, gallery.id, KEPT, NAME)
     if document is None:
         check_key(connection, gallery.vault, gallery.id)
         raise _altered(gallery, "were altered")
-    history = parse(History, document, gallery.where, ConfigurationError)
-    # What was there when somebody accepted the audit as it was is taken as it is, too.
-    if history.entry != last and max(history.entry, last) > accepted:
-        raise _altered(gallery, "are older ones, put back")
-    return history
+    return parse(History, document, gallery.where, ConfigurationError)
+
+
+def _audit_of(gallery: Gallery) -> Audit:
+    return Audit(gallery.database, gallery.vault, gallery.id)
 
 
 def _altered(gallery: Gallery, what: str) -> GalleryError:

@@ -318,16 +318,16 @@ class Gallery:
 
     def kept(self, name: str) -> bytes | None:
         """A document that `keep` keeps. Raises GalleryError where it was altered."""
-        sealed = self._setting(settings.KEPT + name)
-        if sealed is None:
-            return None
-        document = self.vault.open(sealed, self.id, settings.KEPT, name)
-        if document is None:
-            with self.database.reading() as connection:
+        with self.database.reading() as connection:
+            sealed = read_setting(connection, settings.KEPT + name)
+            if sealed is None:
+                return None
+            document = self.vault.open(sealed, self.id, settings.KEPT, name)
+            if document is None:
                 check_key(connection, self.vault, self.id)
-            raise GalleryError(
-                f"{self.where}: {name} was altered", mend="keep it anew, or remove it"
-            )
+                raise GalleryError(
+                    f"{self.where}: {name} was altered", mend="keep it anew, or remove it"
+                )
         return document
 
     def record(self, action: str, details: Details) -> None:
@@ -372,7 +372,8 @@ class Gallery:
     @property
     def requires_consent(self) -> bool:
         """Whether nobody is added without a consent note."""
-        return self._setting(settings.CONSENT) == b"yes"
+        with self.database.reading() as connection:
+            return read_setting(connection, settings.CONSENT) == b"yes"
 
     @requires_consent.setter
     def requires_consent(self, value: bool) -> None:
@@ -447,7 +448,3 @@ class Gallery:
         """What will have to be gone from the files. Raises PersonError where nobody has that id."""
         check_there(connection, [person])
         return erasure.note_traces(self.database, connection, person)
-
-    def _setting(self, name: str) -> bytes | None:
-        with self.database.reading() as connection:
-            return read_setting(connection, name)
