@@ -269,6 +269,19 @@ def test_rules_are_kept_with_the_gallery(attendance):
     assert gallery.damages() == []
 
 
+def test_a_camera_that_runs_for_days_hears_of_new_rules_and_new_people(attendance):
+    gallery = attendance.gallery
+    keep_rules(gallery, rules())
+    running = Attendance(gallery)
+    assert running.record(sighting("08:00:00"), now=NOW).fate == "punch"
+    gallery.add_person("Newcomer", external_id="E-5")
+    newcomer = replace(sighting("09:00:00"), person="E-5")
+    assert running.record(newcomer, now=NOW).fate == "punch"
+    assert running.record(replace(newcomer, at=moment("09:02:00")), now=NOW).fate == "punch"
+    keep_rules(gallery, replace(rules(), cooldown=3600))
+    assert running.record(replace(newcomer, at=moment("09:04:00")), now=NOW).fate == "seen"
+
+
 def test_whose_shift_is_on_is_looked_for_first(attendance):
     def expected(clock):
         people = attendance.gallery.people_of(attendance.expected(moment(clock)))

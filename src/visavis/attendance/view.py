@@ -69,6 +69,7 @@ def held_in(
     between = (midnight(period[0] - AROUND, zone), midnight(period[1] + AROUND, zone))
     ledger = attendance.ledger
     with attendance.gallery.database.reading() as connection:
+        attendance.catch_up(connection)
         return HeldPeriod(
             store.punches_in(ledger, connection, between, people, seen=seen),
             store.corrections_in(ledger, connection),
