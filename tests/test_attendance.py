@@ -11,6 +11,8 @@ from visavis.attendance.attendance import Attendance, keep_rules, kept_rules
 from visavis.attendance.days import Status
 from visavis.attendance.punches import Reporter, Sighting, fate_of
 from visavis.attendance.rules import Direction
+from visavis.attendance.transfer import export_period
+from visavis.attendance.view import days_of
 from visavis.attendance.whole import ledger_damages
 from visavis.errors import AttendanceError, PersonError, RulesError
 from visavis.gallery import open_gallery
@@ -215,6 +217,30 @@ def test_a_locked_period_is_not_corrected_and_what_comes_late_is_kept(attendance
         attendance.move(other, at=moment("10:00"), **WHO)
 
 
+def hours(attendance):
+    """What E-1 worked on Monday, and how many of its punches are exported."""
+    period = (MONDAY, MONDAY)
+    one = attendance.gallery.find("E-1").id
+    (record,) = days_of(attendance, period, people=[one], now=moment("2026-04-01 00:00"))
+    count = export_period(attendance, period, "json").count
+    return record.worked / timedelta(hours=1), count
+
+
+def test_what_came_after_a_lock_counts_from_when_the_period_was_opened(attendance):
+    monday = {"since": MONDAY, "until": MONDAY, "actor": "HR", "reason": "paid"}
+    attendance.record(sighting("08:00"), now=NOW)
+    attendance.record(sighting("12:00"), now=NOW)
+    attendance.lock(**monday)
+    assert hours(attendance) == (4.0, 2)
+    attendance.record(sighting("13:00", source=Reporter.TERMINAL), now=NOW)
+    attendance.record(sighting("17:00", source=Reporter.TERMINAL), now=NOW)
+    assert hours(attendance) == (4.0, 2)
+    attendance.lock(**monday, locked=False)
+    assert hours(attendance) == (8.0, 4)
+    attendance.lock(**monday)  # with what was there by then
+    assert hours(attendance) == (8.0, 4)
+
+
 @pytest.mark.slow
 def test_a_night_is_locked_with_the_day_of_its_start(attendance):
     attendance.lock(MONDAY, MONDAY, actor="HR", reason="paid")
@@ -241,6 +267,19 @@ def test_rules_are_kept_with_the_gallery(attendance):
     assert keep_rules(gallery, rules()) == ["E-3"]
     assert kept_rules(gallery) == rules()
     assert gallery.damages() == []
+
+
+def test_a_camera_that_runs_for_days_hears_of_new_rules_and_new_people(attendance):
+    gallery = attendance.gallery
+    keep_rules(gallery, rules())
+    running = Attendance(gallery)
+    assert running.record(sighting("08:00:00"), now=NOW).fate == "punch"
+    gallery.add_person("Newcomer", external_id="E-5")
+    newcomer = replace(sighting("09:00:00"), person="E-5")
+    assert running.record(newcomer, now=NOW).fate == "punch"
+    assert running.record(replace(newcomer, at=moment("09:02:00")), now=NOW).fate == "punch"
+    keep_rules(gallery, replace(rules(), cooldown=3600))
+    assert running.record(replace(newcomer, at=moment("09:04:00")), now=NOW).fate == "seen"
 
 
 def test_whose_shift_is_on_is_looked_for_first(attendance):

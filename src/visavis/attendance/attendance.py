@@ -71,6 +71,7 @@ class Attendance:
         """
         self.gallery, self.ledger = gallery, Ledger(gallery)
         self.rules = rules or kept_rules(gallery)
+        self._keeps = rules is None  # whether they change with what the gallery keeps
         self.directory, self._changes = Directory(gallery.people()), self._head()
         self._said: dict[str, datetime] = {}  # the last time that each device said
         self._lock = threading.Lock()
@@ -148,9 +149,7 @@ class Attendance:
 
     def _state(self, connection: Connection, now: datetime | None) -> _State:
         """What holds for all of a transaction."""
-        if audit_head(connection) != self._changes:
-            # Somebody may have been enrolled, renamed or merged since.
-            self.directory, self._changes = Directory(self.gallery.people()), self._head()
+        self.catch_up(connection)
         now = now or datetime.now(UTC)
         last = self.ledger.head(connection).seq
         rows = self.ledger.rows(connection, [store.PUNCH], after=last - 1)
@@ -269,6 +268,12 @@ class Attendance:
     def _person(self, who: str) -> str:
         """Raises PersonError."""
         return self.directory.find(who).id
+
+    def catch_up(self, connection: Connection) -> None:
+        """Hear of people who were enrolled, renamed or merged since, and of rules that are kept."""
+        if audit_head(connection) != self._changes:
+            self.rules = kept_rules(self.gallery) if self._keeps else self.rules
+            self.directory, self._changes = Directory(self.gallery.people()), self._head()
 
     def _head(self) -> ChainHead:
         with self.gallery.database.reading() as connection:

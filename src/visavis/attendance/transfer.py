@@ -12,6 +12,7 @@ from visavis.attendance.attendance import Attendance
 from visavis.attendance.exchange import EXCHANGES, Parsed, read_attlog, read_csv
 from visavis.attendance.intervals import PAYROLLS, intervals_of
 from visavis.attendance.moments import days_between, read_day, zone_named
+from visavis.attendance.plans import Plan
 from visavis.attendance.punches import Punch, Recorded, Reporter, Sighting
 from visavis.attendance.reports import (
     Sheet,
@@ -98,6 +99,7 @@ def counting_sightings(
 ) -> list[Sighting]:
     """The punches of a period as they count, by time, people by what other systems call them."""
     zone = zone_named(attendance.rules.zone)
+    plans = attendance.plans(*period)
     made = [
         Sighting(
             attendance.directory.reference(person),
@@ -107,7 +109,7 @@ def counting_sightings(
             source=Reporter.FILE,
         )
         for person, marks in held.marks().items()
-        for mark in marks
+        for mark in held.counting(marks, plans.get(person, Plan(zone)))
         if period[0] <= mark.at.astimezone(zone).date() <= period[1]
     ]
     return sorted(made, key=lambda one: (one.at, one.person))

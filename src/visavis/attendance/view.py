@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, datetime
 
 from visavis.attendance import store
 from visavis.attendance.attendance import AROUND, Attendance
@@ -40,8 +40,21 @@ class HeldPeriod:
     locks: Sequence[PeriodLock]
 
     def marks(self) -> dict[str, list[Mark]]:
-        """Each person's punches as they count, but for those that came after a lock."""
+        """Each person's punches after all corrections, in order."""
         return effective_marks(self.punches, self.corrections)
+
+    def counting(self, marks: list[Mark], plan: Plan) -> list[Mark]:
+        """A person's marks, but for those that came when their day was locked, as it still is."""
+        late = [mark for mark in marks if LATE_ARRIVAL in mark.notes]
+        if not late:
+            return marks
+        shut = set()
+        for mark in late:
+            lock = locked_on(plan.day_at(mark.at), self.locks)
+            # What came before a later lock was there to be seen when that was made.
+            if lock is not None and lock.number < mark.punch:
+                shut.add(mark.punch)
+        return [mark for mark in marks if mark.punch not in shut]
 
 
 def held_in(
@@ -56,6 +69,7 @@ def held_in(
     between = (midnight(period[0] - AROUND, zone), midnight(period[1] + AROUND, zone))
     ledger = attendance.ledger
     with attendance.gallery.database.reading() as connection:
+        attendance.catch_up(connection)
         return HeldPeriod(
             store.punches_in(ledger, connection, between, people, seen=seen),
             store.corrections_in(ledger, connection),
@@ -94,7 +108,7 @@ def derived(
     records: list[DayRecord] = []
     for person in ids:
         plan = plans.of(named.get(person, ""))
-        own = _counting(marks.get(person, []), plan, held.locks)
+        own = held.counting(marks.get(person, []), plan)
         records += derive_days(person, own, plan, period, now, rulings.get(person))
     if people is None:
         # Who only punched on the days around has nothing here.
@@ -116,7 +130,7 @@ def inside_of(attendance: Attendance, now: datetime | None = None) -> list[Insid
     inside = []
     for person, own in held.marks().items():
         plan = plans.of(named.get(person, ""))
-        counting = _counting(own, plan, held.locks)
+        counting = held.counting(own, plan)
         inside.append(inside_now(person, counting, plan, now, seen.get(person)))
     here = [one for one in inside if one is not None]
     return sorted(here, key=lambda one: attendance.directory.name(one.person))
@@ -153,18 +167,3 @@ def classes_of(
 def _on_leave(attendance: Attendance, name: str, day: date) -> bool:
     leave = attendance.rules.leave
     return any(one.person == name and one.since <= day <= one.until for one in leave)
-
-
-def _counting(marks: list[Mark], plan: Plan, locks: Sequence[PeriodLock]) -> list[Mark]:
-    """The marks but for those that came when their day was locked, as long as it is."""
-    late = [mark for mark in marks if LATE_ARRIVAL in mark.notes]
-    if not late:
-        return marks
-    shut = {mark.punch for mark in late if locked_on(plan.day_at(mark.at), locks)}
-    return [mark for mark in marks if mark.punch not in shut]
-
-
-def recent(days: int, now: datetime, zone_name: str) -> tuple[date, date]:
-    """The last so many days by the wall of a zone, today among them."""
-    today = now.astimezone(zone_named(zone_name)).date()
-    return today - timedelta(days=days - 1), today
