@@ -141,6 +141,14 @@ def test_a_full_queue_refuses_at_once_and_heals():
     assert asyncio.run(flood()) == [True] * 3
 
 
+def test_requests_that_arrive_are_counted_before_they_are_read():
+    desk = Desk(1, 4)
+    desk.check_room(6)
+    with pytest.raises(Refusal):
+        desk.check_room(7)  # 1 at work, 4 waiting, and 2 that may come late
+    desk.close()
+
+
 def test_bodies_share_a_budget():
     budget = BodyBudget(100)
     with budget.holding(60):
@@ -148,8 +156,8 @@ def test_bodies_share_a_budget():
             pass
         assert refused.value.status == 503
     with budget.holding(1000):  # one that is alone is let in: its own limit holds
-        assert budget.held == 1000
-    assert budget.held == 0
+        assert (budget.held, budget.count) == (1000, 1)
+    assert (budget.held, budget.count) == (0, 0)
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,7 @@ from visavis.errors import VisavisError
 from visavis.gallery import Person
 from visavis.gallery.paging import Place, people_page
 from visavis.gallery.proof import erase_with_proof
-from visavis.serve.access import needs
+from visavis.serve.access import HAS_ROOM, needs
 from visavis.serve.forms import Multipart, Upload
 from visavis.serve.limits import SERVE_LIMITS
 from visavis.serve.once import WriteAnswer
@@ -101,7 +101,7 @@ def list_everybody(
 @people.post(
     "",
     status_code=201,
-    dependencies=[needs("operator")],
+    dependencies=[HAS_ROOM, needs("operator")],
     openapi_extra=ENROLL.documented(),
     responses={**ENROLLED},
 )
@@ -170,7 +170,7 @@ def erase_person(request: Request, person: str) -> JSONResponse:
 @people.post(
     "/{person}/samples",
     status_code=201,
-    dependencies=[needs("operator")],
+    dependencies=[HAS_ROOM, needs("operator")],
     openapi_extra=SAMPLES.documented(),
     responses={**ENROLLED, **told(EnrolledShape, "not_found")},
 )
