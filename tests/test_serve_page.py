@@ -213,6 +213,22 @@ def test_two_photos_are_compared_in_a_browser_by_keyboard(
     assert said == []
 
 
+@pytest.mark.slow
+@pytest.mark.skipif(shutil.which("chromium") is None, reason="no chromium")
+def test_the_page_works_without_scripts(site, tmp_path):
+    playwright = pytest.importorskip("playwright.sync_api")
+    (tmp_path / "a.png").write_bytes(png())
+    with playwright.sync_playwright() as player:
+        browser = player.chromium.launch(executable_path=shutil.which("chromium"), args=ARGUMENTS)
+        page = browser.new_page(java_script_enabled=False)
+        page.goto(str(site.http.base_url))
+        for field in ("#a", "#b"):
+            page.set_input_files(field, tmp_path / "a.png")
+        page.click("button[type=submit]")
+        page.wait_for_selector("#verdict.match", timeout=30_000)
+        browser.close()
+
+
 GIVEN = """async ([how, encoded]) => {
   const bytes = Uint8Array.from(atob(encoded), (sign) => sign.charCodeAt(0));
   const carried = new DataTransfer();
