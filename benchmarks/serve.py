@@ -10,6 +10,7 @@ client alone, for a request's own time, and four times as many clients as the qu
 import argparse
 import http.client
 import json
+import os
 import statistics
 import subprocess
 import sys
@@ -51,7 +52,7 @@ class Taken:
 def main() -> None:
     arguments = parse_arguments()
     pairs = pairs_of(arguments.photos)
-    with TemporaryDirectory() as work, serving(Path(work)) as url:
+    with TemporaryDirectory() as work, serving(Path(work)) as (process, url):
         recognizer = Recognizer.load(device=Device().for_many())
         ask = asker(url, pairs)
         alone = by_library(recognizer, pairs)
@@ -62,6 +63,17 @@ def main() -> None:
             for _ in range(arguments.rounds)
         ]
         show_rounds(rounds)
+        mine, theirs = (
+            processor_ms(count_cpu, work_once, arguments.seconds)
+            for count_cpu, work_once in (
+                (time.process_time, alone),
+                (lambda: seconds_of(process.pid), ask),
+            )
+        )
+        print(
+            f"processor for one: library {mine:.0f} ms, service {theirs:.0f} ms: "
+            f"{100 * mine / theirs:.0f} %"
+        )
         own = many(ask, 1, arguments.seconds)
         four = rounds[-1][1]
         print(f"one client: p50 {own.quantile(0.5):.0f} ms, {own.rate():.1f}/s")
@@ -89,8 +101,8 @@ def pairs_of(folder: Path) -> list[Pair]:
 
 
 @contextmanager
-def serving(folder: Path) -> Iterator[str]:
-    """The address of a service of its own."""
+def serving(folder: Path) -> Iterator[tuple[subprocess.Popen[str], str]]:
+    """A service of its own, and its address."""
     command = [sys.executable, "-m", "visavis", "serve", "--port", "0", "--json"]
     command += ["--gallery", str(folder / "gallery")]
     with subprocess.Popen(
@@ -98,7 +110,7 @@ def serving(folder: Path) -> Iterator[str]:
     ) as process:
         try:
             lines = iter(process.stdout.readline, "}\n")
-            yield json.loads("".join(lines) + "}")["url"]
+            yield process, json.loads("".join(lines) + "}")["url"]
         finally:
             process.terminate()
 
@@ -164,6 +176,24 @@ def many(work: Callable[[], int], clients: int, seconds: float) -> Taken:
         list(pool.map(client, range(clients)))
     taken.seconds = time.perf_counter() - started
     return taken
+
+
+def processor_ms(count_cpu: Callable[[], float], work: Callable[[], int], seconds: float) -> float:
+    """Milliseconds of the processor for one answer, whatever else the machine does."""
+    before = count_cpu()
+    taken = many(work, 4, seconds)
+    return 1000 * (count_cpu() - before) / len(taken.times[200])
+
+
+def seconds_of(process: int) -> float:
+    """Seconds of the processor that a process and its children have had."""
+    children = Path(f"/proc/{process}/task/{process}/children").read_text().split()
+    stats = [
+        Path(f"/proc/{one}/stat").read_text().rpartition(")")[2].split()
+        for one in (str(process), *children)
+    ]
+    ticks = sum(int(stat[11]) + int(stat[12]) for stat in stats)
+    return ticks / os.sysconf("SC_CLK_TCK")
 
 
 def show_rounds(rounds: list[tuple[Taken, Taken]]) -> None:

@@ -13,7 +13,7 @@ from served import Served, made_calibration, made_recognizer, png
 from visavis.errors import GalleryError, ServeError
 from visavis.gallery import open_gallery
 from visavis.gallery.settings import KEPT, read_setting, write_setting
-from visavis.serve import access
+from visavis.serve import access, doorman
 from visavis.serve.access import is_local_host, is_loopback
 from visavis.serve.app import ROUTERS
 from visavis.serve.buckets import MOST_BUCKETS, Buckets
@@ -129,6 +129,11 @@ def test_a_name_that_was_made_to_lead_here_is_refused(site, host):
     answer = site.http.get("/v1/packs", headers={"Host": host})
     assert answer.status_code == 421
     assert answer.json()["error"]["code"] == "misdirected"
+
+
+def test_without_that_defence_a_rebound_name_is_answered(site, monkeypatch):
+    monkeypatch.setattr(doorman, "is_local_host", lambda header: True)
+    assert site.http.get("/v1/packs", headers={"Host": "evil.example"}).status_code == 200
 
 
 @pytest.mark.parametrize(

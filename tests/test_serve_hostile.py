@@ -6,6 +6,7 @@ import socket
 import threading
 import time
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -14,7 +15,7 @@ pytest.importorskip("fastapi")
 pytest.importorskip("httpx")
 
 import httpx
-from served import Served, png
+from served import Served, made_calibration, made_recognizer, png, served
 from test_serve_cli import serving
 
 from visavis.gallery import open_gallery
@@ -227,3 +228,24 @@ def test_large_bodies_leave_memory_flat_and_no_file(site, tmp_path, monkeypatch)
     assert memory(os.getpid()) - before < 64 * MEGABYTE
     assert list(tmp_path.iterdir()) == []
     assert site.post("/v1/verify", ("a", png()), ("b", png(seed=1))).status_code == 200
+
+
+@pytest.mark.slow
+def test_a_request_that_was_begun_ends_although_the_service_is_stopped(cache, tmp_path):
+    began, made = threading.Event(), made_recognizer(made_calibration())
+
+    def slowly(image):
+        began.set()
+        time.sleep(0.5)
+        return made.detect(image)
+
+    with served(replace(made, detect=slowly), tmp_path / "gallery") as site:
+        answers = []
+        files = {"images": ("a.png", png())}
+        url = f"{site.http.base_url}/v1/detect"
+        client = threading.Thread(target=lambda: answers.append(httpx.post(url, files=files)))
+        client.start()
+        assert began.wait(10)
+        site.server.should_exit = True
+        client.join(20)
+    assert [answer.status_code for answer in answers] == [200]

@@ -20,9 +20,11 @@ from visavis.errors import DatasetError, ImageError
 from visavis.serve.archives import ArchivedPhoto, PhotoArchive
 from visavis.serve.jobs import JOB_FILES, JOBS, MOST_WAITING, JobPlan, Jobs
 from visavis.serve.limits import SERVE_LIMITS, ServeLimits
+from visavis.serve.once import ANSWERED
 from visavis.serve.refusals import Refusal
 
 ENDED = ("done", "failed", "interrupted")
+KEPT = (JOB_FILES, ANSWERED)
 
 
 def zipped(files: dict[str, bytes]) -> bytes:
@@ -90,6 +92,26 @@ def test_a_zip_of_people_is_enrolled_with_a_report_of_each_file(site):
     with site.gallery.database.reading() as connection:
         rows = connection.execute(JOB_FILES.select()).all()
     assert [row.person_id for row in rows] == []
+
+
+@pytest.mark.slow
+def test_an_erasure_leaves_no_name_in_any_file(site):
+    """Neither in what was kept for an Idempotency-Key, nor in the report of an import."""
+    name, folder = "Xyzzy Plugh", site.gallery.database.path.parent
+    job = ended(site, sent(site, zipped({f"{name}/1.png": png(BERT)})).json()["id"])
+    headers = {**site.headers(), "Idempotency-Key": "xyzzy"}
+    files = {"images": (f"{name}.png", png(BERT, seed=3))}
+    made = site.http.post("/v1/people", data={"name": name}, files=files, headers=headers)
+    assert (job["accepted"], made.status_code) == (1, 201)
+    person = made.json()["person"]["id"]
+    assert any(name.encode() in path.read_bytes() for path in folder.iterdir())
+    with site.gallery.database.reading() as connection:
+        sealed = [connection.execute(table.select()).all()[-1].sealed for table in KEPT]
+    proof = site.http.delete(f"/v1/people/{person}", headers=site.headers()).json()
+    assert (proof["left"], proof["files_clean"]) == (0, True)
+    for path in folder.iterdir():
+        data = path.read_bytes()
+        assert not [part for part in (b"Xyzzy", *(one[:16] for one in sealed)) if part in data]
 
 
 def test_a_roster_says_whose_photos_they_are(site):

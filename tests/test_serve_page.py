@@ -1,5 +1,6 @@
 """The page for two photos: what it says in each language, and what it lets nobody do."""
 
+import base64
 import json
 import re
 import shutil
@@ -210,6 +211,52 @@ def test_two_photos_are_compared_in_a_browser_by_keyboard(
         assert page.evaluate("document.documentElement.dataset.theme") == "dark"
         browser.close()
     assert said == []
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(shutil.which("chromium") is None, reason="no chromium")
+def test_the_page_works_without_scripts(site, tmp_path):
+    playwright = pytest.importorskip("playwright.sync_api")
+    (tmp_path / "a.png").write_bytes(png())
+    with playwright.sync_playwright() as player:
+        browser = player.chromium.launch(executable_path=shutil.which("chromium"), args=ARGUMENTS)
+        page = browser.new_page(java_script_enabled=False)
+        page.goto(str(site.http.base_url))
+        for field in ("#a", "#b"):
+            page.set_input_files(field, tmp_path / "a.png")
+        page.click("button[type=submit]")
+        page.wait_for_selector("#verdict.match", timeout=30_000)
+        browser.close()
+
+
+GIVEN = """async ([how, encoded]) => {
+  const bytes = Uint8Array.from(atob(encoded), (sign) => sign.charCodeAt(0));
+  const carried = new DataTransfer();
+  carried.items.add(new File([bytes], "given.png", { type: "image/png" }));
+  const zone = document.querySelectorAll("[data-drop]")[how === "drop" ? 1 : 0];
+  const event = how === "drop"
+    ? new DragEvent("drop", { dataTransfer: carried, bubbles: true, cancelable: true })
+    : new ClipboardEvent("paste", { clipboardData: carried, bubbles: true, cancelable: true });
+  (how === "drop" ? zone : document).dispatchEvent(event);
+}"""
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(shutil.which("chromium") is None, reason="no chromium")
+def test_photos_are_dropped_and_pasted_in_a_browser(site):
+    playwright = pytest.importorskip("playwright.sync_api")
+    with playwright.sync_playwright() as player:
+        browser = player.chromium.launch(executable_path=shutil.which("chromium"), args=ARGUMENTS)
+        page = browser.new_page()
+        page.goto(str(site.http.base_url))
+        for how in ("drop", "paste"):
+            page.evaluate(GIVEN, [how, base64.b64encode(png()).decode()])
+        assert page.locator("img[data-preview]:visible").count() == 2
+        page.click("button[type=submit]")
+        page.wait_for_selector("#verdict.match", timeout=30_000)
+        with pytest.raises(playwright.TimeoutError):
+            page.wait_for_selector(".verdict.error", timeout=100)
+        browser.close()
 
 
 def test_rates_are_those_of_the_decision(site):

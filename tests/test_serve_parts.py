@@ -11,6 +11,7 @@ import threading
 import time
 from datetime import UTC, datetime, timedelta
 from io import BytesIO
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -32,7 +33,7 @@ from visavis.serve.desk import Desk
 from visavis.serve.forms import BodyBudget, plain_name
 from visavis.serve.limits import SERVE_LIMITS
 from visavis.serve.refusals import Refusal
-from visavis.serve.run import ListenAddress
+from visavis.serve.run import ListenAddress, PatientProtocol
 from visavis.serve.tls import DAYS, fingerprint, own_certificate
 
 LIMITS = SERVE_LIMITS.photo
@@ -141,6 +142,14 @@ def test_a_full_queue_refuses_at_once_and_heals():
     assert asyncio.run(flood()) == [True] * 3
 
 
+def test_requests_that_arrive_are_counted_before_they_are_read():
+    desk = Desk(1, 4)
+    desk.check_room(6)
+    with pytest.raises(Refusal):
+        desk.check_room(7)  # 1 at work, 4 waiting, and 2 that may come late
+    desk.close()
+
+
 def test_bodies_share_a_budget():
     budget = BodyBudget(100)
     with budget.holding(60):
@@ -148,8 +157,8 @@ def test_bodies_share_a_budget():
             pass
         assert refused.value.status == 503
     with budget.holding(1000):  # one that is alone is let in: its own limit holds
-        assert budget.held == 1000
-    assert budget.held == 0
+        assert (budget.held, budget.count) == (1000, 1)
+    assert (budget.held, budget.count) == (0, 0)
 
 
 @pytest.mark.parametrize(
@@ -251,6 +260,48 @@ def test_code_in_a_decoder_reaches_nothing(attack, monkeypatch):
     assert run("").startswith("stopped")
     # The attack itself works: without the lock it is done.
     assert run("decoding.lock_in = lambda: None") == "done\n"
+
+
+class FakeTransport:
+    """A connection that holds so many bytes which were not taken, at each look."""
+
+    def __init__(self, *unread: int) -> None:
+        self.unread, self.did = list(unread), ""
+
+    def is_closing(self) -> bool:
+        return bool(self.did)
+
+    def get_write_buffer_size(self) -> int:
+        return self.unread.pop(0)
+
+    def close(self) -> None:
+        self.did = "closed"
+
+    def abort(self) -> None:
+        self.did = "aborted"
+
+
+@pytest.mark.parametrize(
+    ("answered", "unread", "did"),
+    [
+        ([None, None], [0, 0], "closed"),  # no request came
+        ([True, True], [0, 0], "closed"),  # none came after the last one
+        ([None, False, True], [0, 0, 0], ""),  # one came meanwhile
+        ([False, False, False], [0, 0, 0], ""),  # one is being worked on
+        ([True, True], [90, 90], "aborted"),  # its answer is not taken
+        ([True, True, True], [90, 60, 30], ""),  # it is, slowly
+    ],
+)
+def test_a_connection_is_closed_where_nothing_goes_on(answered, unread, did):
+    connection = object.__new__(PatientProtocol)
+    connection.transport = FakeTransport(*unread)
+    connection.loop = SimpleNamespace(call_later=lambda seconds, look: None)
+    cycles = {True: SimpleNamespace(response_complete=True), None: None}
+    for complete in answered:
+        fresh = SimpleNamespace(response_complete=False)
+        connection.cycle = fresh if complete is False else cycles[complete]
+        connection._look()
+    assert connection.transport.did == did
 
 
 def test_a_message_is_read_as_it_was_written():

@@ -10,6 +10,8 @@ pytest.importorskip("httpx")
 from conftest import share
 from served import Served, made_calibration, made_recognizer, served
 
+from visavis.serve.examples import EXAMPLES
+
 CASES = 20_000  # in make prove
 
 
@@ -31,11 +33,18 @@ def test_every_route_is_described_with_its_errors(site):
             assert route["description"], path
             assert {"401", "429", "503"} <= set(route["responses"]), path
             for status, response in route["responses"].items():
-                schema = response["content"]["application/json"]["schema"]
-                assert "$ref" in schema, (path, method, status)
+                content = response["content"]["application/json"]
+                assert "$ref" in content["schema"], (path, method, status)
+                assert content["example"], (path, method, status)
             if method == "post" and not path.endswith("keys"):
                 content = route["requestBody"]["content"]
                 assert content["multipart/form-data"]["schema"]["properties"], path
+
+
+@pytest.mark.parametrize("shape", EXAMPLES, ids=lambda shape: shape.__name__)
+def test_an_example_is_of_its_shape(shape):
+    example = shape.model_validate(EXAMPLES[shape], strict=True, extra="forbid")
+    assert example.model_dump(mode="json", exclude_unset=True) == EXAMPLES[shape]
 
 
 @pytest.mark.slow

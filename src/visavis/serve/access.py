@@ -1,12 +1,13 @@
 """Who asks, and whether they may: a key's scope, or a guest of this machine's own address."""
 
 import ipaddress
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any, Literal
 from urllib.parse import urlsplit
 
 from fastapi import Depends, Request
+from starlette.concurrency import run_in_threadpool
 
 from visavis.serve.buckets import Buckets
 from visavis.serve.keys import PER_MINUTE, SCOPES, ApiKey, ApiKeys
@@ -78,14 +79,26 @@ def needs(needed: Needed) -> Any:
     return Depends(admission(needed))
 
 
-def admission(needed: Needed) -> Callable[[Request], None]:
+def admission(needed: Needed) -> Callable[[Request], Awaitable[None]]:
     """Lets a request in, and notes who it was."""
 
-    def admit(request: Request) -> None:
+    async def admit(request: Request) -> None:
         guard: Guard = request.app.state.service.guard
-        request.state.caller = guard.admit(request, needed)
+        if "authorization" in request.headers:  # the keys are read from the gallery
+            request.state.caller = await run_in_threadpool(guard.admit, request, needed)
+        else:
+            request.state.caller = guard.admit(request, needed)
 
     return admit
+
+
+async def check_room(request: Request) -> None:
+    """Refuse a request at once where the queue is full, before anything is read for it."""
+    service = request.app.state.service
+    service.desk.check_room(service.bodies.count)
+
+
+HAS_ROOM = Depends(check_room)
 
 
 def caller_of(request: Request) -> Caller:

@@ -17,12 +17,15 @@ class Desk:
     def __init__(self, workers: int, waiting: int) -> None:
         self._pool = ThreadPoolExecutor(workers, thread_name_prefix="visavis-serve")
         self.most = workers + waiting
+        self._spare = waiting // 2
         self.inside = self.refused = 0
         self._lock = Lock()
 
-    def check_room(self) -> None:
-        """Raise Refusal, 503, where the queue is full: asked before a request is read."""
-        if self.inside >= self.most:
+    def check_room(self, arriving: int = 0) -> None:
+        """Raise Refusal, 503, where the queue is full, or will be with the requests that are
+        arriving: asked before a request is read. Some of them come late, so a few more are read.
+        """
+        if self.inside >= self.most or self.inside + arriving >= self.most + self._spare:
             self.refused += 1
             raise busy("too many requests are waiting")
 

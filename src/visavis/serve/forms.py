@@ -51,11 +51,11 @@ class InMemoryParser(MultiPartParser):
 
 
 class BodyBudget:
-    """Bytes of all the requests that are being read."""
+    """Bytes of all the requests that are being read, and how many these are."""
 
     def __init__(self, most: int) -> None:
         self._most = most
-        self.held = 0
+        self.held = self.count = 0
 
     @contextmanager
     def holding(self, count: int) -> Iterator[None]:
@@ -63,10 +63,12 @@ class BodyBudget:
         if self.held and self.held + count > self._most:
             raise busy("too many photos are arriving at once")
         self.held += count
+        self.count += 1
         try:
             yield
         finally:
             self.held -= count
+            self.count -= 1
 
 
 class Multipart(Generic[M]):
@@ -97,7 +99,6 @@ class Multipart(Generic[M]):
     async def fields(self, request: Request) -> list[tuple[str, Field]]:
         """The fields of the form, unchecked. Raises Refusal, before the rest is read."""
         service = request.app.state.service
-        service.desk.check_room()
         declared = self._declared(request)
         with service.bodies.holding(ROOM if self._archive else declared):
             return await self._read(request)

@@ -9,7 +9,7 @@ from pydantic import BaseModel, Field
 
 from visavis.enrollment import UNREADABLE, Candidate, Enrolled, enroll
 from visavis.errors import VisavisError
-from visavis.serve.access import caller_of, needs
+from visavis.serve.access import HAS_ROOM, caller_of, needs
 from visavis.serve.archives import ArchivedPhoto, PhotoArchive
 from visavis.serve.forms import Archive, Multipart, plain_name
 from visavis.serve.jobs import JobPlan
@@ -40,7 +40,7 @@ IMPORT = Multipart(ImportForm, photos=1, archive=True)
 @imports.post(
     "/people:import",
     status_code=202,
-    dependencies=[needs("operator")],
+    dependencies=[HAS_ROOM, needs("operator")],
     openapi_extra=IMPORT.documented(),
     responses={**told(JobShape, "conflict", form=True, status=202)},
 )

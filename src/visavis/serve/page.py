@@ -8,7 +8,7 @@ from fastapi.responses import HTMLResponse, Response
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from visavis.errors import VisavisError
-from visavis.serve.access import needs
+from visavis.serve.access import HAS_ROOM, needs
 from visavis.serve.forms import checked
 from visavis.serve.photos import VERIFY, VerifyForm
 from visavis.serve.refusals import Refusal, status_of
@@ -31,7 +31,7 @@ async def show_page(request: Request, wished: Wished = None) -> HTMLResponse:
     return _rendered(request, wished, None)
 
 
-@page.post("/", dependencies=[needs("guest")])
+@page.post("/", dependencies=[HAS_ROOM, needs("guest")])
 async def show_verdict(request: Request, wished: Wished = None) -> HTMLResponse:
     """The page with the result of its two photos, or with why there is none."""
     service = service_of(request)

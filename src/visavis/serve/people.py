@@ -16,13 +16,13 @@ from visavis.errors import VisavisError
 from visavis.gallery import Person
 from visavis.gallery.paging import Place, people_page
 from visavis.gallery.proof import erase_with_proof
-from visavis.serve.access import needs
+from visavis.serve.access import HAS_ROOM, needs
 from visavis.serve.forms import Multipart, Upload
 from visavis.serve.limits import SERVE_LIMITS
 from visavis.serve.once import WriteAnswer
 from visavis.serve.photos import FaceNumber, PhotoFields
 from visavis.serve.refusals import Refusal, status_of
-from visavis.serve.routes import told
+from visavis.serve.routes import response_of, told
 from visavis.serve.service import Service, service_of, write_once
 from visavis.serve.shapes import (
     EnrolledShape,
@@ -76,9 +76,9 @@ ENROLL = Multipart(EnrollForm, photos=SERVE_LIMITS.photos)
 SAMPLES = Multipart(SamplesForm, photos=SERVE_LIMITS.photos)
 ENROLLED = {
     **told(EnrolledShape, "conflict", form=True),
-    201: {"model": EnrolledShape, "description": "enrolled"},
-    409: {"model": RefusedPhotosShape, "description": "like somebody else"},
-    422: {"model": RefusedPhotosShape, "description": "no photo is of use, or a field is wrong"},
+    201: response_of(EnrolledShape, "enrolled"),
+    409: response_of(RefusedPhotosShape, "like somebody else"),
+    422: response_of(RefusedPhotosShape, "no photo is of use, or a field is wrong"),
 }
 
 
@@ -101,7 +101,7 @@ def list_everybody(
 @people.post(
     "",
     status_code=201,
-    dependencies=[needs("operator")],
+    dependencies=[HAS_ROOM, needs("operator")],
     openapi_extra=ENROLL.documented(),
     responses={**ENROLLED},
 )
@@ -122,7 +122,7 @@ async def enroll_person(
 @people.get(
     "/{person}",
     dependencies=[needs("viewer")],
-    responses={**told(PersonShownShape, "not_found")},
+    responses={**told(PersonShownShape, "not_found", "invalid")},
 )
 def show_person(request: Request, person: str) -> JSONResponse:
     """Somebody, with their photos: quality, models, times. No template is shown."""
@@ -155,7 +155,7 @@ def change_person(request: Request, person: str, change: PersonChange) -> JSONRe
 @people.delete(
     "/{person}",
     dependencies=[needs("admin")],
-    responses={**told(ErasureShape, "not_found", "conflict")},
+    responses={**told(ErasureShape, "not_found", "conflict", "invalid")},
 )
 def erase_person(request: Request, person: str) -> JSONResponse:
     """Erase somebody: name, photos, templates, kept answers. The answer proves it; keep it."""
@@ -170,7 +170,7 @@ def erase_person(request: Request, person: str) -> JSONResponse:
 @people.post(
     "/{person}/samples",
     status_code=201,
-    dependencies=[needs("operator")],
+    dependencies=[HAS_ROOM, needs("operator")],
     openapi_extra=SAMPLES.documented(),
     responses={**ENROLLED, **told(EnrolledShape, "not_found")},
 )
@@ -190,7 +190,7 @@ async def add_samples(
 @people.delete(
     "/{person}/samples/{sample}",
     dependencies=[needs("operator")],
-    responses={**told(PhotoRemovedShape, "not_found", "conflict")},
+    responses={**told(PhotoRemovedShape, "not_found", "conflict", "invalid")},
 )
 def remove_sample(request: Request, person: str, sample: str) -> JSONResponse:
     """Erase one photo of somebody: its crop and templates. The person stays."""

@@ -10,7 +10,7 @@ from pydantic import BaseModel, Field
 
 from visavis.answers.documents import face_json, faces_json, identification_json, verification_json
 from visavis.errors import VisavisError
-from visavis.serve.access import needs
+from visavis.serve.access import HAS_ROOM, needs
 from visavis.serve.forms import Multipart, PhotoField, Upload
 from visavis.serve.limits import SERVE_LIMITS
 from visavis.serve.refusals import Refusal
@@ -87,7 +87,7 @@ VERIFY_PERSON = Multipart(VerifyPersonForm, photos=1)
 
 @photos.post(
     "/detect",
-    dependencies=[needs("guest")],
+    dependencies=[HAS_ROOM, needs("guest")],
     openapi_extra=DETECT.documented(),
     responses={**told(DetectedAllShape, form=True)},
 )
@@ -104,7 +104,7 @@ async def detect(request: Request, form: Annotated[DetectForm, Depends(DETECT)])
 
 @photos.post(
     "/verify",
-    dependencies=[needs("guest")],
+    dependencies=[HAS_ROOM, needs("guest")],
     openapi_extra=VERIFY.documented(),
     responses={**told(VerificationShape, form=True)},
 )
@@ -127,7 +127,7 @@ async def verify(request: Request, form: Annotated[VerifyForm, Depends(VERIFY)])
 
 @photos.post(
     "/identify",
-    dependencies=[needs("viewer")],
+    dependencies=[HAS_ROOM, needs("viewer")],
     openapi_extra=IDENTIFY.documented(),
     responses={**told(IdentifiedAllShape, "conflict", form=True)},
 )
@@ -158,7 +158,7 @@ async def identify(
 @photos.post(
     "/people/{person}/verify",
     tags=["people"],
-    dependencies=[needs("viewer")],
+    dependencies=[HAS_ROOM, needs("viewer")],
     openapi_extra=VERIFY_PERSON.documented(),
     responses={**told(IdentifiedFaceShape, "not_found", form=True)},
 )
@@ -182,7 +182,7 @@ async def verify_person(
 
 @photos.post(
     "/embed",
-    dependencies=[needs("admin")],
+    dependencies=[HAS_ROOM, needs("admin")],
     openapi_extra=EMBED.documented(),
     responses={**told(EmbeddedShape, form=True)},
 )

@@ -5,6 +5,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
+from visavis.serve.examples import EXAMPLES, content_of, error_example
 from visavis.serve.refusals import REFUSED
 from visavis.serve.shapes import ErrorShape
 
@@ -33,6 +34,16 @@ def told(
     """The responses of a route, for OpenAPI."""
     refused = {REFUSED[code] for code in (*ALWAYS, *codes, *(OF_FORMS if form else ()))}
     errors: dict[int | str, dict[str, Any]] = {
-        one: {"model": ErrorShape, "description": WORDS[one]} for one in sorted(refused)
+        one: {
+            "model": ErrorShape,
+            "description": WORDS[one],
+            "content": content_of(error_example(one)),
+        }
+        for one in sorted(refused)
     }
-    return {status: {"model": shape, "description": "done"}, **errors}
+    return {status: response_of(shape, "done"), **errors}
+
+
+def response_of(shape: type[BaseModel], words: str) -> dict[str, Any]:
+    """A response of this shape, with its example."""
+    return {"model": shape, "description": words, "content": content_of(EXAMPLES[shape])}

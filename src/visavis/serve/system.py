@@ -125,7 +125,7 @@ def new_api_key(request: Request, new: NewKey) -> JSONResponse:
 @system.delete(
     "/keys/{key}",
     dependencies=[needs("admin")],
-    responses={**told(RevokedShape, "not_found", "conflict")},
+    responses={**told(RevokedShape, "not_found", "conflict", "invalid")},
 )
 def revoke_key(request: Request, key: str) -> JSONResponse:
     """A key opens nothing from now on."""
