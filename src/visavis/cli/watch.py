@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from visavis.cli import options, printing
+from visavis.cli.liveness import Judging
 from visavis.cli.spread import spread
 
 if TYPE_CHECKING:
@@ -71,19 +72,16 @@ class Living:
         DemandName,
         typer.Option(help="warn: say whether a face is alive; require: name nobody who is not."),
     ] = "off"
-    liveness_models: Annotated[
-        Path | None,
-        typer.Option(help="The folder of the two liveness networks; none: five points judge."),
-    ] = None
 
-    def guard(self, where: options.Where) -> "Guard":
-        """The library's `Guard`."""
+    def guard(self, judging: Judging, where: options.Where) -> "Guard":
+        """The library's `Guard`. Without networks five points judge."""
         from visavis.liveness.networks import load_liveness
         from visavis.watch.guarding import Guard
 
-        if self.liveness == "off" or self.liveness_models is None:
-            return Guard(self.liveness)
-        return Guard(self.liveness, load_liveness(self.liveness_models, where.for_one()))
+        band, models = judging.band(), judging.liveness_models
+        if self.liveness == "off" or models is None:
+            return Guard(self.liveness, band=band)
+        return Guard(self.liveness, load_liveness(models, where.for_one()), band)
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,6 +123,7 @@ def watch(
     span: Span,
     naming: Naming,
     living: Living,
+    judging: Judging,
     showing: Showing,
     out: Annotated[
         Path | None,
@@ -143,7 +142,7 @@ def watch(
     from visavis.watch.watching import Plan, watch_sources
     from visavis.watch.writing import event_sink
 
-    plan = Plan(naming.rule(), span.every, living.guard(where))
+    plan = Plan(naming.rule(), span.every, living.guard(judging, where))
     with open_sources(sources, start=span.start, end=span.end) as opened:
         recognizer = options.recognizer_of(pack, calibration, options.Scanning(), where.for_one())
         people = options.gallery_at(gallery, create=False)
