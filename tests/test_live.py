@@ -11,8 +11,9 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import partial
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -20,6 +21,7 @@ import cv2
 import numpy as np
 import pytest
 from conftest import share
+from made_photos import encoded
 from made_videos import number_of, plain, write_video
 
 from visavis.errors import SourceError
@@ -208,3 +210,61 @@ def test_a_stream_is_watched_for_as_long_as_was_asked(server):
     times = [frame.at for frame in frames]
     assert times == sorted(times)
     assert 10 <= len(frames) <= 45  # 25 a second
+
+
+class HttpCamera(ThreadingHTTPServer):
+    """A camera as cheap ones are: pictures over HTTP, one after the other, until it is cut."""
+
+    daemon_threads = True
+
+    def __init__(self, pictures: list[bytes]) -> None:
+        super().__init__(("127.0.0.1", 0), HttpPictures)
+        self.pictures = pictures
+        self.asked: list[str] = []
+        threading.Thread(target=self.serve_forever, kwargs={"poll_interval": 0.02}).start()
+
+    @property
+    def address(self) -> str:
+        return f"http://me:secret@127.0.0.1:{self.server_port}/video?token=hidden"
+
+
+class HttpPictures(BaseHTTPRequestHandler):
+    def do_GET(self) -> None:
+        self.server.asked.append(self.headers.get("Authorization", ""))
+        self.send_response(200)
+        self.send_header("Content-Type", "multipart/x-mixed-replace; boundary=cut")
+        self.end_headers()
+        with suppress(ConnectionError):  # whoever reads may go
+            for picture in self.server.pictures:
+                head = "--cut\r\nContent-Type: image/jpeg\r\n"
+                head += f"Content-Length: {len(picture)}\r\n\r\n"
+                self.wfile.write(head.encode() + picture + b"\r\n")
+                time.sleep(0.02)
+
+    def log_message(self, *words: object) -> None:
+        pass
+
+
+@pytest.mark.slow
+def test_a_camera_over_http_changes_its_size_and_is_read_again_when_it_is_cut(caplog):
+    caplog.set_level(logging.DEBUG)
+    sizes = [(64, 48), (128, 96)] * 10
+    camera = HttpCamera([encoded(plain(n, *size), "JPEG") for n, size in enumerate(sizes)])
+    source = LiveSource(parse_address(camera.address), threading.Event(), patience=1.0)
+    shapes, notices = set(), []
+    try:
+        until = time.monotonic() + 10
+        while len([one for one in notices if one.kind == "connected"]) < 2:
+            assert time.monotonic() < until, notices
+            if (shot := source.take()) is not None:
+                shapes.add(shot.image.shape)
+            notices += source.notes()
+            time.sleep(0.005)
+    finally:
+        source.close()
+        camera.shutdown()
+        camera.server_close()
+    assert shapes == {(48, 64, 3), (96, 128, 3)}
+    assert [one.kind for one in notices] == ["connected", "lost", "connected"]
+    assert "secret" not in caplog.text
+    assert "hidden" not in caplog.text

@@ -164,6 +164,7 @@ def _told(events: "Iterable[Event]", sink: "Sink", *, json: bool) -> "list[Event
         told.append(event)
         if not json:
             printing.print_lines(event_words(event))
+            printing.flush()  # whoever reads a pipe wants to know now
     return told
 
 
