@@ -119,33 +119,32 @@ def watch_sources(
     """Who is seen: an event for each decision, for each face that left, for what happens to a
     source. `look` is called with each frame.
 
-    Whoever stops early gets what was seen so far: close the sources, and the tracks end. Those
-    who were named are noted as seen, in one write. Raises what opening a source raises.
+    `sources.stop()` ends it with what was seen so far. Whoever was named is noted as seen when they
+    leave. Raises the error of the sources where none of them can be read.
     """
     follow = partial(Follower, recognizer, gallery, plan.rule, guard=plan.guard)
     watched = {id(source): _watched(source, plan.every, follow) for source in sources.every}
-    seen: set[str] = set()
-    try:
-        for source, what in sources:
-            one = watched[id(source)]
-            events = iter([one.tell(what)]) if isinstance(what, Notice) else one.see(what, look)
-            for event in events:
-                seen |= _named(event)
-                yield event
-        for one in watched.values():
-            for event in one.follower.finish():
-                seen |= _named(event)
-                yield event
-    finally:
-        gallery.note_seen(seen)
+    for event in _events(sources, watched, look):
+        sighting = event.sighting
+        if event.kind == "left" and sighting and sighting.person:
+            gallery.note_seen([sighting.person.id])
+        yield event
+
+
+def _events(
+    sources: Sources, watched: dict[int, Watched], look: ShotLook | None
+) -> Iterator[Event]:
+    for source, what in sources:
+        one = watched[id(source)]
+        if isinstance(what, Notice):
+            yield one.tell(what)
+        else:
+            yield from one.see(what, look)
+    for one in watched.values():
+        yield from one.follower.finish()
 
 
 def _watched(source: FrameSource, every: float, follow: Callable[..., Follower]) -> Watched:
     clock = Clock(source.address.live)
     follower = follow(source.address.shown, tell=clock.tell)
     return Watched(source, follower, clock, every)
-
-
-def _named(event: Event) -> set[str]:
-    person = event.sighting.person if event.sighting else None
-    return {person.id} if person else set()
