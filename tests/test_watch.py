@@ -24,10 +24,10 @@ from visavis.watch.address import Address
 from visavis.watch.deciding import Rule
 from visavis.watch.following import Follower
 from visavis.watch.frames import Counts, Notice, Shot
-from visavis.watch.guarding import Guard
+from visavis.watch.guarding import LiveGuard
 from visavis.watch.showing import annotated, has_window, label_of, window
 from visavis.watch.sources import Sources
-from visavis.watch.watching import Clock, Plan, watch_sources
+from visavis.watch.watching import Clock, WatchPlan, watch_sources
 
 WIDTH, HEIGHT, SIDE = 700, 90, 80
 TOP = 5
@@ -249,7 +249,7 @@ def turning(stage, people, recognizer):
 )
 def test_a_photo_is_named_only_where_nobody_asks(turning, demand, depth, state, liveness):
     stage, people, recognizer = turning(depth)
-    follower = Follower(recognizer, people, Rule(), "stage", guard=Guard(demand))
+    follower = Follower(recognizer, people, Rule(), "stage", guard=LiveGuard(demand))
     left = follow(follower, stage, [[(100, ANNA)]] * 30)[-1].sighting
     assert (left.state, left.liveness) == (state, liveness)
     assert (left.person is not None) == (state == "confirmed")
@@ -257,7 +257,7 @@ def test_a_photo_is_named_only_where_nobody_asks(turning, demand, depth, state, 
 
 def test_whoever_stands_still_is_not_named_where_life_is_required(stage, people, recognizer):
     """Missing is refused: nobody turned, and no network is there."""
-    follower = Follower(recognizer, people, Rule(), "stage", guard=Guard("require"))
+    follower = Follower(recognizer, people, Rule(), "stage", guard=LiveGuard("require"))
     events = follow(follower, stage, [[(100, ANNA)]] * 30)
     assert told(events) == [("left", 1, "review", None)]
     assert events[0].sighting.liveness == "unsure"
@@ -271,7 +271,7 @@ def test_networks_say_whether_a_face_that_stands_still_is_alive(
     stage, people, recognizer, score, state, liveness
 ):
     logits = np.float32([[0, np.log(2 * score / (1 - score)), 0]])
-    guard = Guard("require", LivenessPair(((lambda pictures: [logits], 2.7),)))
+    guard = LiveGuard("require", LivenessPair(((lambda pictures: [logits], 2.7),)))
     follower = Follower(recognizer, people, Rule(), "stage", guard=guard)
     left = follow(follower, stage, [[(100, ANNA)]] * 10)[-1].sighting
     assert (left.state, left.liveness) == (state, liveness)
@@ -280,7 +280,7 @@ def test_networks_say_whether_a_face_that_stands_still_is_alive(
 
 def test_a_photo_in_front_of_a_live_face_begins_a_track_without_signs(stage, people, recognizer):
     """The attack: a stranger shows that they live, then holds Anna's photo before their face."""
-    guard = Guard("require", LivenessPair(((alive_until_told, 2.7),)))
+    guard = LiveGuard("require", LivenessPair(((alive_until_told, 2.7),)))
     alive_until_told.score = 0.95
     follower = Follower(recognizer, people, Rule(), "stage", guard=guard)
     events = []
@@ -359,7 +359,7 @@ def test_the_detector_looks_at_the_frames_that_are_due(
     monkeypatch.setattr(
         Follower, "look", lambda self, image, at: times.append(at) or look(self, image, at)
     )
-    watched(recognizer, people, Played(shots(stage, [shown] * 50)), plan=Plan(every=every))
+    watched(recognizer, people, Played(shots(stage, [shown] * 50)), plan=WatchPlan(every=every))
     assert len(times) == looked
 
 

@@ -10,10 +10,10 @@ import pytest
 from test_deciding import ANN
 
 from visavis.errors import OutputError
-from visavis.watch.events import Event, Sighting
+from visavis.watch.events import Appearance, Event
 from visavis.watch.writing import COLUMNS, EventFile
 
-SEEN = Sighting(
+SEEN = Appearance(
     track=1, state="confirmed", person=ANN, closest=ANN, similarity=0.61,
     false_positive_rate=0.0096, liveness=None, looks=4, agreeing=3, sightings=20,
     start=0.48, end=5.6, started_at=None, ended_at=None,

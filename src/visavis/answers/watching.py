@@ -9,7 +9,7 @@ from visavis.answers.counts import counted, people_counted
 from visavis.answers.words import one_in
 from visavis.recognizer import Recognizer
 from visavis.watch.deciding import Rule
-from visavis.watch.events import Event, Sighting
+from visavis.watch.events import Appearance, Event
 from visavis.watch.frames import FrameSource
 from visavis.watch.writing import event_json
 
@@ -69,7 +69,7 @@ def watched_json(
     }
 
 
-def _who(sighting: Sighting) -> str:
+def _who(sighting: Appearance) -> str:
     if sighting.person is not None:
         return sighting.person.name
     if sighting.state == "spoof":
@@ -79,7 +79,7 @@ def _who(sighting: Sighting) -> str:
     return "somebody unknown"
 
 
-def _why(sighting: Sighting) -> str:
+def _why(sighting: Appearance) -> str:
     if sighting.similarity is None:
         return ""
     closest = "" if sighting.person else " to the closest"
@@ -87,7 +87,7 @@ def _why(sighting: Sighting) -> str:
     return f" · similarity {sighting.similarity:.2f}{closest}, {agree}"
 
 
-def _span(sighting: Sighting) -> str:
+def _span(sighting: Appearance) -> str:
     if sighting.started_at and sighting.ended_at:
         return f"{sighting.started_at} to {sighting.ended_at}"
     return f"{_time(sighting.start)} to {_time(sighting.end)}"

@@ -17,7 +17,7 @@ from visavis.cli.spread import spread
 if TYPE_CHECKING:
     from visavis.watch.deciding import Rule
     from visavis.watch.events import Event, Sink
-    from visavis.watch.guarding import Guard
+    from visavis.watch.guarding import LiveGuard
     from visavis.watch.sources import Sources
     from visavis.watch.watching import ShotLook
 
@@ -26,7 +26,7 @@ LONGEST = 1e6  # seconds: eleven days
 
 
 @dataclass(frozen=True, slots=True)
-class Span:
+class Stretch:
     """Which part is watched, and how often it is looked at."""
 
     start: Annotated[
@@ -73,15 +73,15 @@ class Living:
         typer.Option(help="warn: say whether a face is alive; require: name nobody who is not."),
     ] = "off"
 
-    def guard(self, judging: Judging, where: options.Where) -> "Guard":
-        """The library's `Guard`. Without networks five points judge."""
+    def guard(self, judging: Judging, where: options.Where) -> "LiveGuard":
+        """The library's `LiveGuard`. Without networks five points judge."""
         from visavis.liveness.networks import load_liveness
-        from visavis.watch.guarding import Guard
+        from visavis.watch.guarding import LiveGuard
 
         band, models = judging.band(), judging.liveness_models
         if self.liveness == "off" or models is None:
-            return Guard(self.liveness, band=band)
-        return Guard(self.liveness, load_liveness(models, where.for_one()), band)
+            return LiveGuard(self.liveness, band=band)
+        return LiveGuard(self.liveness, load_liveness(models, where.for_one()), band)
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,7 +120,7 @@ def watch(
         list[str],
         typer.Argument(help="Videos, folders of pictures, cameras' numbers, rtsp or http."),
     ],
-    span: Span,
+    span: Stretch,
     naming: Naming,
     living: Living,
     judging: Judging,
@@ -139,10 +139,10 @@ def watch(
     """Who is seen by a camera or in a video, from when to when? Ctrl-C or q in its window ends."""
     from visavis.answers.watching import watched_json, watched_words
     from visavis.watch.sources import open_sources
-    from visavis.watch.watching import Plan, watch_sources
+    from visavis.watch.watching import WatchPlan, watch_sources
     from visavis.watch.writing import event_sink
 
-    plan = Plan(naming.rule(), span.every, living.guard(judging, where))
+    plan = WatchPlan(naming.rule(), span.every, living.guard(judging, where))
     with open_sources(sources, start=span.start, end=span.end) as opened:
         recognizer = options.recognizer_of(pack, calibration, options.Scanning(), where.for_one())
         people = options.gallery_at(gallery, create=False)

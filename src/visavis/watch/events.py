@@ -16,7 +16,7 @@ EventKind = Literal["decided", "left"] | NoticeKind
 
 
 @dataclass(frozen=True, slots=True)
-class Sighting:
+class Appearance:
     """One face on its way through a source's picture, from when to when, and who it is."""
 
     track: int  # counts from 1 in each source
@@ -42,7 +42,7 @@ class Event:
     kind: EventKind
     source: str  # as it may be shown: without a password
     at: float  # seconds, as in a sighting
-    sighting: Sighting | None = None
+    sighting: Appearance | None = None
     text: str = ""
 
 

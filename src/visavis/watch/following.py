@@ -28,8 +28,8 @@ from visavis.watch.deciding import (
     is_news,
     worth_of,
 )
-from visavis.watch.events import Event, EventKind, Sighting
-from visavis.watch.guarding import OFF, Guard, LifeSigns
+from visavis.watch.events import Appearance, Event, EventKind
+from visavis.watch.guarding import OFF, LifeSigns, LiveGuard
 from visavis.watch.tracks import Box, Track, assign, begin_track, crowded
 
 ABSENT = 2.0  # seconds unseen after which a track has ended
@@ -79,7 +79,7 @@ class Follower:
         rule: Rule,
         source: str,
         tell: Tell = lambda at: (at, None),
-        guard: Guard = OFF,
+        guard: LiveGuard = OFF,
     ) -> None:
         self._recognizer, self._gallery, self._rule = recognizer, gallery, rule
         self._source, self._tell, self._guard = source, tell, guard
@@ -241,7 +241,7 @@ class Follower:
         seconds, _ = self._tell(at)
         return Event(kind, self._source, seconds, self._sighting(one, state))
 
-    def _sighting(self, one: Passage, state: TrackState) -> Sighting:
+    def _sighting(self, one: Passage, state: TrackState) -> Appearance:
         nearest = one.verdict.nearest
         closest = nearest.closest if nearest is not None else None
         if closest is not None and closest.id not in self._gallery.people_of([closest.id]):
@@ -249,7 +249,7 @@ class Follower:
             closest, state = None, "spoof" if state == "spoof" else "unknown"
         start, started_at = self._tell(one.began)
         end, ended_at = self._tell(one.proved if one.ended else one.track.seen)
-        return Sighting(
+        return Appearance(
             track=one.number,
             state=state,
             person=closest if state == "confirmed" else None,

@@ -19,7 +19,7 @@ POINTS, SCORES = 100, 15  # the newest of a track that are judged
 
 
 @dataclass(frozen=True, eq=False, slots=True)
-class Guard:
+class LiveGuard:
     """What is demanded of the faces of a source, and what judges them.
 
     Without networks five points judge alone: they see a head that turns, and a photo that does.
@@ -30,7 +30,7 @@ class Guard:
     band: LivenessBand = STANDARD_BAND
 
 
-OFF = Guard()
+OFF = LiveGuard()
 
 
 @dataclass(eq=False, slots=True)
@@ -40,7 +40,7 @@ class LifeSigns:
     points: deque[FivePoints] = field(default_factory=lambda: deque(maxlen=POINTS))
     scores: deque[float] = field(default_factory=lambda: deque(maxlen=SCORES))
 
-    def see(self, image: Image, face: Face, guard: Guard) -> None:
+    def see(self, image: Image, face: Face, guard: LiveGuard) -> None:
         """Look at the face once more, in the whole frame."""
         if guard.demand == "off":
             return
@@ -49,7 +49,7 @@ class LifeSigns:
         if guard.networks is not None:
             self.scores.append(float(guard.networks(image, [face])[0]))
 
-    def outcome(self, guard: Guard) -> Liveness | None:
+    def outcome(self, guard: LiveGuard) -> Liveness | None:
         """What they say together; None where nothing is demanded."""
         if guard.demand == "off":
             return None

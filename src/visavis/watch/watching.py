@@ -12,7 +12,7 @@ from visavis.watch.deciding import STANDARD, Rule
 from visavis.watch.events import Event
 from visavis.watch.following import Follower, When
 from visavis.watch.frames import FrameSource, Notice, NoticeKind, Shot
-from visavis.watch.guarding import OFF, Guard
+from visavis.watch.guarding import OFF, LiveGuard
 from visavis.watch.sources import Sources
 
 EVERY = 0.1  # seconds between two looks for faces while there are any
@@ -24,15 +24,15 @@ ShotLook = Callable[[FrameSource, Shot, Follower], None]
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class WatchPlan:
     """How sources are watched."""
 
     rule: Rule = STANDARD
     every: float = EVERY  # seconds between two looks for faces; twice as long while there are none
-    guard: Guard = OFF
+    guard: LiveGuard = OFF
 
 
-PLAN = Plan()
+PLAN = WatchPlan()
 
 
 @dataclass(slots=True)
@@ -113,7 +113,7 @@ def watch_sources(
     gallery: Gallery,
     sources: Sources,
     *,
-    plan: Plan = PLAN,
+    plan: WatchPlan = PLAN,
     look: ShotLook | None = None,
 ) -> Iterator[Event]:
     """Who is seen: an event for each decision, for each face that left, for what happens to a

@@ -16,7 +16,7 @@ from typing import Any, Self
 from visavis.errors import OutputError
 from visavis.files import output_errors
 from visavis.gallery import Person
-from visavis.watch.events import Event, Sighting
+from visavis.watch.events import Appearance, Event
 
 COLUMNS = (
     "source", "start", "end", "state", "name", "person_id", "similarity", "false_positive_rate",
@@ -37,7 +37,7 @@ def event_json(event: Event) -> dict[str, Any]:
     }
 
 
-def sighting_json(sighting: Sighting) -> dict[str, Any]:
+def sighting_json(sighting: Appearance) -> dict[str, Any]:
     """Who was seen from when to when, as a document."""
     return {
         "track": sighting.track,
