@@ -1,7 +1,7 @@
 """Sources to events: the loop that takes frames, looks at those it can afford, and tells."""
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import partial
@@ -30,6 +30,11 @@ class WatchPlan:
     rule: Rule = STANDARD
     every: float = EVERY  # seconds between two looks for faces; twice as long while there are none
     guard: LiveGuard = OFF
+    guards: Mapping[str, LiveGuard] = field(default_factory=dict)  # of sources, as they are shown
+
+    def guard_of(self, source: FrameSource) -> LiveGuard:
+        """What is demanded of the faces of a source."""
+        return self.guards.get(source.address.shown, self.guard)
 
 
 PLAN = WatchPlan()
@@ -122,8 +127,8 @@ def watch_sources(
     `sources.stop()` ends it with what was seen so far. Whoever was named is noted as seen when they
     leave. Raises the error of the sources where none of them can be read.
     """
-    follow = partial(Follower, recognizer, gallery, plan.rule, guard=plan.guard)
-    watched = {id(source): _watched(source, plan.every, follow) for source in sources.every}
+    follow = partial(Follower, recognizer, gallery, plan.rule)
+    watched = {id(source): _watched(source, plan, follow) for source in sources.every}
     for event in _events(sources, watched, look):
         sighting = event.sighting
         if event.kind == "left" and sighting and sighting.person:
@@ -144,7 +149,7 @@ def _events(
         yield from one.follower.finish()
 
 
-def _watched(source: FrameSource, every: float, follow: Callable[..., Follower]) -> Watched:
+def _watched(source: FrameSource, plan: WatchPlan, follow: Callable[..., Follower]) -> Watched:
     clock = Clock(source.address.live)
-    follower = follow(source.address.shown, tell=clock.tell)
-    return Watched(source, follower, clock, every)
+    follower = follow(source.address.shown, tell=clock.tell, guard=plan.guard_of(source))
+    return Watched(source, follower, clock, plan.every)
