@@ -4,10 +4,12 @@ from collections.abc import Iterable
 from fractions import Fraction
 from pathlib import Path
 
-import av
 import numpy as np
+import pytest
 
 from visavis.types import Image
+
+av = pytest.importorskip("av")
 
 STEP = 8  # of a plain picture's grey a frame: coding does not blur one into the next
 

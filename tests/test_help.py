@@ -14,7 +14,7 @@ from visavis.errors import did_you_mean
 PANELS = {
     "Compare and find people": ["verify", "identify", "find", "watch", "detect", "embed"],
     "Your people": ["enroll", "people", "config", "attendance"],
-    "Measure": ["calibrate", "report", "evaluate", "dataset"],
+    "Measure": ["calibrate", "report", "evaluate", "liveness", "dataset"],
     "Models": ["convert", "pack"],
     "This machine": ["doctor", "serve"],
 }

@@ -36,6 +36,7 @@ NO_NUMBER = set(
 MEANT = {  # numbers of BAD that mean something
     ("min_score", "0"): "every face that the detector sees",
     ("min_size", "0"): "faces of any size",
+    ("most_refused", "0"): "nobody may be",
     ("every", "0"): "every frame",
     ("start", "0"): "the beginning",
     ("max_loss", "0"): "no loss at all",
@@ -56,6 +57,7 @@ NEEDED = {
     "identify": ["a.jpg"],
     "find": ["a.jpg", "b.jpg"],
     "watch": ["a.mp4"],
+    "liveness calibrate": ["--genuine", "a", "--out", "b"],
     "convert": ["a.onnx", "--out", "b.onnx"],
     "config new": ["default"],
     "config compare": ["1", "2", "--images", "a"],

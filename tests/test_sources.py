@@ -4,11 +4,10 @@ import logging
 import os
 from pathlib import Path
 
-import av
 import numpy as np
 import pytest
 from made_photos import encoded
-from made_videos import number_of, plain, turned_video, write_video
+from made_videos import av, number_of, plain, turned_video, write_video
 
 from visavis.errors import SourceError, VisavisError
 from visavis.watch.address import parse_address, without_secrets

@@ -438,6 +438,22 @@ def test_a_bad_source_is_said_and_the_others_go_on(recognizer, people, stage):
     ]
 
 
+def test_each_source_has_its_own_demand(recognizer, people, stage):
+    """At the door life is required, at the desk it is not."""
+    door, desk = (
+        Played(shots(stage, [[(100, ANNA)]] * 20), name=name) for name in ("door", "desk")
+    )
+    plan = WatchPlan(guards={"door": LiveGuard("require")})
+    events = watched(recognizer, people, door, desk, plan=plan)
+    left = {one.source: one.sighting for one in events if one.kind == "left"}
+    assert (left["door"].state, left["door"].person, left["door"].liveness) == (
+        "review",
+        None,
+        "unsure",
+    )
+    assert (left["desk"].person.name, left["desk"].liveness) == ("Anna", None)
+
+
 def test_notices_are_events(recognizer, people):
     events = watched(recognizer, people, Played([Notice("damaged", "3 frames", 1.0)]))
     assert [(one.kind, one.at, one.text, one.sighting) for one in events] == [

@@ -32,6 +32,7 @@ from visavis.cli.evaluate import evaluate
 from visavis.cli.find import find
 from visavis.cli.help import Verbs, Version
 from visavis.cli.identify import identify
+from visavis.cli.liveness import liveness
 from visavis.cli.pack import pack
 from visavis.cli.people import people
 from visavis.cli.report import report
@@ -76,6 +77,7 @@ app.add_typer(attendance, name="attendance", rich_help_panel=PEOPLE)
 app.add_typer(evaluate, name="evaluate", rich_help_panel=MEASURE)
 app.command(rich_help_panel=MEASURE)(calibrate)
 app.command(rich_help_panel=MEASURE)(report)
+app.add_typer(liveness, name="liveness", rich_help_panel=MEASURE)
 app.add_typer(dataset, name="dataset", rich_help_panel=MEASURE)
 app.add_typer(pack, name="pack", rich_help_panel=MODELS)
 app.command(rich_help_panel=MODELS)(convert)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from visavis.cli import options, printing
+from visavis.cli.liveness import Judging
 from visavis.cli.spread import spread
 
 if TYPE_CHECKING:
@@ -71,19 +72,16 @@ class Living:
         DemandName,
         typer.Option(help="warn: say whether a face is alive; require: name nobody who is not."),
     ] = "off"
-    liveness_models: Annotated[
-        Path | None,
-        typer.Option(help="The folder of the two liveness networks; none: five points judge."),
-    ] = None
 
-    def guard(self, where: options.Where) -> "LiveGuard":
-        """The library's `LiveGuard`."""
+    def guard(self, judging: Judging, where: options.Where) -> "LiveGuard":
+        """The library's `LiveGuard`. Without networks five points judge."""
         from visavis.liveness.networks import load_liveness
         from visavis.watch.guarding import LiveGuard
 
-        if self.liveness == "off" or self.liveness_models is None:
-            return LiveGuard(self.liveness)
-        return LiveGuard(self.liveness, load_liveness(self.liveness_models, where.for_one()))
+        band, models = judging.band(), judging.liveness_models
+        if self.liveness == "off" or models is None:
+            return LiveGuard(self.liveness, band=band)
+        return LiveGuard(self.liveness, load_liveness(models, where.for_one()), band)
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,6 +123,7 @@ def watch(
     span: Stretch,
     naming: Naming,
     living: Living,
+    judging: Judging,
     showing: Showing,
     out: Annotated[
         Path | None,
@@ -141,7 +140,7 @@ def watch(
     from visavis.watch.watching import WatchPlan, watch_sources
     from visavis.watch.writing import event_sink
 
-    plan = WatchPlan(naming.rule(), span.every, living.guard(models.where))
+    plan = WatchPlan(naming.rule(), span.every, living.guard(judging, models.where))
     with open_sources(sources, start=span.start, end=span.end) as opened:
         people = options.gallery_at(gallery, create=False)
         recognizer = models.for_one(people)
@@ -163,6 +162,7 @@ def _told(events: "Iterable[Event]", sink: "Sink", *, json: bool) -> "list[Event
         told.append(event)
         if not json:
             printing.print_lines(event_words(event))
+            printing.flush()  # whoever reads a pipe wants to know now
     return told
 
 

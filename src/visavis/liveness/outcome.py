@@ -2,9 +2,14 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal
 
 import numpy as np
+
+from visavis.document import parse, to_bytes
+from visavis.errors import CalibrationError
+from visavis.files import write_whole
 
 Liveness = Literal["live", "spoof", "unsure"]
 Demand = Literal["off", "warn", "require"]
@@ -22,8 +27,28 @@ class LivenessBand:
     live: float = 0.8
     spoof: float = 0.3
 
+    def __post_init__(self) -> None:
+        if not 0 <= self.spoof < self.live <= 1:
+            raise CalibrationError(
+                f"expected scores from 0 to 1, that of a spoof below that of life, got "
+                f"{self.spoof} and {self.live}"
+            )
+
 
 STANDARD_BAND = LivenessBand()
+
+
+def read_band(path: Path) -> LivenessBand:
+    """Thresholds of a file. Raises CalibrationError for a file that is none."""
+    try:
+        return parse(LivenessBand, path.read_bytes(), str(path), CalibrationError)
+    except OSError as error:
+        raise CalibrationError(f"{path}: cannot read: {error.strerror or error}") from error
+
+
+def write_band(path: Path, band: LivenessBand) -> None:
+    """Write thresholds. Raises OutputError."""
+    write_whole(path, to_bytes(band))
 
 
 def judge_scores(scores: Sequence[float], band: LivenessBand = STANDARD_BAND) -> Liveness:
@@ -31,10 +56,14 @@ def judge_scores(scores: Sequence[float], band: LivenessBand = STANDARD_BAND) ->
     finite = [score for score in scores if np.isfinite(score)]
     if len(finite) < LEAST:
         return "unsure"
-    middle = float(np.median(finite))
-    if middle >= band.live:
+    return outcome_of(float(np.median(finite)), band)
+
+
+def outcome_of(score: float, band: LivenessBand) -> Liveness:
+    """What is said at one score."""
+    if score >= band.live:
         return "live"
-    return "spoof" if middle <= band.spoof else "unsure"
+    return "spoof" if score <= band.spoof else "unsure"
 
 
 def together(networks: Liveness, geometry: Liveness) -> Liveness:

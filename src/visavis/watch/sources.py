@@ -106,12 +106,15 @@ class Timed:
 
     def __init__(self, source: FrameSource, seconds: float) -> None:
         self._source = source
-        self._until = time.monotonic() + seconds
+        self._seconds = seconds
+        self._until: float | None = None  # models are loaded meanwhile: it counts from the loop on
         self.address, self.counts = source.address, source.counts
 
     @property
     def ended(self) -> bool:
         """Whether its time is over."""
+        if self._until is None:
+            self._until = time.monotonic() + self._seconds
         return time.monotonic() >= self._until
 
     def take(self) -> Shot | None:

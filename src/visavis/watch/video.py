@@ -132,7 +132,7 @@ def _beginning(stream: "VideoStream") -> float:
 def _time(frame: "VideoFrame", begin: float, stream: "VideoStream", counts: Counts) -> float:
     """Seconds since the beginning; by its number where the file does not say."""
     if frame.time is not None:
-        return max(0.0, frame.time - begin)
+        return max(0.0, float(frame.time) - begin)
     return (counts.read - 1) / float(stream.average_rate or RATE)
 
 
@@ -182,7 +182,7 @@ class VideoFile:
 
     def _begin(self, image: Image) -> "VideoStream":
         options = {"preset": "veryfast", "crf": "23"}
-        stream = self._container.add_stream("libx264", rate=RATE, options=options)
+        stream: VideoStream = self._container.add_stream("libx264", rate=RATE, options=options)
         # The codec takes even numbers alone.
         stream.height, stream.width = (side + side % 2 for side in image.shape[:2])
         stream.pix_fmt, stream.codec_context.time_base = "yuv420p", TICK

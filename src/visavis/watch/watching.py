@@ -1,7 +1,7 @@
 """Sources to events: the loop that takes frames, looks at those it can afford, and tells."""
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import partial
@@ -30,6 +30,11 @@ class WatchPlan:
     rule: Rule = STANDARD
     every: float = EVERY  # seconds between two looks for faces; twice as long while there are none
     guard: LiveGuard = OFF
+    guards: Mapping[str, LiveGuard] = field(default_factory=dict)  # of sources, as they are shown
+
+    def guard_of(self, source: FrameSource) -> LiveGuard:
+        """What is demanded of the faces of a source."""
+        return self.guards.get(source.address.shown, self.guard)
 
 
 PLAN = WatchPlan()
@@ -119,33 +124,32 @@ def watch_sources(
     """Who is seen: an event for each decision, for each face that left, for what happens to a
     source. `look` is called with each frame.
 
-    Whoever stops early gets what was seen so far: close the sources, and the tracks end. Those
-    who were named are noted as seen, in one write. Raises what opening a source raises.
+    `sources.stop()` ends it with what was seen so far. Whoever was named is noted as seen when they
+    leave. Raises the error of the sources where none of them can be read.
     """
-    follow = partial(Follower, recognizer, gallery, plan.rule, guard=plan.guard)
-    watched = {id(source): _watched(source, plan.every, follow) for source in sources.every}
-    seen: set[str] = set()
-    try:
-        for source, what in sources:
-            one = watched[id(source)]
-            events = iter([one.tell(what)]) if isinstance(what, Notice) else one.see(what, look)
-            for event in events:
-                seen |= _named(event)
-                yield event
-        for one in watched.values():
-            for event in one.follower.finish():
-                seen |= _named(event)
-                yield event
-    finally:
-        gallery.note_seen(seen)
+    follow = partial(Follower, recognizer, gallery, plan.rule)
+    watched = {id(source): _watched(source, plan, follow) for source in sources.every}
+    for event in _events(sources, watched, look):
+        sighting = event.sighting
+        if event.kind == "left" and sighting and sighting.person:
+            gallery.note_seen([sighting.person.id])
+        yield event
 
 
-def _watched(source: FrameSource, every: float, follow: Callable[..., Follower]) -> Watched:
+def _events(
+    sources: Sources, watched: dict[int, Watched], look: ShotLook | None
+) -> Iterator[Event]:
+    for source, what in sources:
+        one = watched[id(source)]
+        if isinstance(what, Notice):
+            yield one.tell(what)
+        else:
+            yield from one.see(what, look)
+    for one in watched.values():
+        yield from one.follower.finish()
+
+
+def _watched(source: FrameSource, plan: WatchPlan, follow: Callable[..., Follower]) -> Watched:
     clock = Clock(source.address.live)
-    follower = follow(source.address.shown, tell=clock.tell)
-    return Watched(source, follower, clock, every)
-
-
-def _named(event: Event) -> set[str]:
-    person = event.sighting.person if event.sighting else None
-    return {person.id} if person else set()
+    follower = follow(source.address.shown, tell=clock.tell, guard=plan.guard_of(source))
+    return Watched(source, follower, clock, plan.every)
