@@ -87,8 +87,11 @@ TESTED_IN = {
     "pack/onnx.py": "test_import_pack.py",
     "runtime/protobuf.py": "test_bounds.py",
     "runtime/shapes.py": "test_trial.py",
+    "train/backbones.py": "test_recipe.py",
     "train/classes.py": "test_margins.py",
+    "train/data.py": "test_loop.py",
     "train/heads.py": "test_margins.py",
+    "train/learner.py": "test_loop.py",
 }
 
 

@@ -147,13 +147,16 @@ class Head(nn.Module):
         self._step = step
 
     @torch.no_grad()
-    def step(self, rate: float, *, momentum: float, decay: float) -> None:
-        """Move the rows that the last step used, as SGD does, and forget their gradient."""
+    def step(self, rate: float, *, momentum: float, decay: float, scale: float = 1.0) -> None:
+        """Move the rows that the last step used, as SGD does, and forget their gradient, which is
+        `scale` times as large as the loss's.
+        """
         if self._used is None:
             return
         rows, leaf = self._used
         if (gradient := leaf.grad) is None:
             return
+        gradient = gradient / scale if scale != 1 else gradient
         if self.options.rate >= 1:
             self.momentum.mul_(momentum).add_(gradient).add_(leaf, alpha=decay)
             leaf.sub_(self.momentum, alpha=rate)
