@@ -15,7 +15,7 @@ PANELS = {
     "Compare and find people": ["verify", "identify", "find", "detect", "embed"],
     "Your people": ["enroll", "people", "config"],
     "Measure": ["calibrate", "report", "evaluate", "dataset"],
-    "Models": ["convert", "pack"],
+    "Models": ["convert", "train", "pack"],
     "This machine": ["doctor"],
 }
 

@@ -53,6 +53,7 @@ NEEDED = {
     "identify": ["a.jpg"],
     "find": ["a.jpg", "b.jpg"],
     "convert": ["a.onnx", "--out", "b.onnx"],
+    "train": ["small", "--data", "a"],
     "config new": ["default"],
     "config compare": ["1", "2", "--images", "a"],
     "evaluate pairs": ["--images", "a"],

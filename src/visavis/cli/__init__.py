@@ -34,6 +34,7 @@ from visavis.cli.identify import identify
 from visavis.cli.pack import pack
 from visavis.cli.people import people
 from visavis.cli.report import report
+from visavis.cli.train import train
 from visavis.cli.verify import verify
 from visavis.errors import VisavisError
 
@@ -74,6 +75,7 @@ app.command(rich_help_panel=MEASURE)(report)
 app.add_typer(dataset, name="dataset", rich_help_panel=MEASURE)
 app.add_typer(pack, name="pack", rich_help_panel=MODELS)
 app.command(rich_help_panel=MODELS)(convert)
+app.command(rich_help_panel=MODELS)(train)
 app.command(rich_help_panel=MACHINE)(doctor)
 
 
