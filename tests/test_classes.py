@@ -11,6 +11,7 @@ torch = pytest.importorskip("torch")
 torch.set_num_threads(1)  # small tensors are slower in several
 import torch.distributed as dist  # noqa: E402
 
+from visavis.train import classes as room  # noqa: E402
 from visavis.train.classes import HeadOptions, Processes, build_head  # noqa: E402
 from visavis.train.heads import MarginOptions  # noqa: E402
 
@@ -24,6 +25,17 @@ SCALE, DIM, CLASSES = 8.0, 6, 5
 def test_shares_are_even(total, count, shares):
     parts = [Processes(count, rank).share(total) for rank in range(count)]
     assert [(part.start, part.stop) for part in parts] == shares
+
+
+def test_new_rows_are_the_same_however_many_processes_share_them(monkeypatch):
+    monkeypatch.setattr(room, "BLOCK", 4)
+    whole, *parts = (
+        build_head("cosface", 11, 2, MarginOptions(), HeadOptions(centres=2), processes).weight
+        for processes in (Processes(), *(Processes(3, rank) for rank in range(3)))
+    )
+    assert torch.cat(parts).equal(whole)
+    assert len(whole.unique()) == 44
+    assert 0.007 < whole.std() < 0.013
 
 
 def test_a_step_uses_the_classes_of_its_batch_and_as_many_others_as_the_rate_allows():

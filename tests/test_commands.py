@@ -13,6 +13,7 @@ MODELS = {"--device", "--precision", "--runtime"}
 # Verbs that run no model on a picture; every other one takes the options of MODELS.
 NO_MODEL = {
     "report": "it reads what evaluate wrote",
+    "train": "it runs a network that is being made, as its recipe says",
     "convert": "the checkpoint is the model, and is compared in float32 on the CPU",
     "people merge-groups": "it changes a list",
     "people split-group": "it changes a list",

@@ -15,7 +15,7 @@ PANELS = {
     "Compare and find people": ["verify", "identify", "find", "watch", "detect", "embed"],
     "Your people": ["enroll", "people", "config", "attendance"],
     "Measure": ["calibrate", "report", "evaluate", "liveness", "dataset"],
-    "Models": ["convert", "pack"],
+    "Models": ["convert", "train", "pack"],
     "This machine": ["doctor", "serve"],
 }
 

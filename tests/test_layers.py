@@ -33,6 +33,7 @@ LATE = {
     "hub/stores.py": "fsspec and its stores are an extra",
     "insightface/proof.py": "insightface is there for the proof alone",
     "convert/quantize.py": "nncf takes seconds to load, and must first be told to report nothing",
+    "train/loop.py": "tensorboard is an extra",
     "convert/tflite.py": "litert-torch is an extra of its own",
 }
 ROOMS = {

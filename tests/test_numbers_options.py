@@ -59,6 +59,7 @@ NEEDED = {
     "watch": ["a.mp4"],
     "liveness calibrate": ["--genuine", "a", "--out", "b"],
     "convert": ["a.onnx", "--out", "b.onnx"],
+    "train": ["small", "--data", "a"],
     "config new": ["default"],
     "config compare": ["1", "2", "--images", "a"],
     "evaluate pairs": ["--images", "a"],

@@ -44,6 +44,7 @@ TESTED_IN = {
     "checkpoints/families.py": "test_checkpoints.py",
     "checkpoints/loading.py": "test_checkpoints.py",
     "checkpoints/unpickle.py": "test_checkpoints.py",
+    "answers/training.py": "test_train_cli.py",
     "checkpoints/weights.py": "test_detector_networks.py",
     "checkpoints/wrapping.py": "test_checkpoints.py",
     "cli/__init__.py": "test_cli.py",
@@ -109,8 +110,12 @@ TESTED_IN = {
     "watch/frames.py": "test_sources.py",
     "watch/recorded.py": "test_sources.py",
     "watch/video.py": "test_sources.py",
+    "train/backbones.py": "test_recipe.py",
     "train/classes.py": "test_margins.py",
+    "train/data.py": "test_loop.py",
+    "train/export.py": "test_train_cli.py",
     "train/heads.py": "test_margins.py",
+    "train/learner.py": "test_loop.py",
 }
 
 

@@ -37,6 +37,7 @@ from visavis.cli.pack import pack
 from visavis.cli.people import people
 from visavis.cli.report import report
 from visavis.cli.serve import serve
+from visavis.cli.train import train
 from visavis.cli.verify import verify
 from visavis.cli.watch import watch
 from visavis.errors import VisavisError
@@ -81,6 +82,7 @@ app.add_typer(liveness, name="liveness", rich_help_panel=MEASURE)
 app.add_typer(dataset, name="dataset", rich_help_panel=MEASURE)
 app.add_typer(pack, name="pack", rich_help_panel=MODELS)
 app.command(rich_help_panel=MODELS)(convert)
+app.command(rich_help_panel=MODELS)(train)
 app.command(rich_help_panel=MACHINE)(serve)
 app.command(rich_help_panel=MACHINE)(doctor)
 

@@ -15,6 +15,7 @@ from visavis.errors import ConfigurationError
 from visavis.train import margins
 from visavis.train.heads import WHOLE, MarginOptions, build_margin
 
+BLOCK = 4096  # classes whose first rows are drawn together
 INITIAL = 0.01  # standard deviation of new rows: arcface_torch's
 
 
@@ -91,9 +92,20 @@ class Head(nn.Module):
         rows = (self.share.stop - self.share.start) * options.centres
         self.weight = nn.Parameter(torch.empty(rows, dim), requires_grad=options.rate >= 1)
         self.register_buffer("momentum", torch.zeros(rows, dim))
-        random = torch.Generator().manual_seed(seed + processes.rank)
-        nn.init.normal_(self.weight, std=INITIAL, generator=random)
+        self._draw()
         self._used: tuple[Tensor, Tensor] | None = None  # rows, and their weights
+
+    @torch.no_grad()
+    def _draw(self) -> None:
+        """New rows, each the same however many processes share them."""
+        centres, dim = self.options.centres, self.weight.shape[1]
+        for first in range(self.share.start // BLOCK * BLOCK, self.share.stop, BLOCK):
+            random = torch.Generator().manual_seed((self._seed << 32) + first)
+            drawn = INITIAL * torch.randn(BLOCK, centres * dim, generator=random)
+            mine = slice(max(first, self.share.start), min(first + BLOCK, self.share.stop))
+            rows = drawn[mine.start - first : mine.stop - first].reshape(-1, dim)
+            start = (mine.start - self.share.start) * centres
+            self.weight[start : start + len(rows)] = rows
 
     def forward(self, embeddings: Tensor, labels: Tensor) -> Tensor:
         with torch.autocast(embeddings.device.type, enabled=False):
@@ -147,13 +159,16 @@ class Head(nn.Module):
         self._step = step
 
     @torch.no_grad()
-    def step(self, rate: float, *, momentum: float, decay: float) -> None:
-        """Move the rows that the last step used, as SGD does, and forget their gradient."""
+    def step(self, rate: float, *, momentum: float, decay: float, scale: float = 1.0) -> None:
+        """Move the rows that the last step used, as SGD does, and forget their gradient, which is
+        `scale` times as large as the loss's.
+        """
         if self._used is None:
             return
         rows, leaf = self._used
         if (gradient := leaf.grad) is None:
             return
+        gradient = gradient / scale if scale != 1 else gradient
         if self.options.rate >= 1:
             self.momentum.mul_(momentum).add_(gradient).add_(leaf, alpha=decay)
             leaf.sub_(self.momentum, alpha=rate)

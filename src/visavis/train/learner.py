@@ -1,0 +1,246 @@
+"""What learns: a backbone, a head, an optimizer, and one step of them.
+
+Knows tensors and processes. Knows no files and no pictures on disk.
+"""
+
+import copy
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+import torch.distributed as dist
+from torch import Tensor, nn
+from torch.nn import functional
+from torch.nn.parallel import DistributedDataParallel
+
+from visavis.embedder.model import unit
+from visavis.errors import ConfigurationError, DeviceError, ModelError
+from visavis.runtime import Preprocess
+from visavis.train.backbones import TrainableBackbone
+from visavis.train.classes import Head, Processes, build_head
+from visavis.train.recipe import Recipe
+from visavis.types import Crops, Embedder, Embeddings, Part
+
+TYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+NORMS = nn.modules.batchnorm._BatchNorm
+
+
+def rate_at(recipe: Recipe, step: int, steps: int, epoch: int) -> float:
+    """The learning rate of a step, of so many; `epoch` is an epoch's steps."""
+    warm = recipe.warm_up * epoch
+    if step < warm:
+        return recipe.rate * (step + 1) / warm
+    if recipe.schedule == "step":
+        return recipe.rate * 0.1 ** sum(step >= drop * epoch for drop in recipe.drops)
+    done = (step - warm) / max(1, steps - warm)
+    if recipe.schedule == "cosine":
+        return recipe.rate * (1 + math.cos(math.pi * done)) / 2
+    return float(recipe.rate * (1 - done) ** recipe.power)
+
+
+@dataclass(frozen=True, slots=True)
+class NetworkEmbedder:
+    """A network that is being trained, as an embedder: crops and mirrored crops to unit rows."""
+
+    model: str
+    dim: int
+    network: nn.Module
+    preprocess: Preprocess
+    device: torch.device
+    margin: float = 0.0
+
+    @property
+    def parts(self) -> tuple[Part, ...]:
+        """The network alone."""
+        return (Part(self.model, self.dim),)
+
+    def __call__(self, crops: Crops, /) -> Embeddings:
+        """(N, 112, 112, 3) crops to (N, dim) unit rows."""
+        self.network.eval()
+        with torch.inference_mode():
+            both = (crops, np.ascontiguousarray(crops[:, :, ::-1]))
+            rows = sum(self.network(to_pixels(one, self.preprocess, self.device)) for one in both)
+        return unit(rows.float().cpu().numpy())
+
+
+def to_pixels(crops: Crops, preprocess: Preprocess, device: torch.device) -> Tensor:
+    """(N, H, W, 3) crops as (N, 3, H, W) on a device, in the order and range of a family."""
+    x = torch.from_numpy(crops).to(device).permute(0, 3, 1, 2).float()
+    x = x.flip(1) if preprocess.color == "bgr" else x
+    mean, std = (torch.tensor(one, device=device) for one in (preprocess.mean, preprocess.std))
+    return (x - mean[:, None, None]) / std[:, None, None]
+
+
+class Learner:
+    """A run's weights and how they move; `mean` is what is kept: a moving mean, if there is one."""
+
+    def __init__(
+        self,
+        recipe: Recipe,
+        backbone: TrainableBackbone,
+        classes: int,
+        device: torch.device,
+        processes: Processes,
+        *,
+        teacher: Embedder | None = None,
+    ) -> None:
+        if recipe.precision == "float16" and device.type == "cpu":
+            raise DeviceError("float16 trains on a GPU alone", mend="say precision=bfloat16")
+        if teacher and teacher.dim != recipe.dim:
+            raise ConfigurationError(
+                f"the teacher gives {teacher.dim} numbers, the recipe's dim is {recipe.dim}",
+                mend=f"say dim={teacher.dim}",
+            )
+        self.recipe, self.device, self.processes = recipe, device, processes
+        self.preprocess, self.teacher = backbone.preprocess, teacher
+        layout = torch.channels_last if recipe.channels_last else torch.contiguous_format
+        self.network = backbone.network.to(device, memory_format=layout)  # type: ignore[call-overload]
+        self.mean = copy.deepcopy(self.network) if recipe.average else self.network
+        self.head = self._head(classes)
+        self.optimizer = torch.optim.SGD(_groups(self), recipe.rate, recipe.momentum)
+        self.scaler = torch.amp.GradScaler(enabled=recipe.precision == "float16")
+        self._layout = layout
+        self._forward = self._wrapped()
+
+    def _head(self, classes: int) -> Head | None:
+        if self.recipe.head == "none":
+            return None
+        said = self.recipe
+        head = build_head(
+            said.head, classes, said.dim, said.margin, said.classes, self.processes, seed=said.seed
+        )
+        return head.to(self.device)
+
+    def _wrapped(self) -> Callable[[Tensor], Tensor]:
+        forward: Any = self.network
+        if self.processes.count > 1:
+            forward = DistributedDataParallel(forward, broadcast_buffers=False)
+        return torch.compile(forward) if self.recipe.compile else forward  # type: ignore[no-any-return]
+
+    def step(self, step: int, rate: float, crops: Crops, labels: np.ndarray[Any, Any]) -> float:
+        """Learn from a batch; the mean loss. Raises ModelError where it is NaN, before any weight
+        has moved.
+        """
+        self.network.train()
+        if self.recipe.still:
+            for module in self.network.modules():
+                if isinstance(module, NORMS):
+                    module.eval()
+        # What is drawn in a step, by dropout or a margin, follows from the step alone.
+        torch.manual_seed((self.recipe.seed << 32) + step)
+        loss = self._loss(step, crops, torch.from_numpy(labels).to(self.device))
+        value = float(loss.detach())
+        if not math.isfinite(value):
+            raise ModelError(f"the loss is {value} at step {step}")
+        self.optimizer.zero_grad()
+        self.scaler.scale(loss).backward()
+        self._move(step, rate)
+        return value
+
+    def _loss(self, step: int, crops: Crops, labels: Tensor) -> Tensor:
+        x = to_pixels(crops, self.preprocess, self.device).contiguous(memory_format=self._layout)
+        kind = TYPES[self.recipe.precision]
+        with torch.autocast(self.device.type, kind, enabled=kind != torch.float32):
+            rows = self._forward(x)  # (N, dim)
+        loss = torch.zeros((), device=self.device)
+        if self.head:
+            self.head.begin(step)
+            loss = self.head(rows, labels)
+        if self.teacher:
+            taught = torch.from_numpy(self.teacher(crops)).to(self.device)
+            apart = 1 - functional.cosine_similarity(rows.float(), taught)
+            loss = loss + self.recipe.teacher_weight * apart.mean()
+        return loss
+
+    def _move(self, step: int, rate: float) -> None:
+        for group in self.optimizer.param_groups:
+            group["lr"] = rate
+        self.scaler.unscale_(self.optimizer)
+        most = self.recipe.clip or math.inf
+        length = nn.utils.clip_grad_norm_(_learning(self.network), most)
+        finite = bool(length.isfinite())
+        if not finite and not self.scaler.is_enabled():
+            raise ModelError(f"the gradient is {length:g} long at step {step}")
+        self.scaler.step(self.optimizer)
+        if self.head and finite:
+            scale = self.scaler.get_scale()
+            said = self.recipe
+            self.head.step(rate, momentum=said.momentum, decay=said.decay, scale=scale)
+        self.scaler.update()
+        self._follow()
+
+    @torch.no_grad()
+    def _follow(self) -> None:
+        if self.mean is self.network:
+            return
+        ours = self.network.state_dict()
+        for name, tensor in self.mean.state_dict().items():
+            if tensor.is_floating_point():
+                tensor.lerp_(ours[name], 1 - self.recipe.average)
+            else:
+                tensor.copy_(ours[name])
+
+    def embedder(self, name: str) -> NetworkEmbedder:
+        """What is kept, as an embedder."""
+        said = self.recipe
+        return NetworkEmbedder(name, said.dim, self.mean, self.preprocess, self.device)
+
+    def state(self) -> dict[str, Any]:
+        """Everything that a later run goes on from, on however many processes. Every process must
+        ask for it.
+        """
+        head = self.head
+        return {
+            "network": self.network.state_dict(),
+            "mean": self.mean.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "scaler": self.scaler.state_dict(),
+            "weight": _whole(head.weight.data, head) if head else None,
+            "momentum": _whole(head.momentum, head) if head else None,
+            "margin": head.margin.state_dict() if head else None,
+        }
+
+    def take(self, state: dict[str, Any]) -> None:
+        """Go on from a state."""
+        self.network.load_state_dict(state["network"])
+        self.mean.load_state_dict(state["mean"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.scaler.load_state_dict(state["scaler"])
+        if self.head:
+            share, centres = self.head.share, self.head.options.centres
+            mine = slice(share.start * centres, share.stop * centres)
+            self.head.weight.data.copy_(state["weight"][mine])
+            self.head.momentum.copy_(state["momentum"][mine])
+            self.head.margin.load_state_dict(state["margin"])
+
+
+def _learning(network: nn.Module) -> list[nn.Parameter]:
+    return [one for one in network.parameters() if one.requires_grad]
+
+
+def _groups(learner: Learner) -> list[dict[str, Any]]:
+    """Weights with decay; norms, biases and slopes, and a margin's own numbers, without."""
+    every = _learning(learner.network)
+    margin = list(learner.head.margin.parameters()) if learner.head else []
+    return [
+        {"params": [one for one in every if one.ndim > 1], "weight_decay": learner.recipe.decay},
+        {"params": [one for one in every if one.ndim <= 1] + margin, "weight_decay": 0.0},
+    ]
+
+
+def _whole(rows: Tensor, head: Head) -> Tensor:
+    """The rows of all processes, in the order of classes."""
+    processes = head.processes
+    if processes.count == 1:
+        return rows
+    shares = [
+        Processes(processes.count, rank).share(head.classes) for rank in range(processes.count)
+    ]
+    sizes = [(share.stop - share.start) * head.options.centres for share in shares]
+    padded = functional.pad(rows, (0, 0, 0, max(sizes) - len(rows)))
+    parts = [torch.empty_like(padded) for _ in sizes]
+    dist.all_gather(parts, padded)
+    return torch.cat([part[:size] for part, size in zip(parts, sizes, strict=True)])
