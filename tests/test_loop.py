@@ -231,10 +231,10 @@ from pathlib import Path
 import torch
 torch.set_num_threads(1)
 from made_training import recipe
-from visavis.train.loop import Place, torchrun, train
+from visavis.train.loop import Workplace, torchrun, train
 with torchrun() as processes:
     said = recipe(Path(sys.argv[1]), still=True, backbone="steady")
-    train(said, Place(Path(sys.argv[2]), processes=processes), resume=len(sys.argv) > 3)
+    train(said, Workplace(Path(sys.argv[2]), processes=processes), resume=len(sys.argv) > 3)
 """
 
 

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 from visavis.pack import Pack
 
 if TYPE_CHECKING:
-    from visavis.train.loop import Line, Trained
+    from visavis.train.loop import Progressed, Trained
 
 
 def trained_json(trained: "Trained", pack: Pack | None) -> dict[str, Any]:
@@ -45,7 +45,7 @@ def trained_words(trained: "Trained", pack: Pack | None) -> list[str]:
     return lines + ([] if pack is None else [f"{pack.folder}: a pack, calibrated"])
 
 
-def line_words(line: "Line") -> str:
+def line_words(line: "Progressed") -> str:
     """Where a run stands."""
     measured = "" if line.accuracy is None else f" · pairs {line.accuracy:.2%}"
     return (

@@ -56,10 +56,10 @@ def train(
 def _run(recipe: "Recipe", out: Path, device: str, *, resume: bool) -> "Trained | None":
     """The run; None in a process that helps another one."""
     from visavis.answers.training import line_words
-    from visavis.train.loop import Place, torch_device, torchrun, train
+    from visavis.train.loop import Workplace, torch_device, torchrun, train
 
     with torchrun() as processes:
-        place = Place(out, torch_device(device), processes)
+        place = Workplace(out, torch_device(device), processes)
         trained = train(
             recipe,
             place,

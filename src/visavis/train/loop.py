@@ -45,8 +45,8 @@ LONGER = ("steps", "epochs", "save_every", "log_every", "evaluate_every", "about
 
 
 @dataclass(frozen=True, slots=True)
-class Line:
-    """Place a run stands; a row of its log."""
+class Progressed:
+    """Where a run stands; a row of its log."""
 
     step: int  # steps that are done
     steps: int
@@ -57,7 +57,7 @@ class Line:
     accuracy: float | None = None  # on the pairs, where they were measured now
 
 
-Report = Callable[[Line], None]
+Report = Callable[[Progressed], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +80,7 @@ class Trained:
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class Workplace:
     """What a run is on: a folder, a device, and which of how many processes this one is."""
 
     out: Path
@@ -95,7 +95,7 @@ class Place:
 
 def train(
     recipe: Recipe,
-    where: Place,
+    where: Workplace,
     *,
     resume: bool = False,
     teacher: Embedder | None = None,
@@ -124,7 +124,7 @@ class _Run:
     def __init__(
         self,
         recipe: Recipe,
-        where: Place,
+        where: Workplace,
         contents: Contents,
         backbone: TrainableBackbone,
         learner: Learner,
@@ -241,11 +241,11 @@ class _Run:
         self.step = self.saved = state["step"]
         self.best, self.skipped = state["best"], state["skipped"]
 
-    def _line(self, rate: float, speed: float, accuracy: float | None) -> Line:
+    def _line(self, rate: float, speed: float, accuracy: float | None) -> Progressed:
         loss = self.loss if self.loss is not None else float("nan")
-        return Line(self.step, self.steps, loss, rate, speed, self.skipped, accuracy)
+        return Progressed(self.step, self.steps, loss, rate, speed, self.skipped, accuracy)
 
-    def _note(self, line: Line, report: Report) -> None:
+    def _note(self, line: Progressed, report: Report) -> None:
         if not self.where.writes:
             return
         with output_errors(self.where.out / LOG), (self.where.out / LOG).open("a") as file:
@@ -301,14 +301,14 @@ def _log_until(path: Path, step: int) -> bytes:
     """The log's rows up to a step, beneath its heading."""
     text = io.StringIO()
     rows = csv.writer(text)
-    rows.writerow(Line.__dataclass_fields__)
+    rows.writerow(Progressed.__dataclass_fields__)
     if step and path.is_file():
         with path.open() as file:
             rows.writerows(row for row in list(csv.reader(file))[1:] if int(row[0]) <= step)
     return text.getvalue().encode()
 
 
-def _to_board(folder: Path, line: Line) -> None:
+def _to_board(folder: Path, line: Progressed) -> None:
     """The line's numbers for TensorBoard."""
     from torch.utils.tensorboard import SummaryWriter
 
