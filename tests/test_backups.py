@@ -12,10 +12,12 @@ from conftest import share
 from gallery_children import MODEL, photo, query
 from made import ANNA, angle
 
+from visavis.configuration import Configuration
 from visavis.errors import GalleryError, GalleryKeyError
 from visavis.gallery import Gallery, Sample, backups, open_gallery, whole
 from visavis.gallery.audit import Audit
 from visavis.gallery.backups import SEAL_BYTES, backup, restore
+from visavis.gallery.configurations import activate, active_configuration, add_configuration
 from visavis.gallery.sqlite import SqliteDatabase
 from visavis.gallery.vault import key_path
 
@@ -258,6 +260,33 @@ def test_whom_an_older_visavis_merged_is_not_missed(gallery, monkeypatch):
         gallery.merge(ann.id, twin.id)
     assert gallery.changes(0)[-1].details == "{}"
     assert gallery.damage() is None
+
+
+def test_a_gallery_whose_configurations_were_altered_is_not_backed_up(
+    gallery, tmp_path, monkeypatch
+):
+    add_configuration(gallery, Configuration.of_pack())
+    with sqlite3.connect(gallery.database.path) as file:
+        file.execute("DELETE FROM settings WHERE name = 'kept configurations'")
+    file.close()
+    with pytest.raises(GalleryError, match="its configurations were taken away"):
+        backup(gallery, tmp_path / "copy.db")
+    # One that an older visavis made comes back no more than that.
+    monkeypatch.setattr(backups, "configuration_damages", lambda gallery: [])
+    backup(gallery, tmp_path / "copy.db")
+    restore(tmp_path / "copy.db", tmp_path / "elsewhere").close()  # sabotage: it is not looked at
+    monkeypatch.undo()
+    with pytest.raises(GalleryError, match="its configurations were taken away"):
+        restore(tmp_path / "copy.db", tmp_path / "nowhere")
+    assert not (tmp_path / "nowhere").exists()
+
+
+def test_configurations_come_back(gallery, tmp_path):
+    activate(gallery, add_configuration(gallery, Configuration.of_pack()).version)
+    backup(gallery, tmp_path / "copy.db")
+    restored = restore(tmp_path / "copy.db", tmp_path / "elsewhere")
+    assert active_configuration(restored) == active_configuration(gallery)
+    restored.close()
 
 
 def test_a_backup_overwrites_nothing_unless_asked(gallery, tmp_path):

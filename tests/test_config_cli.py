@@ -1,6 +1,7 @@
 """visavis config: versions listed, shown, made, read from files, activated and rolled back."""
 
 import json
+import shutil
 import sqlite3
 from contextlib import closing
 
@@ -158,6 +159,17 @@ def test_whoever_edits_a_configuration_is_named_by_people_check(config, run, tmp
     code, out, err = run("identify", tmp_path / "a.jpg", *where)
     assert (code, out, err.count("\n")) == (2, "", 1)
     assert err.endswith("restore a backup, or name a pack (--pack)\n")
+
+
+def test_a_roll_back_to_packs_that_have_gone_says_so_and_is_done(config, pack, tmp_path):
+    twin = made_pack(pack, tmp_path / "twin", slope=30.0)
+    for name in (f"default:0.4+{twin}:0.6", "default"):
+        config("activate", config("new", name)["added"][0]["version"])
+    shutil.rmtree(twin)
+    rolled = config("rollback")
+    assert rolled["active"] == config("list")["active"] == 1
+    assert rolled["stale"]["photos"] == 0
+    assert "no pack" in config("activate", 1, code=2)["error"]["message"]
 
 
 @pytest.mark.slow

@@ -24,6 +24,8 @@ from visavis.embedder import Ensemble, Member
 from visavis.errors import ConfigurationError
 from visavis.gallery import Sample
 from visavis.gallery.index import ExactIndex
+from visavis.pack import load_pack
+from visavis.pack.calibration import keep_calibration, load_calibration
 from visavis.quality import Quality
 from visavis.recognizer import Recognizer
 from visavis.types import Part
@@ -267,8 +269,13 @@ def no_calibration(folder):
     next(folder.glob("calib*.json")).unlink()
 
 
+def tells_nobody_apart(folder):
+    pack = load_pack(folder)
+    keep_calibration(pack, replace(load_calibration(pack), slope=0.0))
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize("harm", [shutil.rmtree, truncated, no_calibration])
+@pytest.mark.parametrize("harm", [shutil.rmtree, truncated, no_calibration, tells_nobody_apart])
 def test_a_pack_that_is_missing_or_broken_leaves_the_others(
     harm, pack, tmp_path, portraits, caplog
 ):

@@ -13,6 +13,7 @@ import pytest
 from made import ANNA, BERT, CARL, AngleEmbedder, angle, face
 from made_heads import TURN, turned
 
+from visavis.configuration import Configuration, Configured, ConfiguredPack
 from visavis.errors import DeviceError
 from visavis.gallery import Sample
 from visavis.liveness.networks import LivenessPair
@@ -119,6 +120,21 @@ def test_a_face_is_decided_once_and_leaves_once(follower, stage, level, state, n
     assert (left.start, left.end, left.sightings) == (0.0, pytest.approx(1.9), 20)
     # 1e-2 was asked for; 12 crops, 3 must agree, 2 templates, at the next stricter point: 1e-3
     assert left.false_positive_rate == pytest.approx((1 - (1 - 1e-3) ** 2) * 4)
+
+
+@pytest.mark.parametrize(("least", "name"), [(10.0, "Anna"), (1000.0, None)])
+@pytest.mark.parametrize("measure", ["size", "length"])
+def test_no_crop_is_compared_that_a_member_asks_more_of(
+    recognizer, people, stage, measure, least, name
+):
+    """Whoever would be a review in a photo is not named by a camera."""
+    picky = ConfiguredPack("fake", 1.0, least_quality={measure: least})
+    lengths = {"fake@0": lambda crops: np.full(len(crops), 100.0)} if measure == "length" else {}
+    configured = Configured(Configuration((picky,)), {"fake@0": picky}, {}, lengths=lengths)
+    asked = Follower(replace(recognizer, configured=configured), people, Rule(), "stage")
+    events = follow(asked, stage, [[(WAY["stands"](0), ANNA)]] * 5)
+    assert {getattr(one.sighting.person, "name", None) for one in events} == {name}
+    assert [one.sighting.looks for one in events][-1] == (3 if name else 0)
 
 
 def test_a_named_face_is_not_embedded_again_and_again(follower, stage):

@@ -22,7 +22,7 @@ from visavis.decision import (
 )
 from visavis.document import parse
 from visavis.embedder import Ensemble, ModelEmbedder, Models, load_embedder, named_packs
-from visavis.embedder.ensemble import MOST_MEMBERS, WEIGHT_TOLERANCE
+from visavis.embedder.ensemble import MOST_MEMBERS, WEIGHT_TOLERANCE, check_evidence
 from visavis.errors import (
     CalibrationError,
     ConfigurationError,
@@ -238,8 +238,10 @@ def _state(member: ConfiguredPack) -> MemberState:
         return MemberState(member, fault=str(error))
     model = pack.manifest.embedder.model
     try:
-        return MemberState(member, model, load_calibration(pack).slope)
-    except (PackError, CalibrationError) as error:
+        slope = load_calibration(pack).slope
+        check_evidence(model, member.weight, slope)
+        return MemberState(member, model, slope)
+    except UNUSABLE as error:
         return MemberState(member, model, fault=str(error))
 
 
@@ -372,7 +374,7 @@ def load_members(
             embedder = load_embedder(pack, device=device, flip=flip)
             embedder(TRIED_WITH)
             if not alone:
-                load_calibration(pack)
+                check_evidence(embedder.model, member.weight, load_calibration(pack).slope)
             usable.append((member, pack, embedder))
         except UNUSABLE as error:
             left_out.append(member.pack)

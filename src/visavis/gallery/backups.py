@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from visavis.errors import GalleryError
+from visavis.gallery.configurations import configuration_damages
 from visavis.gallery.gallery import Gallery
 from visavis.gallery.sqlite import FILE, SqliteDatabase, check_header
 from visavis.gallery.vault import Vault, load_key
@@ -95,7 +96,8 @@ def _check_whole(folder: Path, where: str) -> None:
     database = SqliteDatabase(folder)
     with closing(database):
         database.prepare(create=False)
-        damage = Gallery(database).damage()
+        gallery = Gallery(database)
+        damage = gallery.damage() or next(iter(configuration_damages(gallery)), None)
     if damage is not None:
         raise GalleryError(
             f"{where}: the copy is not whole: {damage}",

@@ -113,9 +113,11 @@ def keep_calibration_file(gallery: Gallery, configuration: Configuration, file: 
 
 
 def stale_photos(gallery: Gallery, configuration: Configuration) -> Apart:
-    """The photos that lack a template of one of its models. Raises PackError."""
-    specs = [pack.manifest.embedder for pack in configuration.models().packs]
-    return photos_apart(gallery, tuple(Part(spec.model, spec.dim) for spec in specs))
+    """The photos that lack a template of one of its models: of those whose packs are there."""
+    enabled = [state for state in configuration.states() if state.member.enabled]
+    # How many numbers they give is not asked here.
+    parts = tuple(Part(state.model, 0) for state in enabled if state.model)
+    return photos_apart(gallery, parts) if parts else Apart(0, 0, ())
 
 
 def activate(gallery: Gallery, number: int) -> Configuration:

@@ -151,13 +151,24 @@ class Follower:
             if not due and at - one.looks[-1].at < AGAIN:
                 continue
             worth = _worth(photo, row)
-            if worth and (
+            news = (
                 one.doubtful
                 or one.verdict.state == "confirmed"
                 or is_news(one.looks, worth, at, self._rule)
-            ):
+            )
+            if worth and news and self._suits_all(photo, row):
                 candidates.append(Chosen(row, worth, one))
         return candidates
+
+    def _suits_all(self, photo: PhotoFaces, row: int) -> bool:
+        """Whether a face is good enough for all members: crops of a track have to be of one model,
+        so what suits some alone is not compared.
+        """
+        configured = self._recognizer.configured
+        if not any(member.least_quality for member in configured.models.values()):
+            return True
+        crop, plain = self._recognizer.cut(photo, [row])
+        return not configured.too_poor(crop, photo.quality(row, plain[0]))
 
     def _compare(self, photo: PhotoFaces, candidates: Sequence[Chosen], at: float) -> None:
         """Cut and embed these faces, settle whose they are, and compare them with the gallery."""
