@@ -362,9 +362,9 @@ def watched(recognizer, people, *sources, **options):
     ("every", "shown", "looked"),
     [
         (0.0, [(100, ANNA)], 50),
-        (0.1, [(100, ANNA)], 17),  # 25 a second: each third one
+        (0.1, [(100, ANNA)], 18),  # 25 a second: two each second one, then each third
         (0.1, [], 10),  # idle: each fifth one
-        (0.2, [(100, ANNA)], 10),
+        (0.2, [(100, ANNA)], 11),
     ],
 )
 def test_the_detector_looks_at_the_frames_that_are_due(
@@ -437,7 +437,7 @@ def test_a_clock_that_is_set_is_said_and_no_time_is_lost(
     assert [one.kind for one in events] == ["decided", "clock", "left"]
     assert events[1].text == f"the clock was set {said}"
     left = events[2].sighting
-    assert left.end - left.start == pytest.approx(18 / 25)  # the last frame that was looked at
+    assert left.end - left.start == pytest.approx(19 / 25)  # the last frame that was looked at
     assert left.started_at[:16] == Clock(True).tell(began)[1][:16]  # as the clock is now
 
 

@@ -37,6 +37,7 @@ ABSENT = 2.0  # seconds unseen after which a track has ended
 GAP = 0.6  # seconds unseen after which it may be somebody else who is seen
 AGAIN = 5.0  # seconds after which a face that is known is looked at again
 OTHER = 1e-2  # share of strangers that pass for the one a track has shown so far
+NEW = 1.0  # seconds in which a face that has come is looked at more often
 REAL = 2  # sightings from which on a track is told: once may be a mistake of the detector
 
 When = tuple[float, str | None]  # seconds, and ISO 8601 of a live source
@@ -108,6 +109,12 @@ class Follower:
     def finish(self) -> list[Event]:
         """End all tracks: nothing more will be seen."""
         return self._left(np.inf)
+
+    def is_new(self, at: float) -> bool:
+        """Whether a face has just come, and too few crops of it are compared to say who it is."""
+        return any(
+            len(one.looks) < self._rule.agreeing and at - one.began < NEW for one in self.followed
+        )
 
     def _fit(self, image: Image) -> None:
         """A source may change its size: tracks stay where they are in the picture."""

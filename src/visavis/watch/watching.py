@@ -16,7 +16,7 @@ from visavis.watch.guarding import OFF, LiveGuard
 from visavis.watch.sources import Sources
 
 EVERY = 0.1  # seconds between two looks for faces while there are any
-IDLE = 2.0  # times as long while there are none
+IDLE, HURRY = 2.0, 0.5  # times as long: while there are none; while one has just come
 JUMP = 2.0  # seconds by which the clock is off before that is said
 
 # Called with each frame, looked at or not, and the faces that are followed.
@@ -92,9 +92,8 @@ class Watched:
         if shot.at >= self.due:
             yield from self._sized(shot)
             yield from self.follower.look(shot.image, shot.at)
-            busy = 1.0 if self.follower.followed else IDLE
             # A frame may come a moment before it is due.
-            self.due = shot.at + busy * self.every - 1e-3
+            self.due = shot.at + self._pace(shot.at) * self.every - 1e-3
         if look is not None:
             look(self.source, shot, self.follower)
 
@@ -102,6 +101,12 @@ class Watched:
         """A source's notice as an event."""
         at = notice.at - self.clock.began if self.clock.live else notice.at
         return Event(notice.kind, self.source.address.shown, at, text=notice.text)
+
+    def _pace(self, at: float) -> float:
+        """Times as long as usual until the next look."""
+        if not self.follower.followed:
+            return IDLE
+        return HURRY if self.follower.is_new(at) else 1.0
 
     def _sized(self, shot: Shot) -> Iterator[Event]:
         size = shot.image.shape[1], shot.image.shape[0]
