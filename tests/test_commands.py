@@ -43,6 +43,7 @@ NO_MODEL = {
     "config import": "it changes the gallery's configurations",
     "config activate": "it changes the gallery's configurations",
     "config rollback": "it changes the gallery's configurations",
+    "dataset convert": "it copies files",
     "dataset bin inspect": "it decodes pictures",
     "pack list": "it reads manifests",
     "pack remove": "it deletes files",

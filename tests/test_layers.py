@@ -10,8 +10,8 @@ LAYERS = """
 errors types extras files folders document batch formats image draw compare agreement decision
 alignment dataset layouts runtime decode pack hub quality turned detect steady faces facecache
 embedder configuration presets metrics evaluate report gallery cautions recognizer identification
-presence calibration enrollment clustering embeddings shortcuts insightface networks checkpoints
-convert train doctor answers cli __main__
+presence calibration enrollment clustering embeddings preparation checkup shortcuts insightface
+networks checkpoints convert train doctor answers cli __main__
 """.split()
 
 # Modules that load others only when a function of theirs runs, each with its reason.

@@ -61,6 +61,8 @@ NEEDED = {
     "evaluate ijb": ["--images", "a"],
     "evaluate wider": ["--images", "a"],
     "people cluster": ["a.jpg", "--out", "a"],
+    "dataset align": ["a", "--out", "b"],
+    "dataset check": ["a"],
     "dataset bin make": ["a.bin", "--images", "a"],
     "pack build": ["mine", "--embedder", "a.onnx"],
     "pack import": ["a.onnx"],
