@@ -61,6 +61,7 @@ NO_MODEL = {
         ],
         "it writes into the gallery",
     ),
+    "dataset convert": "it copies files",
     "dataset bin inspect": "it decodes pictures",
     "pack list": "it reads manifests",
     "pack remove": "it deletes files",

@@ -67,6 +67,8 @@ NEEDED = {
     "evaluate ijb": ["--images", "a"],
     "evaluate wider": ["--images", "a"],
     "people cluster": ["a.jpg", "--out", "a"],
+    "dataset align": ["a", "--out", "b"],
+    "dataset check": ["a"],
     "dataset bin make": ["a.bin", "--images", "a"],
     "attendance push": ["frappe", "https://localhost"],
     "pack build": ["mine", "--embedder", "a.onnx"],

@@ -1,4 +1,4 @@
-"""visavis dataset bin make | inspect"""
+"""visavis dataset align | check | convert | bin make | inspect"""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -10,11 +10,91 @@ from visavis.cli import options, printing
 from visavis.cli.spread import spread
 
 if TYPE_CHECKING:
-    from visavis.types import Detector
+    from visavis.types import Detector, Embedder
 
 dataset = typer.Typer(help="Data sets: pack them, look into them.", no_args_is_help=True)
 bins = typer.Typer(help="InsightFace's .bin: pairs of crops in one file.", no_args_is_help=True)
 dataset.add_typer(bins, name="bin")
+
+
+@dataset.command()
+@spread
+def align(
+    source: Annotated[Path, typer.Argument(help="A folder or zip of photos, a folder a person.")],
+    out: Annotated[Path, typer.Option(help="Where to: the same folders, of crops.")],
+    pack: options.PackName = "default",
+    *,
+    where: options.Where,
+    json: options.Json = False,
+) -> None:
+    """Cut the largest face out of each photo, to learn from. Interrupted, it is repeated."""
+    from visavis.answers import datasets
+    from visavis.detect import load_detector
+    from visavis.embedder import choose_models
+    from visavis.preparation import align_people
+
+    detect = load_detector(choose_models(pack).detector, device=where.for_many())
+    progress = printing.progress_bar("aligning")
+    made = align_people(source, out, detect, workers=printing.workers(), progress=progress)
+    printing.print_answer(datasets.aligned_json(made), datasets.aligned_words(made), json=json)
+    if made.failed:
+        raise typer.Exit(3)
+
+
+@dataset.command()
+@spread
+def check(
+    source: Annotated[Path, typer.Argument(help="Crops by person: a folder, a zip, a .rec.")],
+    tested_on: Annotated[
+        Path | None, typer.Option(help="The set to test on: who of it is in this one, too?")
+    ] = None,
+    pack: options.PackName = "default",
+    policy: options.PolicyName = "strict",
+    *,
+    where: options.Where,
+    json: options.Json = False,
+) -> None:
+    """Look through crops before learning from them. Exits 1 where something is to be mended."""
+    from visavis.answers import datasets
+    from visavis.checkup import check_images
+    from visavis.dataset.images import open_images
+
+    images = open_images(source)
+    others = None if tested_on is None else open_images(tested_on)
+    judge, progress = _judge(pack, policy, where), printing.progress_bar("checking")
+    checked = check_images(images, *judge, tested_on=others, progress=progress)
+    document, lines = datasets.checked_json(checked), datasets.checked_words(checked)
+    printing.print_answer(document, lines, json=json)
+    if not checked.clean:
+        raise typer.Exit(1)
+
+
+def _judge(pack: str, policy: str, where: options.Where) -> "tuple[Embedder, float]":
+    """The pack's embedder, and the similarity from which two are one person."""
+    from visavis.embedder import choose_models
+
+    models = choose_models(pack)
+    threshold = models.calibration().policy(policy).match.threshold
+    return models.together(models.members(where.for_many(), flip=False)), threshold
+
+
+@dataset.command()
+def convert(
+    source: Annotated[Path, typer.Argument(help="A .rec, or the folder that holds one.")],
+    out: Annotated[Path, typer.Option(help="The folder of the Hugging Face data set.")],
+    json: options.Json = False,
+) -> None:
+    """Write labelled pictures as a Hugging Face data set; their bytes stay as they are."""
+    from visavis.answers import datasets
+    from visavis.dataset.arrow import write_arrow
+    from visavis.dataset.images import open_images
+
+    images = open_images(source)
+    write_arrow(out, images, progress=printing.progress_bar("writing"))
+    written = out, len(images.labels), len(set(images.labels.tolist()))
+    printing.print_answer(
+        datasets.converted_set_json(*written), datasets.converted_set_words(*written), json=json
+    )
 
 
 @bins.command()
