@@ -66,6 +66,10 @@ build/all-ready: build/test-ready
 	@command -v strace >/dev/null || \
 	  { apt-get update -qq && apt-get install -qq -y --no-install-recommends strace; } || \
 	  echo 'strace is missing (apt-get install strace): tests that need it will skip'
+	@command -v chromium >/dev/null || \
+	  { apt-get update -qq && \
+	    apt-get install -qq -y --no-install-recommends chromium fonts-dejavu-core; } || \
+	  echo 'chromium is missing (apt-get install chromium): tests of pages will skip'
 	$(BIN)/pip install --quiet --constraint constraints.txt --editable \
 	  '.[ort,parquet,plots,convert,hub,search,serve,attendance,watch,train]' atheris httpx \
 	  schemathesis playwright 'moto[server]' gcp-storage-emulator 'aio-rtsp-toolkit[server]'

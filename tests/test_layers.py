@@ -67,6 +67,7 @@ FOLDERS = {  # of extras and slow ones: these may be imported anywhere in them
     "uvicorn": {"serve"},
     "jinja2": {"serve"},
     "prometheus_client": {"serve"},
+    "argon2": {"serve"},
 }
 MODULES = sorted(set(trees()) - {"__init__.py"})
 

@@ -31,7 +31,7 @@ LEAST = {
     ("GET", "/metrics"): "guest",
     ("GET", "/"): "guest",
     ("POST", "/"): "guest",
-    ("GET", "/pages/{name}"): "guest",
+    ("GET", "/pages/{name}"): "open",
     ("POST", "/v1/detect"): "guest",
     ("POST", "/v1/verify"): "guest",
     ("POST", "/v1/identify"): "viewer",

@@ -27,7 +27,8 @@ class Listening:
         """The library's `ListenAddress`. Raises DeviceError where the extra is not installed."""
         from visavis.extras import need
 
-        need("fastapi", "uvicorn", "multipart", "prometheus_client", "jinja2", extras="serve")
+        need("fastapi", "uvicorn", "multipart", "prometheus_client", extras="serve")
+        need("jinja2", "argon2", "websockets", extras="serve")
         from visavis.serve.run import ListenAddress
 
         return ListenAddress(self.host, self.port, self.tls)

@@ -13,25 +13,38 @@ from visavis.serve.buckets import Buckets
 from visavis.serve.keys import PER_MINUTE, SCOPES, ApiKey, ApiKeys
 from visavis.serve.limits import SERVE_LIMITS
 from visavis.serve.refusals import Refusal
+from visavis.serve.users import UserAccount
 
 # What a route asks for. A guest has no key, and is let in only where the service listens on
 # loopback alone; what is open is so everywhere.
 Needed = Literal["open", "guest", "viewer", "operator", "admin"]
 FORWARDED = ("forwarded", "x-forwarded-for", "x-real-ip", "via")
 FOREIGN = ("cross-site", "same-site")  # as browsers say it of a page of another origin
+LADDER: tuple[Needed, ...] = ("open", "guest", *SCOPES)
 LOCAL_NAMES = ("localhost", "localhost.localdomain")
 
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """Who asks: a key, or nobody in particular."""
+    """Who asks: a key, a user who signed in, or nobody in particular."""
 
     key: ApiKey | None
+    user: UserAccount | None = None
 
     @property
     def name(self) -> str:
-        """For the audit and the log: a key's id, never the key."""
-        return self.key.id if self.key else "guest"
+        """For the audit and the log: the id of a key or a user, never the key."""
+        return self.known.id if self.known else "guest"
+
+    @property
+    def title(self) -> str:
+        """For the page that they see themselves."""
+        return self.known.name if self.known else ""
+
+    @property
+    def known(self) -> ApiKey | UserAccount | None:
+        """The key or the user."""
+        return self.key or self.user
 
 
 class Guard:
@@ -59,6 +72,15 @@ class Guard:
             )
         return Caller(key)
 
+    def count(self, caller: Caller) -> None:
+        """A request of somebody who signed in. Raises Refusal, 429."""
+        if caller.known is not None:
+            self._buckets.take(f"page {caller.name}", caller.known.per_minute)
+
+    def count_login(self, address: str) -> None:
+        """A try to sign in. Raises Refusal, 429."""
+        self._buckets.take(f"logins {address}", SERVE_LIMITS.failures)
+
     def _key(self, given: str, address: str) -> ApiKey:
         scheme, _, text = given.partition(" ")
         key = self._keys.of_text(text.strip()) if scheme.lower() == "bearer" else None
@@ -72,6 +94,13 @@ class Guard:
             raise _unauthorized("this needs a key")
         self._buckets.take(f"guest {address}", PER_MINUTE)
         return Caller(None)
+
+
+def rank_of(of: Caller | Needed) -> int:
+    """How far somebody's scope reaches, or how far it must."""
+    if isinstance(of, Caller):
+        return LADDER.index(of.known.scope if of.known else "guest")
+    return LADDER.index(of)
 
 
 def needs(needed: Needed) -> Any:

@@ -17,16 +17,25 @@ from visavis.serve.doorman import Doorman, Served, log_served
 from visavis.serve.figures import Figures
 from visavis.serve.forms import invalid
 from visavis.serve.imports import imports
+from visavis.serve.login import login
 from visavis.serve.page import page
 from visavis.serve.people import people
 from visavis.serve.photos import photos
 from visavis.serve.refusals import Refusal
 from visavis.serve.service import Service, error_response
+from visavis.serve.site_identify import site_identify
+from visavis.serve.site_live import site_live
+from visavis.serve.site_models import site_models
+from visavis.serve.site_people import site_people
+from visavis.serve.site_settings import site_settings
 from visavis.serve.system import system
+from visavis.serve.visits import SignInFirst, error_page, to_login
 
 ABOUT = """Face recognition that states its error rate. Photos are sent as multipart forms, and are
 forgotten when the answer is given. Every error is one envelope: code, message, mend, request_id."""
 ROUTERS = (page, system, photos, people, imports)
+# What is seen by whoever signed in.
+SITE = (login, site_people, site_identify, site_live, site_models, site_settings)
 # What Starlette refuses by itself: its statuses, and our codes.
 OF_STARLETTE = {400: "bad_request", 404: "not_found", 405: "not_allowed"}
 
@@ -50,10 +59,11 @@ def make_app(service: Service) -> FastAPI:
         lifespan=living,
     )
     app.state.service = service
-    for router in ROUTERS:
+    for router in (*ROUTERS, *SITE):
         app.include_router(router)
     app.add_api_route("/v1/openapi.json", _openapi, dependencies=[needs("guest")])
     app.add_exception_handler(VisavisError, _refuse)
+    app.add_exception_handler(SignInFirst, to_login)
     app.add_exception_handler(HTTPException, _refuse_http)
     app.add_exception_handler(RequestValidationError, _refuse_invalid)
     _count(app, service)
@@ -84,8 +94,10 @@ async def _openapi(request: Request) -> JSONResponse:
     return JSONResponse(app.openapi())
 
 
-async def _refuse(request: Request, error: Exception) -> JSONResponse:
+async def _refuse(request: Request, error: Exception) -> Response:
     assert isinstance(error, VisavisError)
+    if getattr(request.state, "page", False):
+        return error_page(request, error)
     return error_response(request, error)
 
 

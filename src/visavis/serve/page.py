@@ -5,7 +5,6 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request
 from fastapi.responses import HTMLResponse, Response
-from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from visavis.errors import VisavisError
 from visavis.serve.access import HAS_ROOM, needs
@@ -14,24 +13,28 @@ from visavis.serve.photos import VERIFY, VerifyForm
 from visavis.serve.refusals import Refusal, status_of
 from visavis.serve.service import Service, service_of
 from visavis.serve.verdict import PageResult, shown_error, shown_verdict
+from visavis.serve.visits import MENU, PAGES, visitor
 from visavis.serve.wording import LANGUAGES, language_of, texts_of
 
 page = APIRouter(include_in_schema=False)
 
-PAGES = Environment(
-    loader=PackageLoader("visavis.serve", "pages"), autoescape=True, undefined=StrictUndefined
-)
-FILES = {"verify.css": "text/css", "verify.js": "text/javascript"}
+FILES = {
+    "verify.css": "text/css",
+    "verify.js": "text/javascript",
+    "site.css": "text/css",
+    "site.js": "text/javascript",
+    "live.js": "text/javascript",
+}
 Wished = Annotated[str | None, Query(alias="lang", max_length=10)]
 
 
-@page.get("/", dependencies=[needs("guest")])
+@page.get("/", dependencies=[visitor()])
 async def show_page(request: Request, wished: Wished = None) -> HTMLResponse:
     """The page, without a result."""
     return _rendered(request, wished, None)
 
 
-@page.post("/", dependencies=[HAS_ROOM, needs("guest")])
+@page.post("/", dependencies=[HAS_ROOM, visitor()])
 async def show_verdict(request: Request, wished: Wished = None) -> HTMLResponse:
     """The page with the result of its two photos, or with why there is none."""
     service = service_of(request)
@@ -48,7 +51,7 @@ async def show_verdict(request: Request, wished: Wished = None) -> HTMLResponse:
     return _rendered(request, wished, shown)
 
 
-@page.get("/pages/{name}", dependencies=[needs("guest")])
+@page.get("/pages/{name}", dependencies=[needs("open")])
 async def show_file(name: str) -> Response:
     """The page's style and script."""
     if name not in FILES:
@@ -83,6 +86,11 @@ def _rendered(
     language = _language(request, wished)
     names = [(code, texts_of(code)["name"]) for code in LANGUAGES]
     text = PAGES.get_template("verify.html").render(
-        language=language, languages=names, t=texts_of(language), shown=shown
+        language=language,
+        languages=names,
+        t=texts_of(language),
+        shown=shown,
+        menu=MENU,
+        page="verify",
     )
     return HTMLResponse(text, status, headers=headers)

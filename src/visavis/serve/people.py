@@ -91,10 +91,10 @@ def list_everybody(
 ) -> JSONResponse:
     """The people of the gallery by name, a page at a time."""
     service = service_of(request)
-    after = _place(service, cursor) if cursor else None
+    after = place_of(service, cursor) if cursor else None
     page, more = people_page(service.gallery, limit, after=after, like=q)
     service.note(request)
-    document = {"people": [asdict(one) for one in page], "next": more and _cursor(service, more)}
+    document = {"people": [asdict(one) for one in page], "next": more and cursor_of(service, more)}
     return JSONResponse(document)
 
 
@@ -114,7 +114,7 @@ async def enroll_person(
     service = service_of(request)
 
     def work() -> WriteAnswer:
-        return _enrolled(service, request, form, (form.name, form.external_id, form.consent))
+        return enrolled_answer(service, request, form, (form.name, form.external_id, form.consent))
 
     return await service.desk.run(lambda: write_once(request, form, work))
 
@@ -182,7 +182,7 @@ async def add_samples(
 
     def work() -> WriteAnswer:
         known = service.person(person)
-        return _enrolled(service, request, form, (known.name, known.external_id, None))
+        return enrolled_answer(service, request, form, (known.name, known.external_id, None))
 
     return await service.desk.run(lambda: write_once(request, form, work))
 
@@ -207,7 +207,7 @@ def remove_sample(request: Request, person: str, sample: str) -> JSONResponse:
     return write_once(request, None, work)
 
 
-def _enrolled(
+def enrolled_answer(
     service: Service,
     request: Request,
     form: EnrollForm | SamplesForm,
@@ -255,14 +255,14 @@ def _unreadable(name: str, upload: Upload, error: VisavisError) -> Enrolled:
     return Enrolled(name, upload.name, False, UNREADABLE, str(error))
 
 
-def _cursor(service: Service, place: Place) -> str:
+def cursor_of(service: Service, place: Place) -> str:
     """A place as a text that shows no name, and that nobody else can make."""
     gallery = service.gallery
     sealed = gallery.vault.seal(json.dumps(place).encode(), gallery.id, CURSOR)
     return base64.urlsafe_b64encode(sealed).decode()
 
 
-def _place(service: Service, cursor: str) -> Place:
+def place_of(service: Service, cursor: str) -> Place:
     gallery = service.gallery
     try:
         sealed = base64.urlsafe_b64decode(cursor.encode())

@@ -17,6 +17,7 @@ from visavis.serve.access import is_loopback
 from visavis.serve.app import make_app
 from visavis.serve.limits import SERVE_LIMITS
 from visavis.serve.service import ServeSettings, Service
+from visavis.serve.site_live import FRAME_BYTES
 from visavis.serve.tls import SELF, fingerprint, own_certificate
 
 log = logging.getLogger(__name__)
@@ -40,7 +41,7 @@ class PatientProtocol(H11Protocol):
 
     def _look(self) -> None:
         """Close it where nothing went on since the last look; else look again later."""
-        if self.transport.is_closing():
+        if self.transport.is_closing() or self.transport.get_protocol() is not self:
             return
         cycle, unread = self.cycle, self.transport.get_write_buffer_size()
         between = cycle is None or cycle.response_complete
@@ -126,7 +127,9 @@ def server_of(prepared: Prepared) -> uvicorn.Server:
         server_header=False,
         proxy_headers=False,
         lifespan="on",
-        ws="none",
+        ws="websockets-sansio",
+        ws_max_size=FRAME_BYTES,
+        ws_per_message_deflate=False,
         limit_concurrency=MOST_CONNECTIONS,
         h11_max_incomplete_event_size=HEAD_BYTES,
         timeout_graceful_shutdown=STOPPING,

@@ -128,12 +128,13 @@ def _drawn(verification: Verification, texts: Mapping[str, Any]) -> tuple[Drawn,
         for quality in verification.qualities
     ]
     return tuple(
-        Drawn(_data_url(picture), label, why)
+        Drawn(picture_url(picture), label, why)
         for picture, label, why in zip(pictures, labels, poor, strict=True)
     )
 
 
-def _data_url(image: Image) -> str:
+def picture_url(image: Image) -> str:
+    """A picture, made smaller, as the address of itself."""
     shrink = min(1.0, SHOWN_SIDE / max(image.shape[:2]))
     size = (round(image.shape[1] * shrink) or 1, round(image.shape[0] * shrink) or 1)
     buffer = BytesIO()

@@ -1,0 +1,106 @@
+"""The page of settings: keys and users, and the rules that are in force."""
+
+from collections.abc import Callable
+from typing import Annotated
+
+from fastapi import APIRouter, Request
+from fastapi.responses import HTMLResponse, RedirectResponse, Response
+from pydantic import BaseModel, Field
+
+from visavis.answers.words import policies_words
+from visavis.serve.keys import SCOPES, Scope
+from visavis.serve.service import Service, service_of
+from visavis.serve.users import LEAST, MOST
+from visavis.serve.visits import form_of, page_of, seen_by
+
+site_settings = APIRouter(prefix="/settings", include_in_schema=False)
+
+NameText = Annotated[str, Field(min_length=1, max_length=100)]
+
+
+class KeyForm(BaseModel, extra="forbid"):
+    """A key to make."""
+
+    name: NameText
+    scope: Scope
+
+
+class UserForm(BaseModel, extra="forbid"):
+    """A user to add."""
+
+    name: NameText
+    password: Annotated[str, Field(min_length=LEAST, max_length=MOST)]
+    scope: Scope
+
+
+class RemovalForm(BaseModel, extra="forbid"):
+    """A key or a user that is to go."""
+
+
+@site_settings.get("", dependencies=[seen_by("admin")])
+def show_settings(request: Request) -> HTMLResponse:
+    """Keys, users, rules."""
+    service_of(request).note(request)
+    return _shown(request)
+
+
+@site_settings.post("/keys", dependencies=[seen_by("admin")])
+async def make_key(request: Request, form: Annotated[KeyForm, form_of(KeyForm)]) -> HTMLResponse:
+    """A new key: its text is shown this once."""
+    service = service_of(request)
+
+    def work() -> HTMLResponse:
+        _, text = service.keys.make(form.name, form.scope)
+        service.note(request)
+        return _shown(request, text)
+
+    page: HTMLResponse = await service.desk.run(work)
+    return page
+
+
+@site_settings.post("/keys/{key}/revoke", dependencies=[seen_by("admin")])
+async def end_key(
+    request: Request, key: str, form: Annotated[RemovalForm, form_of(RemovalForm)]
+) -> Response:
+    """A key opens nothing from now on."""
+    return await _changed(request, lambda service: service.keys.revoke(key))
+
+
+@site_settings.post("/users", dependencies=[seen_by("admin")])
+async def add_user(request: Request, form: Annotated[UserForm, form_of(UserForm)]) -> Response:
+    """A new user."""
+    return await _changed(
+        request, lambda service: service.users.add(form.name, form.password, form.scope)
+    )
+
+
+@site_settings.post("/users/{user}/remove", dependencies=[seen_by("admin")])
+async def end_user(
+    request: Request, user: str, form: Annotated[RemovalForm, form_of(RemovalForm)]
+) -> Response:
+    """A user may nothing from now on."""
+    return await _changed(request, lambda service: service.users.remove(user))
+
+
+async def _changed(request: Request, change: Callable[[Service], object]) -> Response:
+    service = service_of(request)
+
+    def work() -> None:
+        change(service)
+        service.note(request)
+
+    await service.desk.run(work)
+    return RedirectResponse("/settings", 303)
+
+
+def _shown(request: Request, new_key: str = "") -> HTMLResponse:
+    service = service_of(request)
+    values = {
+        "keys": service.keys.all(),
+        "users": service.users.all(),
+        "scopes": SCOPES,
+        "new_key": new_key,
+        "policies": policies_words(service.recognizer.calibration),
+        "consent": service.gallery.requires_consent,
+    }
+    return page_of(request, "settings", values)

@@ -1,0 +1,114 @@
+"""Users: kept with the gallery, sealed, their passwords as argon2 hashes; scopes as the keys'.
+
+The document is sealed with the gallery's key: a row that is written past it lets nobody in.
+"""
+
+import json
+import secrets
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from functools import cache
+
+from argon2 import PasswordHasher
+from argon2.exceptions import VerifyMismatchError
+
+from visavis.errors import GalleryError
+from visavis.gallery import Gallery
+from visavis.gallery.audit import Audit, now
+from visavis.gallery.people import clean_name
+from visavis.gallery.settings import KEPT, read_setting, write_setting
+from visavis.serve.keys import PER_MINUTE, Scope
+from visavis.serve.refusals import Refusal
+
+USERS = "users"  # the document's name, among what the gallery keeps
+LEAST, MOST = 12, 200  # characters of a password
+HASHER = PasswordHasher()  # RFC 9106, the second recommended option: 64 MB
+
+
+@dataclass(frozen=True, slots=True)
+class UserAccount:
+    """A user as they are kept."""
+
+    id: str
+    name: str
+    scope: Scope
+    argon2: str
+    made_at: str
+    per_minute: int = PER_MINUTE
+
+
+class Users:
+    """The users of a gallery, as they are now: who is removed is so at the next request."""
+
+    def __init__(self, gallery: Gallery) -> None:
+        self._gallery = gallery
+
+    def all(self) -> list[UserAccount]:
+        """Every user. Raises GalleryError where they were altered."""
+        with self._gallery.database.reading() as connection:
+            return self._opened(read_setting(connection, KEPT + USERS))
+
+    def add(self, name: str, password: str, scope: Scope) -> UserAccount:
+        """A new user. Raises Refusal for a name that is taken and for a short password."""
+        if not LEAST <= len(password) <= MOST:
+            what = f"password: expected {LEAST} to {MOST} characters, got {len(password)}"
+            raise Refusal("invalid", what)
+        known = secrets.token_hex(4)
+        user = UserAccount(known, clean_name(name), scope, HASHER.hash(password), now())
+
+        def added(users: list[UserAccount]) -> list[UserAccount]:
+            if any(one.name == user.name for one in users):
+                raise Refusal("conflict", "there is a user of this name", mend="choose another")
+            return [*users, user]
+
+        self._change("add user", user.id, added)
+        return user
+
+    def remove(self, identity: str) -> None:
+        """A user may nothing from now on. Raises Refusal for one that is not there."""
+
+        def without(users: list[UserAccount]) -> list[UserAccount]:
+            left = [one for one in users if one.id != identity]
+            if len(left) == len(users):
+                raise Refusal("not_found", f"there is no user {identity}")
+            return left
+
+        self._change("remove user", identity, without)
+
+    def of_password(self, name: str, password: str) -> UserAccount | None:
+        """The user of this name and password; None where either is wrong.
+
+        A name that nobody has takes as long as a wrong password: the time says nothing.
+        """
+        user = next((one for one in self.all() if one.name == name), None)
+        try:
+            HASHER.verify(user.argon2 if user else _nobodys(), password)
+        except VerifyMismatchError:
+            return None
+        return user
+
+    def _change(
+        self, action: str, identity: str, change: Callable[[list[UserAccount]], list[UserAccount]]
+    ) -> None:
+        gallery, name = self._gallery, KEPT + USERS
+        with gallery.database.writing() as connection:
+            users = change(self._opened(read_setting(connection, name)))
+            document = json.dumps([asdict(user) for user in users]).encode()
+            sealed = gallery.vault.seal(document, gallery.id, KEPT, USERS)
+            write_setting(gallery.database, connection, name, sealed)
+            audit = Audit(gallery.database, gallery.vault, gallery.id)
+            audit.record(connection, action, None, {"user": identity})
+
+    def _opened(self, sealed: bytes | None) -> list[UserAccount]:
+        if sealed is None:
+            return []
+        document = self._gallery.vault.open(sealed, self._gallery.id, KEPT, USERS)
+        if document is None:
+            raise GalleryError(f"{self._gallery.where}: the users were altered")
+        return [UserAccount(**user) for user in json.loads(document)]
+
+
+@cache
+def _nobodys() -> str:
+    """The hash of a password that nobody has."""
+    return HASHER.hash(secrets.token_urlsafe(32))
