@@ -10,7 +10,7 @@ from torch import nn
 
 from visavis.train import backbones
 from visavis.train.heads import MarginOptions
-from visavis.train.loop import Place, train
+from visavis.train.loop import Workplace, train
 from visavis.train.recipe import Recipe
 
 SMALLEST = {
@@ -63,7 +63,7 @@ def recipe(data: Path, **changes) -> Recipe:
 
 def run(data: Path, out: Path, *, resume=False, report=lambda line: None, **changes):
     torch.set_num_threads(1)
-    return train(recipe(data, **changes), Place(out), resume=resume, report=report)
+    return train(recipe(data, **changes), Workplace(out), resume=resume, report=report)
 
 
 def weights(out: Path) -> dict[str, torch.Tensor]:

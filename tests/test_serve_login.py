@@ -12,8 +12,7 @@ pytest.importorskip("argon2")
 
 from argon2 import PasswordHasher
 from fastapi.routing import APIRoute
-from served import Served, made_recognizer, png, served
-from test_serve import made_calibration
+from served import Served, made_calibration, made_recognizer, png, served
 
 from visavis.errors import GalleryError
 from visavis.gallery.settings import KEPT, write_setting
@@ -23,7 +22,7 @@ from visavis.serve.app import SITE
 from visavis.serve.buckets import Buckets
 from visavis.serve.login import local_path
 from visavis.serve.refusals import Refusal
-from visavis.serve.sessions import IDLE, LONGEST, REST, TRIES, Lockout, Session, Sessions
+from visavis.serve.sessions import IDLE, LONGEST, REST, TRIES, RestingNames, Session, Sessions
 from visavis.serve.users import USERS
 
 PASSWORD = "correct horse battery"
@@ -76,7 +75,7 @@ def site(cache, tmp_path_factory) -> Served:
 @pytest.fixture
 def calm(site, monkeypatch) -> Served:
     """The service, as if nobody had tried to sign in before."""
-    monkeypatch.setattr(site.service, "lockout", Lockout())
+    monkeypatch.setattr(site.service, "lockout", RestingNames())
     monkeypatch.setattr(site.service.guard, "_buckets", Buckets())
     monkeypatch.setattr(Guard, "count_login", lambda guard, address: None)
     return site
@@ -281,7 +280,7 @@ def test_a_name_rests_after_wrong_passwords_whether_anybody_has_it(calm, name):
 
 def test_without_the_rest_a_password_is_guessed(calm, monkeypatch):
     user = calm.service.users.add("Ada", PASSWORD, "viewer")
-    monkeypatch.setattr(Lockout, "take", lambda lockout, name: None)
+    monkeypatch.setattr(RestingNames, "take", lambda lockout, name: None)
     for _ in range(TRIES):
         guess(calm, "Ada", "wrong")
     assert guess(calm, "Ada", PASSWORD) == 303
@@ -297,7 +296,7 @@ def test_tries_from_one_address_are_limited(site, monkeypatch):
 
 def test_a_rest_ends_and_a_right_password_forgets_the_wrong_ones():
     moment = 0.0
-    lockout = Lockout(lambda: moment)
+    lockout = RestingNames(lambda: moment)
     for _ in range(TRIES):
         lockout.take("Ada")
     with pytest.raises(Refusal):

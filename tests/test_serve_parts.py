@@ -295,6 +295,7 @@ class FakeTransport:
 def test_a_connection_is_closed_where_nothing_goes_on(answered, unread, did):
     connection = object.__new__(PatientProtocol)
     connection.transport = FakeTransport(*unread)
+    connection.transport.get_protocol = lambda: connection
     connection.loop = SimpleNamespace(call_later=lambda seconds, look: None)
     cycles = {True: SimpleNamespace(response_complete=True), None: None}
     for complete in answered:

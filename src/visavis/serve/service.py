@@ -24,7 +24,7 @@ from visavis.serve.keys import ApiKeys
 from visavis.serve.limits import SERVE_LIMITS, ServeLimits
 from visavis.serve.once import Ask, Once, WriteAnswer, hash_of
 from visavis.serve.refusals import Refusal, envelope, status_of
-from visavis.serve.sessions import Lockout, Sessions
+from visavis.serve.sessions import RestingNames, Sessions
 from visavis.serve.users import Users
 
 AHEAD = 2  # requests worked on for each core: one decodes while another's networks run
@@ -61,7 +61,7 @@ class Service:
         self.guard = Guard(self.keys, guests=asked.guests)
         self.once = Once(gallery)
         self.jobs = Jobs(gallery)
-        self.users, self.sessions, self.lockout = Users(gallery), Sessions(), Lockout()
+        self.users, self.sessions, self.lockout = Users(gallery), Sessions(), RestingNames()
 
     def warm_up(self) -> None:
         """Read the gallery's templates, so that the first request does not wait for them."""

@@ -73,7 +73,7 @@ class Sessions:
             self._open.pop(_hash(text), None)
 
 
-class Lockout:
+class RestingNames:
     """Names for which too many wrong passwords came: they rest, whether anybody has them or not."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
