@@ -16,6 +16,7 @@ from made_heads import TURN, turned
 from visavis.configuration import Configuration, Configured, ConfiguredPack
 from visavis.errors import DeviceError
 from visavis.gallery import Sample
+from visavis.gallery.groups import add_to_group
 from visavis.liveness.networks import LivenessPair
 from visavis.quality import HEAD
 from visavis.recognizer import Recognizer
@@ -120,6 +121,20 @@ def test_a_face_is_decided_once_and_leaves_once(follower, stage, level, state, n
     assert (left.start, left.end, left.sightings) == (0.0, pytest.approx(1.9), 20)
     # 1e-2 was asked for; 12 crops, 3 must agree, 2 templates, at the next stricter point: 1e-3
     assert left.false_positive_rate == pytest.approx((1 - (1 - 1e-3) ** 2) * 4)
+
+
+def test_among_a_group_nobody_else_is_named(recognizer, people, stage):
+    (bert,) = people.people("Bert")
+    add_to_group(people, "night shift", [bert.id])
+    among = Follower(recognizer, people, Rule(among="night shift"), "stage")
+    walks = [[(WAY["walks"](n / 10), ANNA)] for n in range(20)]
+    assert told(follow(among, stage, walks))[-1] == ("left", 1, "unknown", None)
+    among = Follower(recognizer, people, Rule(among="night shift"), "stage")
+    walks = [[(WAY["walks"](n / 10), BERT)] for n in range(20)]
+    seen = follow(among, stage, walks)
+    assert told(seen)[-1] == ("left", 1, "confirmed", "Bert")
+    # One template is compared, where two were: what the answer may get wrong is half as much.
+    assert seen[-1].sighting.false_positive_rate == pytest.approx(1e-3 * 4)
 
 
 @pytest.mark.parametrize(("least", "name"), [(10.0, "Anna"), (1000.0, None)])

@@ -69,6 +69,12 @@ def test_a_clip_says_who_was_seen_from_when_to_when(run, clip, enrolled, tmp_pat
     assert rows == [("Barack Obama", 0.0, 0.7), ("", 3.2, 3.9)]
 
 
+def test_a_group_of_nobody_is_an_error(run, clip, enrolled):
+    code, out, err = run("watch", clip, "--gallery", enrolled, "--among", "night shift")
+    assert (code, out) == (2, "")
+    assert err.startswith("visavis: nobody is in a group 'night shift'")
+
+
 @pytest.mark.slow
 def test_a_clip_is_told_in_words_and_drawn(run, clip, enrolled, tmp_path):
     drawn = tmp_path / "seen.mp4"

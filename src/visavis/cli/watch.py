@@ -56,12 +56,13 @@ class Naming:
     agreeing: Annotated[
         int, typer.Option(min=1, max=12, help="Crops of a face that must match one person.")
     ] = 3
+    among: Annotated[str | None, typer.Option(help="Search the people of this group alone.")] = None
 
     def rule(self) -> "Rule":
         """The library's `Rule`."""
         from visavis.watch.deciding import Rule
 
-        return Rule(self.false_positive_rate, self.agreeing)
+        return Rule(self.false_positive_rate, self.agreeing, among=self.among)
 
 
 @dataclass(frozen=True, slots=True)

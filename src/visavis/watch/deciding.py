@@ -33,6 +33,7 @@ class Rule:
     false_positive_rate: float = 1e-2  # share of strangers' tracks that may get anybody's name
     agreeing: int = 3  # crops that must match one person
     most: int = 12  # crops of a track that are compared with the gallery
+    among: str | None = None  # the group of people that is searched alone
 
     def __post_init__(self) -> None:
         if not 0 < self.false_positive_rate < 1:

@@ -198,7 +198,10 @@ class Follower:
 
     def _nearest(self, embeddings: Embeddings) -> list[Nearest]:
         return self._recognizer.nearest(
-            embeddings, self._gallery, false_positive_rate=self._rule.each
+            embeddings,
+            self._gallery,
+            false_positive_rate=self._rule.each,
+            among=self._rule.among,
         )
 
     def _settled(self, owners: list[Passage], embeddings: Embeddings, at: float) -> list[Passage]:

@@ -130,8 +130,10 @@ def watch_sources(
     source. `look` is called with each frame.
 
     `sources.stop()` ends it with what was seen so far. Whoever was named is noted as seen when they
-    leave. Raises the error of the sources where none of them can be read.
+    leave. Raises the error of the sources where none of them can be read, PersonError for a group
+    of nobody.
     """
+    gallery.index(recognizer.embed.parts, plan.rule.among)
     follow = partial(Follower, recognizer, gallery, plan.rule)
     watched = {id(source): _watched(source, plan, follow) for source in sources.every}
     for event in _events(sources, watched, look):
