@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from visavis.configuration import Configuration
+from visavis.configuration import Configuration, ConfiguredPack
 from visavis.document import to_bytes
 from visavis.errors import ConfigurationError, GalleryError, PackError
 from visavis.gallery import open_gallery
@@ -99,6 +99,17 @@ def test_a_pack_that_has_gone_is_not_activated(two, monkeypatch):
         activate(two, 1)
     assert active_configuration(two).version == 2
     assert roll_back(two).version == 1  # what was active may be active again
+
+
+def test_a_packs_folder_is_meant_from_anywhere(gallery, pack, tmp_path, monkeypatch):
+    """Whoever asks from another folder, where another pack has that name, asks the one meant."""
+    (tmp_path / "mine").symlink_to(pack.folder)
+    monkeypatch.chdir(tmp_path)
+    member = ConfiguredPack("mine", 1.0)
+    kept = add_configuration(gallery, Configuration((member,), detector="mine"))
+    assert [kept.members[0].pack, kept.detector] == [str(tmp_path / "mine")] * 2
+    named = add_configuration(gallery, DEFAULT)
+    assert [named.members[0].pack, named.detector] == ["default", ""]
 
 
 def test_two_processes_give_no_number_twice(gallery):

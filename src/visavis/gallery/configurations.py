@@ -95,7 +95,7 @@ def add_configurations(
     def add(history: History) -> History:
         start, at, author = len(history.versions) + 1, now(), _user()
         new = tuple(
-            replace(one, version=number, at=at, author=one.author or author)
+            replace(one.anywhere(), version=number, at=at, author=one.author or author)
             for number, one in enumerate(configurations, start)
         )
         return replace(history, versions=(*history.versions, *new))
