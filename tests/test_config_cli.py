@@ -158,7 +158,7 @@ def test_whoever_edits_a_configuration_is_named_by_people_check(config, run, tmp
     assert (code, "its configurations were taken away" in out) == (1, True)
     code, out, err = run("identify", tmp_path / "a.jpg", *where)
     assert (code, out, err.count("\n")) == (2, "", 1)
-    assert err.endswith("restore a backup, or name a pack (--pack)\n")
+    assert err.endswith("(visavis people audit accept), or name a pack (--pack)\n")
 
 
 def test_a_roll_back_to_packs_that_have_gone_says_so_and_is_done(config, pack, tmp_path):

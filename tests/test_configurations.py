@@ -219,6 +219,27 @@ def test_what_was_accepted_is_taken_as_it_is(two):
 
 
 @pytest.mark.parametrize(
+    ("statement", "policy"),
+    [
+        ("UPDATE settings SET value = x'00' WHERE name = ?", None),  # what cannot be read is gone
+        ("DELETE FROM settings WHERE name = ?", None),
+        (None, "standard"),
+    ],
+    ids=["edited", "deleted", "put back"],
+)
+def test_whoever_has_the_key_takes_them_as_they_are(put_back, statement, policy):
+    if statement:
+        edit(put_back, statement, KEPT + NAME)
+    before = put_back.audit_head().seq
+    assert "its configurations" in find_altered(put_back).words[0]
+    assert accept_altered(put_back, find_altered(put_back)) == before + 1
+    active = active_configuration(put_back)
+    assert (active and active.policy) == policy
+    assert (find_altered(put_back).words, configuration_damages(put_back)) == ((), [])
+    assert add_configuration(put_back, STRICT).version == (2 if active else 1)
+
+
+@pytest.mark.parametrize(
     ("versions", "activated", "what"),
     [
         ((2, 1), (), "expected versions from 1, each one more than the last, got [2, 1]"),
