@@ -95,7 +95,7 @@ def test_the_replaced_services_row_is_taken_over(config, tmp_path):
     (tmp_path / "row.json").write_text(json.dumps({**ROW, "arcface_weight": 1.0} | SMALL))
     made = config("import", tmp_path / "row.json", "--packs", "arcface=default")
     assert [one["pack"] for one in made["added"][0]["members"]] == ["default"]
-    assert len(made["notes"]) == 2
+    assert len(made["notes"]) == 3
     (tmp_path / "row.json").write_text(json.dumps(ROW))
     refused = config("import", tmp_path / "row.json", code=2)
     assert "no pack 'mobilefacenet'" in refused["error"]["message"]
