@@ -95,7 +95,7 @@ def test_the_replaced_services_row_is_taken_over(config, tmp_path):
     (tmp_path / "row.json").write_text(json.dumps({**ROW, "arcface_weight": 1.0} | SMALL))
     made = config("import", tmp_path / "row.json", "--packs", "arcface=default")
     assert [one["pack"] for one in made["added"][0]["members"]] == ["default"]
-    assert len(made["notes"]) == 2
+    assert len(made["notes"]) == 3
     (tmp_path / "row.json").write_text(json.dumps(ROW))
     refused = config("import", tmp_path / "row.json", code=2)
     assert "no pack 'mobilefacenet'" in refused["error"]["message"]
@@ -158,7 +158,7 @@ def test_whoever_edits_a_configuration_is_named_by_people_check(config, run, tmp
     assert (code, "its configurations were taken away" in out) == (1, True)
     code, out, err = run("identify", tmp_path / "a.jpg", *where)
     assert (code, out, err.count("\n")) == (2, "", 1)
-    assert err.endswith("restore a backup, or name a pack (--pack)\n")
+    assert err.endswith("(visavis people audit accept), or name a pack (--pack)\n")
 
 
 def test_a_roll_back_to_packs_that_have_gone_says_so_and_is_done(config, pack, tmp_path):

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from visavis.configuration import Configuration
+from visavis.configuration import Configuration, ConfiguredPack
 from visavis.document import to_bytes
 from visavis.errors import ConfigurationError, GalleryError, PackError
 from visavis.gallery import open_gallery
@@ -99,6 +99,17 @@ def test_a_pack_that_has_gone_is_not_activated(two, monkeypatch):
         activate(two, 1)
     assert active_configuration(two).version == 2
     assert roll_back(two).version == 1  # what was active may be active again
+
+
+def test_a_packs_folder_is_meant_from_anywhere(gallery, pack, tmp_path, monkeypatch):
+    """Whoever asks from another folder, where another pack has that name, asks the one meant."""
+    (tmp_path / "mine").symlink_to(pack.folder)
+    monkeypatch.chdir(tmp_path)
+    member = ConfiguredPack("mine", 1.0)
+    kept = add_configuration(gallery, Configuration((member,), detector="mine"))
+    assert [kept.members[0].pack, kept.detector] == [str(tmp_path / "mine")] * 2
+    named = add_configuration(gallery, DEFAULT)
+    assert [named.members[0].pack, named.detector] == ["default", ""]
 
 
 def test_two_processes_give_no_number_twice(gallery):
@@ -205,6 +216,27 @@ def test_what_was_accepted_is_taken_as_it_is(two):
     accept_altered(two, find_altered(two))
     assert active_configuration(two).version == 2
     assert activate(two, 1).version == 1
+
+
+@pytest.mark.parametrize(
+    ("statement", "policy"),
+    [
+        ("UPDATE settings SET value = x'00' WHERE name = ?", None),  # what cannot be read is gone
+        ("DELETE FROM settings WHERE name = ?", None),
+        (None, "standard"),
+    ],
+    ids=["edited", "deleted", "put back"],
+)
+def test_whoever_has_the_key_takes_them_as_they_are(put_back, statement, policy):
+    if statement:
+        edit(put_back, statement, KEPT + NAME)
+    before = put_back.audit_head().seq
+    assert "its configurations" in find_altered(put_back).words[0]
+    assert accept_altered(put_back, find_altered(put_back)) == before + 1
+    active = active_configuration(put_back)
+    assert (active and active.policy) == policy
+    assert (find_altered(put_back).words, configuration_damages(put_back)) == ((), [])
+    assert add_configuration(put_back, STRICT).version == (2 if active else 1)
 
 
 @pytest.mark.parametrize(

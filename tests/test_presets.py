@@ -56,22 +56,22 @@ def test_a_row_of_the_replaced_service_is_a_configuration(file):
         ("adaface", 0.3),
     ]
     assert (made.least_members, made.description) == (2, "after the conversion: all three models")
-    assert read.active == 0
-    assert [note.split()[0] for note in read.notes] == ["thresholds", "a"]
+    assert [note.split()[0] for note in read.notes] == ["thresholds", "a", "version"]
 
 
 def test_rows_keep_their_order_and_the_active_one(file):
     read = read_configurations(file([SHIPPED, ROW]), {"arcface": "buffalo_l"})
     assert [len(one.members) for one in read.configurations] == [2, 3]
     assert [one.least_members for one in read.configurations] == [2, 2]
-    assert (read.active, read.configurations[1].members[1].pack) == (1, "buffalo_l")
+    assert read.configurations[1].members[1].pack == "buffalo_l"
+    assert read.notes[-1] == "version 3 is active there: activate it here"
 
 
 def test_our_own_form_is_read_too(file):
     made = Configuration.of_pack("a:0.3+b:0.7")
     shown = {"active": True, "models": [], "calibration": None}  # as `config show` prints it
     read = read_configurations(file(json.loads(to_bytes(made)) | shown))
-    assert (read.configurations, read.active, read.notes) == ((made,), None, ())
+    assert (read.configurations, read.notes) == ((made,), ())
 
 
 def one_member(**fields):

@@ -5,9 +5,11 @@ Knows packs and loads their models. Knows no gallery, no photos and no people.
 
 import logging
 import math
+import os
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from itertools import combinations
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,6 +35,7 @@ from visavis.errors import (
 )
 from visavis.pack import DEFAULT_PACK, Pack, load_pack
 from visavis.pack.calibration import load_calibration
+from visavis.pack.manifest import MANIFEST
 from visavis.quality import Quality
 from visavis.runtime import Device
 from visavis.types import Crops, Embedder
@@ -153,6 +156,11 @@ class Configuration:
         packs = tuple(load_pack(member.pack) for member in self.members)
         return Models(packs, tuple(member.weight for member in self.members)).packs
 
+    def anywhere(self) -> "Configuration":
+        """Itself with the whole paths of packs that are folders: they are meant from anywhere."""
+        members = tuple(replace(one, pack=_whole_path(one.pack)) for one in self.members)
+        return replace(self, members=members, detector=_whole_path(self.detector))
+
     def models(self) -> Models:
         """Its enabled packs with their shares of the weights, none of them loaded.
 
@@ -243,6 +251,12 @@ def _state(member: ConfiguredPack) -> MemberState:
         return MemberState(member, model, slope)
     except UNUSABLE as error:
         return MemberState(member, model, fault=str(error))
+
+
+def _whole_path(pack: str) -> str:
+    """Of a pack's folder, as `load_pack` tells it from a name."""
+    is_folder = pack not in ("", DEFAULT_PACK) and os.path.isfile(Path(pack) / MANIFEST)
+    return str(Path(pack).absolute()) if is_folder else pack
 
 
 def _is_text(text: str) -> bool:

@@ -60,7 +60,6 @@ class ImportedConfigurations:
     """What a file held, in the order of its versions."""
 
     configurations: tuple[Configuration, ...]
-    active: int | None = None  # the place of the one that was active there
     notes: tuple[str, ...] = ()  # what was not taken over, and why
 
 
@@ -119,10 +118,9 @@ def _of_service(
     _check_named(packs, [model for row in rows for model in _weights(row)])
     made = tuple(_of_row(row, packs, source) for row in rows)
     fields = {field for row in rows for field in row}
-    notes = tuple(
-        why for part, why in DROPPED.items() if any(part in field for field in sorted(fields))
-    )
-    return ImportedConfigurations(made, active[0] if active else None, notes)
+    notes = [why for part, why in DROPPED.items() if any(part in field for field in fields)]
+    notes += [f"version {numbers[place]} is active there: activate it here" for place in active]
+    return ImportedConfigurations(made, tuple(notes))
 
 
 def _of_row(row: dict[str, Any], packs: Mapping[str, str], source: str) -> Configuration:

@@ -1,7 +1,9 @@
-"""An altered audit and altered rows of people, taken as they are: by whoever has the key, and said.
+"""An altered audit, rows of people and configurations, taken as they are: by whoever has the key,
+and said.
 
-Without it an audit that is altered stops every change for good. Nothing is removed: the entries of
-before stay readable, and the new one covers them as they are. Knows no templates.
+Without it an audit that is altered stops every change for good. The entries of before stay
+readable, and the new one covers them as they are; configurations that cannot be read are removed.
+Knows no templates.
 """
 
 from collections.abc import Sequence
@@ -11,7 +13,7 @@ from sqlalchemy import Connection
 
 from visavis.errors import GalleryError
 from visavis.gallery.audit import ACCEPT_PERSON, Audit
-from visavis.gallery.configurations import entry_of_kept
+from visavis.gallery.configurations import accept_configurations, altered_configurations
 from visavis.gallery.gallery import Gallery
 from visavis.gallery.keycheck import check_key
 from visavis.gallery.people import COLUMNS, SealedPeople
@@ -20,7 +22,7 @@ from visavis.gallery.whole import altered_people, told_by
 
 @dataclass(frozen=True, slots=True)
 class Altered:
-    """What of the audit and of people's rows is not as it was written."""
+    """What of the audit, of people's rows and of configurations is not as it was written."""
 
     words: tuple[str, ...]
     rows: tuple[tuple[str, ...], ...]  # of people, as they are now; one that is no text stays out
@@ -48,7 +50,8 @@ def accept_altered(gallery: Gallery, altered: Altered) -> int | None:
             )
         audit, people = _audit(gallery), _people(gallery)
         details = {"broken_at": altered.broken_at, "people": len(altered.rows)}
-        accepted = audit.accept(connection, details, entry_of_kept(connection, gallery))
+        configured = accept_configurations(connection, gallery)
+        accepted = audit.accept(connection, details, configured)
         for person, *_ in altered.rows:
             people.seal(connection, person, audit.record(connection, ACCEPT_PERSON, person, {}))
     return accepted
@@ -62,6 +65,7 @@ def _altered(connection: Connection, gallery: Gallery) -> Altered:
     words = [
         *altered_people(people.entries(connection), told),
         *(f"it now says of person {person}: {_said(row)}" for person, *row in rows),
+        *altered_configurations(connection, gallery),
     ]
     return Altered(tuple(words), rows, told.broken_at)
 

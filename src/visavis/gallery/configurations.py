@@ -70,8 +70,14 @@ def active_configuration(gallery: Gallery) -> Configuration | None:
 
 def configuration_damages(gallery: Gallery) -> list[str]:
     """What is wrong with the configurations, in words; empty where they are whole."""
+    with gallery.database.reading() as connection:
+        return altered_configurations(connection, gallery)
+
+
+def altered_configurations(connection: Connection, gallery: Gallery) -> list[str]:
+    """`configuration_damages` within a transaction."""
     try:
-        read_history(gallery)
+        _read(connection, gallery)
     except (GalleryError, ConfigurationError) as error:
         return [error.what]
     return []
@@ -95,7 +101,7 @@ def add_configurations(
     def add(history: History) -> History:
         start, at, author = len(history.versions) + 1, now(), _user()
         new = tuple(
-            replace(one, version=number, at=at, author=one.author or author)
+            replace(one.anywhere(), version=number, at=at, author=one.author or author)
             for number, one in enumerate(configurations, start)
         )
         return replace(history, versions=(*history.versions, *new))
@@ -174,13 +180,14 @@ def _read(connection: Connection, gallery: Gallery) -> History:
     return history
 
 
-def entry_of_kept(connection: Connection, gallery: Gallery) -> int:
-    """The entry that the configurations name, were they older ones or not; 0 for none, and where
-    they cannot be read.
+def accept_configurations(connection: Connection, gallery: Gallery) -> int:
+    """Take them as they are, were they older ones, and remove what cannot be read; the entry that
+    they name, 0 for none.
     """
     try:
         return _kept_history(connection, gallery).entry
     except (GalleryError, ConfigurationError):
+        write_setting(gallery.database, connection, KEPT + NAME, None)
         return 0
 
 
@@ -202,7 +209,7 @@ def _audit_of(gallery: Gallery) -> Audit:
 def _altered(gallery: Gallery, what: str) -> GalleryError:
     return GalleryError(
         f"{gallery.where}: its configurations {what}: nothing is decided by them",
-        mend="restore a backup, or name a pack",
+        mend="restore a backup, take what is there (visavis people audit accept), or name a pack",
         option="pack",
     )
 
