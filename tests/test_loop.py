@@ -52,7 +52,7 @@ def log(out):
 
 def test_a_run_leaves_its_recipe_its_weights_and_its_log(whole):
     assert {path.name for path in whole.iterdir()} == {
-        "recipe.toml", "last.pt", "last.safetensors", "log.csv", "tensorboard",
+        "recipe.toml", "last.pt", "last.safetensors", "backbone.pth", "log.csv", "tensorboard",
     }  # fmt: skip
     rows = log(whole)
     assert [int(row["step"]) for row in rows] == [1, 2, 3, 4, 5, 6]
