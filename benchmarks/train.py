@@ -60,7 +60,7 @@ class Plain:
         nn.utils.clip_grad_norm_(self.network.parameters(), 5)
         self.scaler.step(self.optimizer)
         self.scaler.update()
-        return float(loss)
+        return loss.item()
 
 
 def main() -> None:
