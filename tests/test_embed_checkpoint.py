@@ -45,6 +45,7 @@ def test_a_network_of_narrow_crops_gets_their_middle(tmp_path):
     assert load_network_embedder(path)(made_crops(112, 112, count=2)).shape == (2, 8)
 
 
+@pytest.mark.slow
 @pytest.mark.pack
 def test_embed_with_a_checkpoint(run, tmp_path, checkpoint):
     Image.fromarray(made_crops(112, 112)[2]).save(tmp_path / "a.png")

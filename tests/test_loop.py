@@ -60,6 +60,7 @@ def test_a_run_leaves_its_recipe_its_weights_and_its_log(whole):
     assert OURS.encode() in (whole / "last.safetensors").read_bytes()
 
 
+@pytest.mark.slow
 def test_one_seed_one_run(data, whole, tmp_path):
     run(data, tmp_path / "again")
     assert same(whole, tmp_path / "again")
@@ -67,6 +68,7 @@ def test_one_seed_one_run(data, whole, tmp_path):
     assert not same(whole, tmp_path / "other")
 
 
+@pytest.mark.slow
 def test_it_learns(data, tmp_path):
     trained = run(
         data, tmp_path / "out", steps=40, save_every=40, head="cosface", average=0.5, people=2
@@ -194,6 +196,7 @@ def test_half_precision_is_for_gpus(data, tmp_path):
         run(data, tmp_path / "out", precision="float16")
 
 
+@pytest.mark.slow
 def test_bfloat16_and_channels_last_learn_the_same_within_their_precision(data, whole, tmp_path):
     trained = run(data, tmp_path / "out", precision="bfloat16", channels_last=True)
     losses = [[float(row["loss"]) for row in log(out)] for out in (whole, trained.out)]
@@ -212,6 +215,7 @@ def test_two_processes_show_together_what_one_would(data, people_in_batch):
         assert one.labels.tolist() == [label for part in two for label in part.labels]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("head", ["none", "cosface"])
 def test_a_teacher_is_matched(data, tmp_path, fake_embedder, head):
     """In place of a head, or beside it: the fake one's embeddings are the halves' mean colours."""
