@@ -18,6 +18,7 @@ import torch
 
 from visavis.alignment import read_crop
 from visavis.checkpoints.checkpoint import load_checkpoint
+from visavis.checkpoints.embedder import NetworkEmbedder
 from visavis.dataset import find_people, open_tree, sample_pairs
 from visavis.detect import load_detector
 from visavis.evaluate.protocols import CropSource, embed_pairs, similarities
@@ -27,7 +28,6 @@ from visavis.pack import load_pack
 from visavis.preparation import align_people
 from visavis.runtime import Device
 from visavis.train.backbones import build_backbone
-from visavis.train.learner import NetworkEmbedder
 from visavis.train.loop import LAST, Place, train
 from visavis.train.recipe import read_recipe
 from visavis.types import Part

@@ -69,6 +69,7 @@ def test_people_of_the_set_to_test_on_are_found_under_other_names(tmp_path, fake
     assert not report.clean
 
 
+@pytest.mark.slow
 @pytest.mark.pack
 def test_dataset_check_by_the_command_line(run, tmp_path):
     people(tmp_path / "in", ann=[RED, RED], bob=[RED, b"no picture"])

@@ -18,6 +18,7 @@ from visavis.checkpoints.checkpoint import OURS  # noqa: E402
 from visavis.dataset.images import open_images  # noqa: E402
 from visavis.errors import (  # noqa: E402
     CheckpointError,
+    ConfigurationError,
     DatasetError,
     DeviceError,
     MismatchError,
@@ -26,6 +27,7 @@ from visavis.errors import (  # noqa: E402
 )
 from visavis.train.classes import Processes  # noqa: E402
 from visavis.train.data import Loader, look_into, rows_of_step  # noqa: E402
+from visavis.train.loop import Place, train  # noqa: E402
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*is deprecated:DeprecationWarning")
 
@@ -50,7 +52,7 @@ def log(out):
 
 def test_a_run_leaves_its_recipe_its_weights_and_its_log(whole):
     assert {path.name for path in whole.iterdir()} == {
-        "recipe.toml", "last.pt", "last.safetensors", "log.csv", "tensorboard",
+        "recipe.toml", "last.pt", "last.safetensors", "backbone.pth", "log.csv", "tensorboard",
     }  # fmt: skip
     rows = log(whole)
     assert [int(row["step"]) for row in rows] == [1, 2, 3, 4, 5, 6]
@@ -58,6 +60,7 @@ def test_a_run_leaves_its_recipe_its_weights_and_its_log(whole):
     assert OURS.encode() in (whole / "last.safetensors").read_bytes()
 
 
+@pytest.mark.slow
 def test_one_seed_one_run(data, whole, tmp_path):
     run(data, tmp_path / "again")
     assert same(whole, tmp_path / "again")
@@ -65,6 +68,7 @@ def test_one_seed_one_run(data, whole, tmp_path):
     assert not same(whole, tmp_path / "other")
 
 
+@pytest.mark.slow
 def test_it_learns(data, tmp_path):
     trained = run(
         data, tmp_path / "out", steps=40, save_every=40, head="cosface", average=0.5, people=2
@@ -192,6 +196,7 @@ def test_half_precision_is_for_gpus(data, tmp_path):
         run(data, tmp_path / "out", precision="float16")
 
 
+@pytest.mark.slow
 def test_bfloat16_and_channels_last_learn_the_same_within_their_precision(data, whole, tmp_path):
     trained = run(data, tmp_path / "out", precision="bfloat16", channels_last=True)
     losses = [[float(row["loss"]) for row in log(out)] for out in (whole, trained.out)]
@@ -208,6 +213,21 @@ def test_two_processes_show_together_what_one_would(data, people_in_batch):
         two = [Loader(contents, said, Processes(2, rank)).batch(step) for rank in range(2)]
         assert np.array_equal(one.crops, np.concatenate([part.crops for part in two]))
         assert one.labels.tolist() == [label for part in two for label in part.labels]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("head", ["none", "cosface"])
+def test_a_teacher_is_matched(data, tmp_path, fake_embedder, head):
+    """In place of a head, or beside it: the fake one's embeddings are the halves' mean colours."""
+    said = recipe(data, head=head, dim=6, steps=30, teacher="fake", rate=0.02, save_every=30)
+    trained = train(said, Place(tmp_path / "out"), teacher=fake_embedder)
+    losses = [float(row["loss"]) for row in log(trained.out)]
+    assert np.mean(losses[-5:]) < 0.7 * np.mean(losses[:5])
+
+
+def test_a_teacher_of_another_size_is_refused(data, tmp_path, fake_embedder):
+    with pytest.raises(ConfigurationError, match="the teacher gives 6 numbers"):
+        train(recipe(data, teacher="fake"), Place(tmp_path / "out"), teacher=fake_embedder)
 
 
 def test_an_epoch_shows_every_picture_once(data):

@@ -73,6 +73,7 @@ def test_the_library_alone_would_write_there(tmp_path, monkeypatch):
     assert (tmp_path / "ann.png").is_file()
 
 
+@pytest.mark.slow
 @pytest.mark.pack
 def test_dataset_align_by_the_command_line(run, tmp_path, portraits):
     source = tmp_path / "in"

@@ -41,6 +41,7 @@ TESTED_IN = {
     "cautions.py": "test_uncalibrated.py",
     "checkpoints/checkpoint.py": "test_checkpoints.py",
     "checkpoints/cvlface.py": "test_checkpoints.py",
+    "checkpoints/embedder.py": "test_embed_checkpoint.py",
     "checkpoints/families.py": "test_checkpoints.py",
     "checkpoints/loading.py": "test_checkpoints.py",
     "checkpoints/unpickle.py": "test_checkpoints.py",

@@ -25,6 +25,12 @@ def embed(
     flip: Annotated[
         bool, typer.Option(help="Add the mirrored crop: better, twice the time.")
     ] = True,
+    checkpoint: Annotated[
+        Path | None, typer.Option(help="Embed with this checkpoint; faces are the pack's to find.")
+    ] = None,
+    family: Annotated[
+        str, typer.Option(help="Whose network the checkpoint is; auto: by the names in it.")
+    ] = "auto",
     pack: options.PackName = "default",
     *,
     scanning: options.Scanning,
@@ -36,7 +42,8 @@ def embed(
     from visavis.embeddings import check_writable, embed_all, write_table
 
     check_writable(out)
-    models = _models(pack, where, scanning, flip=flip, aligned=aligned)
+    detect, embedder = _models(pack, where, scanning, flip=flip, aligned=aligned)
+    models = detect, _network(checkpoint, family, flip=flip) if checkpoint else embedder
     paths, failures, side = find_photos(sources), printing.Failures(), scanning.max_side()
     answers = embed_all(paths, *models, every=every, max_side=side, workers=printing.workers())
     photos = printing.shown(answers, len(paths), failures, label="embedding")
@@ -56,6 +63,13 @@ def _show(
     document = documents.table_json(out, faces, embed, failures.items)
     lines = words.table_words(out, faces, embed) if out else []
     printing.print_answer(document, lines, json=json)
+
+
+def _network(checkpoint: Path, family: str, *, flip: bool) -> "Embedder":
+    """A checkpoint's network, in PyTorch."""
+    from visavis.checkpoints.embedder import load_network_embedder
+
+    return load_network_embedder(checkpoint, family=family, flip=flip)
 
 
 def _models(

@@ -6,7 +6,6 @@ Knows tensors and processes. Knows no files and no pictures on disk.
 import copy
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -16,13 +15,12 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.nn.parallel import DistributedDataParallel
 
-from visavis.embedder.model import unit
+from visavis.checkpoints.embedder import NetworkEmbedder, to_pixels
 from visavis.errors import ConfigurationError, DeviceError, ModelError
-from visavis.runtime import Preprocess
 from visavis.train.backbones import TrainableBackbone
 from visavis.train.classes import Head, Processes, build_head
 from visavis.train.recipe import Recipe
-from visavis.types import Crops, Embedder, Embeddings, Part
+from visavis.types import Crops, Embedder
 
 TYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 NORMS = nn.modules.batchnorm._BatchNorm
@@ -39,39 +37,6 @@ def rate_at(recipe: Recipe, step: int, steps: int, epoch: int) -> float:
     if recipe.schedule == "cosine":
         return recipe.rate * (1 + math.cos(math.pi * done)) / 2
     return float(recipe.rate * (1 - done) ** recipe.power)
-
-
-@dataclass(frozen=True, slots=True)
-class NetworkEmbedder:
-    """A network that is being trained, as an embedder: crops and mirrored crops to unit rows."""
-
-    model: str
-    dim: int
-    network: nn.Module
-    preprocess: Preprocess
-    device: torch.device
-    margin: float = 0.0
-
-    @property
-    def parts(self) -> tuple[Part, ...]:
-        """The network alone."""
-        return (Part(self.model, self.dim),)
-
-    def __call__(self, crops: Crops, /) -> Embeddings:
-        """(N, 112, 112, 3) crops to (N, dim) unit rows."""
-        self.network.eval()
-        with torch.inference_mode():
-            both = (crops, np.ascontiguousarray(crops[:, :, ::-1]))
-            rows = sum(self.network(to_pixels(one, self.preprocess, self.device)) for one in both)
-        return unit(rows.float().cpu().numpy())
-
-
-def to_pixels(crops: Crops, preprocess: Preprocess, device: torch.device) -> Tensor:
-    """(N, H, W, 3) crops as (N, 3, H, W) on a device, in the order and range of a family."""
-    x = torch.from_numpy(crops).to(device).permute(0, 3, 1, 2).float()
-    x = x.flip(1) if preprocess.color == "bgr" else x
-    mean, std = (torch.tensor(one, device=device) for one in (preprocess.mean, preprocess.std))
-    return (x - mean[:, None, None]) / std[:, None, None]
 
 
 class Learner:

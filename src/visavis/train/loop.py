@@ -1,7 +1,8 @@
 """The loop: batches to steps, and now and then a checkpoint, a measurement, a line of the log.
 
 A run is a folder: recipe.toml, last.pt (all that a later run goes on from), last.safetensors and
-best.safetensors (the network alone), log.csv, tensorboard. Knows no option and prints nothing.
+best.safetensors (the network alone), backbone.pth or what else the layout's authors write, log.csv,
+tensorboard. Knows no option and prints nothing.
 """
 
 import csv
@@ -36,6 +37,7 @@ from visavis.train.backbones import TrainableBackbone, build_backbone
 from visavis.train.classes import ALONE, Processes
 from visavis.train.data import Contents, Loader, look_into, steps_of_epoch
 from visavis.train.learner import Learner, rate_at
+from visavis.train.official import write_official
 from visavis.train.recipe import Recipe, resolved
 from visavis.types import Embedder
 
@@ -172,6 +174,8 @@ class _Run:
                 self._note(self._line(rate, speed, accuracy), report)
             if stopped:
                 break
+        if not stopped:
+            self._write_official()
         return self._trained(stopped=stopped)
 
     def _learn(self, step: int, rate: float, batch: Any) -> float:
@@ -211,6 +215,17 @@ class _Run:
             size = self.backbone.family.height, self.backbone.family.width
             family, preprocess = self.backbone.family.name, self.backbone.preprocess
             save_checkpoint(self.where.out / name, self.learner.mean, family, preprocess, size)
+
+    def _write_official(self) -> None:
+        """The last weights as the layout's authors write them; the classes' where one process has
+        all of them, and one row for each.
+        """
+        head = self.learner.head
+        whole = head is not None and self.where.processes.count == 1
+        classes = head.weight if head and whole and head.options.centres == 1 else None
+        if self.where.writes:
+            state = self.learner.mean.state_dict()
+            write_official(self.where.out, self.backbone.family.name, state, classes)
 
     def _save(self) -> None:
         """Write the weights, and all that a later run goes on from: whole, or the earlier stays."""
