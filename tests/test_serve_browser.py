@@ -6,6 +6,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import cv2
+import numpy as np
 import pytest
 
 pytest.importorskip("fastapi")
@@ -109,19 +111,35 @@ def test_somebody_is_enrolled_found_renamed_and_deleted_with_proof(site, portrai
         assert site.gallery.people() == []
 
 
-def test_an_unknown_is_one_click_from_enrolment(site, portraits):
+@pytest.fixture(scope="module")
+def together(portraits, tmp_path_factory) -> Path:
+    """A photo of two people."""
+    one, other = (
+        cv2.resize(cv2.imread(str(portraits / name)), (600, 600))
+        for name in ("obama3.jpg", "biden.jpg")
+    )
+    path = tmp_path_factory.mktemp("group") / "group.jpg"
+    cv2.imwrite(str(path), np.hstack([one, other]))
+    return path
+
+
+def test_in_a_group_photo_an_unknown_is_one_click_from_enrolment(site, portraits, together):
     with browser_of(site) as page:
         sign_in(page, site, site.key)
+        enrol(page, site, "Barack", portraits / "obama.jpg")
         page.goto(f"{site.http.base_url}/identify")
-        page.set_input_files("#images", portraits / "biden.jpg")
+        page.set_input_files("#images", together)
         page.click("#identify button.main")
         page.wait_for_selector(".identified")
-        assert page.inner_text(".identified li strong") == "Unknown"
-        page.fill("#enrol-0-1", "Joe")
+        names = page.locator(".identified li strong").all_inner_texts()
+        assert sorted(names) == ["Barack", "Unknown"]
+        page.fill(f"#enrol-0-{names.index('Unknown') + 1}", "Joe")
         page.keyboard.press("Enter")
         page.wait_for_selector("#result.match")
         assert page.inner_text("h1") == "Joe"
-    site.gallery.delete(site.gallery.find("Joe").id)
+        enrol(page, site, "Joe", portraits / "biden.jpg")
+        assert site.gallery.find("Joe").samples == 2
+    site.gallery.delete(*(one.id for one in site.gallery.people()))
 
 
 def test_scopes_login_and_logout(site):
@@ -162,9 +180,6 @@ def test_an_admin_makes_users_and_keys(site):
 @pytest.fixture(scope="module")
 def camera(portraits, tmp_path_factory) -> Path:
     """A film of a portrait, as the browser's camera shows it."""
-    import cv2
-    import numpy as np
-
     path = tmp_path_factory.mktemp("camera") / "camera.mjpeg"
     face = cv2.resize(cv2.imread(str(portraits / "obama.jpg")), (480, 480))
     picture = np.zeros((480, 640, 3), np.uint8)
