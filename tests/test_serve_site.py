@@ -283,6 +283,14 @@ def test_who_signs_out_sees_no_more(site, admin):
         assert ended.value.rcvd.code == site_live.REFUSED
 
 
+def test_who_sends_no_picture_is_not_waited_for(site, admin, monkeypatch):
+    monkeypatch.setattr(site_live, "PATIENCE", 0.05)
+    with live(site, admin) as socket:
+        with pytest.raises(ConnectionClosed) as ended:
+            socket.recv()
+        assert ended.value.rcvd.code == site_live.IDLE
+
+
 def test_a_picture_over_the_limit_ends_the_connection(site, admin):
     with live(site, admin) as socket:
         socket.send(bytes(site_live.FRAME_BYTES + 1))
