@@ -279,6 +279,26 @@ def test_a_name_rests_after_wrong_passwords_whether_anybody_has_it(calm, name):
     calm.service.users.remove(user.id)
 
 
+@pytest.mark.parametrize("name", ["Ada", "Nobody"])
+def test_a_name_that_nobody_has_is_hashed_for_as_one_that_somebody_has(calm, monkeypatch, name):
+    """How long it takes does not say who is a user."""
+    user = calm.service.users.add("Ada", PASSWORD, "viewer")
+    hasher, hashed = users.HASHER, []
+
+    class Counting:
+        hash = staticmethod(hasher.hash)
+
+        @staticmethod
+        def verify(known: str, password: str) -> bool:
+            hashed.append(known.rsplit("$", 2)[0])
+            return hasher.verify(known, password)
+
+    monkeypatch.setattr(users, "HASHER", Counting)
+    assert calm.service.users.of_password(name, "wrong") is None
+    assert hashed == [user.argon2.rsplit("$", 2)[0]]
+    calm.service.users.remove(user.id)
+
+
 def test_without_the_rest_a_password_is_guessed(calm, monkeypatch):
     user = calm.service.users.add("Ada", PASSWORD, "viewer")
     monkeypatch.setattr(Lockout, "take", lambda lockout, name: None)

@@ -89,6 +89,20 @@ def test_whom_no_photo_shows_is_not_added(site, admin):
     assert "no face was found" in words(answer)
 
 
+def test_where_consent_is_needed_the_forms_ask_for_it(site, admin):
+    fields = r'<input type="text" id="[\w-]*consent" name="consent"[^>]* required'
+    assert not re.search(fields, admin.get("/people").text)
+    site.gallery.requires_consent = True
+    try:
+        assert re.search(fields, admin.get("/people").text)
+        assert re.search(fields, send(admin, "/identify", png()).text)
+        assert send(admin, "/people", png(), name="Anna").status_code == 422
+        assert send(admin, "/people", png(), name="Anna", consent="signed").status_code == 201
+    finally:
+        site.gallery.requires_consent = False
+    assert [one.consent for one in site.gallery.people()] == ["signed"]
+
+
 def people(site: Served, *names: str) -> list[str]:
     """Ids of people with a photo each."""
     ids = []
