@@ -16,6 +16,8 @@ pytest.importorskip("websockets")
 
 from made import ANNA, BERT, NONE, TWO
 from served import Served, made_recognizer, png, served
+from starlette.testclient import TestClient
+from starlette.websockets import WebSocketDisconnect
 from test_serve import made_calibration
 from test_serve_login import csrf, form, visitor
 from websockets.exceptions import ConnectionClosed, InvalidStatus
@@ -279,6 +281,19 @@ FOREIGN = [
 def test_no_other_page_sees_who_is_before_the_camera(site, admin, sent):
     with pytest.raises(InvalidStatus), live(site, admin, **sent):
         pass
+
+
+@pytest.mark.parametrize(("host", "let_in"), [("localhost", True), ("evil.example", False)])
+def test_a_name_that_was_made_to_lead_here_sees_nothing(site, admin, host, let_in):
+    """Rebinding: the page's own name is the attacker's, and its origin fits."""
+    cookie = "; ".join(f"{name}={value}" for name, value in admin.cookies.items())
+    client = TestClient(site.server.config.app)
+    sent = {"Cookie": cookie, "Origin": f"http://{host}"}
+    with ExitStack() as stack:
+        if not let_in:
+            stack.enter_context(pytest.raises(WebSocketDisconnect))
+        with client.websocket_connect(f"ws://{host}/live/pictures", headers=sent):
+            assert let_in
 
 
 def test_without_the_check_of_who_asks_any_page_would(site, admin, monkeypatch):
