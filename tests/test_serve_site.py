@@ -91,6 +91,7 @@ def test_whom_no_photo_shows_is_not_added(site, admin):
     assert "no face was found" in words(answer)
 
 
+@pytest.mark.slow
 def test_where_consent_is_needed_the_forms_ask_for_it(site, admin):
     fields = r'<input type="text" id="[\w-]*consent" name="consent"[^>]* required'
     assert not re.search(fields, admin.get("/people").text)
@@ -138,6 +139,7 @@ def test_people_are_renamed_grouped_merged_and_erased(site, admin):
     assert admin.get(f"/people/{bert}").status_code == 404
 
 
+@pytest.mark.slow
 def test_what_is_done_is_noted_with_who_did_it(site, admin):
     [anna] = people(site, "Anna")
     send(admin, f"/people/{anna}/rename", name="Ann")
@@ -149,6 +151,7 @@ def test_what_is_done_is_noted_with_who_did_it(site, admin):
     ]
 
 
+@pytest.mark.slow
 def test_people_come_a_page_at_a_time_and_are_searched_for(site, admin, monkeypatch):
     monkeypatch.setattr("visavis.serve.site_people.PAGE", 2)
     people(site, "Anna", "Bert", "Carl")
@@ -164,9 +167,9 @@ def test_people_come_a_page_at_a_time_and_are_searched_for(site, admin, monkeypa
 
 IDENTIFIED = [
     (png(ANNA, seed=1), ["1 Anna"], "Similarity 1.00. A match from 0.30 on."),
-    (png(BERT, seed=1), ["1 Unknown"], "Add as"),
-    (png(shows=TWO), ["1 Anna", "2 Anna"], "Similarity"),
-    (png(shows=NONE), [], "No face was found."),
+    pytest.param(png(BERT, seed=1), ["1 Unknown"], "Add as", marks=pytest.mark.slow),
+    pytest.param(png(shows=TWO), ["1 Anna", "2 Anna"], "Similarity", marks=pytest.mark.slow),
+    pytest.param(png(shows=NONE), [], "No face was found.", marks=pytest.mark.slow),
 ]
 
 
@@ -179,6 +182,7 @@ def test_faces_are_named_over_the_picture(site, admin, photo, names, said):
     assert answer.text.count("data:image/jpeg;base64,") == 1
 
 
+@pytest.mark.slow
 def test_a_photo_that_cannot_be_read_does_not_stop_the_others(site, admin):
     answer = send(admin, "/identify", b"no photo", png())
     assert "A photo is damaged" in words(answer)
@@ -296,6 +300,7 @@ def test_a_name_that_was_made_to_lead_here_sees_nothing(site, admin, host, let_i
             assert let_in
 
 
+@pytest.mark.slow
 def test_without_the_check_of_who_asks_any_page_would(site, admin, monkeypatch):
     monkeypatch.setattr(site_live, "_may", lambda socket, service: True)
     with live(site, admin, Cookie="", Origin="https://evil.example") as socket:
