@@ -151,6 +151,7 @@ def signed_in(site) -> Iterator[dict[str | None, httpx.Client]]:
         yield browsers
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("page", LEAST, ids=" ".join)
 def test_every_page_against_every_scope_and_none(calm, signed_in, page):
     method, path = page[0], re.sub(r"{\w+}", "0", page[1])
@@ -232,6 +233,7 @@ def test_a_form_of_another_page_does_nothing(calm, admin, headers, path):
     assert calm.service.users.all() == []
 
 
+@pytest.mark.slow
 def test_without_the_check_of_the_origin_a_stolen_token_would_do(calm, admin, monkeypatch):
     monkeypatch.setattr(visits, "is_foreign", lambda request: False)
     fields = form(csrf=csrf(admin), name="Eve", password=PASSWORD, scope="admin")
@@ -259,6 +261,7 @@ def test_signing_in_again_ends_the_session_before(calm, admin):
         assert old.get("/people").status_code == 303
 
 
+@pytest.mark.slow
 def test_where_sessions_could_be_chosen_the_attack_succeeds(calm, monkeypatch):
     monkeypatch.setattr("visavis.serve.sessions.secrets.token_urlsafe", lambda size: "chosen")
     with visitor(calm, calm.key), visitor(calm) as attacker:
@@ -278,6 +281,27 @@ def test_a_name_rests_after_wrong_passwords_whether_anybody_has_it(calm, name):
     calm.service.users.remove(user.id)
 
 
+@pytest.mark.parametrize("name", ["Ada", "Nobody"])
+def test_a_name_that_nobody_has_is_hashed_for_as_one_that_somebody_has(calm, monkeypatch, name):
+    """How long it takes does not say who is a user."""
+    user = calm.service.users.add("Ada", PASSWORD, "viewer")
+    hasher, hashed = users.HASHER, []
+
+    class Counting:
+        hash = staticmethod(hasher.hash)
+
+        @staticmethod
+        def verify(known: str, password: str) -> bool:
+            hashed.append(known.rsplit("$", 2)[0])
+            return hasher.verify(known, password)
+
+    monkeypatch.setattr(users, "HASHER", Counting)
+    assert calm.service.users.of_password(name, "wrong") is None
+    assert hashed == [user.argon2.rsplit("$", 2)[0]]
+    calm.service.users.remove(user.id)
+
+
+@pytest.mark.slow
 def test_without_the_rest_a_password_is_guessed(calm, monkeypatch):
     user = calm.service.users.add("Ada", PASSWORD, "viewer")
     monkeypatch.setattr(RestingNames, "take", lambda lockout, name: None)
@@ -379,6 +403,7 @@ def test_after_signing_in_nobody_is_led_elsewhere(path, kept):
     assert local_path(path) == kept
 
 
+@pytest.mark.slow
 def test_beyond_this_machine_verify_is_for_whoever_signed_in(calm, monkeypatch):
     monkeypatch.setattr(calm.service.guard, "_guests", False)
     html = {"Accept": "text/html"}

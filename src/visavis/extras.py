@@ -32,7 +32,7 @@ EXTRAS = (
     Extra("attendance", "openpyxl", "attendance as XLSX"),
     Extra("watch", "av", "videos, cameras and streams"),
     Extra("hub", "fsspec", "packs in object stores"),
-    Extra("serve", "fastapi", "visavis serve: REST, and a page for two photos"),
+    Extra("serve", "fastapi", "visavis serve: REST, and pages"),
 )
 
 

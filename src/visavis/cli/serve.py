@@ -48,7 +48,7 @@ def serve(
     models: options.Recognition,
     json: options.Json = False,
 ) -> None:
-    """Answer over HTTP: the same questions as REST, and a page for two photos."""
+    """Answer over HTTP: the same questions as REST, and pages for people."""
 
     address = listening.address()
     from visavis.serve.run import answer_until_stopped, prepare

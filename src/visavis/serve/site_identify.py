@@ -32,7 +32,7 @@ class PhotosForm(BaseModel, extra="forbid", arbitrary_types_allowed=True):
 @site_identify.get("", dependencies=[seen_by("viewer")])
 def show_identify(request: Request) -> HTMLResponse:
     """The page, without an answer."""
-    return page_of(request, "identify", {"photos": []})
+    return page_of(request, "identify", {"photos": [], "consent": False})
 
 
 @site_identify.post("", dependencies=[seen_by("viewer")])
@@ -51,7 +51,8 @@ async def identify_people(
 
     photos = await service.desk.run(work)
     numbered = [{"number": number, **photo} for number, photo in enumerate(photos)]
-    return page_of(request, "identify", {"photos": numbered})
+    consent = service.gallery.requires_consent
+    return page_of(request, "identify", {"photos": numbered, "consent": consent})
 
 
 def face_words(face: Identification, texts: Any) -> dict[str, Any]:

@@ -1,5 +1,6 @@
 """The live page: a browser's camera over a WebSocket; boxes and names come back."""
 
+import asyncio
 import json
 from functools import partial
 from typing import Any
@@ -28,7 +29,8 @@ from visavis.serve.wording import texts_of
 site_live = APIRouter(prefix="/live", include_in_schema=False)
 
 FRAME_BYTES = 1_000_000  # of a picture
-REFUSED, TOO_MUCH = 4403, 1013  # close codes: may not; too much to do
+PATIENCE = 15.0  # seconds between two
+REFUSED, IDLE, TOO_MUCH = 4403, 4408, 1013  # close codes: may not; no picture; too much to do
 
 
 @site_live.get("", dependencies=[seen_by("viewer")])
@@ -48,7 +50,7 @@ async def answer_pictures(socket: WebSocket) -> None:
     texts = texts_of(page_language(socket))
     try:
         while True:
-            data = await socket.receive_bytes()
+            data = await asyncio.wait_for(socket.receive_bytes(), PATIENCE)
             # Looked up for each picture: who is signed out or removed sees no more.
             if not await run_in_threadpool(_may, socket, service):
                 await socket.close(REFUSED)
@@ -57,6 +59,8 @@ async def answer_pictures(socket: WebSocket) -> None:
             await socket.send_text(json.dumps(said))
     except WebSocketDisconnect:
         return
+    except TimeoutError:
+        await socket.close(IDLE)
     except Refusal:
         await socket.close(TOO_MUCH)
 

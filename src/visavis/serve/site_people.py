@@ -75,7 +75,12 @@ def show_people(
     after = place_of(service, cursor) if cursor else None
     people, more = people_page(service.gallery, PAGE, after=after, like=q)
     service.note(request)
-    values = {"people": people, "q": q, "more": more and cursor_of(service, more)}
+    values = {
+        "people": people,
+        "q": q,
+        "more": more and cursor_of(service, more),
+        "consent": service.gallery.requires_consent,
+    }
     return page_of(request, "people", values)
 
 

@@ -20,12 +20,19 @@ function draw(faces) {
   const pen = drawing.getContext("2d");
   const size = Math.max(14, Math.round(width / 32));
   pen.font = `600 ${size}px system-ui, sans-serif`;
-  pen.lineWidth = Math.max(2, width / 240);
+  pen.lineJoin = "round";
   for (const face of faces) {
-    const [left, top, right, bottom] = face.box;
-    pen.strokeStyle = pen.fillStyle = COLORS[face.outcome];
-    pen.strokeRect(left * width, top * height, (right - left) * width, (bottom - top) * height);
-    pen.fillText(face.title, left * width, Math.max(size, top * height - size / 3));
+    const [left, top, right, bottom] = [0, 1, 0, 1].map((axis, n) => face.box[n] * [width, height][axis]);
+    pen.lineWidth = Math.max(2, width / 160);
+    pen.strokeStyle = COLORS[face.outcome];
+    pen.strokeRect(left, top, right - left, bottom - top);
+    // Above the face where there is room, and light with a dark edge: readable on anything.
+    const line = top > 1.5 * size ? top - size / 2 : Math.min(bottom + 1.25 * size, height - 4);
+    pen.lineWidth = size / 4;
+    pen.strokeStyle = "#000000";
+    pen.strokeText(face.title, left, line);
+    pen.fillStyle = "#ffffff";
+    pen.fillText(face.title, left, line);
   }
 }
 
