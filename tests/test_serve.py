@@ -2,6 +2,7 @@
 
 import json
 import threading
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -211,6 +212,23 @@ def test_somebody_is_enrolled_found_and_erased_with_proof(site):
     assert proof["entry"] == int(proof["head"].partition("-")[0])
     faces = site.post("/v1/identify", ("images", png(CARL, seed=2))).json()["images"][0]["faces"]
     assert [(one["outcome"], one["person"]) for one in faces] == [("no_match", None)]
+
+
+def test_the_configurations_rules_hold_where_none_are_asked_for(site, anna, monkeypatch):
+    recognizer = site.service.recognizer
+    rules = replace(recognizer.rules, policy="convenience", false_positive_rate=1e-3)
+    configured = replace(recognizer.configured, configuration=rules)
+    monkeypatch.setattr(site.service, "recognizer", replace(recognizer, configured=configured))
+
+    def rates(**asked: str) -> tuple[float, float]:
+        images = site.post("/v1/identify", ("images", png(ANNA)), **asked).json()["images"]
+        photos = (("a", png(ANNA)), ("b", png(ANNA, seed=1)))
+        return images[0]["faces"][0]["threshold"], site.post("/v1/verify", *photos).json()[
+            "threshold"
+        ]
+
+    assert rates() == (0.4, 0.4)
+    assert rates(false_positive_rate="1e-2") == (0.3, 0.4)
 
 
 ENROLMENTS = [  # level, what it shows, whose name; status and reason

@@ -15,10 +15,9 @@ pytest.importorskip("fastapi")
 pytest.importorskip("websockets")
 
 from made import ANNA, BERT, NONE, TWO
-from served import Served, made_recognizer, png, served
+from served import Served, made_calibration, made_recognizer, png, served
 from starlette.testclient import TestClient
 from starlette.websockets import WebSocketDisconnect
-from test_serve import made_calibration
 from test_serve_login import csrf, form, visitor
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import connect

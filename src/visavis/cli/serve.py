@@ -56,7 +56,8 @@ def serve(
 
     people = options.gallery_at(gallery)
     recognizer = models.for_many(people)
-    asked = ServeSettings(models.pack, embeddings=embeddings)
+    named = models.pack or "+".join(one.pack for one in recognizer.rules.members)
+    asked = ServeSettings(named, embeddings=embeddings)
     prepared = prepare(recognizer, people, address, asked, new_key=new_key)
     printing.print_answer(*_told(prepared, people.where), json=json)
     printing.flush()

@@ -50,7 +50,7 @@ class VerifyForm(BaseModel, extra="forbid", arbitrary_types_allowed=True):
 
     a: PhotoField
     b: PhotoField
-    policy: PolicyField = "standard"
+    policy: PolicyField | None = None  # the configuration's, or standard
     face_a: FaceNumber = None
     face_b: FaceNumber = None
 
@@ -59,8 +59,12 @@ class IdentifyForm(BaseModel, extra="forbid", arbitrary_types_allowed=True):
     """Photos to search the gallery for."""
 
     images: PhotoFields
-    false_positive_rate: float = Field(
-        1e-2, gt=0, lt=1, description="share of strangers that may be taken for anybody at all"
+    false_positive_rate: float | None = Field(
+        None,
+        gt=0,
+        lt=1,
+        description="share of strangers that may be taken for anybody at all; without one, the "
+        "configuration's, or 0.01",
     )
 
 
@@ -74,7 +78,7 @@ class VerifyPersonForm(BaseModel, extra="forbid", arbitrary_types_allowed=True):
     """A photo to compare with somebody of the gallery."""
 
     image: PhotoField
-    policy: PolicyField = "standard"
+    policy: PolicyField | None = None  # the configuration's, or standard
     face: FaceNumber = None
 
 

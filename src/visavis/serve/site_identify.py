@@ -19,7 +19,6 @@ from visavis.serve.wording import texts_of, written
 
 site_identify = APIRouter(prefix="/identify", include_in_schema=False)
 
-FALSE_POSITIVES = 1e-2  # share of strangers that may be taken for anybody at all
 LETTERS = 32  # heights of a name on a drawing's longer side
 
 
@@ -84,9 +83,7 @@ def _one(service: Service, upload: Upload, texts: Any) -> dict[str, Any]:
     """A photo with what is drawn over it, or why there is none."""
     try:
         photo = service.faces(upload)
-        faces = service.recognizer.search(
-            photo, service.gallery, false_positive_rate=FALSE_POSITIVES
-        )
+        faces = service.recognizer.search(photo, service.gallery)
     except VisavisError as error:
         return {"name": upload.name, "fault": shown_error(error, texts).explained}
     service.gallery.note_seen(face.person.id for face in faces if face.person is not None)

@@ -15,7 +15,7 @@ from visavis.serve.access import is_local_host
 from visavis.serve.forms import Upload
 from visavis.serve.refusals import Refusal
 from visavis.serve.service import Service
-from visavis.serve.site_identify import FALSE_POSITIVES, face_words
+from visavis.serve.site_identify import face_words
 from visavis.serve.visits import (
     SignInFirst,
     admitted,
@@ -83,9 +83,7 @@ def _seen(service: Service, data: bytes, texts: Any) -> dict[str, Any]:
     """A picture's faces, or why there are none."""
     try:
         photo = service.faces(Upload("camera", data))
-        faces = service.recognizer.search(
-            photo, service.gallery, false_positive_rate=FALSE_POSITIVES
-        )
+        faces = service.recognizer.search(photo, service.gallery)
     except VisavisError as error:
         return {"fault": texts["errors"].get(error.code, texts["errors"]["other"]), "faces": []}
     size = (photo.width, photo.height) * 2
