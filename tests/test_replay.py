@@ -5,6 +5,9 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+
+pytest.importorskip("torch")  # what writes the pictures needs it
+
 from made_embedders import write_people
 from PIL import Image as Pillow
 from test_left_out import MODELS, PACKS, WHOLE

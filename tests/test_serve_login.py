@@ -4,12 +4,13 @@ import re
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 
-import httpx
 import pytest
 
+pytest.importorskip("httpx")
 pytest.importorskip("fastapi")
 pytest.importorskip("argon2")
 
+import httpx
 from argon2 import PasswordHasher
 from fastapi.routing import APIRoute
 from served import Served, made_calibration, made_recognizer, png, served

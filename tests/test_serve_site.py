@@ -7,13 +7,14 @@ from collections.abc import Iterator
 from contextlib import ExitStack
 from html.parser import HTMLParser
 
-import httpx
 import numpy as np
 import pytest
 
+pytest.importorskip("httpx")
 pytest.importorskip("fastapi")
 pytest.importorskip("websockets")
 
+import httpx
 from made import ANNA, BERT, NONE, TWO
 from served import Served, made_calibration, made_recognizer, png, served
 from starlette.testclient import TestClient
