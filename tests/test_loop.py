@@ -27,7 +27,7 @@ from visavis.errors import (  # noqa: E402
 )
 from visavis.train.classes import Processes  # noqa: E402
 from visavis.train.data import Loader, look_into, rows_of_step  # noqa: E402
-from visavis.train.loop import Place, train  # noqa: E402
+from visavis.train.loop import Workplace, train  # noqa: E402
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*is deprecated:DeprecationWarning")
 
@@ -220,14 +220,14 @@ def test_two_processes_show_together_what_one_would(data, people_in_batch):
 def test_a_teacher_is_matched(data, tmp_path, fake_embedder, head):
     """In place of a head, or beside it: the fake one's embeddings are the halves' mean colours."""
     said = recipe(data, head=head, dim=6, steps=30, teacher="fake", rate=0.02, save_every=30)
-    trained = train(said, Place(tmp_path / "out"), teacher=fake_embedder)
+    trained = train(said, Workplace(tmp_path / "out"), teacher=fake_embedder)
     losses = [float(row["loss"]) for row in log(trained.out)]
     assert np.mean(losses[-5:]) < 0.7 * np.mean(losses[:5])
 
 
 def test_a_teacher_of_another_size_is_refused(data, tmp_path, fake_embedder):
     with pytest.raises(ConfigurationError, match="the teacher gives 6 numbers"):
-        train(recipe(data, teacher="fake"), Place(tmp_path / "out"), teacher=fake_embedder)
+        train(recipe(data, teacher="fake"), Workplace(tmp_path / "out"), teacher=fake_embedder)
 
 
 def test_an_epoch_shows_every_picture_once(data):

@@ -199,7 +199,7 @@ def test_two_photos_are_compared_in_a_browser_by_keyboard(
         page.goto(str(site.http.base_url))
         page.set_input_files("#a", portraits / "obama.jpg")
         page.set_input_files("#b", portraits / "obama2.jpg")
-        assert page.locator("img[data-preview]:visible").count() == 2
+        page.locator("img[data-preview]:visible").nth(1).wait_for(timeout=30_000)
         page.locator("#policy").focus()
         page.keyboard.press("Tab")
         page.keyboard.press("Enter")
@@ -251,7 +251,7 @@ def test_photos_are_dropped_and_pasted_in_a_browser(site):
         page.goto(str(site.http.base_url))
         for how in ("drop", "paste"):
             page.evaluate(GIVEN, [how, base64.b64encode(png()).decode()])
-        assert page.locator("img[data-preview]:visible").count() == 2
+        page.locator("img[data-preview]:visible").nth(1).wait_for(timeout=30_000)
         page.click("button[type=submit]")
         page.wait_for_selector("#verdict.match", timeout=30_000)
         with pytest.raises(playwright.TimeoutError):

@@ -269,6 +269,7 @@ class BothWays:
     embed: object
     model: str = "both"
     dim: int = 256
+    margin: float = 0.0
 
     def __call__(self, crops):
         straight, mirrored = self.embed.network(crops), self.embed.network(crops[:, :, ::-1])
