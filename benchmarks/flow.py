@@ -31,6 +31,8 @@ from onnx import load, save
 
 from visavis.alignment import align
 from visavis.batch import in_order
+from visavis.convert.form import Form
+from visavis.convert.quantize import to_int8
 from visavis.detect import load_detector
 from visavis.embedder import ModelEmbedder, load_embedder
 from visavis.faces import find_faces
@@ -167,19 +169,18 @@ def race_folder(pack: Pack, peer: insightface.app.FaceAnalysis, device: Device, 
 def race_embedders(
     pack: Pack, peer: insightface.app.FaceAnalysis, device: Device, folder: Path
 ) -> None:
-    """Embedding alone, by batch: SFace, and an IResNet-50 with random weights."""
-    iresnet = folder / "iresnet50.onnx"
+    """Embedding alone, by batch: SFace, and an IResNet-50 with random weights, in int8 too."""
+    iresnet, small = folder / "iresnet50.onnx", folder / "iresnet50.int8"
     if not iresnet.exists():
         save(random_iresnet50(), iresnet)
-    rivals = {
-        "SFace": (peer.models["recognition"], load_embedder(pack, device=device, flip=False)),
-        "IResNet-50": (
-            insightface.model_zoo.get_model(str(iresnet), providers=["CPUExecutionProvider"]),
-            ModelEmbedder(
-                "r50", 512, load_model(iresnet.read_bytes(), ARCFACE, device), flip=False
-            ),
-        ),
-    }
+        crops = np.random.default_rng(0).integers(0, 256, (32, 112, 112, 3), np.uint8)
+        form = Form(load(iresnet), iresnet.read_bytes(), ARCFACE, 112, 112, 512)
+        small.write_bytes(to_int8(form, crops).form.network)
+    r50 = insightface.model_zoo.get_model(str(iresnet), providers=["CPUExecutionProvider"])
+    rivals = {"SFace": (peer.models["recognition"], load_embedder(pack, device=device, flip=False))}
+    for name, file in (("IResNet-50", iresnet), ("IResNet-50 in int8", small)):
+        network = load_model(file.read_bytes(), ARCFACE, device)
+        rivals[name] = r50, ModelEmbedder("r50", 512, network, flip=False)
     rng = np.random.default_rng(0)
     for name, (theirs, ours) in rivals.items():
         for batch in (1, 8, 32):
