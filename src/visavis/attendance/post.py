@@ -7,11 +7,11 @@ import ssl
 from collections.abc import Mapping
 from http.client import HTTPException
 from urllib.error import HTTPError, URLError
-from urllib.request import HTTPHandler, HTTPSHandler, OpenerDirector, ProxyHandler, Request
+from urllib.request import Request
 
 from visavis.attendance.push import Posted, Unreachable
 from visavis.errors import AttendanceError
-from visavis.hub.web import USER_AGENT, offline
+from visavis.hub.web import offline, plain_opener
 
 TIMEOUT = 30.0  # seconds
 MOST_TEXT = 4096  # bytes of an answer that are read
@@ -24,17 +24,9 @@ def post_json(url: str, data: bytes, headers: Mapping[str, str]) -> Posted:
     """
     if variable := offline():
         raise AttendanceError(f"nothing is sent: {variable} is set", mend="unset it first")
-    opener = OpenerDirector()
-    opener.addheaders = [("User-Agent", USER_AGENT)]
-    for handler in (
-        ProxyHandler(),
-        HTTPHandler(),
-        HTTPSHandler(context=ssl.create_default_context()),
-    ):
-        opener.add_handler(handler)
     request = Request(url, data=data, headers=dict(headers), method="POST")
     try:
-        with opener.open(request, timeout=TIMEOUT) as response:
+        with plain_opener().open(request, timeout=TIMEOUT) as response:
             text = response.read(MOST_TEXT).decode(errors="replace")
             pause = response.headers.get("Retry-After", "")
             seconds = float(pause) if pause.isdecimal() else None

@@ -98,7 +98,7 @@ def ask(url: str, headers: Mapping[str, str], *, timeout: float) -> Reply:
     """
     refuse_offline(url)
     _refuse_address(url)
-    opener, first, heard = _opener(), url, dict[str, str]()
+    opener, first, heard = plain_opener(), url, dict[str, str]()
     at_home = True
     for _ in range(HOPS + 1):
         sent = {**headers, **(_authorization(url) if at_home else {})}
@@ -181,8 +181,10 @@ def _refuse_address(url: str) -> None:
         raise DownloadError(f"{redacted(url)}: expected http:// or https:// and no user in it")
 
 
-def _opener() -> OpenerDirector:
-    """As urllib's own, with the proxies of the environment, but it follows and raises nothing."""
+def plain_opener() -> OpenerDirector:
+    """As urllib's own, with the proxies of the environment, but it follows no redirect and raises
+    nothing for a status.
+    """
     opener = OpenerDirector()
     opener.addheaders = [("User-Agent", USER_AGENT)]
     for handler in (
