@@ -1,11 +1,16 @@
 """visavis people group VERB"""
 
+from collections.abc import Callable
 from dataclasses import asdict
-from typing import Annotated
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from visavis.cli import options, printing
+
+if TYPE_CHECKING:
+    from visavis.gallery import Gallery
 
 group = typer.Typer(
     help="Groups of people, by name: whom identify --among searches.", no_args_is_help=True
@@ -25,13 +30,9 @@ def add(
     json: options.Json = False,
 ) -> None:
     """Put people into a group, which is made by its first."""
-    from visavis.answers.counts import people_counted
     from visavis.gallery.groups import add_to_group
 
-    store = options.gallery_at(gallery, create=False)
-    added = add_to_group(store, name, [store.find(who).id for who in people])
-    document = {"group": name, "added": [asdict(one) for one in store.people_of(added).values()]}
-    printing.print_answer(document, [f"{people_counted(len(added))} added to {name}"], json=json)
+    _regroup(add_to_group, (name, people, gallery), "added", f"added to {name}", json=json)
 
 
 @group.command()
@@ -42,10 +43,25 @@ def remove(
     json: options.Json = False,
 ) -> None:
     """Take people out of a group. They stay in the gallery; a group of nobody is gone."""
-    from visavis.answers.counts import people_counted
     from visavis.gallery.groups import remove_from_group
 
-    store = options.gallery_at(gallery, create=False)
-    gone = remove_from_group(store, name, [store.find(who).id for who in people])
-    document = {"group": name, "removed": [asdict(one) for one in store.people_of(gone).values()]}
-    printing.print_answer(document, [f"{people_counted(len(gone))} taken out of {name}"], json=json)
+    asked, words = (name, people, gallery), f"taken out of {name}"
+    _regroup(remove_from_group, asked, "removed", words, json=json)
+
+
+def _regroup(
+    change: "Callable[[Gallery, str, list[str]], list[str]]",
+    asked: tuple[str, list[str], Path | None],
+    key: str,
+    words: str,
+    *,
+    json: bool,
+) -> None:
+    """Change a group, and tell whom that concerned: in JSON under `key`."""
+    from visavis.answers.counts import people_counted
+
+    name, people, folder = asked
+    store = options.gallery_at(folder, create=False)
+    changed = change(store, name, [store.find(who).id for who in people])
+    document = {"group": name, key: [asdict(one) for one in store.people_of(changed).values()]}
+    printing.print_answer(document, [f"{people_counted(len(changed))} {words}"], json=json)
