@@ -61,14 +61,7 @@ async def show_file(name: str) -> Response:
 
 
 def _compared(service: Service, form: VerifyForm, texts: Any) -> PageResult:
-    verification = service.recognizer.compare(
-        service.faces(form.a),
-        service.faces(form.b),
-        policy=form.policy,
-        face_a=form.face_a,
-        face_b=form.face_b,
-    )
-    return shown_verdict(verification, texts)
+    return shown_verdict(form.compared(service), texts)
 
 
 def _language(request: Request, wished: str | None) -> str:

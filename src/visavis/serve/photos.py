@@ -10,6 +10,7 @@ from pydantic import BaseModel, Field
 
 from visavis.answers.documents import face_json, faces_json, identification_json, verification_json
 from visavis.errors import VisavisError
+from visavis.results import Verification
 from visavis.serve.access import HAS_ROOM, needs
 from visavis.serve.forms import Multipart, PhotoField, Upload
 from visavis.serve.limits import SERVE_LIMITS
@@ -53,6 +54,16 @@ class VerifyForm(BaseModel, extra="forbid", arbitrary_types_allowed=True):
     policy: PolicyField | None = None  # the configuration's, or standard
     face_a: FaceNumber = None
     face_b: FaceNumber = None
+
+    def compared(self, service: Service) -> Verification:
+        """The answer. Raises Refusal, and as `Recognizer.verify`."""
+        return service.recognizer.compare(
+            service.faces(self.a),
+            service.faces(self.b),
+            policy=self.policy,
+            face_a=self.face_a,
+            face_b=self.face_b,
+        )
 
 
 class IdentifyForm(BaseModel, extra="forbid", arbitrary_types_allowed=True):
@@ -117,14 +128,7 @@ async def verify(request: Request, form: Annotated[VerifyForm, Depends(VERIFY)])
     service = service_of(request)
 
     def compare() -> dict[str, Any]:
-        compared = service.recognizer.compare(
-            service.faces(form.a),
-            service.faces(form.b),
-            policy=form.policy,
-            face_a=form.face_a,
-            face_b=form.face_b,
-        )
-        return verification_json(compared)
+        return verification_json(form.compared(service))
 
     return JSONResponse(await service.desk.run(compare))
 
