@@ -1,22 +1,18 @@
 """API keys: kept with the gallery, sealed, as hashes; who has one may do what its scope allows.
 
-A key is 256 random bits, so a plain SHA-256 keeps it: nobody can try them out. The keys' document
-is sealed with the gallery's key: a row that is written past it opens nothing.
+A key is 256 random bits, so a plain SHA-256 keeps it: nobody can try them out.
 """
 
 import hashlib
 import hmac
-import json
 import re
 import secrets
-from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Literal
 
-from visavis.errors import GalleryError
 from visavis.gallery import Gallery
-from visavis.gallery.audit import Audit, now
-from visavis.gallery.settings import KEPT, read_setting, write_setting
+from visavis.gallery.audit import now
+from visavis.serve.records import SealedRecords
 from visavis.serve.refusals import Refusal
 
 Scope = Literal["viewer", "operator", "admin"]
@@ -43,19 +39,18 @@ class ApiKeys:
     """The keys of a gallery, as they are now: whoever is revoked is so at the next request."""
 
     def __init__(self, gallery: Gallery) -> None:
-        self._gallery = gallery
+        self._kept = SealedRecords(gallery, DOCUMENT, ApiKey, "API keys")
 
     def all(self) -> list[ApiKey]:
         """Every key. Raises GalleryError where they were altered."""
-        with self._gallery.database.reading() as connection:
-            return self._opened(read_setting(connection, KEPT + DOCUMENT))
+        return self._kept.all()
 
     def make(self, name: str, scope: Scope, per_minute: int = PER_MINUTE) -> tuple[ApiKey, str]:
         """A new key, and its text: that is told once, and kept nowhere."""
         identity = secrets.token_hex(4)
         text = f"{PREFIX}{identity}_{secrets.token_urlsafe(32)}"
         key = ApiKey(identity, name, scope, _sha256(text), per_minute, now())
-        self._change("make api key", identity, lambda keys: [*keys, key])
+        self._kept.change("make api key", {"key": identity}, lambda keys: [*keys, key])
         return key, text
 
     def revoke(self, identity: str) -> None:
@@ -72,7 +67,7 @@ class ApiKeys:
                 raise Refusal("conflict", what, mend="make another one first")
             return left
 
-        self._change("revoke api key", identity, without)
+        self._kept.change("revoke api key", {"key": identity}, without)
 
     def of_text(self, text: str) -> ApiKey | None:
         """The key of this text; None where it is none, or is revoked."""
@@ -82,27 +77,6 @@ class ApiKeys:
         # All are compared: how long it takes says nothing of which are there.
         fitting = [key for key in self.all() if hmac.compare_digest(key.sha256, given)]
         return fitting[0] if fitting else None
-
-    def _change(
-        self, action: str, identity: str, change: Callable[[list[ApiKey]], list[ApiKey]]
-    ) -> None:
-        """Read and write in one transaction: two who make keys at once both have theirs."""
-        gallery, name = self._gallery, KEPT + DOCUMENT
-        with gallery.database.writing() as connection:
-            keys = change(self._opened(read_setting(connection, name)))
-            document = json.dumps([asdict(key) for key in keys]).encode()
-            sealed = gallery.vault.seal(document, gallery.id, KEPT, DOCUMENT)
-            write_setting(gallery.database, connection, name, sealed)
-            audit = Audit(gallery.database, gallery.vault, gallery.id)
-            audit.record(connection, action, None, {"key": identity})
-
-    def _opened(self, sealed: bytes | None) -> list[ApiKey]:
-        if sealed is None:
-            return []
-        document = self._gallery.vault.open(sealed, self._gallery.id, KEPT, DOCUMENT)
-        if document is None:
-            raise GalleryError(f"{self._gallery.where}: the API keys were altered")
-        return [ApiKey(**key) for key in json.loads(document)]
 
 
 def _sha256(text: str) -> str:

@@ -1,23 +1,17 @@
-"""Users: kept with the gallery, sealed, their passwords as argon2 hashes; scopes as the keys'.
+"""Users: kept with the gallery, sealed, their passwords as argon2 hashes; scopes as the keys'."""
 
-The document is sealed with the gallery's key: a row that is written past it lets nobody in.
-"""
-
-import json
 import secrets
-from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import cache
 
 from argon2 import PasswordHasher
 from argon2.exceptions import VerifyMismatchError
 
-from visavis.errors import GalleryError
 from visavis.gallery import Gallery
-from visavis.gallery.audit import Audit, now
+from visavis.gallery.audit import now
 from visavis.gallery.people import clean_name
-from visavis.gallery.settings import KEPT, read_setting, write_setting
 from visavis.serve.keys import PER_MINUTE, Scope
+from visavis.serve.records import SealedRecords
 from visavis.serve.refusals import Refusal
 
 USERS = "users"  # the document's name, among what the gallery keeps
@@ -41,12 +35,11 @@ class Users:
     """The users of a gallery, as they are now: who is removed is so at the next request."""
 
     def __init__(self, gallery: Gallery) -> None:
-        self._gallery = gallery
+        self._kept = SealedRecords(gallery, USERS, UserAccount, "users")
 
     def all(self) -> list[UserAccount]:
         """Every user. Raises GalleryError where they were altered."""
-        with self._gallery.database.reading() as connection:
-            return self._opened(read_setting(connection, KEPT + USERS))
+        return self._kept.all()
 
     def add(self, name: str, password: str, scope: Scope) -> UserAccount:
         """A new user. Raises Refusal for a name that is taken and for a short password."""
@@ -61,7 +54,7 @@ class Users:
                 raise Refusal("conflict", "there is a user of this name", mend="choose another")
             return [*users, user]
 
-        self._change("add user", user.id, added)
+        self._kept.change("add user", {"user": user.id}, added)
         return user
 
     def remove(self, identity: str) -> None:
@@ -73,7 +66,7 @@ class Users:
                 raise Refusal("not_found", f"there is no user {identity}")
             return left
 
-        self._change("remove user", identity, without)
+        self._kept.change("remove user", {"user": identity}, without)
 
     def of_password(self, name: str, password: str) -> UserAccount | None:
         """The user of this name and password; None where either is wrong.
@@ -86,26 +79,6 @@ class Users:
         except VerifyMismatchError:
             return None
         return user
-
-    def _change(
-        self, action: str, identity: str, change: Callable[[list[UserAccount]], list[UserAccount]]
-    ) -> None:
-        gallery, name = self._gallery, KEPT + USERS
-        with gallery.database.writing() as connection:
-            users = change(self._opened(read_setting(connection, name)))
-            document = json.dumps([asdict(user) for user in users]).encode()
-            sealed = gallery.vault.seal(document, gallery.id, KEPT, USERS)
-            write_setting(gallery.database, connection, name, sealed)
-            audit = Audit(gallery.database, gallery.vault, gallery.id)
-            audit.record(connection, action, None, {"user": identity})
-
-    def _opened(self, sealed: bytes | None) -> list[UserAccount]:
-        if sealed is None:
-            return []
-        document = self._gallery.vault.open(sealed, self._gallery.id, KEPT, USERS)
-        if document is None:
-            raise GalleryError(f"{self._gallery.where}: the users were altered")
-        return [UserAccount(**user) for user in json.loads(document)]
 
 
 @cache
