@@ -34,7 +34,7 @@ def test_what_was_erased_is_counted_and_nothing_is_left(gallery, anna):
 def test_an_erasure_that_leaves_photos_is_told(gallery, anna, monkeypatch):
     def half(self: Gallery, person: str) -> None:
         with self.database.writing() as connection:
-            self._audit.record(connection, audit.ERASE, person, {})
+            self.audit.record(connection, audit.ERASE, person, {})
 
     monkeypatch.setattr(Gallery, "delete", half)
     assert erase_with_proof(gallery, anna).left == 6  # the person, two photos, three templates

@@ -32,7 +32,7 @@ from visavis.attendance.tables import (
 )
 from visavis.errors import AttendanceError
 from visavis.gallery import Gallery
-from visavis.gallery.audit import MERGE, Audit, ChainHead
+from visavis.gallery.audit import MERGE, ChainHead
 from visavis.gallery.people import SealedPeople
 from visavis.gallery.settings import KEPT, read_setting, write_setting
 from visavis.gallery.tables import AUDIT, SETTINGS
@@ -286,8 +286,7 @@ class Ledger:
         gallery, key = self.gallery, secrets.token_bytes(KEY_BYTES)
         sealed = gallery.vault.seal(key, gallery.id, KEPT, ROOM_KEY)
         write_setting(gallery.database, connection, KEPT + ROOM_KEY, sealed)
-        audit = Audit(gallery.database, gallery.vault, gallery.id)
-        audit.record(connection, "keep", None, {"document": ROOM_KEY})
+        gallery.audit.record(connection, "keep", None, {"document": ROOM_KEY})
         self._seal_head(connection, ChainHead(), Vault(key))
 
     def key(self) -> bytes | None:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from sqlalchemy import Connection
 
 from visavis.errors import GalleryError
-from visavis.gallery.audit import ACCEPT_PERSON, Audit
+from visavis.gallery.audit import ACCEPT_PERSON
 from visavis.gallery.configurations import accept_configurations, altered_configurations
 from visavis.gallery.gallery import Gallery
 from visavis.gallery.keycheck import check_key
@@ -48,7 +48,7 @@ def accept_altered(gallery: Gallery, altered: Altered) -> int | None:
             raise GalleryError(
                 f"{gallery.where}: something else was altered meanwhile", mend="look again"
             )
-        audit, people = _audit(gallery), _people(gallery)
+        audit, people = gallery.audit, _people(gallery)
         details = {"broken_at": altered.broken_at, "people": len(altered.rows)}
         configured = accept_configurations(connection, gallery)
         accepted = audit.accept(connection, details, configured)
@@ -59,7 +59,7 @@ def accept_altered(gallery: Gallery, altered: Altered) -> int | None:
 
 def _altered(connection: Connection, gallery: Gallery) -> Altered:
     check_key(connection, gallery.vault, gallery.id)
-    audit, people = _audit(gallery), _people(gallery)
+    audit, people = gallery.audit, _people(gallery)
     told = told_by(audit, connection)
     rows = people.altered(connection)
     words = [
@@ -73,10 +73,6 @@ def _altered(connection: Connection, gallery: Gallery) -> Altered:
 def _said(row: Sequence[str | None]) -> str:
     told = [f"{column} {text}" for column, text in zip(COLUMNS[1:], row, strict=True) if text]
     return ", ".join(told)
-
-
-def _audit(gallery: Gallery) -> Audit:
-    return Audit(gallery.database, gallery.vault, gallery.id)
 
 
 def _people(gallery: Gallery) -> SealedPeople:

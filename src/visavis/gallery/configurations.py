@@ -15,7 +15,7 @@ from sqlalchemy import Connection
 from visavis.configuration import Configuration, calibration_name
 from visavis.document import parse, to_bytes
 from visavis.errors import ConfigurationError, GalleryError
-from visavis.gallery.audit import ACTIVATE, NEW, ROLL_BACK, Audit, now
+from visavis.gallery.audit import ACTIVATE, NEW, ROLL_BACK, now
 from visavis.gallery.gallery import Gallery
 from visavis.gallery.keycheck import check_key
 from visavis.gallery.models import Apart, photos_apart
@@ -162,7 +162,7 @@ def _change(gallery: Gallery, action: str, change: Callable[[History], History])
         if after == before:
             return before
         number = after.versions[-1].version if action == NEW else after.activated[-1]
-        entry = _audit_of(gallery).record(connection, action, None, {"version": number})
+        entry = gallery.audit.record(connection, action, None, {"version": number})
         after = replace(after, entry=entry)
         sealed = gallery.vault.seal(to_bytes(after), gallery.id, KEPT, NAME)
         write_setting(gallery.database, connection, KEPT + NAME, sealed)
@@ -170,7 +170,7 @@ def _change(gallery: Gallery, action: str, change: Callable[[History], History])
 
 
 def _read(connection: Connection, gallery: Gallery) -> History:
-    history, seal = _kept_history(connection, gallery), _audit_of(gallery).sealed(connection)
+    history, seal = _kept_history(connection, gallery), gallery.audit.sealed(connection)
     if seal is None:
         check_key(connection, gallery.vault, gallery.id)
         raise _altered(gallery, "cannot be told from older ones, for the audit's seal is gone")
@@ -200,10 +200,6 @@ def _kept_history(connection: Connection, gallery: Gallery) -> History:
         check_key(connection, gallery.vault, gallery.id)
         raise _altered(gallery, "were altered")
     return parse(History, document, gallery.where, ConfigurationError)
-
-
-def _audit_of(gallery: Gallery) -> Audit:
-    return Audit(gallery.database, gallery.vault, gallery.id)
 
 
 def _altered(gallery: Gallery, what: str) -> GalleryError:

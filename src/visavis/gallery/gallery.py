@@ -82,12 +82,12 @@ class Gallery:
             seal_people(database, self.vault, self.id)
         self._samples = SampleVault(self.vault, self.id)
         self._people = SealedPeople(self.vault, self.id)
-        self._audit = Audit(database, self.vault, self.id)
+        self.audit = Audit(database, self.vault, self.id)
         self._followed: dict[tuple[Parts, str | None], Followed] = {}
         self._lock = RLock()
         erasure.finish(database)
         with database.reading() as connection:
-            odd = odd_at_first_sight(connection, self._audit)
+            odd = odd_at_first_sight(connection, self.audit)
         if odd is not None:
             log.warning("%s: %s: see what people check says", self.where, odd)
 
@@ -146,7 +146,7 @@ class Gallery:
         """Note what a person agreed to. Raises PersonError where they are not in the gallery."""
         check_text(consent, MOST_CONSENT)
         with self.database.writing() as connection:
-            entry = self._audit.record(connection, audit.CONSENT, person, {})
+            entry = self.audit.record(connection, audit.CONSENT, person, {})
             self._people.change(connection, person, entry, consent=consent)
 
     def note_seen(self, people: Iterable[str]) -> bool:
@@ -215,7 +215,7 @@ class Gallery:
                 raise PersonError(f"person {person} has no photo {sample}")
             row = {"sample_id": sample, "model": model, "data": data}
             self.database.put(connection, TEMPLATES, row)
-            self._audit.record(connection, audit.RE_EMBED, person, {"sample": sample})
+            self.audit.record(connection, audit.RE_EMBED, person, {"sample": sample})
 
     def samples(self, person: str) -> list[StoredSample]:
         """All that is held of a person's photos: source, quality, crop, templates by model."""
@@ -227,7 +227,7 @@ class Gallery:
         """Give a person another name. Raises PersonError."""
         with self.database.writing() as connection:
             erased = self._note_traces(connection, person)
-            entry = self._audit.record(connection, audit.RENAME, person, {})
+            entry = self.audit.record(connection, audit.RENAME, person, {})
             self._people.change(connection, person, entry, name=clean_name(name))
         erasure.scrub(self.database, erased)
 
@@ -243,8 +243,8 @@ class Gallery:
             move_samples(connection, self._samples, kept, merged)
             erasure.move_held(connection, kept, merged)
             connection.execute(delete(PEOPLE).where(PEOPLE.c.id == merged))
-            self._audit.record(connection, audit.MERGE, kept, {"merged": merged})
-            self._people.regroup(connection, self._audit, kept, groups)
+            self.audit.record(connection, audit.MERGE, kept, {"merged": merged})
+            self._people.regroup(connection, self.audit, kept, groups)
         erasure.scrub(self.database, erased)
 
     def delete(self, *people: str) -> None:
@@ -257,7 +257,7 @@ class Gallery:
         def erase(connection: Connection) -> Erased:
             check_there(connection, ids)
             erased = erasure.delete_people(self.database, connection, ids)
-            self._audit.record_all(connection, [(audit.ERASE, one, {}) for one in ids])
+            self.audit.record_all(connection, [(audit.ERASE, one, {}) for one in ids])
             return erased
 
         if ids:
@@ -314,7 +314,7 @@ class Gallery:
             sealed = self.vault.seal(document, self.id, settings.KEPT, name)
         with self.database.writing() as connection:
             write_setting(self.database, connection, settings.KEPT + name, sealed)
-            self._audit.record(connection, "keep", None, {"document": name})
+            self.audit.record(connection, "keep", None, {"document": name})
 
     def kept(self, name: str) -> bytes | None:
         """A document that `keep` keeps. Raises GalleryError where it was altered."""
@@ -333,7 +333,7 @@ class Gallery:
     def record(self, action: str, details: Details) -> None:
         """Append an action to the audit."""
         with self.database.writing() as connection:
-            self._audit.record(connection, action, None, details)
+            self.audit.record(connection, action, None, details)
 
     def audit_head(self) -> ChainHead:
         """The audit's last entry: kept elsewhere, it tells an older file from this one.
@@ -341,7 +341,7 @@ class Gallery:
         Raises GalleryError where the audit's end was altered.
         """
         with self.database.reading() as connection:
-            return self._audit.head(connection)
+            return self.audit.head(connection)
 
     def audit_broken_at(self, known: ChainHead | None = None) -> int | None:
         """The first audit entry that was altered, or None.
@@ -349,7 +349,7 @@ class Gallery:
         With `known`, an `audit_head` of earlier, an entry that is not there is one, too.
         """
         with self.database.reading() as connection:
-            return self._audit.broken_at(connection, known)
+            return self.audit.broken_at(connection, known)
 
     def damage(self) -> str | None:
         """What is damaged, in words: the first that is found; None where the gallery is whole.
@@ -380,7 +380,7 @@ class Gallery:
         with self.database.writing() as connection:
             text = b"yes" if value else b"no"
             write_setting(self.database, connection, settings.CONSENT, text)
-            self._audit.record(connection, "require consent", None, {"value": value})
+            self.audit.record(connection, "require consent", None, {"value": value})
 
     def close(self) -> None:
         """Let go of the database."""
@@ -403,7 +403,7 @@ class Gallery:
         check_key(connection, self.vault, self.id)
         structure = self.database.damage(connection)
         # Where that is damaged, nothing more is read: it could fail.
-        rest = damages(connection, self._audit, self._people, self._samples)
+        rest = damages(connection, self.audit, self._people, self._samples)
         yield from rest if structure is None else [structure]
 
     def _add_person(
@@ -421,7 +421,7 @@ class Gallery:
                 option="consent",
             )
         person = new_person(name, external_id, consent)
-        entry = self._audit.record(connection, audit.ADD, person.id, {"run": run} if run else {})
+        entry = self.audit.record(connection, audit.ADD, person.id, {"run": run} if run else {})
         self._people.add(connection, person, entry)
         return person
 
@@ -435,13 +435,13 @@ class Gallery:
     ) -> None:
         self._people.check(connection, person)
         insert_sample(connection, self._samples, (person, sample_id), sample)
-        self._audit.record(connection, audit.ENROLL, person, {"sample": sample_id, **notes})
+        self.audit.record(connection, audit.ENROLL, person, {"sample": sample_id, **notes})
 
     def _remove_photos(self, connection: Connection, photos: Sequence[str]) -> Erased:
         erased = erasure.note_photo_traces(self.database, connection, photos)
         for photo, person in owners(connection, photos).items():
             connection.execute(delete(SAMPLES).where(SAMPLES.c.id == photo))
-            self._audit.record(connection, audit.REMOVE, person, {"sample": photo})
+            self.audit.record(connection, audit.REMOVE, person, {"sample": photo})
         return erased
 
     def _note_traces(self, connection: Connection, person: str) -> Erased:

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Iterable
 
-from visavis.gallery.audit import Audit
 from visavis.gallery.gallery import Gallery
 from visavis.gallery.people import SealedPeople, clean_group
 
@@ -31,8 +30,7 @@ def _regroup(
     gallery: Gallery, people: Iterable[str], change: Callable[[tuple[str, ...]], set[str]]
 ) -> list[str]:
     """Change people's groups in one transaction; the ids of those whose groups are others now."""
-    rows = SealedPeople(gallery.vault, gallery.id)
-    audit = Audit(gallery.database, gallery.vault, gallery.id)
+    rows, audit = SealedPeople(gallery.vault, gallery.id), gallery.audit
     with gallery.database.writing() as connection:
         return [
             person

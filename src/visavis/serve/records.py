@@ -10,7 +10,7 @@ from typing import Any, Generic, TypeVar
 
 from visavis.errors import GalleryError
 from visavis.gallery import Gallery
-from visavis.gallery.audit import Audit, Details
+from visavis.gallery.audit import Details
 from visavis.gallery.settings import KEPT, read_setting, write_setting
 
 R = TypeVar("R", bound=Any)  # a dataclass of what JSON holds
@@ -35,9 +35,7 @@ class SealedRecords(Generic[R]):
             document = json.dumps([asdict(one) for one in records]).encode()
             sealed = gallery.vault.seal(document, gallery.id, KEPT, self._name)
             write_setting(gallery.database, connection, KEPT + self._name, sealed)
-            Audit(gallery.database, gallery.vault, gallery.id).record(
-                connection, action, None, details
-            )
+            gallery.audit.record(connection, action, None, details)
 
     def _opened(self, sealed: bytes | None) -> list[R]:
         if sealed is None:
