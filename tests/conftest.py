@@ -132,6 +132,26 @@ def fake_embedder() -> FakeEmbedder:
 
 
 @pytest.fixture(scope="session")
+def four_people(cache: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A gallery of `made_attendance.people_of_four`, for tests that copy it."""
+    from made_attendance import people_of_four
+
+    return people_of_four(tmp_path_factory.mktemp("attendance") / "gallery")
+
+
+@pytest.fixture
+def attendance(four_people: Path, tmp_path: Path) -> Iterator[Any]:
+    """The attendance of four people, by made rules that the gallery does not keep."""
+    from made_attendance import copy_of, rules
+
+    from visavis.attendance.attendance import Attendance
+
+    gallery = copy_of(four_people, tmp_path / "gallery")
+    yield Attendance(gallery, rules())
+    gallery.close()
+
+
+@pytest.fixture(scope="session")
 def site(cache: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
     """A service on made photos, for tests that leave nobody behind."""
     pytest.importorskip("fastapi")

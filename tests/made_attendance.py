@@ -104,7 +104,7 @@ def plan(person: str, extra: bytes = b"", base: bytes = RULES, first=MONDAY, las
     return Plans(rules(extra, base), first, last or first).of(person)
 
 
-def four_people(folder: Path) -> Path:
+def people_of_four(folder: Path) -> Path:
     """A gallery of four people with their own ids: made once, and copied for each test."""
     gallery = open_gallery(folder)
     for number in range(1, 5):

@@ -5,7 +5,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 
 import pytest
-from made_attendance import MONDAY, copy_of, four_people, moment, rules
+from made_attendance import MONDAY, moment, rules
 
 from visavis.attendance.attendance import Attendance, keep_rules, kept_rules
 from visavis.attendance.days import Status
@@ -19,18 +19,6 @@ from visavis.gallery import open_gallery
 
 NOW = moment("20:00")
 WHO = {"actor": "HR", "reason": "forgot"}
-
-
-@pytest.fixture(scope="module")
-def made(cache, tmp_path_factory):
-    return four_people(tmp_path_factory.mktemp("attendance") / "gallery")
-
-
-@pytest.fixture
-def attendance(made, tmp_path):
-    gallery = copy_of(made, tmp_path / "gallery")
-    yield Attendance(gallery, rules())
-    gallery.close()
 
 
 def sighting(clock, device="kiosk", way=None, **more):

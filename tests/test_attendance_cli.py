@@ -5,7 +5,7 @@ import json
 import shutil
 
 import pytest
-from made_attendance import BERLIN, RULES, copy_of, four_people, rules
+from made_attendance import BERLIN, RULES, copy_of, people_of_four, rules
 
 from visavis.attendance.attendance import Attendance, keep_rules
 from visavis.attendance.exchange import read_attlog, read_csv
@@ -27,7 +27,7 @@ WHY = ("--actor", "HR", "--reason", "forgot")
 @pytest.fixture(scope="module")
 def made(cache, tmp_path_factory):
     """Four people and the rules."""
-    folder = four_people(tmp_path_factory.mktemp("attendance") / "gallery")
+    folder = people_of_four(tmp_path_factory.mktemp("attendance") / "gallery")
     gallery = open_gallery(folder)
     keep_rules(gallery, rules())
     gallery.close()

@@ -5,7 +5,7 @@ import threading
 from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import pytest
-from made_attendance import copy_of, four_people, moment, rules
+from made_attendance import copy_of, moment, people_of_four, rules
 
 from visavis.attendance.attendance import Attendance, keep_rules
 from visavis.attendance.post import post_json
@@ -29,7 +29,7 @@ WHY = {"actor": "HR", "reason": "wrong"}
 
 @pytest.fixture(scope="module")
 def made(cache, tmp_path_factory):
-    folder = four_people(tmp_path_factory.mktemp("attendance") / "gallery")
+    folder = people_of_four(tmp_path_factory.mktemp("attendance") / "gallery")
     gallery = copy_of(folder, folder.with_name("punches"))
     keep_rules(gallery, rules())
     attendance = Attendance(gallery)

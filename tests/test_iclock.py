@@ -4,28 +4,15 @@ import random
 from datetime import timedelta
 
 import pytest
-from made_attendance import copy_of, four_people, moment, rules
+from made_attendance import moment, rules
 
 from visavis.attendance import iclock
-from visavis.attendance.attendance import Attendance
 from visavis.attendance.iclock import TerminalRequest, answer_terminal, receive
 from visavis.errors import GalleryError
 
 SERIAL = "CJ7A01"
 NOW = moment("20:00")
 ATTLOG = {"SN": SERIAL, "table": "ATTLOG", "Stamp": "9999"}
-
-
-@pytest.fixture(scope="module")
-def made(cache, tmp_path_factory):
-    return four_people(tmp_path_factory.mktemp("attendance") / "gallery")
-
-
-@pytest.fixture
-def attendance(made, tmp_path):
-    gallery = copy_of(made, tmp_path / "gallery")
-    yield Attendance(gallery, rules())
-    gallery.close()
 
 
 def post(body, query=ATTLOG):
