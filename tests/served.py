@@ -16,9 +16,9 @@ from made_photos import encoded
 from visavis.decision import Calibration, OperatingPoint
 from visavis.gallery import Gallery, open_gallery
 from visavis.recognizer import Recognizer
-from visavis.serve.keys import Scope
 from visavis.serve.run import ListenAddress, prepare, server_of
 from visavis.serve.service import ServeSettings, Service
+from visavis.serve.who.keys import Scope
 
 PATIENCE = 20.0  # seconds for a service to begin and to end
 

@@ -13,14 +13,15 @@ from served import Served, made_calibration, made_recognizer, png
 from visavis.errors import GalleryError, ServeError
 from visavis.gallery import open_gallery
 from visavis.gallery.settings import KEPT, read_setting, write_setting
-from visavis.serve import access, doorman
-from visavis.serve.access import is_local_host, is_loopback
+from visavis.serve import doorman
 from visavis.serve.app import ROUTERS
-from visavis.serve.buckets import MOST_BUCKETS, Buckets
-from visavis.serve.keys import DOCUMENT, ApiKeys
 from visavis.serve.refusals import Refusal
 from visavis.serve.run import ListenAddress, prepare
 from visavis.serve.service import ServeSettings
+from visavis.serve.who import access
+from visavis.serve.who.access import is_local_host, is_loopback
+from visavis.serve.who.buckets import MOST_BUCKETS, Buckets
+from visavis.serve.who.keys import DOCUMENT, ApiKeys
 
 # The least that each route asks for. A route that is not here fails the test.
 LEAST = {

@@ -21,7 +21,7 @@ from test_serve_cli import serving
 from visavis.gallery import open_gallery
 from visavis.serve import forms
 from visavis.serve.limits import ServeLimits
-from visavis.serve.photos import VERIFY
+from visavis.serve.rest.photos import VERIFY
 
 BOUNDARY = "x" * 20
 FORM = f"multipart/form-data; boundary={BOUNDARY}"

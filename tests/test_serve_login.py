@@ -17,14 +17,15 @@ from served import Served, made_calibration, made_recognizer, png, served
 
 from visavis.errors import GalleryError
 from visavis.gallery.settings import KEPT, write_setting
-from visavis.serve import users, visits
-from visavis.serve.access import Guard
 from visavis.serve.app import SITE
-from visavis.serve.buckets import Buckets
-from visavis.serve.login import local_path
 from visavis.serve.refusals import Refusal
-from visavis.serve.sessions import IDLE, LONGEST, REST, TRIES, RestingNames, Session, Sessions
-from visavis.serve.users import USERS
+from visavis.serve.site import visits
+from visavis.serve.site.login import local_path
+from visavis.serve.who import users
+from visavis.serve.who.access import Guard
+from visavis.serve.who.buckets import Buckets
+from visavis.serve.who.sessions import IDLE, LONGEST, REST, TRIES, RestingNames, Session, Sessions
+from visavis.serve.who.users import USERS
 
 PASSWORD = "correct horse battery"
 SCOPES = ("viewer", "operator", "admin")
@@ -264,7 +265,7 @@ def test_signing_in_again_ends_the_session_before(calm, admin):
 
 @pytest.mark.slow
 def test_where_sessions_could_be_chosen_the_attack_succeeds(calm, monkeypatch):
-    monkeypatch.setattr("visavis.serve.sessions.secrets.token_urlsafe", lambda size: "chosen")
+    monkeypatch.setattr("visavis.serve.who.sessions.secrets.token_urlsafe", lambda size: "chosen")
     with visitor(calm, calm.key), visitor(calm) as attacker:
         attacker.cookies.set("visavis_session", "chosen")
         assert attacker.get("/people").status_code == 200

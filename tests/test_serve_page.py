@@ -17,8 +17,8 @@ from served import Served, made_calibration, made_recognizer, png, served
 from visavis.decision import OperatingPoint, uncalibrated
 from visavis.quality import REASONS
 from visavis.recognizer import Recognizer
-from visavis.serve.verdict import _place, shown_verdict
-from visavis.serve.wording import LANGUAGES, language_of, texts_of, written
+from visavis.serve.site.verdict import _place, shown_verdict
+from visavis.serve.site.wording import LANGUAGES, language_of, texts_of, written
 
 
 def compared(site: Served, a: bytes, b: bytes, language: str = "en", **fields: str):

@@ -10,7 +10,7 @@ pytest.importorskip("httpx")
 from conftest import share
 from served import Served, made_calibration, made_recognizer, served
 
-from visavis.serve.examples import EXAMPLES
+from visavis.serve.rest.examples import EXAMPLES
 
 CASES = 20_000  # in make prove
 

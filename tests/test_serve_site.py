@@ -28,9 +28,9 @@ from visavis.document import parse
 from visavis.errors import ConfigurationError
 from visavis.gallery import Sample, configurations
 from visavis.gallery.audit import Entry
-from visavis.serve import site_live
-from visavis.serve.access import Guard
-from visavis.serve.wording import LANGUAGES
+from visavis.serve.site import live as site_live
+from visavis.serve.site.wording import LANGUAGES
+from visavis.serve.who.access import Guard
 
 HOSTILE = "<img src=x onerror=alert(1)>\"'{{7*7}}</script><script>alert(2)</script>"
 PLACES = ("/people", "/identify", "/live", "/models", "/settings", "/login", "/")
@@ -153,7 +153,7 @@ def test_what_is_done_is_noted_with_who_did_it(site, admin):
 
 @pytest.mark.slow
 def test_people_come_a_page_at_a_time_and_are_searched_for(site, admin, monkeypatch):
-    monkeypatch.setattr("visavis.serve.site_people.PAGE", 2)
+    monkeypatch.setattr("visavis.serve.site.people.PAGE", 2)
     people(site, "Anna", "Bert", "Carl")
     first = admin.get("/people").text
     more = html.unescape(re.findall(r'rel="next" href="([^"]+)"', first)[0])

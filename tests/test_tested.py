@@ -106,7 +106,7 @@ TESTED_IN = {
     "runtime/shapes.py": "test_trial.py",
     "answers/liveness.py": "test_liveness_cli.py",
     "answers/watching.py": "test_watch_cli.py",
-    "serve/records.py": "test_serve_access.py",
+    "serve/who/records.py": "test_serve_access.py",
     "watch/presentations.py": "test_liveness_cli.py",
     "watch/address.py": "test_sources.py",
     "watch/frames.py": "test_sources.py",

@@ -12,24 +12,24 @@ from starlette.exceptions import HTTPException
 
 from visavis import __version__
 from visavis.errors import VisavisError
-from visavis.serve.access import needs
 from visavis.serve.doorman import Doorman, Served, log_served
 from visavis.serve.figures import Figures
 from visavis.serve.forms import invalid
-from visavis.serve.imports import imports
-from visavis.serve.login import login
-from visavis.serve.page import page
-from visavis.serve.people import people
-from visavis.serve.photos import photos
 from visavis.serve.refusals import Refusal
+from visavis.serve.rest.imports import imports
+from visavis.serve.rest.people import people
+from visavis.serve.rest.photos import photos
+from visavis.serve.rest.system import system
 from visavis.serve.service import Service, error_response
-from visavis.serve.site_identify import site_identify
-from visavis.serve.site_live import site_live
-from visavis.serve.site_models import site_models
-from visavis.serve.site_people import site_people
-from visavis.serve.site_settings import site_settings
-from visavis.serve.system import system
-from visavis.serve.visits import SignInFirst, error_page, to_login
+from visavis.serve.site.identify import site_identify
+from visavis.serve.site.live import site_live
+from visavis.serve.site.login import login
+from visavis.serve.site.models import site_models
+from visavis.serve.site.people import site_people
+from visavis.serve.site.settings import site_settings
+from visavis.serve.site.verify import page
+from visavis.serve.site.visits import SignInFirst, error_page, to_login
+from visavis.serve.who.access import needs
 
 ABOUT = """Face recognition that states its error rate. Photos are sent as multipart forms, and are
 forgotten when the answer is given. Every error is one envelope: code, message, mend, request_id."""

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from visavis.serve.access import is_local_host
 from visavis.serve.refusals import Refusal, envelope
+from visavis.serve.who.access import is_local_host
 
 log = logging.getLogger("visavis.requests")
 

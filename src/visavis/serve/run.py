@@ -13,12 +13,12 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 from visavis.errors import ServeError
 from visavis.gallery import Gallery
 from visavis.recognizer import Recognizer
-from visavis.serve.access import is_loopback
 from visavis.serve.app import make_app
 from visavis.serve.limits import SERVE_LIMITS
 from visavis.serve.service import ServeSettings, Service
-from visavis.serve.site_live import FRAME_BYTES
+from visavis.serve.site.live import FRAME_BYTES
 from visavis.serve.tls import SELF, fingerprint, own_certificate
+from visavis.serve.who.access import is_loopback
 
 log = logging.getLogger(__name__)
 

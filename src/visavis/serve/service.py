@@ -14,18 +14,18 @@ from visavis.gallery import Gallery, Person
 from visavis.image import Photo
 from visavis.recognizer import Recognizer
 from visavis.runtime import cores
-from visavis.serve.access import Guard, caller_of
 from visavis.serve.budget import InferenceBudget, budgeted
 from visavis.serve.decoders import DecoderPool
 from visavis.serve.desk import Desk
 from visavis.serve.forms import BodyBudget, Upload
 from visavis.serve.jobs import Jobs
-from visavis.serve.keys import ApiKeys
 from visavis.serve.limits import SERVE_LIMITS, ServeLimits
 from visavis.serve.once import Ask, Once, WriteAnswer, hash_of
 from visavis.serve.refusals import Refusal, envelope, status_of
-from visavis.serve.sessions import RestingNames, Sessions
-from visavis.serve.users import Users
+from visavis.serve.who.access import Guard, caller_of
+from visavis.serve.who.keys import ApiKeys
+from visavis.serve.who.sessions import RestingNames, Sessions
+from visavis.serve.who.users import Users
 
 AHEAD = 2  # requests worked on for each core: one decodes while another's networks run
 WAITING = 8  # requests that wait for each core

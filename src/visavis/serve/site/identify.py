@@ -11,11 +11,11 @@ from visavis.errors import VisavisError
 from visavis.results import Identification
 from visavis.serve.forms import Upload
 from visavis.serve.limits import SERVE_LIMITS
-from visavis.serve.photos import PhotoFields
+from visavis.serve.rest.photos import PhotoFields
 from visavis.serve.service import Service, service_of
-from visavis.serve.verdict import picture_url, shown_error
-from visavis.serve.visits import form_of, page_language, page_of, seen_by
-from visavis.serve.wording import texts_of, written
+from visavis.serve.site.verdict import picture_url, shown_error
+from visavis.serve.site.visits import form_of, page_language, page_of, seen_by
+from visavis.serve.site.wording import texts_of, written
 
 site_identify = APIRouter(prefix="/identify", include_in_schema=False)
 

@@ -11,19 +11,19 @@ from pydantic import BaseModel, Field
 from visavis.answers.documents import face_json, faces_json, identification_json, verification_json
 from visavis.errors import VisavisError
 from visavis.results import Verification
-from visavis.serve.access import HAS_ROOM, needs
 from visavis.serve.forms import Multipart, PhotoField, Upload
 from visavis.serve.limits import SERVE_LIMITS
 from visavis.serve.refusals import Refusal
-from visavis.serve.routes import told
-from visavis.serve.service import Service, failure_of, service_of
-from visavis.serve.shapes import (
+from visavis.serve.rest.routes import told
+from visavis.serve.rest.shapes import (
     DetectedAllShape,
     EmbeddedShape,
     IdentifiedAllShape,
     IdentifiedFaceShape,
     VerificationShape,
 )
+from visavis.serve.service import Service, failure_of, service_of
+from visavis.serve.who.access import HAS_ROOM, needs
 
 photos = APIRouter(prefix="/v1", tags=["photos"])
 

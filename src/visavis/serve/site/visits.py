@@ -10,18 +10,18 @@ from pydantic import BaseModel
 from starlette.requests import HTTPConnection
 
 from visavis.errors import VisavisError
-from visavis.serve.access import FOREIGN, Caller, Needed, rank_of
 from visavis.serve.forms import Multipart, checked
 from visavis.serve.refusals import OURS, Refusal, status_of
 from visavis.serve.service import Service
-from visavis.serve.sessions import Session
-from visavis.serve.wording import LANGUAGES, language_of, texts_of
+from visavis.serve.site.wording import LANGUAGES, language_of, texts_of
+from visavis.serve.who.access import FOREIGN, Caller, Needed, rank_of
+from visavis.serve.who.sessions import Session
 
 M = TypeVar("M", bound=BaseModel)
 Values = dict[str, Any]
 
 PAGES = Environment(
-    loader=PackageLoader("visavis.serve", "pages"), autoescape=True, undefined=StrictUndefined
+    loader=PackageLoader("visavis.serve.site", "pages"), autoescape=True, undefined=StrictUndefined
 )
 # The menu: page, its address, the least scope.
 MENU: tuple[tuple[str, str, Needed], ...] = (

@@ -10,9 +10,9 @@ from argon2.exceptions import VerifyMismatchError
 from visavis.gallery import Gallery
 from visavis.gallery.audit import now
 from visavis.gallery.people import clean_name
-from visavis.serve.keys import PER_MINUTE, Scope
-from visavis.serve.records import SealedRecords
 from visavis.serve.refusals import Refusal
+from visavis.serve.who.keys import PER_MINUTE, Scope
+from visavis.serve.who.records import SealedRecords
 
 USERS = "users"  # the document's name, among what the gallery keeps
 LEAST, MOST = 12, 200  # characters of a password

@@ -16,15 +16,13 @@ from visavis.errors import VisavisError
 from visavis.gallery import Person
 from visavis.gallery.paging import Place, people_page
 from visavis.gallery.proof import erase_with_proof
-from visavis.serve.access import HAS_ROOM, needs
 from visavis.serve.forms import Multipart, Upload
 from visavis.serve.limits import SERVE_LIMITS
 from visavis.serve.once import WriteAnswer
-from visavis.serve.photos import FaceNumber, PhotoFields
 from visavis.serve.refusals import Refusal, status_of
-from visavis.serve.routes import response_of, told
-from visavis.serve.service import Service, service_of, write_once
-from visavis.serve.shapes import (
+from visavis.serve.rest.photos import FaceNumber, PhotoFields
+from visavis.serve.rest.routes import response_of, told
+from visavis.serve.rest.shapes import (
     EnrolledShape,
     ErasureShape,
     PeopleShape,
@@ -33,6 +31,8 @@ from visavis.serve.shapes import (
     PhotoRemovedShape,
     RefusedPhotosShape,
 )
+from visavis.serve.service import Service, service_of, write_once
+from visavis.serve.who.access import HAS_ROOM, needs
 
 people = APIRouter(prefix="/v1/people", tags=["people"])
 

@@ -9,14 +9,14 @@ from pydantic import BaseModel, Field
 
 from visavis.enrollment import UNREADABLE, Candidate, Enrolled, enroll
 from visavis.errors import VisavisError
-from visavis.serve.access import HAS_ROOM, caller_of, needs
 from visavis.serve.archives import ArchivedPhoto, PhotoArchive
 from visavis.serve.forms import Archive, Multipart, plain_name
 from visavis.serve.jobs import JobPlan
 from visavis.serve.once import WriteAnswer
-from visavis.serve.routes import told
+from visavis.serve.rest.routes import told
+from visavis.serve.rest.shapes import JobShape, JobShownShape, JobsShape
 from visavis.serve.service import Service, service_of, write_once
-from visavis.serve.shapes import JobShape, JobShownShape, JobsShape
+from visavis.serve.who.access import HAS_ROOM, caller_of, needs
 
 imports = APIRouter(prefix="/v1", tags=["imports"])
 

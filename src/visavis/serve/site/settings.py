@@ -8,10 +8,10 @@ from fastapi.responses import HTMLResponse, RedirectResponse, Response
 from pydantic import BaseModel, Field
 
 from visavis.answers.words import policies_words
-from visavis.serve.keys import SCOPES, Scope
 from visavis.serve.service import Service, service_of
-from visavis.serve.users import LEAST, MOST
-from visavis.serve.visits import form_of, page_of, seen_by
+from visavis.serve.site.visits import form_of, page_of, seen_by
+from visavis.serve.who.keys import SCOPES, Scope
+from visavis.serve.who.users import LEAST, MOST
 
 site_settings = APIRouter(prefix="/settings", include_in_schema=False)
 

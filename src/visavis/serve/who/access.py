@@ -9,11 +9,11 @@ from urllib.parse import urlsplit
 from fastapi import Depends, Request
 from starlette.concurrency import run_in_threadpool
 
-from visavis.serve.buckets import Buckets
-from visavis.serve.keys import PER_MINUTE, SCOPES, ApiKey, ApiKeys
 from visavis.serve.limits import SERVE_LIMITS
 from visavis.serve.refusals import Refusal
-from visavis.serve.users import UserAccount
+from visavis.serve.who.buckets import Buckets
+from visavis.serve.who.keys import PER_MINUTE, SCOPES, ApiKey, ApiKeys
+from visavis.serve.who.users import UserAccount
 
 # What a route asks for. A guest has no key, and is let in only where the service listens on
 # loopback alone; what is open is so everywhere.

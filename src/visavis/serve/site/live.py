@@ -11,12 +11,11 @@ from starlette.concurrency import run_in_threadpool
 from starlette.websockets import WebSocketDisconnect
 
 from visavis.errors import VisavisError
-from visavis.serve.access import is_local_host
 from visavis.serve.forms import Upload
 from visavis.serve.refusals import Refusal
 from visavis.serve.service import Service
-from visavis.serve.site_identify import face_words
-from visavis.serve.visits import (
+from visavis.serve.site.identify import face_words
+from visavis.serve.site.visits import (
     SignInFirst,
     admitted,
     is_foreign,
@@ -24,7 +23,8 @@ from visavis.serve.visits import (
     page_of,
     seen_by,
 )
-from visavis.serve.wording import texts_of
+from visavis.serve.site.wording import texts_of
+from visavis.serve.who.access import is_local_host
 
 site_live = APIRouter(prefix="/live", include_in_schema=False)
 

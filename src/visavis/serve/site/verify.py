@@ -7,14 +7,14 @@ from fastapi import APIRouter, Query, Request
 from fastapi.responses import HTMLResponse, Response
 
 from visavis.errors import VisavisError
-from visavis.serve.access import HAS_ROOM, needs
 from visavis.serve.forms import checked
-from visavis.serve.photos import VERIFY, VerifyForm
 from visavis.serve.refusals import Refusal, status_of
+from visavis.serve.rest.photos import VERIFY, VerifyForm
 from visavis.serve.service import Service, service_of
-from visavis.serve.verdict import PageResult, shown_error, shown_verdict
-from visavis.serve.visits import MENU, PAGES, visitor
-from visavis.serve.wording import LANGUAGES, language_of, texts_of
+from visavis.serve.site.verdict import PageResult, shown_error, shown_verdict
+from visavis.serve.site.visits import MENU, PAGES, visitor
+from visavis.serve.site.wording import LANGUAGES, language_of, texts_of
+from visavis.serve.who.access import HAS_ROOM, needs
 
 page = APIRouter(include_in_schema=False)
 
@@ -56,7 +56,7 @@ async def show_file(name: str) -> Response:
     """The page's style and script."""
     if name not in FILES:
         raise Refusal("not_found", "there is no such file")
-    text = (files("visavis.serve") / "pages" / name).read_text(encoding="utf-8")
+    text = (files("visavis.serve.site") / "pages" / name).read_text(encoding="utf-8")
     return Response(text, media_type=FILES[name])
 
 

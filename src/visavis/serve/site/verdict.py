@@ -15,7 +15,7 @@ from visavis.answers.words import rounded_inverse
 from visavis.decision import NO_RATE, Decision
 from visavis.errors import VisavisError
 from visavis.results import Verification
-from visavis.serve.wording import written
+from visavis.serve.site.wording import written
 from visavis.types import Image
 
 SHOWN_SIDE = 640  # pixels of a drawn photo

@@ -15,7 +15,8 @@ from visavis.gallery.paging import people_page
 from visavis.gallery.proof import erase_with_proof
 from visavis.serve.limits import SERVE_LIMITS
 from visavis.serve.once import WriteAnswer
-from visavis.serve.people import (
+from visavis.serve.refusals import Refusal
+from visavis.serve.rest.people import (
     PAGE,
     EnrollForm,
     SamplesForm,
@@ -24,10 +25,9 @@ from visavis.serve.people import (
     enrolled_answer,
     place_of,
 )
-from visavis.serve.refusals import Refusal
 from visavis.serve.service import Service, service_of
-from visavis.serve.visits import form_of, page_language, page_of, seen_by
-from visavis.serve.wording import texts_of
+from visavis.serve.site.visits import form_of, page_language, page_of, seen_by
+from visavis.serve.site.wording import texts_of
 
 site_people = APIRouter(prefix="/people", include_in_schema=False)
 

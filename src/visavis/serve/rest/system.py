@@ -13,12 +13,9 @@ from visavis.answers.packs import listed_json
 from visavis.answers.words import policies_words
 from visavis.gallery.paging import audit_page
 from visavis.pack import installed_packs
-from visavis.serve.access import needs
-from visavis.serve.keys import PER_MINUTE, Scope
 from visavis.serve.once import WriteAnswer
-from visavis.serve.routes import told
-from visavis.serve.service import key_document, service_of, write_once
-from visavis.serve.shapes import (
+from visavis.serve.rest.routes import told
+from visavis.serve.rest.shapes import (
     AuditShape,
     HealthShape,
     KeysShape,
@@ -28,6 +25,9 @@ from visavis.serve.shapes import (
     RevokedShape,
     WholeShape,
 )
+from visavis.serve.service import key_document, service_of, write_once
+from visavis.serve.who.access import needs
+from visavis.serve.who.keys import PER_MINUTE, Scope
 
 system = APIRouter(prefix="/v1", tags=["service"])
 

@@ -4,7 +4,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from visavis.serve import shapes
+from visavis.serve.rest import shapes
 
 AT = "2026-11-28T09:30:00.000+00:00"
 PERSON_ID, SAMPLE_ID = "3f2b8c1d9e4a4f6b8a7c5d2e1f0a9b8c", "7d1e5a0c2b9f4c3d8e6a1b4f7c0d9e2a"

@@ -12,7 +12,7 @@ from visavis.gallery import Gallery
 from visavis.gallery.configurations import activate, read_history, roll_back
 from visavis.pack import installed_packs
 from visavis.serve.service import service_of
-from visavis.serve.visits import form_of, page_of, seen_by
+from visavis.serve.site.visits import form_of, page_of, seen_by
 
 site_models = APIRouter(prefix="/models", include_in_schema=False)
 

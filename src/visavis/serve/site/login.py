@@ -10,9 +10,7 @@ from visavis.gallery.people import normal_name
 from visavis.serve.forms import Multipart
 from visavis.serve.refusals import Refusal
 from visavis.serve.service import Service, service_of
-from visavis.serve.sessions import LONGEST, AccountKind
-from visavis.serve.users import MOST
-from visavis.serve.visits import (
+from visavis.serve.site.visits import (
     cookie_name,
     form_of,
     is_foreign,
@@ -20,7 +18,9 @@ from visavis.serve.visits import (
     page_of,
     seen_by,
 )
-from visavis.serve.wording import texts_of
+from visavis.serve.site.wording import texts_of
+from visavis.serve.who.sessions import LONGEST, AccountKind
+from visavis.serve.who.users import MOST
 
 login = APIRouter(include_in_schema=False)
 

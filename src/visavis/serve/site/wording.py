@@ -15,7 +15,7 @@ WISH = re.compile(r"\s*([a-z]{2,3})(?:-[\w-]+)?\s*(?:;\s*q=([01](?:\.\d{0,3})?))
 @cache
 def texts_of(language: str) -> Mapping[str, Any]:
     """The texts of a language, by name."""
-    file = files("visavis.serve") / "texts" / f"{language}.json"
+    file = files("visavis.serve.site") / "texts" / f"{language}.json"
     texts: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
     return texts
 

@@ -5,9 +5,9 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from visavis.serve.examples import EXAMPLES, content_of, error_example
 from visavis.serve.refusals import REFUSED
-from visavis.serve.shapes import ErrorShape
+from visavis.serve.rest.examples import EXAMPLES, content_of, error_example
+from visavis.serve.rest.shapes import ErrorShape
 
 ALWAYS = ("unauthorized", "forbidden", "too_many", "busy")
 OF_FORMS = ("bad_request", "timeout", "too_large", "unsupported", "invalid")

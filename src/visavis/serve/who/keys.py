@@ -12,8 +12,8 @@ from typing import Literal
 
 from visavis.gallery import Gallery
 from visavis.gallery.audit import now
-from visavis.serve.records import SealedRecords
 from visavis.serve.refusals import Refusal
+from visavis.serve.who.records import SealedRecords
 
 Scope = Literal["viewer", "operator", "admin"]
 SCOPES: tuple[Scope, ...] = ("viewer", "operator", "admin")  # each may what those before it may
