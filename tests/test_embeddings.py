@@ -12,6 +12,7 @@ from visavis.embeddings import (
     EmbeddedFace,
     check_writable,
     embed_photo,
+    paths_beside,
     rows_beside,
     write_table,
 )
@@ -148,4 +149,11 @@ def test_beside_a_npy_stands_whose_face_each_row_is(tmp_path, fake_embedder):
         assert line[0] == row.path
         assert [float(cell) for cell in line[1:5]] == pytest.approx(row.box.tolist(), abs=0.05)
     write_table(tmp_path / "others.npz", ROWS, fake_embedder)
-    assert not (tmp_path / "others.rows.csv").exists()
+    assert [path.name for path in tmp_path.glob("others*")] == ["others.npz"]
+
+
+def test_beside_a_npy_stands_a_path_a_line(tmp_path, fake_embedder):
+    """A line break in a photo's name makes no line of its own."""
+    write_table(tmp_path / "faces.npy", [*ROWS, row(1, "a\nb.jpg")], fake_embedder)
+    lines = paths_beside(tmp_path / "faces.npy").read_text(encoding="utf-8").split("\n")
+    assert lines == ["a.jpg", "b/ü.jpg", "a.jpg", "a\\nb.jpg", ""]

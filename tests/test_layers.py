@@ -11,8 +11,8 @@ errors types extras files folders document batch formats image draw compare agre
 alignment dataset layouts runtime decode pack hub quality turned detect steady faces facecache
 embedder configuration presets metrics liveness evaluate report gallery cascade cautions results
 recognizer identification presence watch calibration capacity enrollment clustering embeddings
-preparation checkup shortcuts attendance insightface networks checkpoints convert train doctor
-answers serve cli __main__
+unfinished preparation checkup shortcuts attendance insightface networks checkpoints convert train
+doctor answers serve cli __main__
 """.split()
 
 # Modules that load others only when a function of theirs runs, each with its reason.

@@ -1,7 +1,7 @@
 """Faces of many photos to a file of embeddings that other tools read: .npz, .npy or .parquet."""
 
 import csv
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from importlib.util import find_spec
@@ -22,6 +22,7 @@ from visavis.image import read_image
 from visavis.types import Detector, Embedder, Embeddings
 
 Columns = dict[str, NDArray[Any]]
+Work = Callable[[Path], "list[EmbeddedFace]"]
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -66,15 +67,17 @@ def embed_all(
     every: bool = False,
     max_side: int | None = MAX_SIDE,
     workers: int = 1,
+    through: Callable[[Work], Work] = lambda work: work,
 ) -> Iterator[tuple[Path, list[EmbeddedFace] | VisavisError]]:
     """`embed_photo` of many photos, in order; a photo's error stands in the place of its faces.
 
-    Raises MismatchError as `embed_photo` does, before any photo.
+    `through` is `Unfinished.through`, where a call may be interrupted and goes on. Raises
+    MismatchError as `embed_photo` does, before any photo.
     """
     if detect is None:
         _refuse_cut(embed)
     work = partial(embed_photo, detect=detect, embed=embed, every=every, max_side=max_side)
-    return in_order(work, paths, workers=workers)
+    return in_order(through(work), paths, workers=workers)
 
 
 def _refuse_cut(embed: Embedder) -> None:
@@ -95,8 +98,8 @@ def _embed_crop(path: Path, embed: Embedder) -> EmbeddedFace:
 
 
 def write_table(path: Path, rows: Sequence[EmbeddedFace], embed: Embedder) -> None:
-    """Write embeddings with path, box and score each; .npy holds the embeddings alone, and the
-    other columns are in a CSV beside it (`rows_beside`).
+    """Write embeddings with path, box and score each; .npy holds the embeddings alone, and beside
+    it are a CSV of the other columns (`rows_beside`) and the paths, one a line (`paths_beside`).
 
     Each file is whole or not there at all. Raises OutputError where it cannot be written.
     """
@@ -113,12 +116,18 @@ def write_table(path: Path, rows: Sequence[EmbeddedFace], embed: Embedder) -> No
     if path.suffix == ".npy":
         # The list first: embeddings whose photos nobody knows are worth nothing.
         write_whole(rows_beside(path), _listed(rows).encode(errors="backslashreplace"))
+        write_whole(paths_beside(path), _lines(rows).encode(errors="backslashreplace"))
     write_whole(path, buffer.getvalue())
 
 
 def rows_beside(path: Path) -> Path:
     """The CSV that says whose face each row of a .npy is."""
     return path.with_name(f"{path.stem}.rows.csv")
+
+
+def paths_beside(path: Path) -> Path:
+    """The text that says the path of each row of a .npy."""
+    return path.with_name(f"{path.stem}.paths.txt")
 
 
 def _listed(rows: Sequence[EmbeddedFace]) -> str:
@@ -129,6 +138,11 @@ def _listed(rows: Sequence[EmbeddedFace]) -> str:
         box = (round(float(value), 1) for value in row.box)
         writer.writerow((row.path, *box, round(row.score, 4)))
     return text.getvalue()
+
+
+def _lines(rows: Sequence[EmbeddedFace]) -> str:
+    """A path a line, as other tools read them: a line break in a name is written \\n."""
+    return "".join("\\n".join(row.path.splitlines()) + "\n" for row in rows)
 
 
 def check_writable(path: Path) -> None:

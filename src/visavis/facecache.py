@@ -79,7 +79,7 @@ class FaceCache:
         """Those of so many files that were looked through, and have not changed since."""
         stamps: dict[str, list[Path]] = {}
         for path in paths:
-            if (stamp := _stamp(path)) is not None:
+            if (stamp := file_stamp(path)) is not None:
                 stamps.setdefault(stamp, []).append(path)
         known: dict[Path, PhotoEmbeddings] = {}
         names = list(stamps)
@@ -117,13 +117,13 @@ class FaceCache:
         A file that changed a moment ago may change again without another stamp: it is read anew.
         """
         settled = path.stat().st_ctime < time.time() - SETTLED
-        if settled and stamp is not None and stamp == _stamp(path):
+        if settled and stamp is not None and stamp == file_stamp(path):
             digest = hashlib.sha256(data).digest()
             self._write("INSERT OR REPLACE INTO files VALUES (?, ?)", (stamp, digest))
 
     def stamp(self, path: Path) -> str | None:
         """What changes with a file: never its name. None for a file that is not there."""
-        return _stamp(path)
+        return file_stamp(path)
 
     def close(self) -> None:
         """Let go of the file."""
@@ -171,8 +171,9 @@ def _other_file(path: Path) -> OutputError:
     )
 
 
-def _stamp(path: Path) -> str | None:
-    """No program can set the time of the last change (ctime) of what it has written."""
+def file_stamp(path: Path) -> str | None:
+    """What changes with a file: never its name. None for a file that is not there."""
+    # No program can set the time of the last change (ctime) of what it has written.
     try:
         status = path.stat()
     except (OSError, ValueError):

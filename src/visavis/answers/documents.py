@@ -115,8 +115,15 @@ def faces_json(photo: PhotoFaces, qualities: list[Quality | None]) -> dict[str, 
 
 
 def table_json(
-    out: Path | None, faces: int, embed: Embedder, errors: Sequence[dict[str, str]]
+    out: Path | None,
+    faces: int,
+    embed: Embedder,
+    errors: Sequence[dict[str, str]],
+    *,
+    before: int,
 ) -> dict[str, Any]:
-    """What `embed` wrote, null where no photo gave a face, and the photos that failed."""
+    """What `embed` wrote, null where no photo gave a face, and the photos that failed; `before`
+    are those that an interrupted call had embedded.
+    """
     made = {"out": out and str(out), "faces": faces, "dim": embed.dim, "model": embed.model}
-    return {**made, "errors": list(errors)}
+    return {**made, "before": before, "errors": list(errors)}

@@ -143,6 +143,8 @@ def _quality_words(quality: Quality | None) -> str:
     return f"{measures} · {f'poor: {reasons}' if reasons else 'good'}"
 
 
-def table_words(out: Path, faces: int, embed: Embedder) -> list[str]:
-    """What `embed` wrote, in a line."""
-    return [f"{counted(faces, 'embedding')} of {embed.dim} numbers ({embed.model}): {out}"]
+def table_words(out: Path, faces: int, embed: Embedder, *, before: int) -> list[str]:
+    """What `embed` wrote, in a line, and how many photos an interrupted call had embedded."""
+    lines = [f"{counted(faces, 'embedding')} of {embed.dim} numbers ({embed.model}): {out}"]
+    gone_on = f"{counted(before, 'photo')} had been embedded by an earlier call"
+    return [*lines, gone_on] if before else lines

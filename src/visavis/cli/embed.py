@@ -1,5 +1,6 @@
 """visavis embed SOURCE... --out FILE"""
 
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -9,13 +10,14 @@ from visavis.cli import options, printing
 from visavis.cli.spread import spread
 
 if TYPE_CHECKING:
+    from visavis.embeddings import EmbeddedFace
     from visavis.types import Detector, Embedder
 
 
 @spread
 def embed(
     sources: options.Photos,
-    out: Annotated[Path, typer.Option(help="Where to: .npz, .npy or .parquet.")],
+    out: Annotated[Path, typer.Option(help="Where to: .npz, .npy and lists beside, or .parquet.")],
     aligned: Annotated[
         bool, typer.Option("--aligned", help="The pictures are 112x112 crops already.")
     ] = False,
@@ -37,31 +39,42 @@ def embed(
     where: options.Where,
     json: options.Json = False,
 ) -> None:
-    """Write an embedding for the face in each photo."""
+    """Write an embedding for the face in each photo. An interrupted call, made again, goes on."""
     from visavis.dataset import find_photos
-    from visavis.embeddings import check_writable, embed_all, write_table
+    from visavis.embeddings import check_writable, embed_all
+    from visavis.unfinished import unfinished
 
     check_writable(out)
-    detect, embedder = _models(pack, where, scanning, flip=flip, aligned=aligned)
-    models = detect, _network(checkpoint, family, flip=flip) if checkpoint else embedder
-    paths, failures, side = find_photos(sources), printing.Failures(), scanning.max_side()
-    answers = embed_all(paths, *models, every=every, max_side=side, workers=printing.workers())
-    photos = printing.shown(answers, len(paths), failures, label="embedding")
-    rows = [face for _, faces in photos for face in faces]
-    written = out if rows or not failures.items else None
-    if written:
-        write_table(written, rows, models[1])
-    _show(written, len(rows), models[1], failures, json=json)
+    own = _network(checkpoint, family, flip=flip) if checkpoint else None
+    detect, embedder, named = _models(pack, where, scanning, own, flip=flip, aligned=aligned)
+    work = partial(embed_all, every=every, max_side=scanning.max_side(), workers=printing.workers())
+    paths, failures = find_photos(sources), printing.Failures()
+    with unfinished(out, f"{named} {aligned=} {every=} {flip=} {scanning} {where}") as kept:
+        answers = work(paths, detect, embedder, through=kept.through)
+        photos = printing.shown(answers, len(paths), failures, label="embedding")
+        rows = [face for _, faces in photos for face in faces]
+        _write(out, rows, embedder, failures, before=kept.photos, json=json)
     failures.exit(len(paths))
 
 
-def _show(
-    out: Path | None, faces: int, embed: "Embedder", failures: printing.Failures, *, json: bool
+def _write(
+    out: Path,
+    rows: "list[EmbeddedFace]",
+    embed: "Embedder",
+    failures: printing.Failures,
+    *,
+    before: int,
+    json: bool,
 ) -> None:
+    """The table, and what came of it; no table where every photo failed."""
     from visavis.answers import documents, words
+    from visavis.embeddings import write_table
 
-    document = documents.table_json(out, faces, embed, failures.items)
-    lines = words.table_words(out, faces, embed) if out else []
+    written = out if rows or not failures.items else None
+    if written:
+        write_table(written, rows, embed)
+    document = documents.table_json(written, len(rows), embed, failures.items, before=before)
+    lines = words.table_words(out, len(rows), embed, before=before) if written else []
     printing.print_answer(document, lines, json=json)
 
 
@@ -73,14 +86,24 @@ def _network(checkpoint: Path, family: str, *, flip: bool) -> "Embedder":
 
 
 def _models(
-    pack: str, where: options.Where, scanning: options.Scanning, *, flip: bool, aligned: bool
-) -> "tuple[Detector | None, Embedder]":
-    """The pack's models; no detector where pictures are crops already."""
+    pack: str,
+    where: options.Where,
+    scanning: options.Scanning,
+    own: "Embedder | None",
+    *,
+    flip: bool,
+    aligned: bool,
+) -> "tuple[Detector | None, Embedder, str]":
+    """The pack's models, with `own` in its embedder's place, and what they are called; no detector
+    where pictures are crops already.
+    """
     from visavis.detect import load_detector
     from visavis.embedder import choose_models
+    from visavis.facecache import models_of
 
     models, device = choose_models(pack), where.for_many()
-    embedder = models.together(models.members(device, flip=flip))
+    embedder = own or models.together(models.members(device, flip=flip))
+    named = models_of(models.detector, embedder.model)
     if aligned:
-        return None, embedder
-    return load_detector(models.detector, device=device, tiled=scanning.tiled), embedder
+        return None, embedder, named
+    return load_detector(models.detector, device=device, tiled=scanning.tiled), embedder, named
