@@ -11,8 +11,8 @@ errors types extras files folders document batch formats image draw compare agre
 alignment dataset layouts runtime decode pack hub quality turned detect steady faces facecache
 embedder configuration presets metrics liveness evaluate report gallery cascade cautions results
 recognizer identification presence watch calibration capacity enrollment clustering embeddings
-unfinished preparation checkup shortcuts attendance insightface networks checkpoints convert train
-doctor answers serve cli __main__
+unfinished scale preparation checkup shortcuts attendance insightface networks checkpoints convert
+train doctor answers serve cli __main__
 """.split()
 
 # Modules that load others only when a function of theirs runs, each with its reason.
@@ -29,6 +29,9 @@ LATE = {
     "watch/video.py": "PyAV is an extra",
     "report/report.py": "figures need matplotlib, which is an extra",
     "dataset/wider.py": "scipy is an extra",
+    "dataset/embedded.py": "pyarrow is an extra",
+    "scale/manifest.py": "pyarrow is an extra",
+    "scale/on_ray.py": "ray is an extra",
     "dataset/arrow.py": "datasets is an extra",
     "hub/stores.py": "fsspec and its stores are an extra",
     "insightface/proof.py": "insightface is there for the proof alone",
@@ -47,6 +50,7 @@ ROOMS = {
     "faiss": "gallery/faiss.py",
     "pillow_heif": "formats.py",
     "openpyxl": "attendance/sheets.py",
+    "ray": "scale/on_ray.py",
     "av": "watch/video.py",
 }
 FOLDERS = {  # of extras and slow ones: these may be imported anywhere in them

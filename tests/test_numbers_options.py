@@ -26,12 +26,13 @@ IN_TEXT = {
     "mean": "{}",
     "std": "{}",
     "size": "{0}x{0}",
+    "shard": "{}/9",
 }
 # Options whose text holds none, by name.
 NO_NUMBER = set(
     "person pack precision runtime name external_id consent family color preset crops protocol "
     "detector licence commercial decoder model root expect_head packs description among "
-    "author host tls actor reason at month day terminal zone columns".split()
+    "author host tls actor reason at month day terminal zone columns out".split()
 )
 MEANT = {  # numbers of BAD that mean something
     ("min_score", "0"): "every face that the detector sees",
@@ -46,6 +47,7 @@ MEANT = {  # numbers of BAD that mean something
     ("device", "0"): "the first GPU",
     ("margin", "0"): "a crop, and nothing around it",
     ("port", "0"): "any that is free",
+    ("ray", "0"): "no workers of Ray",
 }
 # What a verb needs beside the number; nothing is there, and nothing is read before the number is.
 NEEDED = {

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Protocol
 
+from visavis.dataset.embedded import EmbeddedTree, is_shards
 from visavis.errors import DatasetError
 
 # Of pictures that Pillow reads. HEIC is not among them: it is known by its first bytes.
@@ -34,7 +35,9 @@ class Tree(Protocol):
 
 
 def open_tree(path: Path) -> Tree:
-    """A folder or a zip. Raises DatasetError for anything else."""
+    """A folder, a zip, or a folder of shards. Raises DatasetError for anything else."""
+    if is_shards(path):
+        return EmbeddedTree(path)
     if path.is_dir():
         return FolderTree(path)
     if not path.exists():

@@ -14,6 +14,7 @@ from visavis.dataset import (
     open_tree,
     sample_pairs,
 )
+from visavis.dataset.embedded import EmbeddedTree
 from visavis.decision import Calibration
 from visavis.errors import CalibrationError, DatasetError
 from visavis.evaluate.comparison import Comparison, Together, compare_runs
@@ -145,7 +146,10 @@ def _refuse_lone_weights(packs: Packs, asked: Asked) -> None:
 
 
 def _run(subject: Subject, data: PairsData, tree: Tree, pairs: Pairs, progress: Progress) -> Run:
-    named = replace(subject, settings={"data": str(data.images), **subject.settings})
+    said = {"data": str(data.images), **subject.settings}
+    if isinstance(tree, EmbeddedTree):
+        said["detector"] = "none: embedded before"
+    named = replace(subject, settings=said)
     source = CropSource(tree, subject.detect)
     return measure(named, source, pairs, skip_bad=data.skip_bad, progress=progress)
 

@@ -12,12 +12,14 @@ from visavis.alignment import ARCFACE_112, SIZE, read_crop
 from visavis.batch import Progress
 from visavis.compare import UNIT_TOLERANCE
 from visavis.dataset import Pairs, People, Tree
+from visavis.dataset.embedded import EmbeddedTree
 from visavis.embedder import refuse_cut
 from visavis.errors import (
     DatasetError,
     EmbeddingError,
     ImageError,
     LandmarkError,
+    MismatchError,
     VisavisError,
 )
 from visavis.faces import find_faces
@@ -100,8 +102,11 @@ def embed_tree(
     `where` names a row in messages. Raises ImageError for a picture that cannot be decoded or is no
     crop, LandmarkError for a face that cannot be aligned, EmbeddingError for an embedding that is
     not finite and unit; `skip_bad` notes them. MismatchError where an embedder with a margin is to
-    take pictures that are crops already.
+    take pictures that are crops already, and where the pictures were embedded before by another
+    model.
     """
+    if isinstance(source.tree, EmbeddedTree):
+        return _embedded_before(source, source.tree, names, embed)
     if source.detect is None:
         refuse_cut(embed, mend="give the photos, whose faces are found and cut", option="align")
     measures = np.full((len(names), len(MEASURES)), np.nan, np.float32)
@@ -116,6 +121,23 @@ def embed_tree(
 
     embedded = embed_crops(cut, names, embed, where=place, skip_bad=skip_bad, progress=progress)
     return replace(embedded, measures=measures)
+
+
+def _embedded_before(
+    source: CropSource, tree: EmbeddedTree, names: Sequence[str], embed: Embedder
+) -> Embedded:
+    """The embeddings that a folder of shards holds."""
+    if source.change is not None:
+        raise DatasetError(f"{tree.source}: holds embeddings, and no pictures to be changed")
+    if tree.plan.model != embed.model or not tree.plan.flip:
+        held = tree.plan.model if tree.plan.flip else f"{tree.plan.model} without mirrored crops"
+        raise MismatchError(
+            f"{tree.source}: expected embeddings of {embed.model}, got those of {held}",
+            mend="name the pack that made them, or embed the photos with this one",
+        )
+    embeddings, acquired, figures = tree.faces(names)
+    measures = np.stack([figures[measure] for measure in MEASURES], axis=1)
+    return Embedded(_unit(embeddings, acquired), acquired, measures=measures)
 
 
 def embed_crops(
@@ -239,8 +261,9 @@ def _embed_pending(
             _embed_pending([one], embed, embedded, note)
 
 
-def _unit(rows: Embeddings) -> Embeddings:
-    lengths = np.linalg.norm(rows, axis=1)
+def _unit(rows: Embeddings, among: NDArray[np.bool_] | None = None) -> Embeddings:
+    """The rows. Raises EmbeddingError where one (of those `among`) is not finite and unit."""
+    lengths = np.linalg.norm(rows if among is None else rows[among], axis=1)
     bad = np.flatnonzero(~(np.abs(lengths - 1) <= UNIT_TOLERANCE))  # NaN too
     if bad.size:
         raise EmbeddingError(f"expected unit embeddings, got one of length {lengths[bad[0]]}")

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from visavis.alignment import SIZE
 from visavis.batch import Progress
 from visavis.dataset import Pairs
+from visavis.dataset.embedded import EmbeddedTree
 from visavis.decision import Calibration
 from visavis.document import parse
 from visavis.errors import DatasetError
@@ -145,7 +146,9 @@ def measure(
     timed = _Timed(subject.embed, subject.embed.model, subject.embed.dim)
     kept, embedded = embed_pairs(source, pairs, timed, skip_bad=skip_bad, progress=progress)
     similarity = similarities(kept, embedded)
-    shown, (people, labels) = _shown(kept, similarity), _people(kept)
+    pictured = not isinstance(source.tree, EmbeddedTree)
+    shown = _shown(kept, similarity) if pictured else np.empty(0, np.intp)
+    people, labels = _people(kept)
     about = About(
         name=subject.name,
         settings={"model": subject.embed.model, **subject.settings},

@@ -49,6 +49,15 @@ class Store:
         """The folder's own name."""
         return self.root.rstrip("/").rsplit("/", maxsplit=1)[-1]
 
+    def names(self) -> list[str]:
+        """The files in the folder itself; none where there is no such folder yet."""
+        with self._errors(""):
+            try:
+                listed = self.files.ls(self.root, detail=True)
+            except FileNotFoundError:
+                return []
+        return [str(one["name"]).rsplit("/", 1)[-1] for one in listed if one["type"] == "file"]
+
     def read(self, name: str, most: int = SMALL) -> bytes | None:
         """A small file, or None where there is none. Raises DownloadError for a larger one."""
         with self._errors(name):
