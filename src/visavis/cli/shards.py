@@ -15,6 +15,15 @@ if TYPE_CHECKING:
 PER_SHARD = 10_000
 
 
+def part_or_none(text: str) -> str:
+    """Raise DatasetError for what is no part, before anything is read."""
+    from visavis.scale.shards import parse_part
+
+    if text:
+        parse_part(text)
+    return text
+
+
 @dataclass(frozen=True, slots=True)
 class Sharding:
     """Photos of a manifest, in shards."""
@@ -25,7 +34,11 @@ class Sharding:
     ] = None
     per_shard: Annotated[int, typer.Option(min=1, help="Photos in a shard.")] = PER_SHARD
     shard: Annotated[
-        str, typer.Option(help="Of all shards only a part: 3/100 is the third of a hundred.")
+        str,
+        typer.Option(
+            callback=part_or_none,
+            help="Of all shards only a part: 3/100 is the third of a hundred.",
+        ),
     ] = ""
     ray: Annotated[
         int, typer.Option(min=0, help="So many workers of Ray, a core or a GPU each; 0: none.")
