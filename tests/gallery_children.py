@@ -47,12 +47,20 @@ def query(gallery: Gallery, statement: str) -> list:
         return connection.exec_driver_sql(statement).all()
 
 
+def change(gallery: Gallery, statement: str, *values: object) -> None:
+    """Change rows as whoever has the database and no key does."""
+    with gallery.database.writing() as connection:
+        driver = statement.replace("?", "%s") if connection.dialect.name != "sqlite" else statement
+        connection.exec_driver_sql(driver, values)
+
+
 def change_rows(gallery: Gallery, statement: str, *values: str) -> None:
     """Change rows of people as whoever has the key does: with their seals."""
     people = SealedPeople(gallery.vault, gallery.id)
     with gallery.database.writing() as connection:
         entries = people.entries(connection)
-        connection.exec_driver_sql(statement, values)
+        driver = statement.replace("?", "%s") if connection.dialect.name != "sqlite" else statement
+        connection.exec_driver_sql(driver, values)
         for person, entry in entries:
             people.seal(connection, person, entry)
 

@@ -32,6 +32,7 @@ EXTRAS = (
     Extra("attendance", "openpyxl", "attendance as XLSX"),
     Extra("watch", "av", "videos, cameras and streams"),
     Extra("hub", "fsspec", "packs in object stores"),
+    Extra("postgres", "psycopg", "a gallery in PostgreSQL, for many servers"),
     Extra("serve", "fastapi", "visavis serve: REST, and pages"),
 )
 
