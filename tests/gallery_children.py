@@ -19,6 +19,7 @@ from collections.abc import Callable
 from contextlib import contextmanager
 from itertools import count
 from pathlib import Path
+from urllib.parse import urlencode
 
 import numpy as np
 
@@ -29,6 +30,7 @@ from visavis.gallery import Gallery, Sample, following, open_gallery, rotation
 from visavis.gallery import sqlite as schema
 from visavis.gallery.keyfiles import put_in_place
 from visavis.gallery.people import SealedPeople
+from visavis.gallery.places import database_at
 from visavis.gallery.rotation import rotate_key
 from visavis.gallery.vault import key_path, load_key
 from visavis.types import Part
@@ -42,9 +44,25 @@ def say(text: str) -> None:
     sys.stdout.flush()
 
 
+def place_of(gallery: Gallery) -> Path | str:
+    """Where a gallery is, so that it can be opened again."""
+    if isinstance(gallery.database, schema.SqliteDatabase):
+        return gallery.database.path.parent
+    address = gallery.database.address
+    options = urlencode({**address.options, "gallery": address.gallery})
+    return f"postgresql:///{address.database}?{options}"
+
+
 def query(gallery: Gallery, statement: str) -> list:
     with gallery.database.reading() as connection:
         return connection.exec_driver_sql(statement).all()
+
+
+def change(gallery: Gallery, statement: str, *values: object) -> None:
+    """Change rows as whoever has the database and no key does."""
+    with gallery.database.writing() as connection:
+        driver = statement.replace("?", "%s") if connection.dialect.name != "sqlite" else statement
+        connection.exec_driver_sql(driver, values)
 
 
 def change_rows(gallery: Gallery, statement: str, *values: str) -> None:
@@ -52,7 +70,8 @@ def change_rows(gallery: Gallery, statement: str, *values: str) -> None:
     people = SealedPeople(gallery.vault, gallery.id)
     with gallery.database.writing() as connection:
         entries = people.entries(connection)
-        connection.exec_driver_sql(statement, values)
+        driver = statement.replace("?", "%s") if connection.dialect.name != "sqlite" else statement
+        connection.exec_driver_sql(driver, values)
         for person, entry in entries:
             people.seal(connection, person, entry)
 
@@ -63,7 +82,7 @@ def photo(rng: np.random.Generator, name: str) -> Sample:
     return Sample(f"{name}.jpg", name, {}, {MODEL: row}, crop=rng.bytes(2000))
 
 
-def enrol(folder: Path, seed: int) -> None:
+def enrol(folder: str, seed: int) -> None:
     """New people of two photos each, until killed."""
     gallery, rng = open_gallery(folder), np.random.default_rng(seed)
     say("ready")
@@ -73,7 +92,7 @@ def enrol(folder: Path, seed: int) -> None:
             say(gallery.add_sample(person.id, photo(rng, f"{seed}-{number}-{which}")))
 
 
-def crowd(folder: Path, seed: int) -> None:
+def crowd(folder: str, seed: int) -> None:
     """The same photos of the same people as everybody else, in an order of one's own."""
     say("ready")
     sys.stdin.readline()  # all start at once
@@ -234,7 +253,7 @@ def do(gallery: Gallery, rows: np.ndarray, words: list[str]) -> str:
     return f"{closest and closest[0]} {len(index)}"
 
 
-def told(folder: Path, large: int) -> None:
+def told(folder: str, large: int) -> None:
     following.LARGE = large
     gallery, rows = open_gallery(folder), pool()
     for line in sys.stdin:
@@ -279,13 +298,14 @@ def main() -> None:
         schema.BUSY_SECONDS = 0
     if {"autocommit", "late"} & {*switches}:
         if what not in ("rotate", "reembed"):
-            open_gallery(Path(folder)).close()
-        late = Late(schema.SqliteDatabase.writing)
+            open_gallery(folder).close()
+        kind = type(database_at(folder))
+        late = Late(kind.writing)
 
         def write_late(database):
             return late(database)
 
-        schema.SqliteDatabase.writing = autocommit if "autocommit" in switches else write_late
+        kind.writing = autocommit if "autocommit" in switches else write_late
     if "hasty" in switches:  # the new key takes the old one's place before it has sealed anything
         make = rotation.new_key
 
@@ -296,7 +316,7 @@ def main() -> None:
 
         rotation.new_key = hasty
     does = {"enrol": enrol, "crowd": crowd, "rotate": rotate, "reembed": reembed, "told": told}
-    does[what](Path(folder), int(seed))
+    does[what](Path(folder) if what in ("rotate", "reembed") else folder, int(seed))
 
 
 if __name__ == "__main__":

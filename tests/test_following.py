@@ -5,6 +5,7 @@ from threading import Thread
 
 import numpy as np
 import pytest
+from gallery_children import change, place_of
 
 from visavis.gallery import Sample, following, open_gallery
 from visavis.gallery.audit import ENROLL, ERASE, MERGE, RE_EMBED, Entry
@@ -24,9 +25,21 @@ def entry(action, person=None, **details):
 
 
 @pytest.fixture
+def gallery(place):
+    opened = open_gallery(place)
+    yield opened
+    opened.close()
+
+
+@pytest.fixture
+def in_a_file(tmp_path):
+    return open_gallery(tmp_path / "gallery")
+
+
+@pytest.fixture
 def another(gallery):
     """The same gallery, as another process has it."""
-    opened = open_gallery(gallery.database.path.parent)
+    opened = open_gallery(place_of(gallery))
     yield opened
     opened.close()
 
@@ -41,7 +54,7 @@ def no_full_reading(monkeypatch):
 
 def check_same(gallery):
     """What was followed is what is read anew."""
-    fresh = open_gallery(gallery.database.path.parent)
+    fresh = open_gallery(place_of(gallery))
     followed, whole = gallery.index(MODEL), fresh.index(MODEL)
     bad, all_bad = gallery.quarantined(MODEL), fresh.quarantined(MODEL)
     probes = AXES[:, : gallery.templates(MODEL)[0].rows.shape[1]]
@@ -148,8 +161,7 @@ def test_a_damaged_template_is_named_when_it_is_caught_up(gallery, another):
     good = gallery.add_sample(ann.id, photo(1, 0))
     gallery.index(MODEL)
     bad = another.add_sample(ann.id, photo(2, 1))
-    with another.database.writing() as connection:
-        connection.exec_driver_sql("UPDATE templates SET data = 'text' WHERE sample_id = ?", (bad,))
+    change(another, "UPDATE templates SET data = 'text' WHERE sample_id = ?", bad)
     assert [one.sample for one in gallery.quarantined(MODEL)] == [bad]
     assert len(gallery.index(MODEL)) == 1
     another.add_template(ann.id, bad, MODEL, AXES[1])
@@ -159,7 +171,8 @@ def test_a_damaged_template_is_named_when_it_is_caught_up(gallery, another):
     assert (gallery.quarantined(MODEL), len(gallery.index(MODEL))) == ((), 0)
 
 
-def test_another_history_is_read_whole(gallery, tmp_path):
+def test_another_history_is_read_whole(in_a_file, tmp_path):
+    gallery = in_a_file
     ann = gallery.add_person("Ann")
     gallery.add_sample(ann.id, photo(1, 0))
     backup(gallery, tmp_path / "copy.db")
@@ -236,7 +249,8 @@ def test_the_changes_of_a_gallery_are_its_audit_in_order(gallery, another):
     assert gallery.changes(enrolled.seq) == []
 
 
-def test_templates_in_another_order_than_their_photos_find_them(gallery, monkeypatch):
+def test_templates_in_another_order_than_their_photos_find_them(in_a_file, monkeypatch):
+    gallery = in_a_file
     monkeypatch.setattr("visavis.gallery.templates.READ", 2)
     people = [gallery.add_person(f"Person {number}").id for number in range(8)]
     photos = [gallery.add_sample(one, photo(at, at)) for at, one in enumerate(people)]
@@ -249,7 +263,7 @@ def test_templates_in_another_order_than_their_photos_find_them(gallery, monkeyp
         connection.exec_driver_sql(
             f"INSERT INTO samples SELECT 'gone', {columns} FROM samples LIMIT 1"
         )
-    fresh = open_gallery(gallery.database.path.parent)
+    fresh = open_gallery(place_of(gallery))
     expected = [[(person, 1.0)] for at, person in enumerate(people) if at != 0]
     assert fresh.index(OTHER).nearest(AXES[1:], people=1) == expected
     assert [one.sample for one in fresh.quarantined(OTHER)] == ["gone"]

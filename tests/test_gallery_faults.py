@@ -15,22 +15,19 @@ import numpy as np
 import pytest
 from conftest import share
 from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
-from gallery_children import DIM, MODEL, PEOPLE, PHOTOS, photo, query
+from gallery_children import DIM, MODEL, PEOPLE, PHOTOS, change, photo, query
+from sqlalchemy import update
 
 from visavis.errors import GalleryError, VisavisError
 from visavis.gallery import open_gallery
 from visavis.gallery import sqlite as schema
 from visavis.gallery.backups import backup, restore
+from visavis.gallery.tables import TEMPLATES
 from visavis.gallery.vault import Vault
 
 CHILDREN = gallery_children.__file__
 JOURNALS = ["rollback", "wal"]  # the second is what SQLite 3.51.3 and newer use
 EVERY = 25  # kills until a new gallery: what is checked grows with each
-
-
-def change(gallery, statement, *values):
-    with gallery.database.writing() as connection:
-        connection.exec_driver_sql(statement, values)
 
 
 def child(what, folder, seed, *switches):
@@ -77,6 +74,26 @@ def test_a_kill_loses_nothing_acknowledged_and_leaves_no_half_person(tmp_path, s
     assert sum(map(len, acknowledged.values())) > share(1000)
 
 
+@pytest.mark.slow
+@pytest.mark.timeout(3600)
+def test_a_kill_loses_nothing_in_postgresql(cache, postgres_server):
+    for seed in range(share(100)):
+        place = postgres_server.new_address()
+        check_whole(place, killed(place, seed))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("sabotage", ["autocommit", "late"])
+def test_the_kill_check_can_fail_in_postgresql(cache, postgres_server, sabotage):
+    def kill_often():
+        for seed in range(20):
+            place = postgres_server.new_address()
+            check_whole(place, killed(place, seed, sabotage))
+
+    with pytest.raises(AssertionError):
+        kill_often()
+
+
 @pytest.mark.parametrize("sabotage", ["autocommit", "late"])
 def test_the_kill_check_can_fail(tmp_path, sabotage):
     def kill_often():
@@ -110,8 +127,8 @@ def check_flips(folder, flips):
         for id_, data in stored[:flips]:
             flipped, bit = bytearray(data), dice.randrange(8 * len(data))
             flipped[bit // 8] ^= 1 << bit % 8
-            statement = "UPDATE templates SET data = ? WHERE sample_id = ?"
-            connection.exec_driver_sql(statement, (bytes(flipped), id_))
+            at = TEMPLATES.c.sample_id == id_
+            connection.execute(update(TEMPLATES).where(at).values(data=bytes(flipped)))
     templates, bad = open_gallery(folder).templates(MODEL)
     assert {one.sample for one in bad} == {id_ for id_, _ in stored[:flips]}
     assert {one.reason for one in bad} == {"altered, or moved from another place"}
@@ -120,18 +137,18 @@ def check_flips(folder, flips):
     )
 
 
-def test_every_flipped_bit_is_found_and_named(tmp_path):
-    check_flips(tmp_path / "gallery", 1000)
+def test_every_flipped_bit_is_found_and_named(place):
+    check_flips(place, 1000)
 
 
-def test_the_flip_check_can_fail(tmp_path, monkeypatch):
+def test_the_flip_check_can_fail(place, monkeypatch):
     def unverified(vault, sealed, *place):
         counter = modes.CTR(sealed[:12] + bytes([0, 0, 0, 2]))  # GCM without its tag
         return Cipher(algorithms.AES(vault._key), counter).decryptor().update(sealed[12:-16])
 
     monkeypatch.setattr(Vault, "open", unverified)
     with pytest.raises(AssertionError):
-        check_flips(tmp_path / "gallery", 100)
+        check_flips(place, 100)
 
 
 def resealed(gallery, row):
@@ -186,23 +203,23 @@ def swapped(gallery):
         (lambda gallery: resealed(gallery, np.eye(1, 8, dtype=np.float32)), 1, "of 8 numbers"),
         (lambda gallery: resealed(gallery, np.zeros(5, np.int8)), 1, "of 1.25 numbers"),
         (lambda gallery: change(gallery, "UPDATE templates SET data = 'text'"), 20, "altered"),
-        (lambda gallery: change(gallery, "UPDATE templates SET data = x''"), 20, "altered"),
+        (lambda gallery: change(gallery, "UPDATE templates SET data = ?", b""), 20, "altered"),
     ],
 )
-def test_what_is_not_as_it_was_written_is_never_matched(tmp_path, damage, named, reason):
-    gallery, rows = filled(tmp_path / "gallery", 20)
+def test_what_is_not_as_it_was_written_is_never_matched(place, damage, named, reason):
+    gallery, rows = filled(place, 20)
     damage(gallery)
-    templates, bad = open_gallery(tmp_path / "gallery").templates(MODEL)
+    templates, bad = open_gallery(place).templates(MODEL)
     assert len(templates.rows) == 20 - len(bad)
     assert {row.tobytes() for row in templates.rows} <= set(rows.values())
     assert len(bad) in (named, named + 1)
     assert all(reason in one.reason for one in bad)
 
 
-def test_a_row_moved_to_another_model_is_named(tmp_path):
-    gallery, _ = filled(tmp_path / "gallery", 3)
-    change(gallery, "UPDATE templates SET model = 'other@1' WHERE sample_id LIKE '%2'")
-    templates, bad = open_gallery(tmp_path / "gallery").templates("other@1")
+def test_a_row_moved_to_another_model_is_named(place):
+    gallery, _ = filled(place, 3)
+    change(gallery, "UPDATE templates SET model = 'other@1' WHERE sample_id = ?", f"{2:032x}")
+    templates, bad = open_gallery(place).templates("other@1")
     assert (len(templates.rows), [one.sample for one in bad]) == (0, [f"{2:032x}"])
 
 
@@ -268,6 +285,11 @@ def check_crowd(folder, *switches):
 @pytest.mark.parametrize("switches", [(), ("wal",)])
 def test_eight_processes_enrol_at_once(tmp_path, switches):
     check_crowd(tmp_path / "gallery", *switches)
+
+
+@pytest.mark.slow
+def test_eight_processes_enrol_at_once_in_postgresql(cache, postgres_server):
+    check_crowd(postgres_server.new_address())
 
 
 @pytest.mark.slow

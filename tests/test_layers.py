@@ -23,6 +23,7 @@ LATE = {
     "pack/default.py": "onnx is needed at the first use only",
     "embeddings.py": "pyarrow is an extra",
     "gallery/following.py": "faiss is an extra",
+    "gallery/places.py": "psycopg is an extra",
     "recognizer.py": "two photos need no gallery",
     "formats.py": "pillow-heif is an extra",
     "attendance/sheets.py": "openpyxl is an extra",

@@ -5,6 +5,7 @@ import sqlite3
 import statistics
 import time
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import dataclass
 from importlib import metadata
 from io import BytesIO
@@ -22,6 +23,7 @@ from visavis.errors import DeviceError, VisavisError
 from visavis.extras import EXTRAS
 from visavis.folders import cache_folder, can_write, config_folder, data_folder
 from visavis.gallery import default_gallery
+from visavis.gallery.places import database_at, place_shown
 from visavis.gallery.sqlite import journal_mode
 from visavis.image import read_image
 from visavis.pack import load_pack
@@ -36,7 +38,7 @@ visavis numpy opencv-python-headless pillow onnx openvino pydantic sqlalchemy cr
 """.split()
 REPEATS = 15
 # Where visavis keeps things, and how to move each.
-FOLDERS: tuple[tuple[str, str, Callable[[], Path]], ...] = (
+FOLDERS: tuple[tuple[str, str, Callable[[], Path | str]], ...] = (
     ("cache folder", "XDG_CACHE_HOME", cache_folder),
     ("data folder", "XDG_DATA_HOME", data_folder),
     ("keys folder", "XDG_CONFIG_HOME", config_folder),
@@ -99,16 +101,28 @@ def _package(name: str) -> Check:
         return Check(name, "error", "not installed", "pip install .")
 
 
-def _folder(name: str, variable: str, find: Callable[[], Path]) -> Check:
+def _folder(name: str, variable: str, find: Callable[[], Path | str]) -> Check:
     """Whether a folder can be written: what reads it works where it cannot."""
     mend = f"set ${variable} to a folder that can be written"
     try:
         folder = find()
     except VisavisError as error:
         return Check(name, "missing", error.what, mend)
+    if isinstance(folder, str):
+        return _database(name, folder)
     if not can_write(folder):
         return Check(name, "missing", f"{folder}: cannot be written", mend)
     return Check(name, "ok", f"{folder}: can be written")
+
+
+def _database(name: str, place: str) -> Check:
+    """Whether a gallery's database answers."""
+    try:
+        with closing(database_at(place)) as database:
+            database.prepare(create=False)
+    except VisavisError as error:
+        return Check(name, "missing", error.what, error.mend)
+    return Check(name, "ok", f"{place_shown(place)}: answers")
 
 
 def _runtimes_apart() -> Check:

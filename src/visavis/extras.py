@@ -33,6 +33,7 @@ EXTRAS = (
     Extra("watch", "av", "videos, cameras and streams"),
     Extra("ray", "ray", "embeddings of many photos on many machines"),
     Extra("hub", "fsspec", "packs in object stores"),
+    Extra("postgres", "psycopg", "a gallery in PostgreSQL, for many servers"),
     Extra("serve", "fastapi", "visavis serve: REST, and pages"),
 )
 

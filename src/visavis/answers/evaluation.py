@@ -112,7 +112,7 @@ def wider_words(results: Mapping[str, DetectionResult]) -> list[str]:
     return lines
 
 
-def calibrated_json(calibrated: Calibrated, written: Path) -> dict[str, Any]:
+def calibrated_json(calibrated: Calibrated, written: Path | str) -> dict[str, Any]:
     """Where a calibration was written, and what each policy means by it."""
     return {
         "out": str(written),
@@ -123,7 +123,7 @@ def calibrated_json(calibrated: Calibrated, written: Path) -> dict[str, Any]:
     }
 
 
-def calibrated_words(calibrated: Calibrated, written: Path) -> list[str]:
+def calibrated_words(calibrated: Calibrated, written: Path | str) -> list[str]:
     """A calibration's data, then what each policy means by it."""
     calibration = calibrated.calibration
     return [

@@ -282,8 +282,8 @@ class Ledger:
             raise AttendanceError(
                 "attendance was altered: its key is not there any more", mend=MEND
             )
-        metadata.create_all(connection)
         gallery, key = self.gallery, secrets.token_bytes(KEY_BYTES)
+        gallery.database.make(connection, metadata)
         sealed = gallery.vault.seal(key, gallery.id, KEPT, ROOM_KEY)
         write_setting(gallery.database, connection, KEPT + ROOM_KEY, sealed)
         gallery.audit.record(connection, "keep", None, {"document": ROOM_KEY})

@@ -1,6 +1,8 @@
 """The tables of attendance, in the gallery's database. Knows nothing of what is sealed in them."""
 
-from sqlalchemy import Column, Index, Integer, LargeBinary, MetaData, String, Table
+from sqlalchemy import Column, Index, LargeBinary, MetaData, String, Table
+
+from visavis.gallery.tables import NUMBER
 
 metadata = MetaData()
 ROOM_KEYS = Table(
@@ -13,8 +15,8 @@ ROOM_KEYS = Table(
 ROWS = Table(
     "attendance_rows",
     metadata,
-    Column("seq", Integer, primary_key=True),
-    Column("at", Integer, nullable=False),  # seconds since 1970, UTC
+    Column("seq", NUMBER, primary_key=True),
+    Column("at", NUMBER, nullable=False),  # seconds since 1970, UTC
     Column("kind", String, nullable=False),
     Column("person_id", String),
     Column("key_id", String, nullable=False),
@@ -26,7 +28,7 @@ ROWS = Table(
 EVIDENCES = Table(
     "attendance_evidence",
     metadata,
-    Column("seq", Integer, primary_key=True),
+    Column("seq", NUMBER, primary_key=True),
     Column("person_id", String, index=True),
     Column("key_id", String, nullable=False),
     Column("sealed", LargeBinary, nullable=False),
@@ -35,7 +37,7 @@ EVIDENCES = Table(
 SEENS = Table(
     "attendance_seen",
     metadata,
-    Column("seq", Integer, primary_key=True),
+    Column("seq", NUMBER, primary_key=True),
     Column("person_id", String, index=True),
     Column("key_id", String, nullable=False),
     Column("sealed", LargeBinary, nullable=False),
@@ -43,7 +45,7 @@ SEENS = Table(
 CHAIN = Table(
     "attendance_chain",
     metadata,
-    Column("seq", Integer, primary_key=True),
+    Column("seq", NUMBER, primary_key=True),
     Column("day", String, nullable=False),  # on which it was written, UTC
     Column("kind", String, nullable=False),
     Column("person_id", String),

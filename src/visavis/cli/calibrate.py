@@ -59,8 +59,11 @@ def calibrate(
         Path | None, typer.Option(help="A folder or zip with a folder for each person.")
     ] = None,
     gallery: Annotated[
-        Path | None,
-        typer.Option(help="Measure the people of this gallery, and use it for them from now on."),
+        str | None,
+        typer.Option(
+            metavar="PATH",
+            help="Measure the people of this gallery, and use it for them.",
+        ),
     ] = None,
     clear: Annotated[
         bool, typer.Option("--clear", help="With --gallery: use the pack's calibration again.")
@@ -96,7 +99,7 @@ def _meant(pack: str, people: "Gallery | None") -> "list[Models]":
 
 def _refuse_unheard(
     images: Path | None,
-    gallery: Path | None,
+    gallery: str | None,
     pictures: PictureOptions,
     chosen: CalibrationOptions,
     *,
@@ -140,13 +143,13 @@ def _of_images(
     )
 
 
-def _of_gallery(pack: str, folder: Path, chosen: CalibrationOptions) -> "Calibrated":
+def _of_gallery(pack: str, place: str, chosen: CalibrationOptions) -> "Calibrated":
     """The calibration of all that answer together; the groups that are left where some do not get
     theirs, too: by these nothing is a match.
     """
     from visavis.calibration import calibrate_gallery
 
-    gallery = options.gallery_at(folder, create=False)
+    gallery = options.gallery_at(place, create=False)
     whole, *groups = _meant(pack, gallery)
     options.warn_quarantined(gallery, whole.parts, whole.model)
     made = calibrate_gallery(
@@ -162,22 +165,24 @@ def _of_gallery(pack: str, folder: Path, chosen: CalibrationOptions) -> "Calibra
     return made
 
 
-def _clear(pack: str, folder: Path, *, json: bool) -> None:
+def _clear(pack: str, place: str, *, json: bool) -> None:
     from visavis.calibration import clear_calibration
+    from visavis.gallery.places import place_shown
 
-    gallery = options.gallery_at(folder, create=False)
+    gallery = options.gallery_at(place, create=False)
     cleared = [clear_calibration(models, gallery) for models in _meant(pack, gallery)]
     printing.print_answer(
-        {"out": str(folder), "cleared": any(cleared)},
-        [f"{folder}: the pack's calibration is used again"],
+        {"out": place_shown(place), "cleared": any(cleared)},
+        [f"{place_shown(place)}: the pack's calibration is used again"],
         json=json,
     )
 
 
-def _show(calibrated: "Calibrated", gallery: Path | None, *, json: bool) -> None:
+def _show(calibrated: "Calibrated", gallery: str | None, *, json: bool) -> None:
     from visavis.answers.evaluation import calibrated_json, calibrated_words
+    from visavis.gallery.places import place_shown
 
-    written = calibrated.file or gallery
+    written = calibrated.file or (gallery and place_shown(gallery))
     assert written is not None  # what is not kept by a gallery is in a file
     printing.print_answer(
         calibrated_json(calibrated, written), calibrated_words(calibrated, written), json=json

@@ -1,7 +1,6 @@
 """visavis attendance punch, correct, mark-day, lock, unlock: what somebody says by hand"""
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
@@ -140,7 +139,7 @@ def unlock(
     _lock((since, until), why, gallery, locked=False, json=json)
 
 
-def book_at(gallery: Path | None) -> "Attendance":
+def book_at(gallery: str | None) -> "Attendance":
     """The attendance of the gallery that is meant, by the rules that it keeps."""
     from visavis.attendance.attendance import Attendance
 
@@ -163,7 +162,7 @@ def _way(word: str | None) -> "Direction | None":
 
 
 def _lock(
-    period: tuple[str, str], why: Why, gallery: Path | None, *, locked: bool, json: bool
+    period: tuple[str, str], why: Why, gallery: str | None, *, locked: bool, json: bool
 ) -> None:
     from visavis.answers.attendance import lock_json
     from visavis.attendance.moments import read_day

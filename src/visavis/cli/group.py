@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from dataclasses import asdict
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -51,7 +50,7 @@ def remove(
 
 def _regroup(
     change: "Callable[[Gallery, str, list[str]], list[str]]",
-    asked: tuple[str, list[str], Path | None],
+    asked: tuple[str, list[str], str | None],
     key: str,
     words: str,
     *,

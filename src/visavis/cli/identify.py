@@ -56,7 +56,7 @@ def identify(
 
 
 def _ready(
-    models: options.Recognition, gallery: Path | None, among: str | None
+    models: options.Recognition, gallery: str | None, among: str | None
 ) -> "tuple[Recognizer, Gallery]":
     people = options.gallery_at(gallery, create=False)
     recognizer = models.for_many(people)

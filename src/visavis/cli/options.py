@@ -137,9 +137,11 @@ class Pixels:
 
 
 GalleryFolder = Annotated[
-    Path | None,
+    str | None,
     typer.Option(
-        "--gallery", help="The gallery's folder; default: $VISAVIS_GALLERY, or your data."
+        "--gallery",
+        metavar="PATH",
+        help="The gallery's folder, or postgresql://...; default: $VISAVIS_GALLERY, or your data.",
     ),
 ]
 
@@ -264,11 +266,11 @@ def configuration_of(pack: str, people: "Gallery | None") -> "Configuration | No
     return active_configuration(people) if people is not None and not pack else None
 
 
-def gallery_at(folder: Path | None, *, create: bool = True) -> "Gallery":
+def gallery_at(place: str | None, *, create: bool = True) -> "Gallery":
     """The gallery that is meant."""
     from visavis.gallery import default_gallery, open_gallery
 
-    return open_gallery(folder or default_gallery(), create=create)
+    return open_gallery(place or default_gallery(), create=create)
 
 
 def warn_quarantined(

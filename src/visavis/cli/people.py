@@ -282,11 +282,12 @@ def restore(
     """Put a backup in the gallery's place, once it is known to be whole."""
     from visavis.gallery import default_gallery
     from visavis.gallery.backups import restore as restore_backup
+    from visavis.gallery.places import place_shown
 
-    folder = gallery or default_gallery()
-    count = len(restore_backup(source, folder, replace=replace).people())
-    document = {"gallery": str(folder), "people": count}
-    printing.print_answer(document, [f"restored {count} people to {folder}"], json=json)
+    place = gallery or default_gallery()
+    count = len(restore_backup(source, place, replace=replace).people())
+    document = {"gallery": place_shown(place), "people": count}
+    printing.print_answer(document, [f"restored {count} people to {place_shown(place)}"], json=json)
 
 
 @audit.command()

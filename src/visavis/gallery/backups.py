@@ -14,6 +14,7 @@ from typing import BinaryIO
 from visavis.errors import GalleryError
 from visavis.gallery.configurations import configuration_damages
 from visavis.gallery.gallery import Gallery
+from visavis.gallery.places import GalleryPlace, is_address, place_shown
 from visavis.gallery.sqlite import FILE, SqliteDatabase, check_header
 from visavis.gallery.vault import Vault, load_key
 
@@ -53,13 +54,18 @@ def backup(gallery: Gallery, target: Path, *, replace: bool = False) -> None:
         ) from error
 
 
-def restore(source: Path, folder: Path, *, replace: bool = False) -> Gallery:
+def restore(source: Path, place: GalleryPlace, *, replace: bool = False) -> Gallery:
     """Put a backup in a gallery's place, once it is known to be whole.
 
     What was there is kept until the backup has opened in its place. Raises GalleryError for a
     backup that is damaged, and where a gallery is there already, unless `replace`; GalleryKeyError
     where the backup's key is not at hand.
     """
+    folder = Path(place)
+    if is_address(place):
+        raise GalleryError(
+            f"{place_shown(place)}: a backup is restored to a folder", option="gallery"
+        )
     if (folder / FILE).exists() and not replace:
         raise GalleryError(
             f"{folder}: a gallery is here already",

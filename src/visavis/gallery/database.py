@@ -8,9 +8,12 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
-from sqlalchemy import Connection, Table
+from sqlalchemy import Connection, MetaData, Table
 
 T = TypeVar("T")
+
+FULL = "the disk is full; nothing was lost, and people delete still works"
+BUSY_SECONDS = 30.0  # that one writer waits for another
 
 
 class Database(Protocol):
@@ -18,6 +21,12 @@ class Database(Protocol):
 
     Every method raises GalleryError where the database is missing, damaged, full or locked.
     """
+
+    def prepare(self, *, create: bool = True) -> None:
+        """Open it, with its tables up to date; with `create`, make a gallery where there is none.
+
+        Raises GalleryError for what is no gallery.
+        """
 
     @property
     def where(self) -> str:
@@ -31,6 +40,9 @@ class Database(Protocol):
 
     def erasing(self, work: Callable[[Connection], T]) -> T:
         """Do `work` in a transaction that writes, and make room for it where the disk is full."""
+
+    def make(self, connection: Connection, tables: MetaData) -> None:
+        """Make those tables of a room that are not there, within a transaction that writes."""
 
     def put(self, connection: Connection, table: Table, row: Mapping[str, Any]) -> None:
         """Write a row in place of the one with the same primary key, if there is one."""

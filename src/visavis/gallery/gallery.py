@@ -32,6 +32,7 @@ from visavis.gallery.people import (
     clean_name,
     new_person,
 )
+from visavis.gallery.places import GalleryPlace, database_at
 from visavis.gallery.samples import (
     Sample,
     StoredSample,
@@ -43,7 +44,6 @@ from visavis.gallery.samples import (
 )
 from visavis.gallery.sealing import seal_people
 from visavis.gallery.settings import read_setting, write_setting
-from visavis.gallery.sqlite import SqliteDatabase
 from visavis.gallery.tables import PEOPLE, SAMPLES, TEMPLATES, batches_of_ids
 from visavis.gallery.templates import (
     Parts,
@@ -67,15 +67,14 @@ class Gallery:
     that stands in its way.
     """
 
-    def __init__(self, where: Database | Path | str) -> None:
-        """A gallery in a database, or in a folder: made where there is none, as by `open_gallery`.
+    def __init__(self, where: Database | GalleryPlace) -> None:
+        """A gallery in a database, or at a place: made where there is none, as by `open_gallery`.
 
         Raises GalleryKeyError for a missing or wrong key; where there is none yet, makes one.
         """
         if isinstance(where, Path | str):
-            folder = SqliteDatabase(Path(where))
-            folder.prepare(create=True)
-            where = folder
+            where = database_at(where)
+            where.prepare(create=True)
         self.database = database = where
         self.id, self.vault, sealed = settings.unlock(database)
         if not sealed:

@@ -116,8 +116,8 @@ class SealedPeople:
     def find(self, connection: Connection, who: str) -> Person:
         """A person by id, external id or name. Raises PersonError for none and for several."""
         by_id = or_(PEOPLE.c.id == who, PEOPLE.c.external_id == who)
-        # Half of a surrogate pair is in no stored text, and no database can be asked for it.
-        askable = not any(unicodedata.category(sign) == "Cs" for sign in who)
+        # Half of a surrogate pair, or a zero, is in no stored text, nor can it be asked for.
+        askable = not any(sign == "\0" or unicodedata.category(sign) == "Cs" for sign in who)
         for condition in (by_id, PEOPLE.c.name == normal_name(who)) if askable else ():
             people = self._meant(connection, ROWS.where(condition).order_by(PEOPLE.c.id))
             if len(people) == 1:

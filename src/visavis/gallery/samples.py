@@ -91,7 +91,7 @@ def stored_samples(
     connection: Connection, vault: SampleVault, person: str, where: str
 ) -> list[StoredSample]:
     """All that is held of a person's photos, in the order they came. Raises GalleryError."""
-    query = select(SAMPLES).where(SAMPLES.c.person_id == person)
+    query = select(SAMPLES).where(SAMPLES.c.person_id == person).order_by(SAMPLES.c.added_at)
     return [
         _opened(row, _sealed_templates(connection, row.id), vault, where)
         for row in connection.execute(query).all()

@@ -18,12 +18,13 @@ from pathlib import Path
 from typing import Any, TypeVar
 from weakref import finalize
 
-from sqlalchemy import Connection, Engine, Table, create_engine, event, insert
+from sqlalchemy import Connection, Engine, MetaData, Table, create_engine, event, insert
 from sqlalchemy.exc import DatabaseError, IntegrityError, OperationalError
 from sqlalchemy.pool import QueuePool
 
 from visavis.errors import GalleryError
 from visavis.files import make_private
+from visavis.gallery.database import BUSY_SECONDS, FULL
 from visavis.gallery.erasure import note_held
 from visavis.gallery.leftovers import Words, holds
 from visavis.gallery.tables import metadata
@@ -35,8 +36,6 @@ FILE = "gallery.db"
 JOURNALS = (f"{FILE}-journal", f"{FILE}-wal", f"{FILE}-shm")
 VERSION = 3
 APPLICATION = 0x76697361  # "visa", in the file's header: this is a gallery
-FULL = "the disk is full; nothing was lost, and people delete still works"
-BUSY_SECONDS = 30.0
 SAFE_WAL = (3, 51, 3)  # before it, a write-ahead log could lose commits
 BALLAST = "ballast"
 BALLAST_BYTES = 4_000_000
@@ -105,6 +104,10 @@ class SqliteDatabase:
         ballast.unlink()
         with self.writing() as connection:
             return work(connection)
+
+    def make(self, connection: Connection, tables: MetaData) -> None:
+        """Make those tables of a room that are not there."""
+        tables.create_all(connection)
 
     def put(self, connection: Connection, table: Table, row: Mapping[str, Any]) -> None:
         """Write a row in place of the one with the same primary key, if there is one."""

@@ -81,7 +81,7 @@ class Jobs:
         self._stopping = Event()
         self._places = Semaphore(MOST_WAITING)
         with gallery.database.writing() as connection:
-            TABLES.create_all(connection)
+            gallery.database.make(connection, TABLES)
             begun = JOBS.c.state.in_((WAITING, RUNNING))
             connection.execute(update(JOBS).where(begun).values(state=INTERRUPTED))
         gallery.database.register("import_job_files", "person_id", ["sealed"])

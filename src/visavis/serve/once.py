@@ -60,7 +60,7 @@ class Once:
         self._running: set[str] = set()
         self._lock = Lock()
         with gallery.database.writing() as connection:
-            ANSWERED.create(connection, checkfirst=True)
+            gallery.database.make(connection, ANSWERED.metadata)
         gallery.database.register(NAME, "person_id", ["sealed"])
 
     def answer(self, ask: Ask, work: Callable[[], WriteAnswer]) -> WriteAnswer:

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from visavis.errors import VisavisError
-from visavis.gallery.sqlite import FULL
+from visavis.gallery.database import FULL
 
 log = logging.getLogger(__name__)
 

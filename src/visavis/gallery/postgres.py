@@ -1,0 +1,297 @@
+"""A gallery in a PostgreSQL database that many servers share. All that is PostgreSQL's is here.
+
+A gallery is a schema of its own, with the tables that a file has: nothing of another gallery can be
+in its way. Row level security is on for each of them: who was given rights on a table, and is not
+the gallery's owner, reads nothing. One writer at a time, by an advisory lock; what is acknowledged
+is in the server's log on the disk.
+"""
+
+import logging
+import re
+import zlib
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, TypeVar
+from weakref import finalize
+
+from sqlalchemy import (
+    URL,
+    Connection,
+    Engine,
+    MetaData,
+    Table,
+    create_engine,
+    event,
+    inspect,
+    text,
+)
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.exc import DBAPIError, IntegrityError, SQLAlchemyError
+
+from visavis.errors import GalleryError
+from visavis.extras import need
+from visavis.gallery.database import BUSY_SECONDS, FULL
+from visavis.gallery.erasure import note_held
+from visavis.gallery.places import DatabaseAddress
+from visavis.gallery.tables import metadata
+
+log = logging.getLogger(__name__)
+T = TypeVar("T")
+
+VERSION = 1
+OLDEST = 150_000  # the server's version, as PostgreSQL numbers it
+ROOM = 0x76697361  # "visa": the advisory locks of galleries
+CHANNEL = "visavis"  # on which a gallery's name is told when it was changed
+CONNECT = {
+    "connect_timeout": "5",
+    # A server whose machine is gone is noticed within seconds.
+    "keepalives_idle": "5",
+    "keepalives_interval": "2",
+    "keepalives_count": "2",
+    "tcp_user_timeout": "8000",
+    "client_encoding": "utf8",
+    "application_name": "visavis",
+}
+MARK = re.compile(r"visavis gallery (\d+)")  # what a gallery's schema is commented with
+LOCK = text("SELECT pg_advisory_xact_lock(:room, :number), pg_notify(:channel, :gallery)")
+SCHEMA = text(
+    "SELECT obj_description(oid, 'pg_namespace') AS comment, pg_get_userbyid(nspowner) AS owner, "
+    "pg_has_role(nspowner, 'usage') AS ours, "
+    "EXISTS (SELECT FROM pg_class WHERE relnamespace = pg_namespace.oid) AS used "
+    "FROM pg_namespace WHERE nspname = :gallery"
+)
+OPEN_TABLES = text(
+    "SELECT relname FROM pg_class WHERE relnamespace = to_regnamespace(:gallery) "
+    "AND relkind = 'r' AND NOT relrowsecurity ORDER BY relname"
+)
+# What is acknowledged is on the disk, whatever the server does by default.
+DURABLE = (
+    "SELECT set_config('synchronous_commit', 'on', false) "
+    "WHERE current_setting('synchronous_commit') IN ('off', 'local')"
+)
+WORDS = {  # by SQLSTATE: www.postgresql.org/docs/current/errcodes-appendix.html
+    "25006": "this server, or this role, only reads; to change the gallery, connect to another",
+    "53100": FULL,
+    "55P03": f"another process has been writing for {BUSY_SECONDS:.0f} s; try again",
+    "42501": "this role may not do that",
+    "42P01": "no gallery, or a damaged one",
+    "42703": "no gallery, or a damaged one",
+}
+AWAY = "the database does not answer"
+
+
+class PostgresDatabase:
+    """A gallery's schema in a PostgreSQL database."""
+
+    def __init__(self, address: DatabaseAddress) -> None:
+        """Connect to nothing yet: `prepare` does. Raises DeviceError without the extra."""
+        need("psycopg", extras="postgres")
+        self.address = address
+        self.engine = _open_engine(address)
+        finalize(self, self.engine.dispose)
+        self._place = {"gallery": address.gallery}
+
+    def prepare(self, *, create: bool = True) -> None:
+        """Find the gallery, with its tables up to date; with `create`, make one where none is.
+
+        Raises GalleryError for a database that has no gallery, and where it cannot be reached.
+        """
+        with self.reading() as connection:
+            self._check_server(connection)
+            version = self._version(connection)
+        if version == VERSION:
+            return  # a gallery that is only read may be read-only
+        if not version and not create:
+            raise GalleryError(f"{self.where}: no gallery here", mend="visavis enroll makes one")
+        with self.writing() as connection:
+            self._migrate(connection)
+
+    @property
+    def where(self) -> str:
+        """The address, without who connects."""
+        return str(self.address)
+
+    @contextmanager
+    def writing(self) -> Iterator[Connection]:
+        """One transaction that writes: all of it or nothing. One writer at a time, others wait."""
+        with self._named(), self.engine.begin() as connection:
+            number = zlib.crc32(self.address.gallery.encode()) - (1 << 31)
+            told = {"room": ROOM, "number": number, "channel": CHANNEL}
+            connection.execute(LOCK, {**told, **self._place})
+            yield connection
+
+    @contextmanager
+    def reading(self) -> Iterator[Connection]:
+        """One transaction that reads: everything as it was at one moment."""
+        with self._named(), self.engine.connect() as connection:
+            # Not said to be read-only: the driver would then say of the next one that it writes.
+            connection.execution_options(isolation_level="REPEATABLE READ")
+            with connection.begin():
+                yield connection
+
+    @contextmanager
+    def outside(self) -> Iterator[Connection]:
+        """No transaction: for what PostgreSQL does to tables as a whole."""
+        with self._named(), self.engine.connect() as connection:
+            yield connection.execution_options(isolation_level="AUTOCOMMIT")
+
+    def erasing(self, work: Callable[[Connection], T]) -> T:
+        """Do `work` in a transaction that writes."""
+        with self.writing() as connection:
+            return work(connection)
+
+    def make(self, connection: Connection, tables: MetaData) -> None:
+        """Make those tables of a room that are not there, each closed to all but the owner."""
+        there = set(inspect(connection).get_table_names())
+        tables.create_all(connection)
+        for table in tables.sorted_tables:
+            if table.name not in there:
+                name = _quoted(table.name)
+                connection.exec_driver_sql(f"ALTER TABLE {name} ENABLE ROW LEVEL SECURITY")
+
+    def put(self, connection: Connection, table: Table, row: Mapping[str, Any]) -> None:
+        """Write a row in place of the one with the same primary key, if there is one."""
+        keys = [column.name for column in table.primary_key]
+        values = {name: value for name, value in row.items() if name not in keys}
+        adding = insert(table).values(dict(row))
+        connection.execute(adding.on_conflict_do_update(index_elements=keys, set_=values))
+
+    def scrub(self, traces: Iterable[bytes] | None) -> None:
+        """Take what was deleted out of the tables."""
+        with self.outside() as connection:
+            for table in inspect(connection).get_table_names():
+                connection.exec_driver_sql(f"VACUUM {_quoted(table)}")
+
+    def backup(self, target: Path) -> None:
+        """Write a whole copy to a file, while others write."""
+        raise self._no_copy()
+
+    @contextmanager
+    def replacing(self, source: Path) -> Iterator[None]:
+        """Put a copy that `backup` wrote in the place of what is here."""
+        raise self._no_copy()
+        yield
+
+    def _no_copy(self) -> GalleryError:
+        return GalleryError(
+            f"{self.where}: a database is not copied to one file", mend="use pg_dump and pg_restore"
+        )
+
+    def damage(self, connection: Connection) -> str | None:
+        """Which tables others may read; None for none."""
+        tables = connection.scalars(OPEN_TABLES, self._place).all()
+        return f"row level security is off: {', '.join(tables)}" if tables else None
+
+    def register(self, table: str, person_column: str, traces: Sequence[str]) -> None:
+        """Let the deletion of a person reach a table of another room, from now on and for all."""
+        note_held(self, table, person_column, traces)
+
+    def close(self) -> None:
+        """Let go of the connections."""
+        self.engine.dispose()
+
+    def _check_server(self, connection: Connection) -> None:
+        settings = "SELECT current_setting('server_version_num')::int, current_setting('fsync'), "
+        row = connection.exec_driver_sql(settings + "current_setting('server_encoding')").one()
+        version, fsync, encoding = row
+        if version < OLDEST:
+            raise GalleryError(
+                f"{self.where}: expected PostgreSQL {OLDEST // 10_000} or newer, got "
+                f"{version // 10_000}"
+            )
+        if encoding != "UTF8":
+            raise GalleryError(
+                f"{self.where}: expected a database of encoding UTF8, got {encoding}",
+                mend="make one: CREATE DATABASE ... ENCODING 'UTF8' TEMPLATE template0",
+            )
+        if fsync != "on":
+            log.warning("%s: fsync is off: a power cut can lose what was acknowledged", self.where)
+
+    def _version(self, connection: Connection) -> int | None:
+        """The version of the gallery's tables; 0 where its schema is empty, None for no schema."""
+        row = connection.execute(SCHEMA, self._place).first()
+        if row is None:
+            return None
+        mark = MARK.fullmatch(row.comment or "")
+        if row.used and not mark:
+            raise GalleryError(f"{self.where}: a schema, but no gallery of visavis")
+        if not row.ours:
+            raise GalleryError(
+                f"{self.where}: this gallery is another role's, {row.owner}: nobody else reads it",
+                mend=f"connect as that role, or as a member of it (GRANT {row.owner} TO ...)",
+            )
+        version = int(mark[1]) if mark else 0
+        if version > VERSION:
+            raise GalleryError(
+                f"{self.where}: version {version}, this visavis reads up to {VERSION}",
+                mend="install a newer visavis",
+            )
+        return version
+
+    def _migrate(self, connection: Connection) -> None:
+        """Make the tables of a new gallery, and bring an older one up to date."""
+        version = self._version(connection)
+        schema = _quoted(self.address.gallery)
+        if version is None:
+            connection.exec_driver_sql(f"CREATE SCHEMA {schema}")
+        for migrate in MIGRATIONS[version or 0 :]:
+            migrate(self, connection)
+        mark = f"COMMENT ON SCHEMA {schema} IS 'visavis gallery {VERSION}'"
+        connection.exec_driver_sql(mark)
+
+    @contextmanager
+    def _named(self) -> Iterator[None]:
+        try:
+            yield
+        except IntegrityError:
+            raise
+        except (SQLAlchemyError, UnicodeDecodeError) as error:
+            raise GalleryError(f"{self.where}: {self._words(error)}") from error
+
+    def _words(self, error: Exception) -> str:
+        orig = error.orig if isinstance(error, DBAPIError) else error
+        said = WORDS.get(getattr(orig, "sqlstate", None) or "")
+        detail = " ".join(str(orig).split())
+        secret = self.address.options.get("password")
+        if secret:
+            detail = detail.replace(secret, "***")
+        return said or (detail if getattr(orig, "sqlstate", None) else f"{AWAY}: {detail}")
+
+
+def _open_engine(address: DatabaseAddress) -> Engine:
+    """An engine whose connections see the gallery's schema and nothing else."""
+    options = dict(address.options)
+    url = URL.create(
+        "postgresql+psycopg",
+        username=options.pop("user", None),
+        password=options.pop("password", None),
+        database=address.database or None,
+        query=options,
+    )
+    missing = {name: value for name, value in CONNECT.items() if name not in options}
+    engine = create_engine(url, pool_pre_ping=True, hide_parameters=True, connect_args=missing)
+
+    @event.listens_for(engine, "connect")
+    def begin(connection: Any, _: object) -> None:
+        for statement in (
+            f"SET search_path = {_quoted(address.gallery)}, pg_temp",
+            f"SET lock_timeout = '{1000 * BUSY_SECONDS:.0f}ms'",
+            DURABLE,
+        ):
+            connection.execute(statement)
+        connection.commit()
+
+    return engine
+
+
+def _quoted(name: str) -> str:
+    """A name as SQL takes it."""
+    return '"' + name.replace('"', '""') + '"'
+
+
+def _first(database: PostgresDatabase, connection: Connection) -> None:
+    database.make(connection, metadata)
+
+
+MIGRATIONS = (_first,)  # number i takes version i to i + 1
