@@ -218,7 +218,8 @@ def test_the_configurations_rules_hold_where_none_are_asked_for(site, anna, monk
     recognizer = site.service.recognizer
     rules = replace(recognizer.rules, policy="convenience", false_positive_rate=1e-3)
     configured = replace(recognizer.configured, configuration=rules)
-    monkeypatch.setattr(site.service, "recognizer", replace(recognizer, configured=configured))
+    known = None, replace(recognizer, configured=configured)
+    monkeypatch.setattr(site.service.models, "_known", known)
 
     def rates(**asked: str) -> tuple[float, float]:
         images = site.post("/v1/identify", ("images", png(ANNA)), **asked).json()["images"]

@@ -1,7 +1,7 @@
 """People of a gallery and what was done to them, as JSON documents and in words."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -71,6 +71,18 @@ def people_words(people: Sequence[Person]) -> list[str]:
         photos = counted(person.samples, "photo")
         lines.append(f"{person.name}{external_id} · {photos}{groups} · {person.id}")
     return [*lines, people_counted(len(people))]
+
+
+def groups_json(sizes: Mapping[str, int]) -> dict[str, Any]:
+    """The document of `people group list`."""
+    return {"groups": [{"name": name, "people": people} for name, people in sizes.items()]}
+
+
+def groups_words(sizes: Mapping[str, int]) -> list[str]:
+    """A line for each group."""
+    if not sizes:
+        return ["no groups: visavis people group add makes one"]
+    return [f"{name}  {people_counted(people)}" for name, people in sizes.items()]
 
 
 def capacity_json(size: Capacity) -> dict[str, Any]:

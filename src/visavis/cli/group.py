@@ -21,6 +21,29 @@ Members = Annotated[
 ]
 
 
+@group.command("list")
+def list_groups(gallery: options.GalleryFolder = None, json: options.Json = False) -> None:
+    """Every group, with the number of its people."""
+    from visavis.answers.people import groups_json, groups_words
+    from visavis.gallery.groups import group_sizes
+
+    sizes = group_sizes(options.gallery_at(gallery, create=False))
+    printing.print_answer(groups_json(sizes), groups_words(sizes), json=json)
+
+
+@group.command("show")
+def show_group(
+    name: GroupName, gallery: options.GalleryFolder = None, json: options.Json = False
+) -> None:
+    """Who is in a group, with the number of their photos."""
+    from visavis.answers.people import people_words
+    from visavis.gallery.groups import group_members
+
+    members = group_members(options.gallery_at(gallery, create=False), name)
+    document = {"group": name, "people": [asdict(one) for one in members]}
+    printing.print_answer(document, people_words(members), json=json)
+
+
 @group.command()
 def add(
     name: GroupName,

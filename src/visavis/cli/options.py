@@ -236,10 +236,17 @@ class Recognition:
         return Where(self.device, self.precision, self.runtime)
 
     def _loaded(self, device: "Device", people: "Gallery | None") -> "Recognizer":
+        return self._of(configuration_of(self.pack, people), device)
+
+    def deciding(self, configuration: "Configuration | None") -> "Recognizer":
+        """`for_many` by a configuration, which may be another than the gallery's active one."""
+        return self._of(configuration, self.where.for_many())
+
+    def _of(self, configuration: "Configuration | None", device: "Device") -> "Recognizer":
         from visavis.pack import DEFAULT_PACK
         from visavis.recognizer import Recognizer
 
-        configuration, file = configuration_of(self.pack, people), self.calibration
+        file = self.calibration
         if configuration is not None:
             return Recognizer.of(configuration, device, tiled=self.tiled, calibration=file)
         name = self.pack or DEFAULT_PACK

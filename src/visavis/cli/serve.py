@@ -56,8 +56,8 @@ def serve(
 
     people = options.gallery_at(gallery)
     recognizer = models.for_many(people)
-    named = models.pack or "+".join(one.pack for one in recognizer.rules.members)
-    asked = ServeSettings(named, embeddings=embeddings)
+    load = None if models.pack else models.deciding
+    asked = ServeSettings(models.pack, load, embeddings=embeddings)
     prepared = prepare(recognizer, people, address, asked, new_key=new_key)
     printing.print_answer(*_told(prepared, people.where), json=json)
     printing.flush()

@@ -1,9 +1,23 @@
 """Groups of a gallery's people, by name: who is in them. They lie in people's sealed rows."""
 
+from collections import Counter
 from collections.abc import Callable, Iterable
 
 from visavis.gallery.gallery import Gallery
-from visavis.gallery.people import SealedPeople, clean_group
+from visavis.gallery.people import Person, SealedPeople, clean_group
+
+
+def group_sizes(gallery: Gallery) -> dict[str, int]:
+    """How many people are in each group, by the groups' names."""
+    sizes = Counter(name for person in gallery.people() for name in person.groups)
+    return dict(sorted(sizes.items()))
+
+
+def group_members(gallery: Gallery, group: str) -> list[Person]:
+    """Who is in a group, by name. Raises PersonError where that is nobody."""
+    with gallery.database.reading() as connection:
+        members = SealedPeople(gallery.vault, gallery.id).members(connection, group)
+    return sorted(gallery.people_of(members).values(), key=lambda one: (one.name, one.id))
 
 
 def add_to_group(gallery: Gallery, group: str, people: Iterable[str]) -> list[str]:

@@ -14,7 +14,8 @@ from visavis.gallery import Gallery, Person
 from visavis.image import Photo
 from visavis.recognizer import Recognizer
 from visavis.runtime import cores
-from visavis.serve.budget import InferenceBudget, budgeted
+from visavis.serve.active import ActiveModels, LoadModels
+from visavis.serve.budget import InferenceBudget
 from visavis.serve.decoders import DecoderPool
 from visavis.serve.desk import Desk
 from visavis.serve.forms import BodyBudget, Upload
@@ -35,7 +36,8 @@ WAITING = 8  # requests that wait for each core
 class ServeSettings:
     """How the service was started."""
 
-    pack: str = "default"  # its name, to be told
+    pack: str = ""  # the one that was named and decides; "": the gallery's configuration does
+    load: LoadModels | None = None  # the models of another configuration, where it may decide
     guests: bool = True  # whether who has no key may compare photos: on loopback alone
     embeddings: bool = False  # whether embeddings are given out
     workers: int = field(default_factory=cores)
@@ -53,7 +55,7 @@ class Service:
     ) -> None:
         self.asked, self.limits, self.gallery = asked, limits, gallery
         self.budget = InferenceBudget(asked.workers)
-        self.recognizer = budgeted(recognizer, self.budget)
+        self.models = ActiveModels(recognizer, gallery, self.budget, asked.load)
         self.desk = Desk(AHEAD * asked.workers, WAITING * asked.workers)
         self.decoders = DecoderPool(asked.workers, seconds=limits.decoding)
         self.bodies = BodyBudget(limits.bodies)
@@ -62,6 +64,15 @@ class Service:
         self.once = Once(gallery)
         self.jobs = Jobs(gallery)
         self.users, self.sessions, self.lockout = Users(gallery), Sessions(), RestingNames()
+
+    @property
+    def recognizer(self) -> Recognizer:
+        """What decides now. A request asks once: for the next one it may be another."""
+        return self.models.now()
+
+    def pack_of(self, recognizer: Recognizer) -> str:
+        """The name of the pack that decides, or of several with + between them."""
+        return self.asked.pack or "+".join(one.pack for one in recognizer.rules.members)
 
     def warm_up(self) -> None:
         """Read the gallery's templates, so that the first request does not wait for them."""
@@ -78,9 +89,8 @@ class Service:
         """An upload as a photo. Raises Refusal, ImageError."""
         return self.decoders.open(upload.data, upload.name, self.limits.photo)
 
-    def faces(self, upload: Upload) -> PhotoFaces:
-        """An upload's faces, as the recognizer finds them, no more than are told."""
-        recognizer = self.recognizer
+    def faces(self, upload: Upload, recognizer: Recognizer) -> PhotoFaces:
+        """An upload's faces, as a recognizer finds them, no more than are told."""
         return find_faces(
             recognizer.detect,
             self.photo(upload),

@@ -4,7 +4,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from visavis.serve.rest import shapes
+from visavis.serve.rest import kept, shapes
 
 AT = "2026-11-28T09:30:00.000+00:00"
 PERSON_ID, SAMPLE_ID = "3f2b8c1d9e4a4f6b8a7c5d2e1f0a9b8c", "7d1e5a0c2b9f4c3d8e6a1b4f7c0d9e2a"
@@ -41,6 +41,7 @@ PERSON = {
     "added_at": AT,
     "seen_at": None,
     "samples": 1,
+    "groups": ["night shift"],
 }
 SAMPLE = {
     "id": SAMPLE_ID,
@@ -85,6 +86,21 @@ JOB = {
     "error": None,
 }
 KEY = {"id": "5f1c9a02", "name": "door", "scope": "viewer", "per_minute": 6000, "made_at": AT}
+
+CONFIGURATION = {
+    "members": [{"pack": "default", "weight": 1.0, "enabled": True, "least_quality": {}}],
+    "detector": "",
+    "policy": "standard",
+    "false_positive_rate": 0.01,
+    "review_factor": 10.0,
+    "least_members": 1,
+    "least_margin": 0.0,
+    "cascade": False,
+    "description": "as delivered",
+    "author": "ann",
+    "at": AT,
+    "version": 1,
+}
 
 EXAMPLES: dict[type[BaseModel], dict[str, Any]] = {
     shapes.HealthShape: {"status": "ok", "version": "0.1.0"},
@@ -196,6 +212,18 @@ EXAMPLES: dict[type[BaseModel], dict[str, Any]] = {
     shapes.KeysShape: {"keys": [KEY]},
     shapes.NewKeyShape: {"key": KEY, "text": "visavis_5f1c9a02_told-this-once"},
     shapes.RevokedShape: {"revoked": "5f1c9a02"},
+    kept.GroupsShape: {"groups": [{"name": "night shift", "people": 1}]},
+    kept.GroupShape: {"group": "night shift", "people": [PERSON], "next": None},
+    kept.GroupedShape: {"group": "night shift", "added": [PERSON]},
+    kept.UngroupedShape: {"group": "night shift", "removed": [{**PERSON, "groups": []}]},
+    kept.ConfigurationsShape: {"configurations": [CONFIGURATION], "active": 1},
+    kept.ConfigurationShownShape: {
+        **CONFIGURATION,
+        "active": True,
+        "models": [{"pack": "default", "model": MODEL, "slope": 21.4, "fault": None}],
+        "calibration": "LFW without the people of lfw_people",
+    },
+    kept.ActivatedShape: {"active": 1, "stale": {"photos": 0, "people": 0, "models": []}},
     shapes.JobShape: JOB,
     shapes.JobsShape: {"jobs": [JOB]},
     shapes.JobShownShape: {

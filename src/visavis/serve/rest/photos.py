@@ -34,6 +34,7 @@ PolicyField = Annotated[
     str,
     Field(max_length=30, description="convenience, standard, strict, or a false match rate"),
 ]
+GroupField = Annotated[str, Field(min_length=1, max_length=200)]
 FaceNumber = Annotated[
     int | None,
     Field(ge=1, le=SERVE_LIMITS.faces, description="which face is meant: from 1, largest first"),
@@ -57,9 +58,10 @@ class VerifyForm(BaseModel, extra="forbid", arbitrary_types_allowed=True):
 
     def compared(self, service: Service) -> Verification:
         """The answer. Raises Refusal, and as `Recognizer.verify`."""
-        return service.recognizer.compare(
-            service.faces(self.a),
-            service.faces(self.b),
+        recognizer = service.recognizer
+        return recognizer.compare(
+            service.faces(self.a, recognizer),
+            service.faces(self.b, recognizer),
             policy=self.policy,
             face_a=self.face_a,
             face_b=self.face_b,
@@ -77,6 +79,7 @@ class IdentifyForm(BaseModel, extra="forbid", arbitrary_types_allowed=True):
         description="share of strangers that may be taken for anybody at all; without one, the "
         "configuration's, or 0.01",
     )
+    among: GroupField | None = Field(None, description="search the people of this group alone")
 
 
 class EmbedForm(BaseModel, extra="forbid", arbitrary_types_allowed=True):
@@ -111,7 +114,7 @@ async def detect(request: Request, form: Annotated[DetectForm, Depends(DETECT)])
     service = service_of(request)
 
     def one(upload: Upload) -> dict[str, Any]:
-        photo = service.faces(upload)
+        photo = service.faces(upload, service.recognizer)
         return faces_json(photo, photo.qualities())
 
     return await _each(service, form.images, one)
@@ -149,10 +152,12 @@ async def identify(
     seen: set[str] = set()
 
     def one(upload: Upload) -> dict[str, Any]:
-        faces = service.recognizer.search(
-            service.faces(upload),
+        recognizer = service.recognizer
+        faces = recognizer.search(
+            service.faces(upload, recognizer),
             service.gallery,
             false_positive_rate=form.false_positive_rate,
+            among=form.among,
         )
         seen.update(face.person.id for face in faces if face.person is not None)
         return {"path": upload.name, "faces": [identification_json(face) for face in faces]}
@@ -204,8 +209,9 @@ async def embed(request: Request, form: Annotated[EmbedForm, Depends(EMBED)]) ->
         raise Refusal("forbidden", what, mend="start it with embeddings switched on")
 
     def made() -> dict[str, Any]:
-        photo, embedder = service.faces(form.image), service.recognizer.embed
-        rows = service.recognizer.embed_faces(photo, range(len(photo.faces)))
+        recognizer = service.recognizer
+        photo, embedder = service.faces(form.image, recognizer), recognizer.embed
+        rows = recognizer.embed_faces(photo, range(len(photo.faces)))
         service.note(request)
         return {
             "model": embedder.model,

@@ -15,6 +15,7 @@ FaceBox = Annotated[
     list[float],
     Field(description="left, top, right, bottom, pixels", examples=[[214.0, 108.5, 420.3, 377.9]]),
 ]
+GroupNames = Annotated[list[str], Field(examples=[["night shift"]])]
 ModelName = Annotated[str, Field(examples=["sface@0123456789ab"])]
 
 
@@ -194,6 +195,7 @@ class PersonShape(BaseModel):
     added_at: Time
     seen_at: str | None
     samples: int
+    groups: GroupNames
 
 
 class PeopleShape(BaseModel):
@@ -226,6 +228,7 @@ class PersonShownShape(BaseModel):
     added_at: Time
     seen_at: str | None
     samples: list[SampleShape]
+    groups: GroupNames
 
 
 class EnrolledPhotoShape(BaseModel):

@@ -54,6 +54,7 @@ def ready(request: Request) -> JSONResponse:
     service = service_of(request)
     service.desk.check_room()
     service.gallery.audit_head()
+    _ = service.recognizer  # the models of a configuration that another process made active
     return JSONResponse({"status": "ready"})
 
 
@@ -66,7 +67,7 @@ def packs(request: Request) -> JSONResponse:
     return JSONResponse(
         {
             "packs": listed,
-            "active": service.asked.pack,
+            "active": service.pack_of(recognizer),
             "model": recognizer.embed.model,
             "policies": policies_words(recognizer.calibration),
         }

@@ -82,8 +82,9 @@ def face_words(face: Identification, texts: Any) -> dict[str, Any]:
 def _one(service: Service, upload: Upload, texts: Any) -> dict[str, Any]:
     """A photo with what is drawn over it, or why there is none."""
     try:
-        photo = service.faces(upload)
-        faces = service.recognizer.search(photo, service.gallery)
+        recognizer = service.recognizer
+        photo = service.faces(upload, recognizer)
+        faces = recognizer.search(photo, service.gallery)
     except VisavisError as error:
         return {"name": upload.name, "fault": shown_error(error, texts).explained}
     service.gallery.note_seen(face.person.id for face in faces if face.person is not None)

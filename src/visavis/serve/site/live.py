@@ -82,8 +82,9 @@ def _may(socket: WebSocket, service: Service) -> bool:
 def _seen(service: Service, data: bytes, texts: Any) -> dict[str, Any]:
     """A picture's faces, or why there are none."""
     try:
-        photo = service.faces(Upload("camera", data))
-        faces = service.recognizer.search(photo, service.gallery)
+        recognizer = service.recognizer
+        photo = service.faces(Upload("camera", data), recognizer)
+        faces = recognizer.search(photo, service.gallery)
     except VisavisError as error:
         return {"fault": texts["errors"].get(error.code, texts["errors"]["other"]), "faces": []}
     size = (photo.width, photo.height) * 2

@@ -1,17 +1,18 @@
 """The page about models: which decides, what is installed, the gallery's configurations."""
 
 from collections.abc import Callable
-from typing import Annotated
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Request
 from fastapi.responses import HTMLResponse, RedirectResponse, Response
 from pydantic import BaseModel, Field
 
 from visavis.answers.words import policies_words
-from visavis.gallery import Gallery
-from visavis.gallery.configurations import activate, read_history, roll_back
+from visavis.errors import VisavisError
+from visavis.gallery.configurations import read_history
 from visavis.pack import installed_packs
-from visavis.serve.service import service_of
+from visavis.serve.active import ActiveModels
+from visavis.serve.service import Service, service_of
 from visavis.serve.site.visits import form_of, page_of, seen_by
 
 site_models = APIRouter(prefix="/models", include_in_schema=False)
@@ -31,14 +32,12 @@ class BackForm(BaseModel, extra="forbid"):
 def show_models(request: Request) -> HTMLResponse:
     """Models, licences, error rates, configurations."""
     service = service_of(request)
-    recognizer, history = service.recognizer, read_history(service.gallery)
+    history = read_history(service.gallery)
     return page_of(
         request,
         "models",
         {
-            "model": recognizer.embed.model,
-            "pack": service.asked.pack,
-            "policies": policies_words(recognizer.calibration),
+            **_deciding(service),
             "packs": {name: pack.manifest for name, pack in installed_packs().items()},
             "history": history,
             "active": history.activated[-1] if history.activated else None,
@@ -51,7 +50,7 @@ async def switch_model(
     request: Request, form: Annotated[SwitchForm, form_of(SwitchForm)]
 ) -> Response:
     """Let another version decide."""
-    return await _changed(request, lambda gallery: activate(gallery, form.version))
+    return await _changed(request, lambda models: models.activate(form.version))
 
 
 @site_models.post("/rollback", dependencies=[seen_by("admin")])
@@ -59,14 +58,28 @@ async def roll_model_back(
     request: Request, form: Annotated[BackForm, form_of(BackForm)]
 ) -> Response:
     """Let the version decide that did before."""
-    return await _changed(request, roll_back)
+    return await _changed(request, lambda models: models.roll_back())
 
 
-async def _changed(request: Request, change: Callable[[Gallery], object]) -> Response:
+def _deciding(service: Service) -> dict[str, Any]:
+    """What decides now; or why nothing does, so that an admin can roll back."""
+    try:
+        recognizer = service.recognizer
+    except VisavisError as error:
+        return {"fault": f"{error.what}: {error.mend}", "model": "", "pack": "", "policies": {}}
+    return {
+        "fault": "",
+        "model": recognizer.embed.model,
+        "pack": service.pack_of(recognizer),
+        "policies": policies_words(recognizer.calibration),
+    }
+
+
+async def _changed(request: Request, change: Callable[[ActiveModels], object]) -> Response:
     service = service_of(request)
 
     def work() -> None:
-        change(service.gallery)
+        change(service.models)
         service.note(request)
 
     await service.desk.run(work)

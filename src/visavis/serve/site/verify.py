@@ -1,9 +1,9 @@
 """The page for two photos: one request, the verdict in words, nothing stored."""
 
 from importlib.resources import files
-from typing import Annotated, Any
+from typing import Any
 
-from fastapi import APIRouter, Query, Request
+from fastapi import APIRouter, Request
 from fastapi.responses import HTMLResponse, Response
 
 from visavis.errors import VisavisError
@@ -12,43 +12,39 @@ from visavis.serve.refusals import Refusal, status_of
 from visavis.serve.rest.photos import VERIFY, VerifyForm
 from visavis.serve.service import Service, service_of
 from visavis.serve.site.verdict import PageResult, shown_error, shown_verdict
-from visavis.serve.site.visits import MENU, PAGES, visitor
-from visavis.serve.site.wording import LANGUAGES, language_of, texts_of
+from visavis.serve.site.visits import page_language, page_of, visitor
+from visavis.serve.site.wording import texts_of
 from visavis.serve.who.access import HAS_ROOM, needs
 
 page = APIRouter(include_in_schema=False)
 
 FILES = {
     "verify.css": "text/css",
-    "verify.js": "text/javascript",
     "site.css": "text/css",
     "site.js": "text/javascript",
     "live.js": "text/javascript",
 }
-Wished = Annotated[str | None, Query(alias="lang", max_length=10)]
 
 
 @page.get("/", dependencies=[visitor()])
-async def show_page(request: Request, wished: Wished = None) -> HTMLResponse:
+async def show_page(request: Request) -> HTMLResponse:
     """The page, without a result."""
-    return _rendered(request, wished, None)
+    return _rendered(request, None)
 
 
 @page.post("/", dependencies=[HAS_ROOM, visitor()])
-async def show_verdict(request: Request, wished: Wished = None) -> HTMLResponse:
+async def show_verdict(request: Request) -> HTMLResponse:
     """The page with the result of its two photos, or with why there is none."""
     service = service_of(request)
-    texts = texts_of(_language(request, wished))
+    texts = texts_of(page_language(request))
     try:
         fields = await VERIFY.fields(request)
         # A browser sends an empty field for what was left out.
         form = checked(VerifyForm, [(name, value) for name, value in fields if value])
         shown = await service.desk.run(lambda: _compared(service, form, texts))
     except VisavisError as error:
-        headers = error.headers if isinstance(error, Refusal) else {}
-        shown, status = shown_error(error, texts), status_of(error)
-        return _rendered(request, wished, shown, status=status, headers=headers)
-    return _rendered(request, wished, shown)
+        return _rendered(request, shown_error(error, texts), error)
+    return _rendered(request, shown)
 
 
 @page.get("/pages/{name}", dependencies=[needs("open")])
@@ -64,26 +60,10 @@ def _compared(service: Service, form: VerifyForm, texts: Any) -> PageResult:
     return shown_verdict(form.compared(service), texts)
 
 
-def _language(request: Request, wished: str | None) -> str:
-    return language_of(wished, request.headers.get("accept-language", ""))
-
-
 def _rendered(
-    request: Request,
-    wished: str | None,
-    shown: PageResult | None,
-    *,
-    status: int = 200,
-    headers: dict[str, str] | None = None,
+    request: Request, shown: PageResult | None, error: VisavisError | None = None
 ) -> HTMLResponse:
-    language = _language(request, wished)
-    names = [(code, texts_of(code)["name"]) for code in LANGUAGES]
-    text = PAGES.get_template("verify.html").render(
-        language=language,
-        languages=names,
-        t=texts_of(language),
-        shown=shown,
-        menu=MENU,
-        page="verify",
-    )
-    return HTMLResponse(text, status, headers=headers)
+    answer = page_of(request, "verify", {"shown": shown}, status=status_of(error) if error else 200)
+    if isinstance(error, Refusal):
+        answer.headers.update(error.headers)
+    return answer

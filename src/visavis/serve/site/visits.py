@@ -1,4 +1,4 @@
-"""Who visits a page, in which language, and the page they get: for everything but Verify."""
+"""Who visits a page, in which language, and the page they get."""
 
 from typing import Any, TypeVar
 from urllib.parse import quote, urlsplit

@@ -1,20 +1,26 @@
 "use strict";
-// Previews, drop and paste of photos, colours, and photos that are enrolled from a search: the
-// pages work without all this, too.
+// Previews, drop and paste of photos, answers in place, colours, and photos that are enrolled from a
+// search: the pages work without all this, too.
+const inputOf = (zone) => zone.querySelector("input[type=file]");
+const previewsOf = (zone) => zone.querySelector("[data-previews]");
+
 function take(zone, files) {
+  const input = inputOf(zone);
   const carried = new DataTransfer();
-  for (const file of files) if (file.type.startsWith("image/")) carried.items.add(file);
-  if (!carried.files.length) return;
-  const input = zone.querySelector("input[type=file]");
+  const photos = [...files].filter((file) => file.type.startsWith("image/"));
+  for (const file of input.multiple ? photos : photos.slice(0, 1)) carried.items.add(file);
+  if (!photos.length) {
+    previewsOf(zone).textContent = zone.dataset.notimage;
+    return;
+  }
   input.files = carried.files;
   preview(zone);
 }
 
 function preview(zone) {
-  const shown = zone.querySelector("[data-previews]");
+  const shown = previewsOf(zone);
   for (const image of shown.children) URL.revokeObjectURL(image.src);
-  const files = [...zone.querySelector("input[type=file]").files];
-  shown.replaceChildren(...files.map((file) => {
+  shown.replaceChildren(...[...inputOf(zone).files].map((file) => {
     const image = document.createElement("img");
     image.src = URL.createObjectURL(file);
     image.alt = file.name;
@@ -24,7 +30,7 @@ function preview(zone) {
 
 const zones = [...document.querySelectorAll("[data-drop]")];
 for (const zone of zones) {
-  zone.querySelector("input[type=file]").addEventListener("change", () => preview(zone));
+  inputOf(zone).addEventListener("change", () => preview(zone));
   zone.addEventListener("dragover", (event) => {
     event.preventDefault();
     zone.classList.add("over");
@@ -35,45 +41,69 @@ for (const zone of zones) {
     zone.classList.remove("over");
     take(zone, event.dataTransfer.files);
   });
+  preview(zone);
 }
 
 document.addEventListener("paste", (event) => {
   if (!zones.length || !event.clipboardData.files.length) return;
   event.preventDefault();
-  take(zones[0], event.clipboardData.files);
+  take(zones.find((zone) => !inputOf(zone).files.length) || zones.at(-1), event.clipboardData.files);
 });
 
-// A search is answered in place, so that its photos are still chosen when a face is enrolled.
-const search = document.getElementById("identify");
-const answer = document.getElementById("answer");
-let searched = [];
-
-function offerPhotos() {
-  for (const form of answer.querySelectorAll("form[data-from]")) {
+// Such a form is answered in place, so that its photos are still chosen.
+function offerPhotos(place, photos) {
+  for (const form of place.querySelectorAll("form[data-from]")) {
     const carried = new DataTransfer();
-    carried.items.add(searched[Number(form.dataset.from)]);
-    form.querySelector("input[type=file]").files = carried.files;
+    carried.items.add(photos[Number(form.dataset.from)]);
+    inputOf(form).files = carried.files;
     form.querySelector("[data-again]").hidden = true;
   }
 }
 
-search?.addEventListener("submit", async (event) => {
-  event.preventDefault();
-  const button = search.querySelector("button[type=submit]");
-  searched = [...search.querySelector("input[type=file]").files];
-  button.disabled = true;
-  try {
-    const got = await fetch(search.action, { method: "POST", body: new FormData(search) });
-    const page = new DOMParser().parseFromString(await got.text(), "text/html");
-    const part = page.getElementById("answer") || page.querySelector(".verdict");
-    if (part.id === "answer") {
-      answer.replaceChildren(...part.children);
-      offerPhotos();
-    } else answer.replaceChildren(part);
-  } finally {
-    button.disabled = false;
+function say(place, text) {
+  const box = document.createElement("div");
+  const line = document.createElement("p");
+  box.className = "verdict error";
+  line.textContent = text;
+  box.append(line);
+  place.replaceChildren(box);
+}
+
+async function answerInPlace(form, place) {
+  const photos = [...(form.querySelector("input[type=file]")?.files ?? [])];
+  const got = await fetch(form.action, { method: "POST", body: new FormData(form) });
+  if (got.redirected) {
+    location.assign(got.url);
+    return;
   }
-});
+  const page = new DOMParser().parseFromString(await got.text(), "text/html");
+  const answer = page.getElementById(place.id);
+  const fault = page.querySelector(".verdict");
+  if (answer) place.replaceChildren(...answer.children);
+  else if (fault) place.replaceChildren(fault);
+  else say(place, form.dataset.failed);
+  offerPhotos(place, photos);
+  place.querySelector("[tabindex]")?.focus();
+}
+
+for (const form of document.querySelectorAll("form[data-answer]")) {
+  const place = document.getElementById(form.dataset.answer);
+  const button = form.querySelector("button[type=submit]");
+  const words = button.textContent;
+  form.addEventListener("submit", async (event) => {
+    event.preventDefault();
+    button.disabled = true;
+    button.textContent = form.dataset.working ?? words;
+    try {
+      await answerInPlace(form, place);
+    } catch {
+      say(place, form.dataset.failed);
+    } finally {
+      button.disabled = false;
+      button.textContent = words;
+    }
+  });
+}
 
 document.getElementById("result")?.focus();
 

@@ -1,0 +1,117 @@
+"""Shapes of what a gallery keeps beside its people: groups, configurations. As `shapes`."""
+
+from pydantic import BaseModel, Field
+
+from visavis.serve.rest.shapes import ModelName, PersonShape
+
+
+class GroupSizeShape(BaseModel):
+    """A group, and how many people are in it."""
+
+    name: str = Field(examples=["night shift"])
+    people: int
+
+
+class GroupsShape(BaseModel):
+    """Every group, by name."""
+
+    groups: list[GroupSizeShape]
+
+
+class GroupShape(BaseModel):
+    """A page of a group's people, by name."""
+
+    group: str
+    people: list[PersonShape]
+    next: str | None = Field(description="the cursor of the next page; null: this is the last")
+
+
+class GroupedShape(BaseModel):
+    """Who came into a group, as they are now."""
+
+    group: str
+    added: list[PersonShape]
+
+
+class UngroupedShape(BaseModel):
+    """Who was taken out of a group, as they are now."""
+
+    group: str
+    removed: list[PersonShape]
+
+
+class ConfiguredPackShape(BaseModel):
+    """A member of a configuration."""
+
+    pack: str = Field(description="name or folder", examples=["default"])
+    weight: float = Field(description="of its evidence; all sum to 1")
+    enabled: bool
+    least_quality: dict[str, float] = Field(description="the least that a face must have")
+
+
+class ConfigurationShape(BaseModel):
+    """How people are recognised: a version."""
+
+    members: list[ConfiguredPackShape]
+    detector: str = Field(description="whose detector finds the faces; empty: the first member's")
+    policy: str
+    false_positive_rate: float
+    review_factor: float
+    least_members: int
+    least_margin: float
+    cascade: bool
+    description: str
+    author: str
+    at: str
+    version: int
+
+
+class ConfigurationsShape(BaseModel):
+    """Every version, from 1, and the one that decides; null where none was activated."""
+
+    configurations: list[ConfigurationShape]
+    active: int | None
+
+
+class MemberStateShape(BaseModel):
+    """A member as it is now."""
+
+    pack: str
+    model: ModelName | None
+    slope: float | None = Field(description="of its calibration")
+    fault: str | None = Field(description="why it cannot answer")
+
+
+class ConfigurationShownShape(BaseModel):
+    """A version, and the state of its members."""
+
+    members: list[ConfiguredPackShape]
+    detector: str = Field(description="whose detector finds the faces; empty: the first member's")
+    policy: str
+    false_positive_rate: float
+    review_factor: float
+    least_members: int
+    least_margin: float
+    cascade: bool
+    description: str
+    author: str
+    at: str
+    version: int
+    active: bool
+    models: list[MemberStateShape]
+    calibration: str | None = Field(description="the data that its error rate was measured on")
+
+
+class StaleShape(BaseModel):
+    """Photos that lack a template of a version's models: they are not seen."""
+
+    photos: int
+    people: int
+    models: list[ModelName] = Field(description="whose templates these photos have")
+
+
+class ActivatedShape(BaseModel):
+    """The version that decides from now on, and what it does not see."""
+
+    active: int
+    stale: StaleShape
