@@ -123,7 +123,7 @@ def add_on_request(folder: Path) -> None:
         print("added", flush=True)
 
 
-def fill(folder: Path, templates: int, people: int, *, dim: int = DIM) -> None:
+def fill(folder: Path, templates: int, people: int, *, dim: int = DIM, model: str = MODEL) -> None:
     """Write the gallery in one transaction: what is measured is reading it."""
     gallery = open_gallery(folder)
     rng = np.random.default_rng(0)
@@ -156,8 +156,8 @@ def fill(folder: Path, templates: int, people: int, *, dim: int = DIM) -> None:
             sealed = [
                 {
                     "sample_id": sample,
-                    "model": MODEL,
-                    "data": gallery.vault.seal(row.tobytes(), gallery.id, owner, sample, MODEL),
+                    "model": model,
+                    "data": gallery.vault.seal(row.tobytes(), gallery.id, owner, sample, model),
                 }
                 for sample, owner, row in zip(made, owners, unit(rng, len(made), dim), strict=True)
             ]

@@ -20,6 +20,8 @@ from served import Served, png
 from visavis import errors
 from visavis.errors import GalleryError, ModelError, VisavisError
 from visavis.gallery import open_gallery
+from visavis.gallery.following import Changes, changes_of
+from visavis.gallery.paging import audit_page
 from visavis.gallery.sqlite import FULL
 from visavis.serve.refusals import REFUSED, STATUSES, envelope, status_of
 
@@ -386,6 +388,19 @@ def test_what_another_process_did_is_known_at_the_next_request(site, anna, tmp_p
     other.delete(anna["id"])
     other.close()
     assert site.post("/v1/identify", probe).json()["images"][0]["faces"][0]["person"] is None
+
+
+def test_what_the_service_notes_lets_nothing_be_read_again(site, anna):
+    """A search is noted in the audit, which the index follows: it says no template changed."""
+    before = site.gallery.audit_head().seq
+    site.post("/v1/identify", ("images", png(ANNA, seed=7)))
+    key, _ = site.service.keys.make("door", "viewer")
+    site.service.keys.revoke(key.id)
+    site.service.users.remove(site.service.users.add("Ada", "correct horse", "viewer").id)
+    entries = audit_page(site.gallery, 100, after=before)
+    actions = {one.action for one in entries}
+    assert actions >= {"request", "make api key", "revoke api key", "add user", "remove user"}
+    assert changes_of(entries) == Changes()
 
 
 @pytest.mark.slow

@@ -5,7 +5,8 @@ import signal
 import socket
 import threading
 import time
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -19,7 +20,7 @@ from served import Served, made_calibration, made_recognizer, png, served
 from test_serve_cli import serving
 
 from visavis.gallery import open_gallery
-from visavis.serve import forms
+from visavis.serve import doorman, forms
 from visavis.serve.limits import ServeLimits
 from visavis.serve.rest.photos import VERIFY
 
@@ -152,6 +153,50 @@ def test_what_is_no_http_is_answered_400_or_closed(site, raw):
     assert site.http.get("/v1/health").status_code == 200
 
 
+@contextmanager
+def stalled(site: Served, count: int) -> Iterator[None]:
+    """So many clients that begin a form, and do not go on."""
+    before = site.service.desk.taken
+    with ExitStack() as stack:
+        for _ in range(count):
+            address = ("127.0.0.1", site.port)
+            connection = stack.enter_context(socket.create_connection(address))
+            head = post("Content-Length: 100000") + "Host: localhost\r\n\r\n"
+            connection.sendall(head.encode() + part("a"))
+        until(lambda: site.service.desk.taken == before + count)
+        yield
+    until(lambda: site.service.desk.taken == before)
+
+
+def until(holds: Callable[[], bool]) -> None:
+    end = time.monotonic() + 5
+    while not holds():
+        assert time.monotonic() < end
+        time.sleep(0.005)
+
+
+UNSENT = ["/v1/verify", "/v1/people", "/v1/people:import", "/identify", "/"]
+
+
+@pytest.mark.parametrize("path", UNSENT)
+def test_a_form_that_finds_no_place_is_refused_unread(site, path):
+    """Nothing of the body was sent: whoever waits for it does not answer."""
+    head = post("Content-Length: 100000").replace("/v1/verify", path)
+    with stalled(site, site.service.desk.places):
+        assert site.http.get("/v1/ready").status_code == 503
+        line, _ = sent(site, head, [b""], seconds=5)
+        assert line.split()[1] == "503"
+    assert site.http.get("/v1/ready").status_code == 200
+    assert site.post("/v1/detect", ("images", png())).status_code == 200
+
+
+def test_without_places_a_form_is_waited_for_when_all_are_taken(site, monkeypatch):
+    with stalled(site, site.service.desk.places):
+        monkeypatch.setattr(doorman.Doorman, "_let_in", lambda door, headers, held: None)
+        with pytest.raises(TimeoutError):
+            sent(site, post("Content-Length: 100000"), [b""], seconds=0.2)
+
+
 def test_a_client_that_hangs_up_leaves_nothing_behind(site):
     before = site.service.bodies.held
     for _ in range(3):
@@ -161,7 +206,7 @@ def test_a_client_that_hangs_up_leaves_nothing_behind(site):
     end = time.monotonic() + 5
     while site.service.bodies.held > before and time.monotonic() < end:
         time.sleep(0.01)
-    assert (site.service.bodies.held, site.service.desk.inside) == (before, 0)
+    assert (site.service.bodies.held, site.service.desk.taken) == (before, 0)
 
 
 @pytest.mark.slow

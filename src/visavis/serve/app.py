@@ -12,7 +12,7 @@ from starlette.exceptions import HTTPException
 
 from visavis import __version__
 from visavis.errors import VisavisError
-from visavis.serve.doorman import Doorman, Served, log_served
+from visavis.serve.doorman import Doorman, House, Served, log_served
 from visavis.serve.figures import Figures
 from visavis.serve.forms import invalid
 from visavis.serve.refusals import Refusal
@@ -87,13 +87,21 @@ def _count(app: FastAPI, service: Service) -> None:
     app.add_api_route(
         "/metrics", shown, dependencies=[needs("guest")], response_class=PlainTextResponse
     )
-    app.add_middleware(Doorman, local=service.asked.guests, served=note)
+    house = House(service.asked.guests, service.desk.place, _refused_at_the_door, note)
+    app.add_middleware(Doorman, house=house)
 
 
 async def _openapi(request: Request) -> JSONResponse:
     """This description, as OpenAPI has it."""
     app: FastAPI = request.app
     return JSONResponse(app.openapi())
+
+
+def _refused_at_the_door(request: Request, refused: Refusal) -> Response:
+    """The refusal as whoever asks can read it: what is not of /v1 is asked for by a page."""
+    if request.url.path.startswith("/v1/"):
+        return error_response(request, refused)
+    return error_page(request, refused)
 
 
 async def _refuse(request: Request, error: Exception) -> Response:

@@ -1,10 +1,10 @@
 """Where requests that run models are worked on: so many at once, so many waiting, and no more."""
 
 import asyncio
-from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
-from threading import Lock
-from typing import Any, TypeVar
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from typing import TypeVar
 
 from visavis.serve.refusals import busy
 
@@ -12,39 +12,40 @@ T = TypeVar("T")
 
 
 class Desk:
-    """Threads, and a queue that is never longer than it may be."""
+    """Threads, and places for those who wait. Places are taken and left in the event loop alone."""
 
     def __init__(self, workers: int, waiting: int) -> None:
         self._pool = ThreadPoolExecutor(workers, thread_name_prefix="visavis-serve")
-        self.most = workers + waiting
-        self._spare = waiting // 2
-        self.inside = self.refused = 0
-        self._lock = Lock()
+        self.places = workers + waiting
+        self.taken = self.refused = 0
 
-    def check_room(self, arriving: int = 0) -> None:
-        """Raise Refusal, 503, where the queue is full, or will be with the requests that are
-        arriving: asked before a request is read. Some of them come late, so a few more are read.
+    @contextmanager
+    def place(self) -> Iterator[None]:
+        """A place for the block. Raises Refusal, 503, where all are taken.
+
+        It is taken before a request is read: whoever was read is worked on.
         """
-        if self.inside >= self.most or self.inside + arriving >= self.most + self._spare:
+        if not self.has_room:
             self.refused += 1
             raise busy("too many requests are waiting")
+        self.taken += 1
+        try:
+            yield
+        finally:
+            self.taken -= 1
+
+    @property
+    def has_room(self) -> bool:
+        """Whether a place is free."""
+        return self.taken < self.places
 
     async def run(self, work: Callable[[], T]) -> T:
-        """Do this in a thread, after those who came before. Raises Refusal where the queue is full.
+        """Do this in a thread, for somebody who has a place, after those who came before.
 
         Whoever hangs up leaves the work to its end: a write is whole or not there.
         """
-        self.check_room()
-        with self._lock:
-            self.inside += 1
-        future: Future[T] = self._pool.submit(work)
-        future.add_done_callback(self._leave)
-        return await asyncio.shield(asyncio.wrap_future(future))
+        return await asyncio.shield(asyncio.wrap_future(self._pool.submit(work)))
 
     def close(self) -> None:
         """Let all work end that was begun."""
         self._pool.shutdown(wait=True)
-
-    def _leave(self, _: Future[Any]) -> None:
-        with self._lock:
-            self.inside -= 1

@@ -1,4 +1,9 @@
-"""Before and after every request: an id, the host it was meant for, headers, a line in the log."""
+"""Before and after every request: an id, whether it is read at all, headers, a line in the log.
+
+A form takes a place at the desk until it is answered. What finds none, and what is meant for
+another host, is refused here: before its route is looked for, anything is asked of the gallery, or
+any of its body is read.
+"""
 
 import json
 import logging
@@ -6,11 +11,14 @@ import time
 import traceback
 import uuid
 from collections.abc import Callable
+from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass
 
-from starlette.responses import JSONResponse
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from visavis.serve.limits import MULTIPART
 from visavis.serve.refusals import Refusal, envelope
 from visavis.serve.who.access import is_local_host
 
@@ -45,11 +53,21 @@ class Served:
     caller: str
 
 
+@dataclass(frozen=True, slots=True)
+class House:
+    """What the doorman knows of the service behind the door."""
+
+    local: bool  # whether it is for this machine alone
+    place: Callable[[], AbstractContextManager[None]]  # raises Refusal where there is none
+    refuse: Callable[[Request, Refusal], Response]
+    note: Callable[[Served], None]
+
+
 class Doorman:
     """ASGI middleware around everything else."""
 
-    def __init__(self, app: ASGIApp, *, local: bool, served: Callable[[Served], None]) -> None:
-        self._app, self._local, self._served = app, local, served
+    def __init__(self, app: ASGIApp, *, house: House) -> None:
+        self._app, self._house = app, house
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request, and note that it was."""
@@ -57,35 +75,45 @@ class Doorman:
             await self._app(scope, receive, send)
             return
         identity, started, status = uuid.uuid4().hex, time.monotonic(), 0
+        held = ExitStack()
         scope.setdefault("state", {})["id"] = identity
 
         async def sending(message: Message) -> None:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
+                held.close()
                 message["headers"] = _headers(message["headers"], identity)
             await send(message)
 
         try:
-            await self._answer(scope, receive, sending)
+            with held:
+                await self._answer(scope, receive, sending, held)
         except Exception as error:  # noqa: BLE001 a fault of ours ends this request, and no other
             _confess(error, identity)
             if not status:
                 fault = Refusal("unexpected", "an unexpected fault", mend="tell the request id")
                 answer = JSONResponse(envelope(fault, identity), fault.status)
                 await answer(scope, receive, sending)
-        self._served(_served(scope, identity, status, time.monotonic() - started))
+        self._house.note(_served(scope, identity, status, time.monotonic() - started))
 
-    async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
-        headers = dict(scope["headers"])
-        host = headers.get(b"host", b"").decode("latin-1")
-        if self._local and not is_local_host(host):
-            what = "the request is meant for another host"
-            refused = Refusal("misdirected", what, mend="ask for localhost or 127.0.0.1")
-            document = envelope(refused, scope["state"]["id"])
-            await JSONResponse(document, refused.status)(scope, receive, send)
+    async def _answer(self, scope: Scope, receive: Receive, send: Send, held: ExitStack) -> None:
+        try:
+            self._let_in(dict(scope["headers"]), held)
+        except Refusal as refused:
+            answer = self._house.refuse(Request(scope), refused)
+            await answer(scope, receive, send)
             return
         await self._app(scope, receive, send)
+
+    def _let_in(self, headers: dict[bytes, bytes], held: ExitStack) -> None:
+        """Raise Refusal for a request that is not; a form holds a place."""
+        host = headers.get(b"host", b"").decode("latin-1")
+        if self._house.local and not is_local_host(host):
+            what = "the request is meant for another host"
+            raise Refusal("misdirected", what, mend="ask for localhost or 127.0.0.1")
+        if headers.get(b"content-type", b"").lower().startswith(MULTIPART.encode()):
+            held.enter_context(self._house.place())
 
 
 def log_served(served: Served) -> None:

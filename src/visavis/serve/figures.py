@@ -45,8 +45,8 @@ def _watched(service: Service) -> dict[str, tuple[str, Callable[[], float]]]:
         "inference_active": ("networks that run", lambda: budget.active),
         "inference_waiting": ("calls that wait for a core", lambda: budget.waiting),
         "inference_peak": ("most networks at once so far", lambda: budget.peak),
-        "queue_most": ("requests that are worked on or may wait", lambda: desk.most),
-        "queue_inside": ("requests that are worked on or wait", lambda: desk.inside),
+        "queue_places": ("forms that may arrive, wait or be worked on", lambda: desk.places),
+        "queue_taken": ("forms that arrive, wait or are worked on", lambda: desk.taken),
         "queue_refused": ("requests refused as the queue was full", lambda: desk.refused),
         "decoders_replaced": (
             "decoding processes that died or took too long",

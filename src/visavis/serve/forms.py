@@ -13,12 +13,11 @@ from pydantic import BaseModel, ValidationError, WithJsonSchema
 from starlette.datastructures import UploadFile
 from starlette.formparsers import MultiPartException, MultiPartParser
 
-from visavis.serve.limits import ROOM, SERVE_LIMITS, ServeLimits
+from visavis.serve.limits import MULTIPART, ROOM, SERVE_LIMITS, ServeLimits
 from visavis.serve.refusals import Refusal, busy
 
 M = TypeVar("M", bound=BaseModel)
 CLOSE = {"Connection": "close"}  # what is left of the request is not waited for
-MULTIPART = "multipart/form-data"
 NAME_SIGNS = 100  # of a file's name that are kept
 
 
@@ -51,11 +50,11 @@ class InMemoryParser(MultiPartParser):
 
 
 class BodyBudget:
-    """Bytes of all the requests that are being read, and how many these are."""
+    """Bytes of all the requests that are being read."""
 
     def __init__(self, most: int) -> None:
         self._most = most
-        self.held = self.count = 0
+        self.held = 0
 
     @contextmanager
     def holding(self, count: int) -> Iterator[None]:
@@ -63,12 +62,10 @@ class BodyBudget:
         if self.held and self.held + count > self._most:
             raise busy("too many photos are arriving at once")
         self.held += count
-        self.count += 1
         try:
             yield
         finally:
             self.held -= count
-            self.count -= 1
 
 
 class Multipart(Generic[M]):

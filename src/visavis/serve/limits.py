@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from visavis.image import Limits
 
 MEGABYTE = 1_000_000
+MULTIPART = "multipart/form-data"  # the one form in which photos come
 # Beyond the photos themselves: names of fields, and what stands between them.
 ROOM = MEGABYTE // 4
 PHOTO = Limits(bytes=15 * MEGABYTE, pixels=40_000_000, side=12_000)

@@ -29,7 +29,7 @@ from visavis.serve.who.sessions import RestingNames, Sessions
 from visavis.serve.who.users import Users
 
 AHEAD = 2  # requests worked on for each core: one decodes while another's networks run
-WAITING = 8  # requests that wait for each core
+WAITING = 10  # requests that arrive or wait for each core
 
 
 @dataclass(frozen=True, slots=True)

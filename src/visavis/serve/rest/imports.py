@@ -16,7 +16,7 @@ from visavis.serve.once import WriteAnswer
 from visavis.serve.rest.routes import told
 from visavis.serve.rest.shapes import JobShape, JobShownShape, JobsShape
 from visavis.serve.service import Service, service_of, write_once
-from visavis.serve.who.access import HAS_ROOM, caller_of, needs
+from visavis.serve.who.access import caller_of, needs
 
 imports = APIRouter(prefix="/v1", tags=["imports"])
 
@@ -40,7 +40,7 @@ IMPORT = Multipart(ImportForm, photos=1, archive=True)
 @imports.post(
     "/people:import",
     status_code=202,
-    dependencies=[HAS_ROOM, needs("operator")],
+    dependencies=[needs("operator")],
     openapi_extra=IMPORT.documented(),
     responses={**told(JobShape, "conflict", form=True, status=202)},
 )

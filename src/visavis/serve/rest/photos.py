@@ -23,7 +23,7 @@ from visavis.serve.rest.shapes import (
     VerificationShape,
 )
 from visavis.serve.service import Service, failure_of, service_of
-from visavis.serve.who.access import HAS_ROOM, needs
+from visavis.serve.who.access import needs
 
 photos = APIRouter(prefix="/v1", tags=["photos"])
 
@@ -105,7 +105,7 @@ VERIFY_PERSON = Multipart(VerifyPersonForm, photos=1)
 
 @photos.post(
     "/detect",
-    dependencies=[HAS_ROOM, needs("guest")],
+    dependencies=[needs("guest")],
     openapi_extra=DETECT.documented(),
     responses={**told(DetectedAllShape, form=True)},
 )
@@ -122,7 +122,7 @@ async def detect(request: Request, form: Annotated[DetectForm, Depends(DETECT)])
 
 @photos.post(
     "/verify",
-    dependencies=[HAS_ROOM, needs("guest")],
+    dependencies=[needs("guest")],
     openapi_extra=VERIFY.documented(),
     responses={**told(VerificationShape, form=True)},
 )
@@ -138,7 +138,7 @@ async def verify(request: Request, form: Annotated[VerifyForm, Depends(VERIFY)])
 
 @photos.post(
     "/identify",
-    dependencies=[HAS_ROOM, needs("viewer")],
+    dependencies=[needs("viewer")],
     openapi_extra=IDENTIFY.documented(),
     responses={**told(IdentifiedAllShape, "conflict", form=True)},
 )
@@ -171,7 +171,7 @@ async def identify(
 @photos.post(
     "/people/{person}/verify",
     tags=["people"],
-    dependencies=[HAS_ROOM, needs("viewer")],
+    dependencies=[needs("viewer")],
     openapi_extra=VERIFY_PERSON.documented(),
     responses={**told(IdentifiedFaceShape, "not_found", form=True)},
 )
@@ -195,7 +195,7 @@ async def verify_person(
 
 @photos.post(
     "/embed",
-    dependencies=[HAS_ROOM, needs("admin")],
+    dependencies=[needs("admin")],
     openapi_extra=EMBED.documented(),
     responses={**told(EmbeddedShape, form=True)},
 )

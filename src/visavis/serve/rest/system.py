@@ -14,6 +14,7 @@ from visavis.answers.words import policies_words
 from visavis.gallery.paging import audit_page
 from visavis.pack import installed_packs
 from visavis.serve.once import WriteAnswer
+from visavis.serve.refusals import busy
 from visavis.serve.rest.routes import told
 from visavis.serve.rest.shapes import (
     AuditShape,
@@ -52,7 +53,8 @@ async def health() -> JSONResponse:
 def ready(request: Request) -> JSONResponse:
     """Whether requests can be worked on: the gallery answers, and there is room in the queue."""
     service = service_of(request)
-    service.desk.check_room()
+    if not service.desk.has_room:
+        raise busy("too many requests are waiting")
     service.gallery.audit_head()
     _ = service.recognizer  # the models of a configuration that another process made active
     return JSONResponse({"status": "ready"})

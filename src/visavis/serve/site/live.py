@@ -55,7 +55,8 @@ async def answer_pictures(socket: WebSocket) -> None:
             if not await run_in_threadpool(_may, socket, service):
                 await socket.close(REFUSED)
                 return
-            said = await service.desk.run(partial(_seen, service, data, texts))
+            with service.desk.place():
+                said = await service.desk.run(partial(_seen, service, data, texts))
             await socket.send_text(json.dumps(said))
     except WebSocketDisconnect:
         return

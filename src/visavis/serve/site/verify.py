@@ -14,7 +14,7 @@ from visavis.serve.service import Service, service_of
 from visavis.serve.site.verdict import PageResult, shown_error, shown_verdict
 from visavis.serve.site.visits import page_language, page_of, visitor
 from visavis.serve.site.wording import texts_of
-from visavis.serve.who.access import HAS_ROOM, needs
+from visavis.serve.who.access import needs
 
 page = APIRouter(include_in_schema=False)
 
@@ -32,7 +32,7 @@ async def show_page(request: Request) -> HTMLResponse:
     return _rendered(request, None)
 
 
-@page.post("/", dependencies=[HAS_ROOM, visitor()])
+@page.post("/", dependencies=[visitor()])
 async def show_verdict(request: Request) -> HTMLResponse:
     """The page with the result of its two photos, or with why there is none."""
     service = service_of(request)

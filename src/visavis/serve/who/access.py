@@ -121,15 +121,6 @@ def admission(needed: Needed) -> Callable[[Request], Awaitable[None]]:
     return admit
 
 
-async def check_room(request: Request) -> None:
-    """Refuse a request at once where the queue is full, before anything is read for it."""
-    service = request.app.state.service
-    service.desk.check_room(service.bodies.count)
-
-
-HAS_ROOM = Depends(check_room)
-
-
 def caller_of(request: Request) -> Caller:
     """Who was admitted."""
     caller: Caller = request.state.caller
