@@ -26,6 +26,7 @@ def test_a_list_has_a_line_for_each_pack():
         "detector": "yunet",
         "embedder": MODEL,
         "dim": 512,
+        "liveness": [],
         "commercial": "unknown",
     }
     assert packs.listed_words(rows) == [
@@ -94,6 +95,7 @@ def test_a_pack_that_was_made_says_of_what_and_what_is_missing():
         "model": MODEL,
         "dim": 512,
         "detector": "yunet",
+        "liveness": [],
         "commercial": ["yes", "unknown"],
         "notes": ["a"],
     }

@@ -71,6 +71,7 @@ NO_MODEL = {
     "pack verify": "it reads files, and hashes",
     "pack build": "the models are what it is given, and run once to be checked",
     "pack import": "the models are what it is given, and run once to be checked",
+    "pack liveness": "the models are what it is given, and run once to be checked",
     "pack insightface": "the insightface package runs them",
     "pack pull": "it copies files",
     "pack push": "it copies files",

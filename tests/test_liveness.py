@@ -1,12 +1,12 @@
 """Liveness: the two networks as published, what five points say, and the challenge."""
 
 import random
-from importlib.util import find_spec
 
 import cv2
 import numpy as np
 import pytest
 from made_heads import TURN, turned, turned_head, turned_photo
+from made_liveness import networks_of
 from made_photos import face_of
 from made_scenes import people_with, photos_of
 
@@ -20,10 +20,9 @@ from visavis.liveness.challenge import (
     begin_challenge,
 )
 from visavis.liveness.geometry import judge_turn, nose_movement
-from visavis.liveness.networks import LivenessPair, load_liveness, scaled_box, surroundings
+from visavis.liveness.networks import scaled_box, surroundings
 from visavis.liveness.outcome import LivenessBand, is_allowed, judge_scores, together
 from visavis.quality import HEAD
-from visavis.runtime import Device
 from visavis.types import Face
 
 # The networks.
@@ -100,11 +99,9 @@ def test_the_networks_see_the_pixels_as_they_are():
 
 
 def test_the_score_is_the_mean_of_what_both_say():
-    pair = LivenessPair(
-        (
-            (lambda pictures: [np.float32([[0, np.log(3), 0]])], 2.7),  # 3/5
-            (lambda pictures: [np.float32([[0, np.log(8), 0]])], 4.0),  # 8/10
-        )
+    pair = networks_of(
+        (lambda pictures: [np.float32([[0, np.log(3), 0]])], 2.7),  # 3/5
+        (lambda pictures: [np.float32([[0, np.log(8), 0]])], 4.0),  # 8/10
     )
     image = np.zeros((480, 640, 3), np.uint8)
     assert pair(image, BOXES[:2]).tolist() == pytest.approx([0.7, 0.7])
@@ -113,37 +110,9 @@ def test_the_score_is_the_mean_of_what_both_say():
 
 @pytest.mark.parametrize("answer", [[[np.nan, 0, 0]], [[1, 2]]])
 def test_a_network_that_answers_with_nonsense_is_refused(answer):
-    pair = LivenessPair(((lambda pictures: [np.float32(answer)], 2.7),))
-    with pytest.raises(ModelError, match="expected three numbers"):
+    pair = networks_of((lambda pictures: [np.float32(answer)], 2.7))
+    with pytest.raises(ModelError, match="made0: expected 3 numbers"):
         pair(np.zeros((480, 640, 3), np.uint8), BOXES[:1])
-
-
-def test_networks_that_are_missing_are_said(tmp_path):
-    with pytest.raises(ModelError, match="the liveness network cannot be read: No such file"):
-        load_liveness(tmp_path)
-
-
-@pytest.mark.skipif(find_spec("onnxruntime") is None, reason="pip install '.[ort]'")
-@pytest.mark.slow
-def test_the_pair_answers_as_published(data):
-    """Both networks, fed as their authors do, in another runtime."""
-    import onnxruntime
-
-    folder = data / "models"
-    pair = load_liveness(folder, Device("cpu", precision="float32"))
-    image = cv2.resize(photos_of(data, people_with(data, 1)[0], 1)[0], (480, 640))
-    face = face_of(130, 180, 220, 260)
-    logits = []
-    for name, scale in (("2.7_80x80_MiniFASNetV2", 2.7), ("4_0_0_80x80_MiniFASNetV1SE", 4.0)):
-        left, top, right, bottom = published_box(face, 480, 640, scale)
-        bgr = image[top : bottom + 1, left : right + 1, ::-1]
-        patch = cv2.resize(np.ascontiguousarray(bgr), (80, 80)).astype(np.float32)
-        session = onnxruntime.InferenceSession(folder / f"{name}.onnx")
-        (answer,) = session.run(None, {"input": patch.transpose(2, 0, 1)[None]})
-        logits.append(answer[0].astype(np.float64))
-    odds = [np.exp(one - one.max()) for one in logits]
-    expected = np.mean([one[1] / one.sum() for one in odds])
-    assert float(pair(image, [face])[0]) == pytest.approx(float(expected), abs=1e-4)
 
 
 @pytest.mark.parametrize(

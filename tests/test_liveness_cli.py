@@ -10,6 +10,7 @@ from made_videos import plain, write_video
 
 from visavis.errors import SourceError
 from visavis.liveness.outcome import read_band
+from visavis.pack.liveness import pack_with_liveness
 from visavis.watch.presentations import attack_folders, presentation_files, score_presentations
 
 
@@ -52,7 +53,7 @@ def test_a_folder_without_anything_is_said(tmp_path, ask):
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (["calibrate", "--out", "b.json"], "expected --liveness-models"),
+        (["calibrate", "--out", "b.json"], "pack default: it has no liveness networks"),
         (["report", "--attacks", "."], "expected a folder for each species"),
     ],
 )
@@ -75,7 +76,8 @@ def test_a_camera_is_calibrated_and_reported(run, portraits, data, tmp_path):
         shutil.copy(portraits / "obama.jpg", genuine / f"{number:02}.jpg")
     for number in range(3):
         shutil.copy(portraits / "biden.jpg", attacks / "print" / f"{number}.jpg")
-    models = ("--liveness-models", data / "models", "--genuine", genuine)
+    pack_with_liveness("living", data / "models", folder=tmp_path / "living")
+    models = ("--pack", tmp_path / "living", "--genuine", genuine)
     band = tmp_path / "door.json"
     code, out, err = run("liveness", "calibrate", *models, "--out", band)
     assert (code, err) == (0, "")
@@ -89,3 +91,4 @@ def test_a_camera_is_calibrated_and_reported(run, portraits, data, tmp_path):
     assert figures["band"]["live"] == read_band(band).live
     assert [one["species"] for one in figures["species"]] == ["print"]
     assert figures["species"][0]["apcer"]["trials"] == 3
+    assert figures["band"]["model"].startswith("MiniFASNetV2@")

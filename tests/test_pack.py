@@ -90,7 +90,7 @@ def test_a_folder_without_a_manifest_is_no_pack(tmp_path):
         (b"[" * 100_000, "cannot be read as JSON"),
         (b"[]", "the document: .*object"),
         (b"{}", r"pack\.json: format: Field required"),
-        (b'{"format": 2}', "format 2, this visavis reads up to 1: install a newer visavis"),
+        (b'{"format": 3}', "format 3, this visavis reads up to 2: install a newer visavis"),
         (b'{"format": 7, "new": [1]}', "format 7, this .*: install a newer visavis"),
     ],
     ids=["empty", "quotes", "no text", "deep", "list", "bare", "newer", "newer with more"],
@@ -104,7 +104,7 @@ def test_what_is_no_manifest_is_refused(data, message, tmp_path):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda d: d.update(format=2), "install a newer visavis"),
+        (lambda d: d.update(format=3), "install a newer visavis"),
         (lambda d: d.update(format="one"), r"pack\.json: format: .*valid integer.*, got 'one'"),
         (lambda d: d.update(colour="red"), r"pack\.json: colour: .*, got 'red'"),
         (lambda d: d["embedder"].update(stride=5), r"embedder\.stride: .*, got 5"),

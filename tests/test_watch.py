@@ -12,12 +12,12 @@ import numpy as np
 import pytest
 from made import ANNA, BERT, CARL, AngleEmbedder, angle, face
 from made_heads import TURN, turned
+from made_liveness import networks_of
 
 from visavis.configuration import Configuration, Configured, ConfiguredPack
 from visavis.errors import DeviceError
 from visavis.gallery import Sample
 from visavis.gallery.groups import add_to_group
-from visavis.liveness.networks import LivenessPair
 from visavis.quality import HEAD
 from visavis.recognizer import Recognizer
 from visavis.types import Face
@@ -302,7 +302,7 @@ def test_networks_say_whether_a_face_that_stands_still_is_alive(
     stage, people, recognizer, score, state, liveness
 ):
     logits = np.float32([[0, np.log(2 * score / (1 - score)), 0]])
-    guard = LiveGuard("require", LivenessPair(((lambda pictures: [logits], 2.7),)))
+    guard = LiveGuard("require", networks_of((lambda pictures: [logits], 2.7)))
     follower = Follower(recognizer, people, Rule(), "stage", guard=guard)
     left = follow(follower, stage, [[(100, ANNA)]] * 10)[-1].sighting
     assert (left.state, left.liveness) == (state, liveness)
@@ -311,7 +311,7 @@ def test_networks_say_whether_a_face_that_stands_still_is_alive(
 
 def test_a_photo_in_front_of_a_live_face_begins_a_track_without_signs(stage, people, recognizer):
     """The attack: a stranger shows that they live, then holds Anna's photo before their face."""
-    guard = LiveGuard("require", LivenessPair(((alive_until_told, 2.7),)))
+    guard = LiveGuard("require", networks_of((alive_until_told, 2.7)))
     alive_until_told.score = 0.95
     follower = Follower(recognizer, people, Rule(), "stage", guard=guard)
     events = []

@@ -12,9 +12,12 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from made_liveness import two_networks
 from made_videos import plain, write_video
 
 from visavis.image import read_image
+from visavis.liveness.outcome import LivenessBand, write_band
+from visavis.pack.liveness import pack_with_liveness
 from visavis.watch.showing import has_window
 
 pytestmark = pytest.mark.pack
@@ -197,9 +200,12 @@ def test_whoever_does_not_turn_is_not_named_where_life_is_required(run, clip, en
     assert (left["state"], left["person"]["name"]) == ("confirmed", "Barack Obama")
 
 
-def test_liveness_networks_that_are_missing_are_one_line(run, clip, tmp_path):
-    words = ("--liveness", "require", "--liveness-models", tmp_path, "--gallery", tmp_path)
-    code, out, err = run("watch", clip, *words)
+def test_thresholds_of_other_networks_are_one_line(run, clip, enrolled, tmp_path):
+    living, band = tmp_path / "living", tmp_path / "door.json"
+    pack_with_liveness("living", two_networks(tmp_path / "models"), folder=living)
+    write_band(band, LivenessBand(model="another@0"))
+    words = ("--liveness", "require", "--liveness-band", band, "--pack", living)
+    code, out, err = run("watch", clip, "--gallery", enrolled, *words)
     assert (code, out, err.count("\n")) == (2, "", 1)
-    assert "the liveness network cannot be read" in err
-    assert err.endswith("(--liveness-models)\n")
+    assert "expected liveness thresholds of MiniFASNetV2@" in err
+    assert err.endswith("(--liveness-band)\n")

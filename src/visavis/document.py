@@ -29,7 +29,12 @@ def parse(kind: type[T], data: bytes, source: str, error: type[VisavisError]) ->
 
 def to_bytes(document: Any) -> bytes:
     """A dataclass as a JSON document: the same bytes for the same values."""
-    return (json.dumps(asdict(document), indent=1, ensure_ascii=False) + "\n").encode()
+    return as_bytes(asdict(document))
+
+
+def as_bytes(values: dict[str, Any]) -> bytes:
+    """A JSON document's values, as `to_bytes` writes them."""
+    return (json.dumps(values, indent=1, ensure_ascii=False) + "\n").encode()
 
 
 @cache

@@ -96,7 +96,6 @@ def _download_words(download: Download) -> str:
 
 def pulled_json(folder: Path, manifest: Manifest, next_command: str) -> dict[str, Any]:
     """A pulled pack: what it is, where it lies, and what to do next."""
-    origins = {"detector": manifest.detector.origin, "embedder": manifest.embedder.origin}
     return {
         "name": manifest.name,
         "embedder": manifest.embedder.model,
@@ -104,7 +103,7 @@ def pulled_json(folder: Path, manifest: Manifest, next_command: str) -> dict[str
         "next": next_command,
         "notes": [
             f"{part}: {origin.source} · {origin.licence} · commercial use: {origin.commercial}"
-            for part, origin in origins.items()
+            for part, origin in manifest.origins.items()
         ],
     }
 

@@ -19,6 +19,7 @@ def listed_json(name: str, manifest: Manifest) -> dict[str, Any]:
         "detector": manifest.detector.decoder,
         "embedder": manifest.embedder.model,
         "dim": manifest.embedder.dim,
+        "liveness": [one.model for one in manifest.liveness],
         "commercial": manifest.commercial,
     }
 
@@ -28,6 +29,7 @@ def listed_words(rows: Sequence[dict[str, Any]]) -> list[str]:
     width = max((len(row["name"]) for row in rows), default=0)
     return [
         f"{row['name']:<{width}}  {row['detector']} + {row['embedder']} · "
+        f"{'liveness · ' if row['liveness'] else ''}"
         f"{row['dim']} numbers · commercial use: {row['commercial']}"
         for row in rows
     ]
@@ -42,10 +44,10 @@ def pack_words(pack: Pack, policies: Mapping[str, str]) -> list[str]:
     """A pack's models: where each comes from, and what may be done with it; its policies."""
     manifest = pack.manifest
     lines = [f"{manifest.name} · format {manifest.format} · {pack.folder}"]
-    for title, what, origin in (
-        ("detector", manifest.detector.decoder, manifest.detector.origin),
-        ("embedder", manifest.embedder.model, manifest.embedder.origin),
-    ):
+    models = {"detector": manifest.detector.decoder, "embedder": manifest.embedder.model}
+    models |= {f"liveness {one.name}": one.model for one in manifest.liveness}
+    for title, origin in manifest.origins.items():
+        what = models[title]
         lines += [
             f"{title}  {what}",
             f"  from           {origin.source}",
@@ -76,7 +78,8 @@ def made_json(pack: Pack, notes: Sequence[str] = ()) -> dict[str, Any]:
         "model": manifest.embedder.model,
         "dim": manifest.embedder.dim,
         "detector": manifest.detector.decoder,
-        "commercial": [spec.origin.commercial for spec in (manifest.detector, manifest.embedder)],
+        "liveness": [one.model for one in manifest.liveness],
+        "commercial": [origin.commercial for origin in manifest.origins.values()],
         "notes": list(notes),
     }
 
@@ -90,6 +93,7 @@ def made_words(pack: Pack, notes: Sequence[str] = ()) -> list[str]:
         *notes,
         f"{manifest.name} · {manifest.detector.decoder} + {manifest.embedder.model} · "
         f"{height}x{width}{margin} · {manifest.embedder.dim} numbers · {pack.folder}",
+        *(f"liveness · {one.model} · {one.scale:g} times the face" for one in manifest.liveness),
     ]
     if manifest.calibration is None:
         lines.append(

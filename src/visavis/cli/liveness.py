@@ -11,7 +11,9 @@ from visavis.cli.spread import spread
 
 if TYPE_CHECKING:
     from visavis.liveness.measure import LivenessScore
+    from visavis.liveness.networks import LivenessNetworks
     from visavis.liveness.outcome import LivenessBand
+    from visavis.types import Detector
 
 liveness = typer.Typer(
     help="Is a face alive? Thresholds of a camera's own people, and what passes.",
@@ -23,13 +25,15 @@ Genuine = Annotated[
 ]
 
 
+Networks = Annotated[
+    str, typer.Option("--pack", help="A pack that has liveness networks: docs/liveness.md.")
+]
+
+
 @dataclass(frozen=True, slots=True)
 class Judging:
-    """What judges: the two networks."""
+    """From which score a face is live."""
 
-    liveness_models: Annotated[
-        Path | None, typer.Option(help="The folder of the two liveness networks.")
-    ] = None
     liveness_band: Annotated[
         Path | None, typer.Option(help="Thresholds that visavis liveness calibrate wrote.")
     ] = None
@@ -40,33 +44,42 @@ class Judging:
 
         return read_band(self.liveness_band) if self.liveness_band else STANDARD_BAND
 
-    def scores(
-        self, folders: list[list[Path]], pack: str, where: options.Where
-    ) -> "list[list[LivenessScore]]":
-        """The scores of several lists of files."""
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Scoring:
+    """A pack's detector and liveness networks."""
+
+    detect: "Detector"
+    networks: "LivenessNetworks"
+
+    @classmethod
+    def of(cls, pack: str, where: options.Where) -> "Scoring":
+        """Loaded. Raises PackError for a pack that has no such networks."""
         from visavis.detect import load_detector
-        from visavis.embedder import choose_models
         from visavis.liveness.networks import load_liveness
+        from visavis.pack import load_pack
+
+        chosen, device = load_pack(pack), where.for_one()
+        networks = load_liveness(chosen, device)
+        return cls(load_detector(chosen, device=device), networks)
+
+    def scores(self, files: list[Path]) -> "list[LivenessScore]":
+        """The scores of the presentations in these files."""
         from visavis.watch.presentations import score_presentations
 
-        if self.liveness_models is None:
-            raise typer.BadParameter("expected --liveness-models, the networks' folder")
-        pair = load_liveness(self.liveness_models, where.for_one())
-        detect = load_detector(choose_models(pack).detector, device=where.for_one())
         bar = printing.progress_bar("looking")
-        return [score_presentations(detect, pair, files, progress=bar) for files in folders]
+        return score_presentations(self.detect, self.networks, files, progress=bar)
 
 
 @liveness.command()
 @spread
 def calibrate(
     genuine: Genuine,
-    judging: Judging,
     out: Annotated[Path, typer.Option(help="The file of thresholds to write.")],
     most_refused: Annotated[
         float, typer.Option(min=0, max=0.5, help="Share of living people that may be refused.")
     ] = 0.05,
-    pack: options.PackName = "default",
+    pack: Networks = "default",
     *,
     where: options.Where,
     json: options.Json = False,
@@ -77,8 +90,10 @@ def calibrate(
     from visavis.liveness.outcome import write_band
     from visavis.watch.presentations import presentation_files
 
-    (scores,) = judging.scores([presentation_files(genuine)], pack, where)
-    band = band_of(scores, most_refused)
+    files = presentation_files(genuine)
+    scoring = Scoring.of(pack, where)
+    scores = scoring.scores(files)
+    band = band_of(scores, most_refused, scoring.networks.model)
     write_band(out, band)
     figures = liveness_figures(scores, {}, band)
     printing.print_answer(figures_json(figures), figures_words(figures), json=json)
@@ -90,7 +105,7 @@ def report(
     genuine: Genuine,
     attacks: Annotated[Path, typer.Option(help="A folder for each species of attack.")],
     judging: Judging,
-    pack: options.PackName = "default",
+    pack: Networks = "default",
     *,
     where: options.Where,
     json: options.Json = False,
@@ -100,8 +115,9 @@ def report(
     from visavis.liveness.measure import liveness_figures
     from visavis.watch.presentations import attack_folders, presentation_files
 
-    species, band = attack_folders(attacks), judging.band()
-    files = [presentation_files(genuine), *species.values()]
-    scores, *of_species = judging.scores(files, pack, where)
-    figures = liveness_figures(scores, dict(zip(species, of_species, strict=True)), band)
+    species, band, files = attack_folders(attacks), judging.band(), presentation_files(genuine)
+    scoring = Scoring.of(pack, where)
+    band.check_model(scoring.networks.model)
+    of_species = {name: scoring.scores(attack) for name, attack in species.items()}
+    figures = liveness_figures(scoring.scores(files), of_species, band)
     printing.print_answer(figures_json(figures), figures_words(figures), json=json)

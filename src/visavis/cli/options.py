@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from visavis.configuration import Configuration
     from visavis.gallery import Gallery
     from visavis.gallery.templates import Parts
+    from visavis.pack import Pack
     from visavis.recognizer import Recognizer
     from visavis.runtime import Device
     from visavis.types import Embedder
@@ -229,6 +230,16 @@ class Recognition:
     def for_many(self, people: "Gallery | None" = None) -> "Recognizer":
         """`for_one`, for many photos side by side."""
         return self._loaded(self.where.for_many(), people)
+
+    def detecting_pack(self, people: "Gallery | None" = None) -> "Pack":
+        """The pack whose detector finds the faces, and whose networks judge whether they live."""
+        from visavis.embedder import choose_models
+        from visavis.pack import DEFAULT_PACK, load_pack
+
+        configuration = configuration_of(self.pack, people)
+        if configuration is not None:
+            return load_pack(configuration.detecting_pack)
+        return choose_models(self.pack or DEFAULT_PACK).detector
 
     @property
     def where(self) -> Where:

@@ -1,11 +1,12 @@
 """visavis pack list | info | remove | verify. The other verbs have files of their own."""
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from visavis.cli import options, printing
-from visavis.cli.build import build, import_models
+from visavis.cli.build import Out, build, import_models
 from visavis.cli.insightface import insightface
 from visavis.cli.pull import pull
 from visavis.cli.push import push
@@ -75,6 +76,25 @@ def remove(
         printing.confirm(f"Delete {printing.harmless(str(folder))} for good?", json=json)
     remove_pack(name)
     printing.print_answer({"removed": str(folder)}, [f"deleted {folder}"], json=json)
+
+
+@pack.command("liveness")
+def add_liveness(
+    name: Annotated[str, typer.Argument(help="What to call the pack.")],
+    models: Annotated[Path, typer.Argument(help="The folder of the two MiniFASNet files.")],
+    pack: options.PackName = "default",
+    out: Out = None,
+    json: options.Json = False,
+) -> None:
+    """Make a pack of another one's models and the pair of networks that tells life from pictures.
+
+    The pair is run first. `visavis pack pull minifasnet` fetches it.
+    """
+    from visavis.answers import packs
+    from visavis.pack.liveness import pack_with_liveness
+
+    made = pack_with_liveness(name, models, pack=pack, folder=out)
+    printing.print_answer(packs.made_json(made), packs.made_words(made), json=json)
 
 
 @pack.command()

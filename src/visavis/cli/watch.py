@@ -15,6 +15,7 @@ from visavis.cli.liveness import Judging
 from visavis.cli.spread import spread
 
 if TYPE_CHECKING:
+    from visavis.gallery import Gallery
     from visavis.watch.deciding import Rule
     from visavis.watch.events import Event, Sink
     from visavis.watch.guarding import LiveGuard
@@ -74,15 +75,19 @@ class Living:
         typer.Option(help="warn: say whether a face is alive; require: name nobody who is not."),
     ] = "off"
 
-    def guard(self, judging: Judging, where: options.Where) -> "LiveGuard":
-        """The library's `LiveGuard`. Without networks five points judge."""
+    def guard(
+        self, judging: Judging, models: options.Recognition, people: "Gallery"
+    ) -> "LiveGuard":
+        """The library's `LiveGuard`. Where the pack has no networks five points judge."""
         from visavis.liveness.networks import load_liveness
         from visavis.watch.guarding import LiveGuard
 
-        band, models = judging.band(), judging.liveness_models
-        if self.liveness == "off" or models is None:
+        band, pack = judging.band(), models.detecting_pack(people)
+        if self.liveness == "off" or not pack.manifest.liveness:
             return LiveGuard(self.liveness, band=band)
-        return LiveGuard(self.liveness, load_liveness(models, where.for_one()), band)
+        networks = load_liveness(pack, models.where.for_one())
+        band.check_model(networks.model)
+        return LiveGuard(self.liveness, networks, band)
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,9 +146,9 @@ def watch(
     from visavis.watch.watching import WatchPlan, watch_sources
     from visavis.watch.writing import event_sink
 
-    plan = WatchPlan(naming.rule(), span.every, living.guard(judging, models.where))
     with open_sources(sources, start=span.start, end=span.end) as opened:
         people = options.gallery_at(gallery, create=False)
+        plan = WatchPlan(naming.rule(), span.every, living.guard(judging, models, people))
         recognizer = models.for_one(people)
         with showing.opened(opened) as look, event_sink(out) as sink, _stopping(opened.stop):
             seen = watch_sources(recognizer, people, opened, plan=plan, look=look)

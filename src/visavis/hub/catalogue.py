@@ -206,6 +206,6 @@ CATALOGUE: dict[str, Published] = {
         commercial="yes",
         citation="Minivision: Silent-Face-Anti-Spoofing, 2020",
         preprocessing="BGR 0..255, 80x80, cut 2.7 and 4.0 times as large as the face",
-        use="nothing to convert: both are ONNX files",
+        use="visavis pack liveness living {folder}",
     ),
 }

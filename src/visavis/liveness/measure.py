@@ -64,7 +64,9 @@ def measured(count: int, trials: int) -> Measured:
     return Measured(count, trials, count / trials, lower, upper)
 
 
-def band_of(genuine: Sequence[LivenessScore], most_refused: float) -> LivenessBand:
+def band_of(
+    genuine: Sequence[LivenessScore], most_refused: float, model: str | None = None
+) -> LivenessBand:
     """The strictest threshold at which at most this share of a source's own people is refused.
 
     Raises CalibrationError for too few of them, or a share that is none.
@@ -81,7 +83,7 @@ def band_of(genuine: Sequence[LivenessScore], most_refused: float) -> LivenessBa
             mend="take more photos, or a longer video, with the camera that will be watched",
         )
     live = float(scores[int(most_refused * len(scores))])
-    return LivenessBand(live, SPOOF_SHARE * live)
+    return LivenessBand(live, SPOOF_SHARE * live, model)
 
 
 def liveness_figures(

@@ -6,30 +6,31 @@ on photos that are enrolled.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from pathlib import Path
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from visavis.errors import ModelError
-from visavis.runtime import Device, Model, Preprocess, load_model
+from visavis.errors import ModelError, PackError
+from visavis.pack import Pack
+from visavis.pack.manifest import LivenessSpec
+from visavis.runtime import Device, Model, load_model
 from visavis.types import Face, Image
 
-SIDE = 80  # pixels: what the networks take
-LIVE = 1  # of the three classes; the others are print and replay
-# BGR, 0..255 as they are
-PIXELS = Preprocess("bgr")
-# File, and how many times as large as the face's box is what it sees.
-PAIR = (("2.7_80x80_MiniFASNetV2.onnx", 2.7), ("4_0_0_80x80_MiniFASNetV1SE.onnx", 4.0))
+LivenessMember = tuple[Model, LivenessSpec]
 
 
 @dataclass(frozen=True, eq=False, slots=True)
-class LivenessPair:
-    """The loaded networks. Their mean is the score: 0..1, the higher the more alive."""
+class LivenessNetworks:
+    """The loaded networks of a pack. Their mean is the score: 0..1, the higher the more alive."""
 
-    models: tuple[tuple[Model, float], ...]
+    members: tuple[LivenessMember, ...]
+
+    @property
+    def model(self) -> str:
+        """name@hash of each: what a threshold was measured with."""
+        return "+".join(spec.model for _, spec in self.members)
 
     def __call__(self, image: Image, faces: Sequence[Face], /) -> NDArray[np.float32]:
         """(N,) scores of faces of a whole frame: the surroundings say as much as the face.
@@ -38,43 +39,52 @@ class LivenessPair:
         """
         scores = np.zeros(len(faces), np.float32)
         for row, face in enumerate(faces):
-            scores[row] = np.mean([self._score(image, face, *one) for one in self.models])
+            scores[row] = np.mean([_score(image, face, *one) for one in self.members])
         return scores
 
-    def _score(self, image: Image, face: Face, model: Model, scale: float) -> float:
-        (logits,) = model(surroundings(image, face, scale)[None])
-        if logits.shape != (1, 3) or not np.isfinite(logits).all():
-            raise ModelError(f"expected three numbers of a liveness network, got {logits.tolist()}")
-        odds = np.exp(logits[0].astype(np.float64) - logits.max())
-        return float(odds[LIVE] / odds.sum())
+
+def load_liveness(pack: Pack, device: str | Device = "auto") -> LivenessNetworks:
+    """A pack's liveness networks, in float32 whatever the others compute in: thresholds are of
+    their exact scores.
+
+    Raises PackError for a pack without any and for a damaged file, ModelError for one that cannot
+    be loaded.
+    """
+    if not pack.manifest.liveness:
+        raise PackError(
+            f"pack {pack.manifest.name}: it has no liveness networks",
+            mend="make one that has: visavis pack pull minifasnet, then visavis pack liveness",
+            option="pack",
+        )
+    asked = Device(device) if isinstance(device, str) else device
+    exact = replace(asked, precision="float32")
+    members = [
+        (load_model(pack.read(spec.file, spec.sha256), spec.preprocess, exact), spec)
+        for spec in pack.manifest.liveness
+    ]
+    return LivenessNetworks(tuple(members))
 
 
-def load_liveness(folder: Path, device: str | Device = "auto") -> LivenessPair:
-    """The two networks of a folder. Raises ModelError where one is missing or cannot be loaded."""
-    models = []
-    for name, scale in PAIR:
-        path = folder / name
-        try:
-            data = path.read_bytes()
-        except OSError as error:
-            raise ModelError(
-                f"{path}: the liveness network cannot be read: {error.strerror or error}",
-                mend="both files of the pair must be in one folder: docs/liveness.md",
-                option="liveness_models",
-            ) from error
-        models.append((load_model(data, PIXELS, device), scale))
-    return LivenessPair(tuple(models))
+def _score(image: Image, face: Face, model: Model, spec: LivenessSpec) -> float:
+    (logits,) = model(surroundings(image, face, spec.scale, spec.size)[None])
+    if logits.shape != (1, spec.outputs) or not np.isfinite(logits).all():
+        raise ModelError(
+            f"{spec.name}: expected {spec.outputs} numbers of a liveness network, got "
+            f"{logits.tolist()}"
+        )
+    odds = np.exp(logits[0].astype(np.float64) - logits.max())
+    return float(odds[spec.live] / odds.sum())
 
 
-def surroundings(image: Image, face: Face, scale: float) -> Image:
-    """(80, 80, 3): a face with what is around it, as the networks were trained to see it.
+def surroundings(image: Image, face: Face, scale: float, size: tuple[int, int] = (80, 80)) -> Image:
+    """(*size, 3): a face with what is around it, as the networks were trained to see it.
 
     The box `scale` times as large, less where the picture is smaller, shifted so that it lies
     within.
     """
     left, top, right, bottom = scaled_box(face, image.shape[1], image.shape[0], scale)
     part = image[top : bottom + 1, left : right + 1]
-    return np.asarray(cv2.resize(part, (SIDE, SIDE)), np.uint8)
+    return np.asarray(cv2.resize(part, (size[1], size[0])), np.uint8)
 
 
 def scaled_box(face: Face, width: int, height: int, scale: float) -> tuple[int, int, int, int]:

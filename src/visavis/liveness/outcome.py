@@ -8,7 +8,7 @@ from typing import Literal
 import numpy as np
 
 from visavis.document import parse, to_bytes
-from visavis.errors import CalibrationError
+from visavis.errors import CalibrationError, MismatchError
 from visavis.files import write_whole
 
 Liveness = Literal["live", "spoof", "unsure"]
@@ -26,12 +26,22 @@ class LivenessBand:
 
     live: float = 0.8
     spoof: float = 0.3
+    model: str | None = None  # the networks that it was measured with; None: with none
 
     def __post_init__(self) -> None:
         if not 0 <= self.spoof < self.live <= 1:
             raise CalibrationError(
                 f"expected scores from 0 to 1, that of a spoof below that of life, got "
                 f"{self.spoof} and {self.live}"
+            )
+
+    def check_model(self, model: str) -> None:
+        """Raises MismatchError for other networks than those it was measured with."""
+        if self.model not in (None, model):
+            raise MismatchError(
+                f"expected liveness thresholds of {model}, got some of {self.model}",
+                mend="measure them again: visavis liveness calibrate",
+                option="liveness_band",
             )
 
 

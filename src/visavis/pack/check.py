@@ -13,7 +13,7 @@ from visavis.decode import DECODERS, Decoder, OutputShapes, decoder_of
 from visavis.decode.boxes import STRIDE
 from visavis.decode.yolov5face import YOLOV5FACE
 from visavis.errors import PackError, VisavisError
-from visavis.pack.manifest import DetectorSpec, EmbedderSpec
+from visavis.pack.manifest import DetectorSpec, EmbedderSpec, LivenessSpec
 from visavis.runtime import Device, Model, Outputs, Preprocess, available_runtimes, load_model
 
 EXACT = Device("cpu", precision="float32")
@@ -132,6 +132,21 @@ def check_same(data: bytes, int8: bytes, spec: EmbedderSpec, source: str) -> flo
             f"embeddings have a cosine of {cosine:.4f}"
         )
     return cosine
+
+
+def check_liveness(model: Model, spec: LivenessSpec, source: str) -> None:
+    """Run a liveness network on a made picture. Raises PackError where it refuses it, or answers
+    with anything but the finite numbers that the manifest declares.
+    """
+    picture = np.random.default_rng(0).integers(0, 256, (1, *spec.size, 3), np.uint8)
+    outputs = _ran(model, picture, source, "expected a network for this size")
+    fits = [output.shape for output in outputs] == [(1, spec.outputs)]
+    if not fits or not np.isfinite(outputs[0]).all():
+        got = ", ".join(str(output.shape) for output in outputs[:12]) or "no output"
+        raise PackError(
+            f"{source}: expected a liveness network, which answers a face with {spec.outputs} "
+            f"finite numbers, got {got}"
+        )
 
 
 def loaded(data: bytes, preprocess: Preprocess, source: str, device: Device = EXACT) -> Model:

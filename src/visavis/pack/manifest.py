@@ -13,17 +13,19 @@ from typing import Any, Literal
 
 from visavis.alignment import ALIGNMENT, SIZE
 from visavis.decode.yolov5face import EACH, Anchors
-from visavis.document import parse, to_bytes
+from visavis.document import as_bytes, parse
 from visavis.errors import ModelError, PackError
 from visavis.files import is_plain, write_whole
 from visavis.runtime import Preprocess
 
-FORMAT = 1
+FORMAT = 1  # of a pack of a detector and an embedder: every visavis reads it
+LIVENESS_FORMAT = 2  # of one that has liveness members, too
 MANIFEST = "pack.json"
 MOST_NUMBERS = 65_536  # in an embedding
 CROP = (SIZE, SIZE)  # height and width of an aligned crop, in pixels
 MOST_MARGIN = 1  # of a crop's side: a crop that shows three sides by three
 LARGEST = 512  # pixels a side that a crop is enlarged to
+MOST_SCALE, MOST_MEMBERS = 10.0, 8  # of a face's box that a liveness network sees; of a pack
 NOT_STATED = "not stated"  # what a field of an origin says that nobody declared
 
 Commercial = Literal["yes", "no", "unknown"]  # whether commercial use is allowed
@@ -107,6 +109,29 @@ class EmbedderSpec:
 
 
 @dataclass(frozen=True, slots=True)
+class LivenessSpec:
+    """A liveness network's file, what it sees around a face, and which of its answers is life."""
+
+    name: str
+    file: str
+    sha256: str
+    weights_sha256: str  # of the tensors alone
+    scale: float  # times as wide and high as the face's box is what it sees
+    outputs: int  # numbers that it answers with, a class each
+    live: int  # the place of life among them, from 0
+    origin: Origin
+    preprocess: Preprocess = field(default_factory=Preprocess)
+    size: tuple[int, int] = (80, 80)  # height and width that it takes
+
+    @property
+    def model(self) -> str:
+        """name@hash of all that its score depends on: a threshold is of these networks alone."""
+        parts = [self.weights_sha256, asdict(self.preprocess), self.size, self.scale, self.live]
+        identity = json.dumps(parts, sort_keys=True)
+        return f"{self.name}@{hashlib.sha256(identity.encode()).hexdigest()[:8]}"
+
+
+@dataclass(frozen=True, slots=True)
 class Manifest:
     """What pack.json says."""
 
@@ -116,12 +141,18 @@ class Manifest:
     embedder: EmbedderSpec
     calibration: str | None = None  # a file of the pack
     calibration_sha256: str | None = None
+    liveness: tuple[LivenessSpec, ...] = ()  # of format 2 alone; the mean of their scores counts
+
+    @property
+    def origins(self) -> dict[str, Origin]:
+        """Where each of its models comes from, by what it is."""
+        models = {"detector": self.detector.origin, "embedder": self.embedder.origin}
+        return models | {f"liveness {one.name}": one.origin for one in self.liveness}
 
     @property
     def commercial(self) -> Commercial:
-        """Whether both models may be used commercially: the least that one of them allows."""
-        origins = self.detector.origin, self.embedder.origin
-        return min((origin.commercial for origin in origins), key=LEAST_ALLOWED.index)
+        """Whether all models may be used commercially: the least that one of them allows."""
+        return min((one.commercial for one in self.origins.values()), key=LEAST_ALLOWED.index)
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,7 +197,8 @@ class Pack:
     def read_all(self) -> None:
         """Hash every model. Raises PackError as `read` does."""
         embedder = self.manifest.embedder
-        for spec in (self.manifest.detector, embedder, embedder.form("int8")):
+        specs = (self.manifest.detector, embedder, embedder.form("int8"), *self.manifest.liveness)
+        for spec in specs:
             self.read(spec.file, spec.sha256)
 
 
@@ -190,6 +222,7 @@ def read_pack(folder: Path) -> Pack:
     check_size(embedder.size, f"{path}: embedder.size")
     check_margin(embedder.margin, f"{path}: embedder.margin")
     check_numbers(manifest.detector, str(path))
+    check_liveness_members(manifest, str(path))
     return Pack(folder, manifest)
 
 
@@ -227,9 +260,47 @@ def check_numbers(spec: DetectorSpec, source: str) -> None:
             raise PackError(f"{source}: detector.{name}: expected {expected}, got {got}")
 
 
+def check_liveness_members(manifest: Manifest, source: str) -> None:
+    """Raises PackError for liveness members of a format that has none, for two of one name, and for
+    numbers with which no face can be shown to one.
+    """
+    members = manifest.liveness
+    if members and manifest.format < LIVENESS_FORMAT:
+        raise PackError(
+            f"{source}: liveness: a pack of format {manifest.format} has no such members",
+            mend=f"its format is {LIVENESS_FORMAT}",
+        )
+    names = {one.name for one in members}
+    if len(names) < len(members) or len(members) > MOST_MEMBERS:
+        raise PackError(
+            f"{source}: liveness: expected at most {MOST_MEMBERS} members, each of another name, "
+            f"got {', '.join(one.name for one in members)}"
+        )
+    for place, one in enumerate(members):
+        checks: list[tuple[str, object, str, bool]] = [
+            ("scale", one.scale, f"1 to {MOST_SCALE:g}", 1 <= one.scale <= MOST_SCALE),
+            ("outputs", one.outputs, "2 to 100", 2 <= one.outputs <= 100),
+            ("live", one.live, f"0 to {one.outputs - 1}", 0 <= one.live < one.outputs),
+            (
+                "size",
+                [*one.size],
+                f"1 to {LARGEST}",
+                1 <= min(one.size) <= max(one.size) <= LARGEST,
+            ),
+        ]
+        for name, got, expected, fits in checks:
+            if not fits:
+                where = f"{source}: liveness.{place}.{name}"
+                raise PackError(f"{where}: expected {expected}, got {got}")
+
+
 def write_manifest(folder: Path, manifest: Manifest) -> None:
     """Write pack.json into a folder that holds the files it names."""
-    write_whole(folder / MANIFEST, to_bytes(manifest))
+    document = asdict(manifest)
+    if not manifest.liveness:
+        # Format 1 knows no such field, and refuses what it does not know.
+        del document["liveness"]
+    write_whole(folder / MANIFEST, as_bytes(document))
 
 
 def _named_files(document: dict[str, Any]) -> Iterator[tuple[str, str]]:
@@ -255,8 +326,8 @@ def _refuse_newer(path: Path, data: bytes) -> None:
     except (ValueError, RecursionError) as error:
         raise PackError(f"{path}: cannot be read as JSON: {error}") from error
     format = document.get("format") if isinstance(document, dict) else None
-    if isinstance(format, int) and format > FORMAT:
+    if isinstance(format, int) and format > LIVENESS_FORMAT:
         raise PackError(
-            f"{path}: format {format}, this visavis reads up to {FORMAT}",
+            f"{path}: format {format}, this visavis reads up to {LIVENESS_FORMAT}",
             mend="install a newer visavis",
         )

@@ -2,18 +2,26 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Literal
 
 from visavis.errors import PackError, VisavisError
 from visavis.pack.adapt import ALONE, normalised_twice, takes_one
 from visavis.pack.calibration import load_calibration
-from visavis.pack.check import check_detector, check_embedder, check_same, loaded
+from visavis.pack.check import (
+    check_detector,
+    check_embedder,
+    check_liveness,
+    check_same,
+    loaded,
+)
 from visavis.pack.manifest import (
     MANIFEST,
     NOT_STATED,
     DetectorSpec,
     EmbedderSpec,
+    LivenessSpec,
     Origin,
     Pack,
     read_pack,
@@ -43,8 +51,11 @@ def verify_pack(folder: Path) -> list[Finding]:
         ("detector", lambda: _detector(pack, manifest.detector)),
         ("embedder", lambda: _embedder(pack, manifest.embedder)),
         ("calibration", lambda: _calibration(pack)),
-        ("detector.origin", lambda: _origin("detector.origin", manifest.detector.origin)),
-        ("embedder.origin", lambda: _origin("embedder.origin", manifest.embedder.origin)),
+        *((f"liveness {one.name}", partial(_liveness, pack, one)) for one in manifest.liveness),
+        *(
+            (f"{title}.origin", partial(_origin, f"{title}.origin", origin))
+            for title, origin in manifest.origins.items()
+        ),
         ("folder", lambda: _strangers(pack)),
     )
     findings: list[Finding] = []
@@ -90,6 +101,21 @@ def _embedder(pack: Pack, spec: EmbedderSpec) -> Iterator[Finding]:
         yield Finding("ok", spec.int8.file, f"sha256 {spec.int8.sha256[:16]}...")
         cosine = check_same(network.data, data, spec, str(pack.folder / spec.int8.file))
         yield Finding("ok", spec.int8.file, f"in int8, cosine {cosine:.2f} on made pictures")
+
+
+def _liveness(pack: Pack, spec: LivenessSpec) -> Iterator[Finding]:
+    data = pack.read(spec.file, spec.sha256)
+    yield Finding("ok", spec.file, f"sha256 {spec.sha256[:16]}...")
+    source = str(pack.folder / spec.file)
+    network = read_network(data, source)
+    if network.weights_sha256 != spec.weights_sha256:
+        text = (
+            f"the manifest says {spec.weights_sha256[:16]}..., its tensors have "
+            f"{network.weights_sha256[:16]}..."
+        )
+        yield Finding("error", f"liveness {spec.name}.weights_sha256", text)
+    check_liveness(loaded(network.data, spec.preprocess, source), spec, source)
+    yield Finding("ok", spec.file, f"{spec.model}: {spec.outputs} finite numbers for a face")
 
 
 def _calibration(pack: Pack) -> Iterator[Finding]:

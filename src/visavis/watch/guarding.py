@@ -4,7 +4,7 @@ from collections import deque
 from dataclasses import dataclass, field
 
 from visavis.liveness.geometry import FivePoints, judge_turn
-from visavis.liveness.networks import LivenessPair
+from visavis.liveness.networks import LivenessNetworks
 from visavis.liveness.outcome import (
     STANDARD_BAND,
     Demand,
@@ -26,7 +26,7 @@ class LiveGuard:
     """
 
     demand: Demand = "off"
-    networks: LivenessPair | None = None
+    networks: LivenessNetworks | None = None
     band: LivenessBand = STANDARD_BAND
 
 
