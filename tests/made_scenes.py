@@ -72,13 +72,13 @@ def people_with(data: Path, count: int, photos: int = 4) -> list[str]:
 
 
 def scene(
-    actors: Sequence[Actor], seconds: float, *, blur: float = 0.0
+    actors: Sequence[Actor], seconds: float, *, blur: float = 0.0, rate: int = RATE
 ) -> Iterator[tuple[float, Image]]:
     """Each picture with its time; later actors stand in front of earlier ones."""
     down, across = np.mgrid[:HEIGHT, :WIDTH]
     wall = np.stack([across * 90 // WIDTH + 80, down * 80 // HEIGHT + 80, across * 0 + 120], axis=2)
-    for number in range(round(seconds * RATE)):
-        at = number / RATE
+    for number in range(round(seconds * rate)):
+        at = number / rate
         canvas = wall.astype(np.uint8)
         for actor in actors:
             place = actor.way(at)

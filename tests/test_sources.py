@@ -54,8 +54,32 @@ def test_an_address_is_shown_without_its_secrets(address, shown):
 
 
 @pytest.mark.parametrize(
+    ("text", "shown", "target"),
+    [
+        ("entry=rtsp://user:secret@host/a?k=v", "entry", "rtsp://user:secret@host/a?k=v"),
+        ("back door 2=http://host/a", "back door 2", "http://host/a"),
+        ("a=1.mp4", "a=1.mp4", "a=1.mp4"),  # it is a file that is there
+        ("entry=a=1.mp4", "entry", "a=1.mp4"),
+        ("rtsp://host/a?name=b", "rtsp://host/a?name=***", "rtsp://host/a?name=b"),
+    ],
+)
+def test_a_source_is_known_by_its_name(tmp_path, monkeypatch, text, shown, target):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "a=1.mp4").touch()
+    parsed = parse_address(text)
+    assert (parsed.shown, parsed.target) == (shown, target)
+
+
+def test_two_sources_of_one_name_are_refused(clip):
+    one = [f"entry={clip}", f"entry={clip}"]
+    with pytest.raises(SourceError, match="two sources are called entry"), open_sources(one):
+        pass
+
+
+@pytest.mark.parametrize(
     ("name", "said"),
     [
+        ("entry=nothing.mp4", "nothing.mp4: no such video, folder or camera"),
         ("nothing.mp4", "nothing.mp4: no such video, folder or camera"),
         ("file:///etc/passwd", "file:///etc/passwd: no such video, folder or camera"),
         ("concat://a|b", "concat://a|b: no such video, folder or camera"),

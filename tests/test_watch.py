@@ -27,6 +27,7 @@ from visavis.watch.deciding import Rule
 from visavis.watch.following import Follower
 from visavis.watch.frames import Counts, Notice, Shot
 from visavis.watch.guarding import LiveGuard
+from visavis.watch.searching import Duty
 from visavis.watch.showing import annotated, has_window, label_of, window
 from visavis.watch.sources import Sources
 from visavis.watch.watching import Clock, WatchPlan, watch_sources
@@ -160,6 +161,25 @@ def test_a_named_face_is_not_embedded_again_and_again(follower, stage):
 def test_a_strangers_crops_are_compared_no_more_than_the_rule_says(follower, stage):
     events = follow(follower, stage, [[(100, CARL)]] * 70)
     assert events[-1].sighting.looks == 12
+
+
+def test_who_stays_is_told_from_time_to_time_where_somebody_asks(recognizer, people, stage):
+    shown = [(100, ANNA), (400, CARL)]
+    asked = Follower(recognizer, people, Rule(), "stage", duty=Duty(every=0.5))
+    events = follow(asked, stage, [shown] * 10 + [[]] * 4 + [shown] * 2)
+    stays = [one for one in events if one.kind == "stays"]
+    assert [one.sighting.person.name for one in stays] == ["Anna"] * 2
+    # Decided at 0.2 s, told at 0.7; out of sight from 1.0 to 1.4, and then overdue.
+    assert [one.at for one in stays] == [pytest.approx(0.7), pytest.approx(1.4)]
+    assert not any(one.kind == "stays" for one in follow(Follower(recognizer, people, Rule(), "s"),
+                                                         stage, [shown] * 20))  # fmt: skip
+
+
+def test_a_sighting_says_what_its_name_rests_on(follower, stage):
+    named, unknown = follow(follower, stage, [[(100, ANNA), (400, CARL)]] * 9)[-2:]
+    assert named.sighting.threshold == 0.4  # 2 templates at 1e-2 / 4: the point of 1e-3
+    assert unknown.sighting.similarity < unknown.sighting.threshold
+    assert (named.sighting.live_score, unknown.sighting.live_score) == (None, None)
 
 
 def test_two_who_cross_keep_their_names(follower, stage):

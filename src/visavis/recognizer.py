@@ -40,6 +40,7 @@ from visavis.types import Crops, Detector, Embedder, Embeddings
 
 if TYPE_CHECKING:  # it takes half of the time of all imports, and two photos need none
     from visavis.gallery import Gallery, Person
+    from visavis.gallery.people import Among
 
 
 @dataclass(frozen=True, slots=True)
@@ -377,19 +378,19 @@ class Recognizer:
         gallery: "Gallery",
         *,
         false_positive_rate: float | None,
-        among: str | None = None,
+        among: "Among" = None,
     ) -> list[Nearest]:
         """Who is closest to each embedding (N, D), and whether that is close enough.
 
-        `false_positive_rate` and `among` as for `identify`. A match is a review where the runner-up
-        is one too, and not so much less alike that the odds are at most this rate that it is them:
-        twins.
+        `false_positive_rate` and `among` as for `identify`, or people by their ids. A match is a
+        review where the runner-up is one too, and not so much less alike that the odds are at most
+        this rate that it is them: twins.
         Raises CalibrationError, GalleryError, MismatchError for embeddings of another length, and
         where people are in the gallery and none has a template of this model.
         """
         rate = self.rules.search_rate(false_positive_rate)
         index = gallery.index(self.embed.parts, among)
-        if not len(index):
+        if not len(index) and not isinstance(among, frozenset):
             self.unseen(gallery)
             if among is not None:
                 raise PersonError(

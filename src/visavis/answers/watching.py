@@ -5,8 +5,11 @@ from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any
 
+from visavis.answers.attendance import FATES, recorded_json
 from visavis.answers.counts import counted, people_counted
 from visavis.answers.words import one_in
+from visavis.attendance.moments import utc_text
+from visavis.attendance.punches import Recorded
 from visavis.recognizer import Recognizer
 from visavis.watch.deciding import Rule
 from visavis.watch.events import Appearance, Event
@@ -14,17 +17,31 @@ from visavis.watch.frames import FrameSource
 from visavis.watch.writing import event_json
 
 
-def event_words(event: Event) -> list[str]:
-    """An event in a line; none for a face that was seen too shortly to say anything of it."""
-    sighting = event.sighting
+def event_words(event: Event, recorded: Sequence[Recorded] = ()) -> list[str]:
+    """An event in a line; none for a face that was seen too shortly to say anything of it. And
+    what became of it in attendance.
+    """
     where = f"{_time(event.at)}  {event.source}  "
+    return [f"{where}{words}" for words in (*_event(event), *map(_recorded, recorded))]
+
+
+def _event(event: Event) -> list[str]:
+    sighting = event.sighting
     if sighting is None:
-        return [f"{where}{event.kind}: {event.text}"]
-    if sighting.state == "collecting":
+        return [f"{event.kind}: {event.text}"]
+    if sighting.state == "collecting" or event.kind == "stays":
         return []
     if event.kind == "left":
-        return [f"{where}{_who(sighting)} left · seen from {_span(sighting)}"]
-    return [f"{where}{_who(sighting)} is here{_why(sighting)}"]
+        return [f"{_who(sighting)} left · seen from {_span(sighting)}"]
+    return [f"{_who(sighting)} is here{_why(sighting)}"]
+
+
+def _recorded(one: Recorded) -> str:
+    punch = f" {one.punch}" if one.punch else ""
+    way = f", {one.sighting.direction}" if one.sighting.direction else ""
+    notes = f" ({', '.join(one.notes)})" if one.notes else ""
+    at = utc_text(one.sighting.true_at)
+    return f"punch{punch}: {FATES[one.fate]}, {at}{way}{notes}{one.message and ': '}{one.message}"
 
 
 def watched_words(events: Sequence[Event], rule: Rule) -> list[str]:
@@ -47,7 +64,11 @@ def watched_words(events: Sequence[Event], rule: Rule) -> list[str]:
 
 
 def watched_json(
-    recognizer: Recognizer, sources: Sequence[FrameSource], events: Sequence[Event], rule: Rule
+    recognizer: Recognizer,
+    sources: Sequence[FrameSource],
+    events: Sequence[Event],
+    rule: Rule,
+    punches: Sequence[Recorded] = (),
 ) -> dict[str, Any]:
     """The document of `watch`."""
     return {
@@ -62,6 +83,7 @@ def watched_json(
             for one in sources
         ],
         "events": [event_json(event) for event in events],
+        "punches": [recorded_json(one) for one in punches],
         "false_positive_rate": rule.false_positive_rate,
         "agreeing": rule.agreeing,
         "most": rule.most,

@@ -20,6 +20,7 @@ from visavis.attendance.corrections import (
     locked_on,
     told_of,
 )
+from visavis.attendance.courses import open_at
 from visavis.attendance.days import Ruling, Status
 from visavis.attendance.directory import Directory
 from visavis.attendance.ledger import Ledger
@@ -102,6 +103,19 @@ class Attendance:
                     except (PersonError, AttendanceError) as error:
                         outcomes.append(Recorded(sighting, Fate.REFUSED, message=str(error)))
         return outcomes
+
+    def extend(self, number: int, at: datetime) -> None:
+        """Note that whoever punched is still there: `Punch.until`.
+
+        Raises PersonError where the punch is not there any more: its person was erased.
+        """
+        with self.gallery.database.writing() as connection:
+            rows = self.ledger.rows(connection, [store.PUNCH], after=number - 1, up_to=number)
+            if not rows:
+                raise PersonError(f"there is no punch {number}")
+            until = self.ledger.seen(connection, [number]).get(number, rows[0].at)
+            if at.replace(microsecond=0) > until:
+                self.ledger.see(connection, number, rows[0].person or "", at)
 
     def _record(self, connection: Connection, sighting: Sighting, state: _State) -> Recorded:
         check_sighting(sighting)
@@ -252,11 +266,16 @@ class Attendance:
         return {person: plans.of(name) for person, name in ids.items()}
 
     def expected(self, at: datetime) -> list[str]:
-        """Whose shift has its window now, by the gallery's ids: whom a camera looks for first."""
-        day = at.date()
-        return [
-            person for person, plan in self.plans(day, day).items() if plan.span_at(at) is not None
-        ]
+        """Whose shift or class has its window now, by the gallery's ids: whom a camera looks for
+        first.
+        """
+        with self.gallery.database.reading() as connection:
+            self.catch_up(connection)
+        plans = self.plans(at.date(), at.date())
+        due = [person for person, plan in plans.items() if plan.span_at(at) is not None]
+        rosters = (self.rules.members(course) for course in open_at(self.rules, at))
+        taught, _ = self.directory.named(name for roster in rosters for name in roster)
+        return list(dict.fromkeys((*due, *taught)))
 
     def day_of(self, person: str, at: datetime) -> date:
         """The day that a punch of a person, by the gallery's id, belongs to."""

@@ -69,6 +69,14 @@ def meetings_of(rules: Rules, day: date) -> list[Meeting]:
     return sorted(meetings, key=lambda meeting: (meeting.start, meeting.course))
 
 
+def open_at(rules: Rules, at: datetime) -> list[Course]:
+    """The classes whose sightings count at a moment."""
+    # What is today in UTC may be the day before or after in a zone.
+    days = (at.date() - DAY, at.date(), at.date() + DAY)
+    meetings = (one for day in days for one in meetings_of(rules, day))
+    return [one.rule for one in meetings if one.opens <= at < one.end]
+
+
 def roll(
     meeting: Meeting,
     roster: Iterable[str],

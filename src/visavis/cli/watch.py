@@ -4,7 +4,7 @@ import signal
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -15,12 +15,15 @@ from visavis.cli.liveness import Judging
 from visavis.cli.spread import spread
 
 if TYPE_CHECKING:
+    from visavis.attendance.cameras import CameraClerk
+    from visavis.attendance.punches import Recorded
     from visavis.gallery import Gallery
+    from visavis.recognizer import Recognizer
     from visavis.watch.deciding import Rule
     from visavis.watch.events import Event, Sink
     from visavis.watch.guarding import LiveGuard
     from visavis.watch.sources import Sources
-    from visavis.watch.watching import ShotLook
+    from visavis.watch.watching import ShotLook, WatchPlan
 
 DemandName = Literal["off", "warn", "require"]
 LONGEST = 1e6  # seconds: eleven days
@@ -107,7 +110,7 @@ class Showing:
 
     @contextmanager
     def opened(self, sources: "Sources") -> "Iterator[ShotLook | None]":
-        """What shows each frame; None where nothing is shown."""
+        """What shows each frame; None where nothing is shown. Ctrl-C stops the sources."""
         from visavis.watch.showing import all_of, drawn_video, has_window, window
 
         if self.draw and len(sources.every) > 1:
@@ -117,7 +120,66 @@ class Showing:
         with ExitStack() as stack:
             looks = [stack.enter_context(window(sources.stop))] if wanted else []
             looks += [stack.enter_context(drawn_video(self.draw))] if self.draw else []
+            stack.enter_context(_stopping(sources.stop))
             yield all_of(looks) if looks else None
+
+
+@dataclass(frozen=True, slots=True)
+class Keeper:
+    """What takes each event: a file, and attendance."""
+
+    sink: "Sink"
+    clerk: "CameraClerk | None" = None
+
+    def asked(self, plan: "WatchPlan") -> "WatchPlan":
+        """The plan, with what attendance wants of each source."""
+        return replace(plan, duty=self.clerk.duty) if self.clerk else plan
+
+    def __call__(self, event: "Event") -> "list[Recorded]":
+        """Keep an event; what became of it in attendance."""
+        self.sink(event)
+        return self.clerk(event) if self.clerk else []
+
+
+@dataclass(frozen=True, slots=True)
+class Keeping:
+    """Where what is seen is kept."""
+
+    out: Annotated[
+        Path | None,
+        typer.Option(help="Add to a .csv (who, from when to when) or a .jsonl of all events."),
+    ] = None
+    attendance: Annotated[
+        bool,
+        typer.Option("--attendance", help="Record who is confirmed; a source's name is a device."),
+    ] = False
+    began: Annotated[
+        str, typer.Option(help="When a video begins: a wall time, as 2026-03-02 08:00.")
+    ] = ""
+
+    @contextmanager
+    def opened(
+        self, recognizer: "Recognizer", people: "Gallery", sources: "Sources"
+    ) -> Iterator[Keeper]:
+        """What takes each event."""
+        from visavis.watch.writing import event_sink
+
+        with event_sink(self.out) as sink, ExitStack() as stack:
+            if not self.attendance:
+                yield Keeper(sink)
+                return
+            clerk = stack.enter_context(self._clerk(recognizer, people))
+            clerk.check(sources.every)
+            yield Keeper(sink, clerk)
+
+    def _clerk(self, recognizer: "Recognizer", people: "Gallery") -> "CameraClerk":
+        from visavis.attendance.attendance import Attendance
+        from visavis.attendance.cameras import CameraClerk
+        from visavis.attendance.moments import read_moment, zone_named
+
+        book = Attendance(people)
+        began = read_moment(self.began, zone_named(book.rules.zone)) if self.began else None
+        return CameraClerk(book, recognizer, began)
 
 
 @spread
@@ -131,10 +193,7 @@ def watch(
     living: Living,
     judging: Judging,
     showing: Showing,
-    out: Annotated[
-        Path | None,
-        typer.Option(help="Add to a .csv (who, from when to when) or a .jsonl of all events."),
-    ] = None,
+    keeping: Keeping,
     gallery: options.GalleryFolder = None,
     *,
     models: options.Recognition,
@@ -144,32 +203,35 @@ def watch(
     from visavis.answers.watching import watched_json, watched_words
     from visavis.watch.sources import open_sources
     from visavis.watch.watching import WatchPlan, watch_sources
-    from visavis.watch.writing import event_sink
 
     with open_sources(sources, start=span.start, end=span.end) as opened:
         people = options.gallery_at(gallery, create=False)
         plan = WatchPlan(naming.rule(), span.every, living.guard(judging, models, people))
         recognizer = models.for_one(people)
-        with showing.opened(opened) as look, event_sink(out) as sink, _stopping(opened.stop):
-            seen = watch_sources(recognizer, people, opened, plan=plan, look=look)
-            events = _told(seen, sink, json=json)
-        document = watched_json(recognizer, opened.every, events, plan.rule)
+        with showing.opened(opened) as look, keeping.opened(recognizer, people, opened) as keep:
+            seen = watch_sources(recognizer, people, opened, plan=keep.asked(plan), look=look)
+            events, punches = _told(seen, keep, json=json)
+        document = watched_json(recognizer, opened.every, events, plan.rule, punches)
         printing.print_answer(document, watched_words(events, plan.rule), json=json)
         raise typer.Exit(3 if any(event.kind == "failed" for event in events) else 0)
 
 
-def _told(events: "Iterable[Event]", sink: "Sink", *, json: bool) -> "list[Event]":
-    """Each event into the file and, for people, on the screen as it comes."""
+def _told(
+    events: "Iterable[Event]", keep: Keeper, *, json: bool
+) -> "tuple[list[Event], list[Recorded]]":
+    """Each event kept and, for people, on the screen as it comes."""
     from visavis.answers.watching import event_words
 
-    told = []
+    told: list[Event] = []
+    punches: list[Recorded] = []
     for event in events:
-        sink(event)
+        recorded = keep(event)
         told.append(event)
+        punches += recorded
         if not json:
-            printing.print_lines(event_words(event))
+            printing.print_lines(event_words(event, recorded))
             printing.flush()  # whoever reads a pipe wants to know now
-    return told
+    return told, punches
 
 
 @contextmanager

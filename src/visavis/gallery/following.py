@@ -25,6 +25,7 @@ from visavis.gallery.audit import (
     history,
 )
 from visavis.gallery.index import ExactIndex, Index
+from visavis.gallery.people import Among
 from visavis.gallery.templates import (
     Opened,
     Parts,
@@ -41,6 +42,7 @@ from visavis.gallery.vault import SampleVault
 # Numbers in all templates from which FAISS is faster by more than it takes to get ready: 20,000
 # templates of 512 numbers, 80,000 of 128.
 LARGE = 10_000_000
+ROSTERS = 4  # indexes of so many ids that are kept: rosters change with the clock
 # Actions that change who is in a group.
 OF_GROUPS = {GROUP, MERGE, "accept person"}
 # Actions that neither add, move nor erase a template.
@@ -166,6 +168,18 @@ def _read_members(
     index = FaissIndex(opened.rows, len(opened.rows))
     index.extend(opened.people, opened.samples, opened.rows)
     return index, opened.quarantined
+
+
+def keep_newest(
+    every: dict[tuple[Parts, Among], Followed], key: tuple[Parts, Among], one: Followed
+) -> None:
+    """Keep an index under its key; of those of so many ids the last few alone."""
+    rosters = [old for old in every if isinstance(old[1], frozenset) and old != key]
+    if isinstance(key[1], frozenset):
+        for old in rosters[: max(0, len(rosters) + 1 - ROSTERS)]:
+            del every[old]
+    every.pop(key, None)
+    every[key] = one
 
 
 def index_bytes(count: int, numbers: int) -> int:

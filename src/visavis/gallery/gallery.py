@@ -20,11 +20,12 @@ from visavis.gallery import audit, erasure, settings
 from visavis.gallery.audit import Audit, ChainHead, Details, Entry
 from visavis.gallery.database import Database
 from visavis.gallery.erasure import Erased
-from visavis.gallery.following import Followed, follow, forget
+from visavis.gallery.following import Followed, follow, forget, keep_newest
 from visavis.gallery.index import ExactIndex, Index, Templates, group_templates
 from visavis.gallery.keycheck import check_key
 from visavis.gallery.people import (
     MOST_CONSENT,
+    Among,
     Person,
     SealedPeople,
     check_text,
@@ -82,7 +83,7 @@ class Gallery:
         self._samples = SampleVault(self.vault, self.id)
         self._people = SealedPeople(self.vault, self.id)
         self.audit = Audit(database, self.vault, self.id)
-        self._followed: dict[tuple[Parts, str | None], Followed] = {}
+        self._followed: dict[tuple[Parts, Among], Followed] = {}
         self._lock = RLock()
         erasure.finish(database)
         with database.reading() as connection:
@@ -275,8 +276,9 @@ class Gallery:
             erased = self.database.erasing(partial(self._remove_photos, photos=some))
             erasure.scrub(self.database, erased)
 
-    def index(self, parts: Parts, among: str | None = None) -> Index:
-        """All templates, or those of a group's people; caught up with what any process has changed.
+    def index(self, parts: Parts, among: Among = None) -> Index:
+        """All templates, or those `among` a group's people or so many ids; caught up with what any
+        process has changed.
 
         `parts` are an embedder's: of several, a photo's templates are joined, and a photo that
         lacks one is left out. Kept in memory. Ask for it anew before each search. Raises
@@ -291,7 +293,7 @@ class Gallery:
             opened = templates_of_people(connection, self._samples, parts, [person])
         return ExactIndex(opened.people, opened.samples, opened.rows)
 
-    def quarantined(self, parts: Parts, among: str | None = None) -> tuple[Quarantined, ...]:
+    def quarantined(self, parts: Parts, among: Among = None) -> tuple[Quarantined, ...]:
         """The templates that are damaged: they are in no index."""
         return tuple(self._follow(parts, among).quarantined.values())
 
@@ -385,17 +387,14 @@ class Gallery:
         """Let go of the database."""
         self.database.close()
 
-    def _follow(self, parts: Parts, among: str | None) -> Followed:
+    def _follow(self, parts: Parts, among: Among) -> Followed:
         with self._lock, self.database.reading() as connection:
             known = self._followed.get((parts, among))
-
-            def members() -> frozenset[str] | None:
-                return None if among is None else self._people.members(connection, among)
-
+            members = partial(self._people.chosen, connection, among)
             followed = follow(connection, self._samples, parts, known, members)
             if followed is not known:
                 check_key(connection, self.vault, self.id)
-            self._followed[parts, among] = followed
+            keep_newest(self._followed, (parts, among), followed)
             return followed
 
     def _damages(self, connection: Connection) -> Iterator[str]:

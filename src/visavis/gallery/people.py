@@ -30,6 +30,8 @@ COLUMNS = ("id", "name", "external_id", "consent", "added_at", "seen_at", "group
 APART = "\n"  # between the names of groups in their column
 SEPARATORS = ",;"  # between them in a roster, so in no name
 ROWS = select(*(PEOPLE.c[column] for column in COLUMNS), PEOPLE.c.seal)
+# Whose templates are searched: a group's people, so many ids, or everybody's.
+Among = str | frozenset[str] | None
 # Made once: each enrolment asks for one, each search for some.
 ONE = ROWS.where(PEOPLE.c.id == bindparam("person"))
 SOME = ROWS.where(PEOPLE.c.id.in_(bindparam("people", expanding=True)))
@@ -178,6 +180,10 @@ class SealedPeople:
         """The groups a person is in. Raises PersonError as `check`."""
         self.check(connection, person)
         return self.by_id(connection, [person])[person].groups
+
+    def chosen(self, connection: Connection, among: Among) -> frozenset[str] | None:
+        """Whose templates are meant; None: all. Raises PersonError for a group of nobody."""
+        return self.members(connection, among) if isinstance(among, str) else among
 
     def members(self, connection: Connection, group: str) -> frozenset[str]:
         """The ids of who is in a group. Raises PersonError where that is nobody.

@@ -4,8 +4,9 @@ An address may hold a password: `shown` is the only form of it that leaves this 
 """
 
 import os
+import re
 import sys
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
@@ -16,6 +17,7 @@ SourceKind = Literal["camera", "stream", "video", "folder"]
 SCHEMES = ("rtsp", "rtsps", "http", "https")
 MOST_CAMERAS = 100  # a number above is a mistake
 HIDDEN = "***"
+NAMED = re.compile(r"(\w[\w .-]*)=(.+)")  # a name, and what has it
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,10 +35,18 @@ class Address:
 
 
 def parse_address(text: str) -> Address:
-    """The number of a camera, an rtsp or http address, a video's path, or a folder of pictures.
+    """The number of a camera, an rtsp or http address, a video's path, or a folder of pictures; or
+    a name and one of these, as entry=0, which is then known by the name.
 
     Raises SourceError for what is none of them, is not there, or may not be read.
     """
+    named = NAMED.fullmatch(text)
+    if named and not Path(text).exists():
+        return replace(_address(named[2]), shown=named[1])
+    return _address(text)
+
+
+def _address(text: str) -> Address:
     if text.isascii() and text.isdigit():
         return _camera(int(text))
     scheme, colon, _ = text.partition("://")

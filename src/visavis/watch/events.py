@@ -12,7 +12,7 @@ from visavis.liveness.outcome import Liveness
 from visavis.watch.deciding import TrackState
 from visavis.watch.frames import NoticeKind
 
-EventKind = Literal["decided", "left"] | NoticeKind
+EventKind = Literal["decided", "stays", "left"] | NoticeKind
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,11 +33,16 @@ class Appearance:
     end: float
     started_at: str | None  # ISO 8601 in UTC, of a live source
     ended_at: str | None
+    threshold: float | None = None  # from which on the similarity is a match; None as above
+    live_score: float | None = None  # of the networks, its median; None where none looked
 
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """Something that happened. `decided` and `left` have a sighting, the others words."""
+    """Something that happened. `decided`, `stays` and `left` have a sighting, the others words.
+
+    `stays` is told where somebody asks for it: a face that is confirmed is still there.
+    """
 
     kind: EventKind
     source: str  # as it may be shown: without a password

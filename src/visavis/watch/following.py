@@ -31,6 +31,7 @@ from visavis.watch.deciding import (
 )
 from visavis.watch.events import Appearance, Event, EventKind
 from visavis.watch.guarding import OFF, LifeSigns, LiveGuard
+from visavis.watch.searching import NO_DUTY, Duty, When, nearest_first
 from visavis.watch.tracks import Box, Track, assign, begin_track, crowded
 
 ABSENT = 2.0  # seconds unseen after which a track has ended
@@ -40,7 +41,6 @@ OTHER = 1e-2  # share of strangers that pass for the one a track has shown so fa
 NEW = 1.0  # seconds in which a face that has come is looked at more often
 REAL = 2  # sightings from which on a track is told: once may be a mistake of the detector
 
-When = tuple[float, str | None]  # seconds, and ISO 8601 of a live source
 Tell = Callable[[float], When]
 
 
@@ -60,6 +60,7 @@ class Passage:
     doubtful: bool = False  # the face may be another's since
     ended: bool = False  # the face turned out to be another's
     told: TrackState = "collecting"
+    told_at: float = 0.0  # seconds: when its state was told last
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -82,9 +83,10 @@ class Follower:
         source: str,
         tell: Tell = lambda at: (at, None),
         guard: LiveGuard = OFF,
+        duty: Duty = NO_DUTY,
     ) -> None:
         self._recognizer, self._gallery, self._rule = recognizer, gallery, rule
-        self._source, self._tell, self._guard = source, tell, guard
+        self._source, self._tell, self._guard, self._duty = source, tell, guard, duty
         self._scan = without_angles(recognizer.detect)
         self._numbers = count(1)
         self._size: tuple[int, int] | None = None
@@ -104,7 +106,7 @@ class Follower:
         candidates = self._candidates(photo, alone, at)
         if candidates:
             self._compare(photo, candidates, at)
-        return [*self._decided(at), *self._left(at)]
+        return [*self._decided(at), *self._stays(at), *self._left(at)]
 
     def finish(self) -> list[Event]:
         """End all tracks: nothing more will be seen."""
@@ -183,7 +185,7 @@ class Follower:
         embeddings = self._recognizer.embed_faces(photo, rows)
         owners = self._settled([one.followed for one in candidates], embeddings, at)
         changed = []
-        nearest = self._nearest(embeddings)
+        nearest = self._nearest(embeddings, at)
         for one, candidate, row in zip(owners, candidates, range(len(rows)), strict=True):
             if len(one.looks) >= self._rule.most:
                 continue
@@ -192,17 +194,13 @@ class Follower:
             changed.append(one)
         templates = [one.template for one in changed if one.template is not None]
         if templates:
-            asked = self._nearest(np.concatenate(templates))
+            asked = self._nearest(np.concatenate(templates), at)
             for one, closest in zip(changed, asked, strict=True):
                 one.verdict = decide_track(one.looks, closest, self._rule)
 
-    def _nearest(self, embeddings: Embeddings) -> list[Nearest]:
-        return self._recognizer.nearest(
-            embeddings,
-            self._gallery,
-            false_positive_rate=self._rule.each,
-            among=self._rule.among,
-        )
+    def _nearest(self, embeddings: Embeddings, at: float) -> list[Nearest]:
+        roster = self._duty.roster(self._tell(at)) if self._duty.roster else None
+        return nearest_first(self._recognizer, self._gallery, embeddings, self._rule, roster)
 
     def _settled(self, owners: list[Passage], embeddings: Embeddings, at: float) -> list[Passage]:
         """Whose crop each is: as it was, or where that does not fit, of the one whom the tracker
@@ -246,8 +244,21 @@ class Follower:
     def _decided(self, at: float) -> list[Event]:
         news = [one for one in self.followed if one.told != self.state_of(one)]
         for one in news:
-            one.told = self.state_of(one)
+            one.told, one.told_at = self.state_of(one), at
         return [self._event("decided", one, at, self.state_of(one)) for one in news]
+
+    def _stays(self, at: float) -> list[Event]:
+        """Those who are confirmed, seen now, and were not told for as long as was asked."""
+        due = [
+            one
+            for one in self.followed
+            if one.told == "confirmed"
+            and one.track.seen == at
+            and at - one.told_at >= self._duty.every
+        ]
+        for one in due:
+            one.told_at = at
+        return [self._event("stays", one, at, one.told) for one in due]
 
     def _left(self, at: float) -> list[Event]:
         """Those whose face was not seen for long, or turned out to be another's."""
@@ -269,6 +280,7 @@ class Follower:
         if closest is not None and closest.id not in self._gallery.people_of([closest.id]):
             # Erased since: the name goes with the person.
             closest, state = None, "spoof" if state == "spoof" else "unknown"
+        decision = nearest.decision if nearest is not None and closest is not None else None
         start, started_at = self._tell(one.began)
         end, ended_at = self._tell(one.proved if one.ended else one.track.seen)
         return Appearance(
@@ -276,7 +288,7 @@ class Follower:
             state=state,
             person=closest if state == "confirmed" else None,
             closest=closest,
-            similarity=nearest.decision.similarity if nearest is not None and closest else None,
+            similarity=decision.similarity if decision is not None else None,
             false_positive_rate=one.verdict.false_positive_rate if nearest is not None else None,
             liveness=one.signs.outcome(self._guard),
             looks=len(one.looks),
@@ -286,6 +298,8 @@ class Follower:
             end=end,
             started_at=started_at,
             ended_at=ended_at,
+            threshold=decision.policy.match.threshold if decision is not None else None,
+            live_score=one.signs.score,
         )
 
 

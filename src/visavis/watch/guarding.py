@@ -3,6 +3,8 @@
 from collections import deque
 from dataclasses import dataclass, field
 
+import numpy as np
+
 from visavis.liveness.geometry import FivePoints, judge_turn
 from visavis.liveness.networks import LivenessNetworks
 from visavis.liveness.outcome import (
@@ -48,6 +50,11 @@ class LifeSigns:
             self.points.append(face.landmarks)
         if guard.networks is not None:
             self.scores.append(float(guard.networks(image, [face])[0]))
+
+    @property
+    def score(self) -> float | None:
+        """The median of what the networks said; None where none looked."""
+        return float(np.median(self.scores)) if self.scores else None
 
     def outcome(self, guard: LiveGuard) -> Liveness | None:
         """What they say together; None where nothing is demanded."""

@@ -77,6 +77,11 @@ def open_sources(
     for a name that is no source, before any is opened.
     """
     addresses = [parse_address(text) for text in texts]
+    names = [address.shown for address in addresses]
+    if twice := [name for number, name in enumerate(names) if name in names[:number]]:
+        raise SourceError(
+            f"two sources are called {twice[0]}", mend="name them, as in entry=0 exit=1"
+        )
     if start and any(address.live for address in addresses):
         raise SourceError("expected a start for files alone: a camera begins now", option="start")
     if end is not None and end <= start:

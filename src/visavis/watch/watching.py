@@ -10,9 +10,10 @@ from visavis.gallery import Gallery
 from visavis.recognizer import Recognizer
 from visavis.watch.deciding import STANDARD, Rule
 from visavis.watch.events import Event
-from visavis.watch.following import Follower, When
+from visavis.watch.following import Follower
 from visavis.watch.frames import FrameSource, Notice, NoticeKind, Shot
 from visavis.watch.guarding import OFF, LiveGuard
+from visavis.watch.searching import NO_DUTY, Duty, When
 from visavis.watch.sources import Sources
 
 EVERY = 0.1  # seconds between two looks for faces while there are any
@@ -31,6 +32,8 @@ class WatchPlan:
     every: float = EVERY  # seconds between two looks for faces; twice as long while there are none
     guard: LiveGuard = OFF
     guards: Mapping[str, LiveGuard] = field(default_factory=dict)  # of sources, as they are shown
+
+    duty: Callable[[str], Duty] = lambda source: NO_DUTY  # of a source, as it is shown
 
     def guard_of(self, source: FrameSource) -> LiveGuard:
         """What is demanded of the faces of a source."""
@@ -158,5 +161,6 @@ def _events(
 
 def _watched(source: FrameSource, plan: WatchPlan, follow: Callable[..., Follower]) -> Watched:
     clock = Clock(source.address.live)
-    follower = follow(source.address.shown, tell=clock.tell, guard=plan.guard_of(source))
+    shown = source.address.shown
+    follower = follow(shown, tell=clock.tell, guard=plan.guard_of(source), duty=plan.duty(shown))
     return Watched(source, follower, clock, plan.every)

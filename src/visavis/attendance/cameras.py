@@ -1,0 +1,183 @@
+"""What cameras see as punches: a track is one sighting, and as long as it goes on it extends it.
+
+Takes the events of `visavis.watch`, and says whom a camera looks for first: those whose shift or
+class has its window. Knows no pictures and no networks.
+"""
+
+import logging
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from functools import partial
+from types import TracebackType
+from typing import Self
+
+from visavis.attendance.attendance import Attendance
+from visavis.attendance.punches import Evidence, Fate, Recorded, Sighting
+from visavis.errors import AttendanceError, GalleryError, PersonError
+from visavis.recognizer import Recognizer
+from visavis.watch.events import Appearance, Event
+from visavis.watch.frames import FrameSource
+from visavis.watch.searching import Duty, Roster, When
+
+log = logging.getLogger(__name__)
+
+REFRESH = timedelta(seconds=30)  # after which it is asked anew who is expected
+MOST_SILENT = 30.0  # seconds of a face that stays until that is noted
+
+
+@dataclass(frozen=True, slots=True)
+class _Kept:
+    """Of which punch a track is a part; of none where the sighting was refused."""
+
+    person: str
+    punch: int | None
+    turns: bool  # whether they may be on their way back, and it is too soon to say
+
+
+class CameraClerk:
+    """A sink of watching that records who was confirmed. What cannot be written now is kept, and
+    tried again with the next event.
+    """
+
+    def __init__(
+        self, attendance: Attendance, recognizer: Recognizer, began: datetime | None = None
+    ) -> None:
+        """`began` is when videos begin; cameras know what time it is."""
+        self._attendance, self._began = attendance, began
+        self._model = recognizer.embed.model
+        self._configuration = recognizer.rules.version or None
+        self._tracks: dict[tuple[str, int], _Kept] = {}
+        self._waiting: list[Event] = []
+        self._reason = ""
+        self._asked: datetime | None = None  # the moment of what follows
+        self._expected: frozenset[str] = frozenset()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close(failed=error is not None)
+
+    def check(self, sources: Iterable[FrameSource]) -> None:
+        """Raise AttendanceError for a video of which nobody says when it began."""
+        for source in sources:
+            if not source.address.live and self._began is None:
+                raise AttendanceError(
+                    f"{source.address.shown}: a video does not say when it was",
+                    mend="say when it began, as 2026-03-02 08:00",
+                    option="began",
+                )
+
+    def duty(self, device: str) -> Duty:
+        """What is wanted of the source that is this device: `WatchPlan.duty`."""
+        every = min(self._attendance.rules.cooldown / 2, MOST_SILENT)
+        return Duty(partial(self._roster, device), max(every, 1.0))
+
+    def __call__(self, event: Event) -> list[Recorded]:
+        """Record what an event says, and what could not be recorded before; what became of it."""
+        sighting = event.sighting
+        if sighting is None or sighting.person is None:
+            return []
+        # A later one says the same: while nothing can be written, one is enough.
+        if not (self._waiting and event.kind == "stays"):
+            self._waiting.append(event)
+        return self._flush()
+
+    def close(self, *, failed: bool = False) -> None:
+        """Try the last time. Raises AttendanceError where something is left, unless something
+        `failed` already.
+        """
+        self._flush()
+        if self._waiting and not failed:
+            raise AttendanceError(
+                f"{len(self._waiting)} sightings could not be recorded: {self._reason}",
+                mend="record them by hand; they were told all the same",
+            )
+
+    def _flush(self) -> list[Recorded]:
+        recorded: list[Recorded] = []
+        try:
+            while self._waiting:
+                recorded += self._take(self._waiting[0])
+                del self._waiting[0]
+        except (GalleryError, AttendanceError) as error:
+            if str(error) != self._reason:
+                log.warning("a sighting is kept, and recorded later: %s", error)
+            self._reason = str(error)
+        return recorded
+
+    def _take(self, event: Event) -> list[Recorded]:
+        """Record a track's first sighting; extend the punch that it is by the others."""
+        one = event.sighting
+        if one is None or one.person is None:
+            return []
+        track, person = (event.source, one.track), one.person.id
+        first, last = (one.start, one.started_at), (one.end, one.ended_at)
+        known, told = self._tracks.get(track), []
+        if known is None or known.person != person:
+            told = [self._record(event.source, one, first)]
+            known = self._kept(person, told[0])
+        elif known.turns:
+            made = self._record(event.source, one, last)
+            known, told = self._kept(person, made), [made] if made.fate is Fate.PUNCH else []
+        self._extend(known, last)
+        self._tracks[track] = known
+        if event.kind == "left":
+            del self._tracks[track]
+        return told
+
+    def _record(self, device: str, one: Appearance, when: When) -> Recorded:
+        evidence = Evidence(
+            self._model,
+            one.similarity or 0.0,
+            one.threshold or 0.0,
+            self._configuration,
+            one.live_score,
+        )
+        person = one.person.id if one.person else ""
+        said = Sighting(person, self._moment(when), device, evidence=evidence)
+        try:
+            return self._attendance.record(said)
+        except PersonError as error:  # erased meanwhile
+            return Recorded(said, Fate.REFUSED, message=str(error))
+
+    def _kept(self, person: str, recorded: Recorded) -> _Kept:
+        """Whoever is seen by the way out just after they came in has not turned round yet: they
+        are asked about again, while anybody else's track stays what it was at first.
+        """
+        turns = False
+        if recorded.fate is Fate.TOO_SOON and recorded.punch and recorded.sighting.direction:
+            before = self._attendance.punch(recorded.punch).direction
+            turns = before not in (None, recorded.sighting.direction)
+        return _Kept(person, recorded.punch, turns)
+
+    def _extend(self, known: _Kept, when: When) -> None:
+        """Note that somebody was still there then."""
+        if known.punch is None:
+            return
+        try:
+            self._attendance.extend(known.punch, self._moment(when))
+        except PersonError:
+            log.info("punch %d is gone: whoever it was of was erased", known.punch)
+
+    def _roster(self, device: str, when: When) -> Roster:
+        """Who is expected at a moment, and whether the others are looked for by that device."""
+        at = self._moment(when)
+        if self._asked is None or abs(at - self._asked) >= REFRESH:
+            self._asked, self._expected = at, frozenset(self._attendance.expected(at))
+        terminal = self._attendance.rules.devices.get(device)
+        return Roster(self._expected, terminal.others if terminal else True)
+
+    def _moment(self, when: When) -> datetime:
+        seconds, said = when
+        if said is not None:
+            return datetime.fromisoformat(said)
+        if self._began is None:
+            raise AttendanceError("a video does not say when it was", option="began")
+        return self._began + timedelta(seconds=seconds)
