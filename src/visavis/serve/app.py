@@ -16,9 +16,11 @@ from visavis.serve.doorman import Doorman, Served, log_served
 from visavis.serve.figures import Figures
 from visavis.serve.forms import invalid
 from visavis.serve.refusals import Refusal
+from visavis.serve.rest.days import days
 from visavis.serve.rest.imports import imports
 from visavis.serve.rest.people import people
 from visavis.serve.rest.photos import photos
+from visavis.serve.rest.punches import punches
 from visavis.serve.rest.system import system
 from visavis.serve.service import Service, error_response
 from visavis.serve.site.identify import site_identify
@@ -33,7 +35,7 @@ from visavis.serve.who.access import needs
 
 ABOUT = """Face recognition that states its error rate. Photos are sent as multipart forms, and are
 forgotten when the answer is given. Every error is one envelope: code, message, mend, request_id."""
-ROUTERS = (page, system, photos, people, imports)
+ROUTERS = (page, system, photos, people, imports, punches, days)
 # What is seen by whoever signed in.
 SITE = (login, site_people, site_identify, site_live, site_models, site_settings)
 # What Starlette refuses by itself: its statuses, and our codes.

@@ -5,6 +5,7 @@ from typing import Any
 from pydantic import BaseModel
 
 from visavis.serve.rest import shapes
+from visavis.serve.rest.dayexamples import DAY_EXAMPLES
 
 AT = "2026-11-28T09:30:00.000+00:00"
 PERSON_ID, SAMPLE_ID = "3f2b8c1d9e4a4f6b8a7c5d2e1f0a9b8c", "7d1e5a0c2b9f4c3d8e6a1b4f7c0d9e2a"
@@ -84,7 +85,14 @@ JOB = {
     "refused": 3,
     "error": None,
 }
-KEY = {"id": "5f1c9a02", "name": "door", "scope": "viewer", "per_minute": 6000, "made_at": AT}
+KEY = {
+    "id": "5f1c9a02",
+    "name": "door",
+    "scope": "viewer",
+    "per_minute": 6000,
+    "device": "",
+    "made_at": AT,
+}
 
 EXAMPLES: dict[type[BaseModel], dict[str, Any]] = {
     shapes.HealthShape: {"status": "ok", "version": "0.1.0"},
@@ -203,6 +211,7 @@ EXAMPLES: dict[type[BaseModel], dict[str, Any]] = {
         "files": [{"number": 1, **ENROLLED}, {"number": 2, **BLURRED, "detail": ""}],
         "next": None,
     },
+    **DAY_EXAMPLES,
 }
 # Of each status an error, by its code.
 ERRORS = {
