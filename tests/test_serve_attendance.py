@@ -129,6 +129,7 @@ def test_without_that_check_a_stolen_kiosk_key_punches_anywhere(office, kiosk, m
     assert punch(office, kiosk, status=200, device="back")["sighting"]["fate"] != "punch"
 
 
+@pytest.mark.slow
 def test_a_punch_that_is_sent_again_is_one(office, kiosk, monkeypatch):
     key = kiosk | {"Idempotency-Key": "8c1f"}
     monkeypatch.setattr(office.service._attendance, "_keeps", False)
@@ -170,6 +171,7 @@ def test_a_bad_punch_by_hand_is_refused(office, wrong, code):
     assert (refused["error"]["code"], punches(office)) == (code, before)
 
 
+@pytest.mark.slow
 def test_reports_are_those_of_the_command_line(office):
     (day,) = [one for one in get(office, "today", day="2026-03-02")["days"] if one["stays"]]
     assert (day["person_id"], day["late_minutes"], day["hours"]) == ("E-1", 17, 8.75)
@@ -188,6 +190,7 @@ def test_reports_are_those_of_the_command_line(office):
     assert set(get(office, "inside")) == {"inside"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("path", "query"),
     [
@@ -207,6 +210,7 @@ def test_a_question_that_cannot_be_answered_is_said(office, path, query):
     assert (answer.status_code, "error" in answer.json()) == (422, True)
 
 
+@pytest.mark.slow
 def test_a_correction_and_a_ruling_stand_beside_what_was_said(office):
     made = post(
         office, "punches:hand", {"person": "E-2", "at": "2026-03-09T08:30", "reason": "forgot"}
@@ -242,6 +246,7 @@ def test_of_a_punch_that_is_not_there_nothing_is_corrected(office):
     assert refused["error"]["message"] == "there is no punch 99999"
 
 
+@pytest.mark.slow
 def test_in_a_locked_period_nothing_is_corrected_until_it_is_opened(office):
     period = {"since": "2026-02-01", "until": "2026-02-28", "reason": "paid"}
     said = {"person": "E-2", "at": "2026-02-05T08:00", "reason": "forgot"}
@@ -253,6 +258,7 @@ def test_in_a_locked_period_nothing_is_corrected_until_it_is_opened(office):
     assert post(office, "punches:hand", said)["fate"] == "punch"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("form", "media", "starts"),
     [

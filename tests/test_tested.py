@@ -107,6 +107,7 @@ TESTED_IN = {
     "answers/liveness.py": "test_liveness_cli.py",
     "answers/watching.py": "test_watch_cli.py",
     "serve/who/records.py": "test_serve_access.py",
+    "serve/heard.py": "test_serve_terminals.py",
     "serve/punching.py": "test_serve_attendance.py",
     "serve/rest/punches.py": "test_serve_attendance.py",
     "serve/rest/days.py": "test_serve_attendance.py",

@@ -31,11 +31,12 @@ from visavis.serve.site.people import site_people
 from visavis.serve.site.settings import site_settings
 from visavis.serve.site.verify import page
 from visavis.serve.site.visits import SignInFirst, error_page, to_login
+from visavis.serve.terminals import terminals
 from visavis.serve.who.access import needs
 
 ABOUT = """Face recognition that states its error rate. Photos are sent as multipart forms, and are
 forgotten when the answer is given. Every error is one envelope: code, message, mend, request_id."""
-ROUTERS = (page, system, photos, people, imports, punches, days)
+ROUTERS = (page, system, photos, people, imports, punches, days, terminals)
 # What is seen by whoever signed in.
 SITE = (login, site_people, site_identify, site_live, site_models, site_settings)
 # What Starlette refuses by itself: its statuses, and our codes.

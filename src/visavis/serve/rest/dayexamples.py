@@ -92,5 +92,8 @@ DAY_EXAMPLES: dict[type[BaseModel], dict[str, Any]] = {
     shapes.ChangesShape: {"corrections": [CORRECTION], "rulings": [RULING]},
     shapes.LockShape: LOCK,
     shapes.LocksShape: {"locks": [LOCK]},
+    shapes.HeardShape: {
+        "heard": [{"at": CAME, "serial": "CJ7A01", "words": "1 repeated; 1 with future"}]
+    },
     shapes.ChainShape: {"whole": True, "damages": [], "head": HEAD},
 }

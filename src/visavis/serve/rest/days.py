@@ -19,7 +19,7 @@ from visavis.attendance import store
 from visavis.attendance.attendance import Attendance
 from visavis.attendance.changes import said_afterwards
 from visavis.attendance.days import DayRecord
-from visavis.attendance.moments import day_of, month_of, zone_named
+from visavis.attendance.moments import day_of, month_of, utc_text, zone_named
 from visavis.attendance.reports import late_records, odd_records
 from visavis.attendance.transfer import export_period
 from visavis.attendance.view import classes_of, days_of, inside_of
@@ -32,6 +32,7 @@ from visavis.serve.rest.dayshapes import (
     ChangesShape,
     ClassesShape,
     DaysShape,
+    HeardShape,
     InsideShape,
     LocksShape,
 )
@@ -172,6 +173,16 @@ def export_month(
     attendance = service.attendance()
     service.note(request)
     return file_of(attendance, month_period(attendance, month), form, mark=bom)
+
+
+@days.get("/terminals", dependencies=[needs("viewer")], responses={**told(HeardShape, "invalid")})
+def show_terminals(request: Request) -> JSONResponse:
+    """What was odd about the pushes of terminals since the service began, the last first."""
+    heard = [
+        {"at": utc_text(one.at), "serial": one.serial, "words": one.words}
+        for one in service_of(request).heard.latest()
+    ]
+    return JSONResponse({"heard": heard})
 
 
 @days.get("/check", dependencies=[needs("admin")], responses={**told(ChainShape, "invalid")})

@@ -176,3 +176,17 @@ class ChainShape(BaseModel):
     whole: bool
     damages: list[str]
     head: str | None = Field(description="of its chain: kept elsewhere, it tells an older file")
+
+
+class OddPushShape(BaseModel):
+    """Something odd that a terminal sent."""
+
+    at: MomentText
+    serial: str
+    words: str = Field(examples=["line 3: expected user, time, device and status"])
+
+
+class HeardShape(BaseModel):
+    """What terminals sent that is odd."""
+
+    heard: list[OddPushShape]

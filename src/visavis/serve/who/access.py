@@ -91,6 +91,10 @@ class Guard:
         """A try to sign in. Raises Refusal, 429."""
         self._buckets.take(f"logins {address}", SERVE_LIMITS.failures)
 
+    def count_terminal(self, address: str) -> None:
+        """A serial number that is not allowed. Raises Refusal, 429."""
+        self._buckets.take(f"terminals {address}", SERVE_LIMITS.failures)
+
     def _key(self, given: str, address: str) -> ApiKey:
         scheme, _, text = given.partition(" ")
         key = self._keys.of_text(text.strip()) if scheme.lower() == "bearer" else None
