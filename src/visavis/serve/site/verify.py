@@ -24,6 +24,7 @@ FILES = {
     "site.css": "text/css",
     "site.js": "text/javascript",
     "live.js": "text/javascript",
+    "attendance.css": "text/css",
 }
 Wished = Annotated[str | None, Query(alias="lang", max_length=10)]
 

@@ -29,6 +29,7 @@ MENU: tuple[tuple[str, str, Needed], ...] = (
     ("people", "/people", "viewer"),
     ("identify", "/identify", "viewer"),
     ("live", "/live", "viewer"),
+    ("attendance", "/attendance", "viewer"),
     ("models", "/models", "viewer"),
     ("settings", "/settings", "admin"),
 )
