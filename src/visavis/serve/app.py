@@ -18,11 +18,16 @@ from visavis.serve.forms import invalid
 from visavis.serve.refusals import Refusal
 from visavis.serve.rest.configurations import configurations
 from visavis.serve.rest.groups import groups
+
+from visavis.serve.rest.days import days
 from visavis.serve.rest.imports import imports
 from visavis.serve.rest.people import people
 from visavis.serve.rest.photos import photos
+from visavis.serve.rest.punches import punches
 from visavis.serve.rest.system import system
 from visavis.serve.service import Service, error_response
+from visavis.serve.site.attendance import site_attendance
+from visavis.serve.site.correcting import site_correcting
 from visavis.serve.site.identify import site_identify
 from visavis.serve.site.live import site_live
 from visavis.serve.site.login import login
@@ -31,13 +36,34 @@ from visavis.serve.site.people import site_people
 from visavis.serve.site.settings import site_settings
 from visavis.serve.site.verify import page
 from visavis.serve.site.visits import SignInFirst, error_page, to_login
+from visavis.serve.terminals import terminals
 from visavis.serve.who.access import needs
 
 ABOUT = """Face recognition that states its error rate. Photos are sent as multipart forms, and are
 forgotten when the answer is given. Every error is one envelope: code, message, mend, request_id."""
-ROUTERS = (page, system, photos, people, groups, imports, configurations)
+ROUTERS = (
+    page,
+    system,
+    photos,
+    people,
+    groups,
+    imports,
+    configurations,
+    punches,
+    days,
+    terminals,
+)
 # What is seen by whoever signed in.
-SITE = (login, site_people, site_identify, site_live, site_models, site_settings)
+SITE = (
+    login,
+    site_people,
+    site_identify,
+    site_live,
+    site_models,
+    site_settings,
+    site_attendance,
+    site_correcting,
+)
 # What Starlette refuses by itself: its statuses, and our codes.
 OF_STARLETTE = {400: "bad_request", 404: "not_found", 405: "not_allowed"}
 

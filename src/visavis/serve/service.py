@@ -3,11 +3,13 @@
 import json
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
+from functools import cached_property
 
 from fastapi import Request
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel
 
+from visavis.attendance.attendance import Attendance
 from visavis.errors import VisavisError
 from visavis.faces import PhotoFaces, find_faces
 from visavis.gallery import Gallery, Person
@@ -19,6 +21,7 @@ from visavis.serve.budget import InferenceBudget
 from visavis.serve.decoders import DecoderPool
 from visavis.serve.desk import Desk
 from visavis.serve.forms import BodyBudget, Upload
+from visavis.serve.heard import HeardTerminals
 from visavis.serve.jobs import Jobs
 from visavis.serve.limits import SERVE_LIMITS, ServeLimits
 from visavis.serve.once import Ask, Once, WriteAnswer, hash_of
@@ -63,6 +66,7 @@ class Service:
         self.guard = Guard(self.keys, guests=asked.guests)
         self.once = Once(gallery)
         self.jobs = Jobs(gallery)
+        self.heard = HeardTerminals()
         self.users, self.sessions, self.lockout = Users(gallery), Sessions(), RestingNames()
 
     @property
@@ -104,6 +108,17 @@ class Service:
         if known is None:
             raise Refusal("not_found", "nobody here has this id")
         return known
+
+    @cached_property
+    def _attendance(self) -> Attendance:
+        return Attendance(self.gallery)
+
+    def attendance(self) -> Attendance:
+        """The gallery's attendance, by the people and rules of now. Raises RulesError for none."""
+        attendance = self._attendance
+        with self.gallery.database.reading() as connection:
+            attendance.catch_up(connection)
+        return attendance
 
     def note(self, request: Request, person: str | None = None) -> None:
         """Note in the audit who asked for people's data: reads too. It names nobody."""

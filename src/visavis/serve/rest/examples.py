@@ -5,6 +5,7 @@ from typing import Any
 from pydantic import BaseModel
 
 from visavis.serve.rest import kept, shapes
+from visavis.serve.rest.dayexamples import DAY_EXAMPLES
 
 AT = "2026-11-28T09:30:00.000+00:00"
 PERSON_ID, SAMPLE_ID = "3f2b8c1d9e4a4f6b8a7c5d2e1f0a9b8c", "7d1e5a0c2b9f4c3d8e6a1b4f7c0d9e2a"
@@ -85,7 +86,14 @@ JOB = {
     "refused": 3,
     "error": None,
 }
-KEY = {"id": "5f1c9a02", "name": "door", "scope": "viewer", "per_minute": 6000, "made_at": AT}
+KEY = {
+    "id": "5f1c9a02",
+    "name": "door",
+    "scope": "viewer",
+    "per_minute": 6000,
+    "device": "",
+    "made_at": AT,
+}
 
 CONFIGURATION = {
     "members": [{"pack": "default", "weight": 1.0, "enabled": True, "least_quality": {}}],
@@ -231,6 +239,7 @@ EXAMPLES: dict[type[BaseModel], dict[str, Any]] = {
         "files": [{"number": 1, **ENROLLED}, {"number": 2, **BLURRED, "detail": ""}],
         "next": None,
     },
+    **DAY_EXAMPLES,
 }
 # Of each status an error, by its code.
 ERRORS = {

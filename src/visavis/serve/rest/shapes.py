@@ -340,8 +340,9 @@ class KeyShape(BaseModel):
 
     id: str = Field(examples=["5f1c9a02"])
     name: str
-    scope: Literal["viewer", "operator", "admin"]
+    scope: Literal["kiosk", "viewer", "operator", "admin"]
     per_minute: int
+    device: str = Field(description="of a kiosk: what it punches for; else empty")
     made_at: Time
 
 

@@ -41,6 +41,7 @@ class NewKey(BaseModel, extra="forbid"):
     name: str = Field(min_length=1, max_length=100, description="what it is for")
     scope: Scope
     per_minute: int = Field(PER_MINUTE, ge=1, le=1_000_000, description="requests at most")
+    device: str = Field("", max_length=100, description="of a kiosk: what it punches for")
 
 
 @system.get("/health", dependencies=[needs("open")], responses={**told(HealthShape)})
@@ -120,7 +121,7 @@ def new_api_key(request: Request, new: NewKey) -> JSONResponse:
     have to be kept.
     """
     service = service_of(request)
-    key, text = service.keys.make(new.name, new.scope, new.per_minute)
+    key, text = service.keys.make(new.name, new.scope, new.per_minute, device=new.device)
     service.note(request)
     return JSONResponse({"key": key_document(key), "text": text}, 201)
 

@@ -96,7 +96,7 @@ def _account(service: Service, form: LoginForm) -> tuple[AccountKind, str]:
     """Whose name and password, or whose key, these are. Raises Refusal: 401, 429."""
     if not form.name:
         key = service.keys.of_text(form.password)
-        if key is not None:
+        if key is not None and key.scope != "kiosk":  # it opens no page
             return "key", key.id
         raise Refusal("unauthorized", "this is no key, or it was revoked")
     name = normal_name(form.name)

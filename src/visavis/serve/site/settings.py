@@ -10,7 +10,7 @@ from pydantic import BaseModel, Field
 from visavis.answers.words import policies_words
 from visavis.serve.service import Service, service_of
 from visavis.serve.site.visits import form_of, page_of, seen_by
-from visavis.serve.who.keys import SCOPES, Scope
+from visavis.serve.who.keys import ROLES, Role
 from visavis.serve.who.users import LEAST, MOST
 
 site_settings = APIRouter(prefix="/settings", include_in_schema=False)
@@ -22,7 +22,7 @@ class KeyForm(BaseModel, extra="forbid"):
     """A key to make."""
 
     name: NameText
-    scope: Scope
+    scope: Role
 
 
 class UserForm(BaseModel, extra="forbid"):
@@ -30,7 +30,7 @@ class UserForm(BaseModel, extra="forbid"):
 
     name: NameText
     password: Annotated[str, Field(min_length=LEAST, max_length=MOST)]
-    scope: Scope
+    scope: Role
 
 
 class RemovalForm(BaseModel, extra="forbid"):
@@ -98,7 +98,7 @@ def _shown(request: Request, new_key: str = "") -> HTMLResponse:
     values = {
         "keys": service.keys.all(),
         "users": service.users.all(),
-        "scopes": SCOPES,
+        "scopes": ROLES,
         "new_key": new_key,
         "policies": policies_words(service.recognizer.calibration),
         "consent": service.gallery.requires_consent,

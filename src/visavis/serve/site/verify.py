@@ -23,6 +23,7 @@ FILES = {
     "site.css": "text/css",
     "site.js": "text/javascript",
     "live.js": "text/javascript",
+    "attendance.css": "text/css",
 }
 
 

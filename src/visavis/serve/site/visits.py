@@ -14,7 +14,7 @@ from visavis.serve.forms import Multipart, checked
 from visavis.serve.refusals import OURS, Refusal, status_of
 from visavis.serve.service import Service
 from visavis.serve.site.wording import LANGUAGES, language_of, texts_of
-from visavis.serve.who.access import FOREIGN, Caller, Needed, rank_of
+from visavis.serve.who.access import FOREIGN, Caller, Needed
 from visavis.serve.who.sessions import Session
 
 M = TypeVar("M", bound=BaseModel)
@@ -29,6 +29,7 @@ MENU: tuple[tuple[str, str, Needed], ...] = (
     ("people", "/people", "viewer"),
     ("identify", "/identify", "viewer"),
     ("live", "/live", "viewer"),
+    ("attendance", "/attendance", "viewer"),
     ("models", "/models", "viewer"),
     ("settings", "/settings", "admin"),
 )
@@ -78,7 +79,7 @@ def admitted(connection: HTTPConnection, needed: Needed) -> Caller:
     if session is None or caller is None:
         raise SignInFirst
     service.guard.count(caller)
-    if rank_of(caller) < rank_of(needed):
+    if not caller.may(needed):
         what = f"this page is for the scope {needed}"
         raise Refusal("forbidden", what, mend="ask an admin for it")
     connection.state.session = session
@@ -143,18 +144,17 @@ def page_of(
 ) -> HTMLResponse:
     """A page, by the name of its template."""
     code = page_language(request)
-    caller: Caller | None = getattr(request.state, "caller", None)
+    caller: Caller = getattr(request.state, "caller", None) or Caller(None)
     session: Session | None = getattr(request.state, "session", None)
-    rank = rank_of(caller) if caller else rank_of("guest")
     text = PAGES.get_template(f"{page}.html").render(
         t=texts_of(code),
         language=code,
         languages=[(one, texts_of(one)["name"]) for one in LANGUAGES],
         page=page,
-        menu=[one for one in MENU if rank >= rank_of(one[2])],
-        may=lambda needed: rank >= rank_of(needed),
+        menu=[one for one in MENU if caller.may(one[2])],
+        may=caller.may,
         csrf=session.csrf if session else "",
-        who=caller.title if caller else "",
+        who=caller.title,
         **(values or {}),
     )
     answer = HTMLResponse(text, status)

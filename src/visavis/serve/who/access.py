@@ -12,15 +12,16 @@ from starlette.concurrency import run_in_threadpool
 from visavis.serve.limits import SERVE_LIMITS
 from visavis.serve.refusals import Refusal
 from visavis.serve.who.buckets import Buckets
-from visavis.serve.who.keys import PER_MINUTE, SCOPES, ApiKey, ApiKeys
+from visavis.serve.who.keys import PER_MINUTE, ROLES, ApiKey, ApiKeys
 from visavis.serve.who.users import UserAccount
 
 # What a route asks for. A guest has no key, and is let in only where the service listens on
 # loopback alone; what is open is so everywhere.
-Needed = Literal["open", "guest", "viewer", "operator", "admin"]
+Needed = Literal["open", "guest", "kiosk", "viewer", "operator", "admin"]
 FORWARDED = ("forwarded", "x-forwarded-for", "x-real-ip", "via")
 FOREIGN = ("cross-site", "same-site")  # as browsers say it of a page of another origin
-LADDER: tuple[Needed, ...] = ("open", "guest", *SCOPES)
+LADDER: tuple[Needed, ...] = ("open", "guest", *ROLES)
+PUNCHING = ("kiosk", "operator", "admin")  # a viewer reads, and writes no punch
 LOCAL_NAMES = ("localhost", "localhost.localdomain")
 
 
@@ -40,6 +41,15 @@ class Caller:
     def title(self) -> str:
         """For the page that they see themselves."""
         return self.known.name if self.known else ""
+
+    def may(self, needed: Needed) -> bool:
+        """Whether their scope reaches. A kiosk's punches, and reaches nothing else."""
+        scope = self.known.scope if self.known else "guest"
+        if needed == "kiosk":
+            return scope in PUNCHING
+        if scope == "kiosk":
+            return needed == "open"
+        return LADDER.index(scope) >= LADDER.index(needed)
 
     @property
     def known(self) -> ApiKey | UserAccount | None:
@@ -64,7 +74,7 @@ class Guard:
             return self._guest(request, address, needed)
         key = self._key(given, address)
         self._buckets.take(f"key {key.id}", key.per_minute)
-        if needed != "guest" and SCOPES.index(key.scope) < SCOPES.index(needed):
+        if not Caller(key).may(needed):
             raise Refusal(
                 "forbidden",
                 f"this needs a key of the scope {needed}; yours is of {key.scope}",
@@ -81,6 +91,10 @@ class Guard:
         """A try to sign in. Raises Refusal, 429."""
         self._buckets.take(f"logins {address}", SERVE_LIMITS.failures)
 
+    def count_terminal(self, address: str) -> None:
+        """A serial number that is not allowed. Raises Refusal, 429."""
+        self._buckets.take(f"terminals {address}", SERVE_LIMITS.failures)
+
     def _key(self, given: str, address: str) -> ApiKey:
         scheme, _, text = given.partition(" ")
         key = self._keys.of_text(text.strip()) if scheme.lower() == "bearer" else None
@@ -94,13 +108,6 @@ class Guard:
             raise _unauthorized("this needs a key")
         self._buckets.take(f"guest {address}", PER_MINUTE)
         return Caller(None)
-
-
-def rank_of(of: Caller | Needed) -> int:
-    """How far somebody's scope reaches, or how far it must."""
-    if isinstance(of, Caller):
-        return LADDER.index(of.known.scope if of.known else "guest")
-    return LADDER.index(of)
 
 
 def needs(needed: Needed) -> Any:

@@ -15,8 +15,10 @@ from visavis.gallery.audit import now
 from visavis.serve.refusals import Refusal
 from visavis.serve.who.records import SealedRecords
 
-Scope = Literal["viewer", "operator", "admin"]
-SCOPES: tuple[Scope, ...] = ("viewer", "operator", "admin")  # each may what those before it may
+Role = Literal["viewer", "operator", "admin"]
+ROLES: tuple[Role, ...] = ("viewer", "operator", "admin")  # each may what those before it may
+Scope = Literal["kiosk", "viewer", "operator", "admin"]  # a kiosk may punch, and nothing else
+SCOPES: tuple[Scope, ...] = ("kiosk", *ROLES)
 DOCUMENT = "api keys"
 PREFIX = "visavis_"
 FORM = re.compile(f"{PREFIX}([0-9a-f]{{8}})_([A-Za-z0-9_-]{{43}})")
@@ -33,6 +35,7 @@ class ApiKey:
     sha256: str
     per_minute: int
     made_at: str
+    device: str = ""  # of a kiosk: the one device that it punches for
 
 
 class ApiKeys:
@@ -45,11 +48,19 @@ class ApiKeys:
         """Every key. Raises GalleryError where they were altered."""
         return self._kept.all()
 
-    def make(self, name: str, scope: Scope, per_minute: int = PER_MINUTE) -> tuple[ApiKey, str]:
-        """A new key, and its text: that is told once, and kept nowhere."""
+    def make(
+        self, name: str, scope: Scope, per_minute: int = PER_MINUTE, *, device: str = ""
+    ) -> tuple[ApiKey, str]:
+        """A new key, and its text: that is told once, and kept nowhere.
+
+        Raises Refusal for a kiosk's key without its device, and for a device of another's.
+        """
+        if (scope == "kiosk") != bool(device):
+            what = "a kiosk's key is bound to a device, and no other key is"
+            raise Refusal("invalid", what, mend="say the device with the scope kiosk alone")
         identity = secrets.token_hex(4)
         text = f"{PREFIX}{identity}_{secrets.token_urlsafe(32)}"
-        key = ApiKey(identity, name, scope, _sha256(text), per_minute, now())
+        key = ApiKey(identity, name, scope, _sha256(text), per_minute, now(), device)
         self._kept.change("make api key", {"key": identity}, lambda keys: [*keys, key])
         return key, text
 

@@ -11,7 +11,7 @@ from visavis.gallery import Gallery
 from visavis.gallery.audit import now
 from visavis.gallery.people import clean_name
 from visavis.serve.refusals import Refusal
-from visavis.serve.who.keys import PER_MINUTE, Scope
+from visavis.serve.who.keys import PER_MINUTE, Role
 from visavis.serve.who.records import SealedRecords
 
 USERS = "users"  # the document's name, among what the gallery keeps
@@ -25,7 +25,7 @@ class UserAccount:
 
     id: str
     name: str
-    scope: Scope
+    scope: Role
     argon2: str
     made_at: str
     per_minute: int = PER_MINUTE
@@ -41,7 +41,7 @@ class Users:
         """Every user. Raises GalleryError where they were altered."""
         return self._kept.all()
 
-    def add(self, name: str, password: str, scope: Scope) -> UserAccount:
+    def add(self, name: str, password: str, scope: Role) -> UserAccount:
         """A new user. Raises Refusal for a name that is taken and for a short password."""
         if not LEAST <= len(password) <= MOST:
             what = f"password: expected {LEAST} to {MOST} characters, got {len(password)}"

@@ -1,0 +1,93 @@
+"""A photo to a punch: who is in it, at which device, by whose key. For REST and for the kiosk."""
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from fastapi import Request
+
+from visavis.answers.attendance import recorded_json
+from visavis.attendance.punches import Evidence, Recorded, Reporter, Sighting
+from visavis.attendance.rules import Direction
+from visavis.results import Identification, Nearest
+from visavis.serve.forms import Upload
+from visavis.serve.refusals import Refusal
+from visavis.serve.service import Service
+from visavis.serve.who.access import Caller, caller_of
+
+
+@dataclass(frozen=True, slots=True)
+class PunchPlace:
+    """Where somebody stands, and what they say of it."""
+
+    device: str
+    direction: Direction | None = None
+    key: str = ""  # of the request: sent again, it is one punch
+
+
+def device_of(caller: Caller, asked: str) -> str:
+    """The device that a punch is at. Raises Refusal where a kiosk says another than its own."""
+    bound = caller.key.device if caller.key else ""
+    if bound and asked not in ("", bound):
+        what = "this key punches for its own device alone"
+        raise Refusal("forbidden", what, mend="leave the device out")
+    return bound or asked
+
+
+def actor_of(request: Request) -> str:
+    """Who does something by hand, for the record: not theirs to choose."""
+    caller = caller_of(request)
+    return f"{caller.title} ({caller.name})"
+
+
+def face_of(service: Service, upload: Upload) -> Identification:
+    """Whom the one face of a photo, or the one that is plainly meant, shows.
+
+    Raises Refusal, ImageError, NoFaceError, AmbiguousFaceError.
+    """
+    photo = service.faces(upload)
+    row = photo.choose(None)
+    return service.recognizer.search(photo, service.gallery)[row]
+
+
+def punch_seen(
+    service: Service, seen: Identification | Nearest, place: PunchPlace, source: Reporter
+) -> Recorded | None:
+    """Keep the punch of somebody who was seen now; None where nobody was recognised."""
+    person = seen.person
+    if person is None:
+        return None
+    decision = seen.decision
+    evidence = Evidence(
+        service.recognizer.embed.model,
+        round(decision.similarity, 4),
+        round(decision.policy.match.threshold, 4),
+        decision.configuration,
+    )
+    sighting = Sighting(
+        person.id,
+        datetime.now(UTC),
+        place.device,
+        place.direction,
+        source,
+        evidence=evidence,
+        key=place.key,
+    )
+    recorded = service.attendance().record(sighting)
+    service.gallery.note_seen([person.id])
+    return recorded
+
+
+def punched_json(seen: Identification, recorded: Recorded | None) -> dict[str, Any]:
+    """What a photo was taken for, and what became of it.
+
+    Where it is no match nobody is told how close to whom it is: by that a face could be made.
+    """
+    person, decision = seen.person, seen.decision
+    return {
+        "outcome": decision.outcome,
+        "person": person and {"id": person.id, "name": person.name},
+        "similarity": round(decision.similarity, 4) if person else None,
+        "threshold": decision.policy.match.threshold if person else None,
+        "sighting": recorded and recorded_json(recorded),
+    }

@@ -1,0 +1,192 @@
+"""The documents of attendance as OpenAPI describes them: the fields of docs/json.md, with types."""
+
+from datetime import date
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, Field
+
+from visavis.attendance.moments import FIRST_YEAR, LAST_YEAR
+from visavis.serve.rest.shapes import Id, NamedShape, OutcomeName, Similarity
+
+CalendarDay = Annotated[
+    date,
+    Field(ge=date(FIRST_YEAR, 1, 1), le=date(LAST_YEAR, 12, 31), examples=["2026-03-02"]),
+]
+DateText = Annotated[str, Field(description="ISO 8601", examples=["2026-03-02"])]
+MomentText = Annotated[str, Field(description="in UTC", examples=["2026-03-02T07:04:00Z"])]
+Reference = Annotated[str, Field(description="your own id, or the name where there is none")]
+StatusName = Literal["present", "half", "absent", "open", "pending", "holiday", "leave", "off"]
+DirectionName = Literal["in", "out", "break_out", "break_in", "overtime_in", "overtime_out"]
+FateName = Literal["punch", "seen", "too_soon", "repeated", "refused"]
+
+
+class DayShape(BaseModel):
+    """What a shift of somebody's day was, or a day on which none was due."""
+
+    date: DateText = Field(description="of a shift over midnight, that of its start")
+    person_id: Reference
+    name: str
+    zone: str = Field(examples=["Europe/Berlin"])
+    shift: str
+    status: StatusName
+    stays: list[dict[Literal["in", "out"], MomentText | None]]
+    hours: float
+    late_minutes: int
+    early_minutes: int
+    notes: list[str] = Field(examples=[["corrected"]])
+    reason: str
+    punches: list[int]
+
+
+class DaysShape(BaseModel):
+    """Days of a period."""
+
+    days: list[DayShape]
+
+
+class PresentShape(BaseModel):
+    """Somebody who is in the building."""
+
+    person_id: Reference
+    name: str
+    since: MomentText
+    seen: MomentText = Field(description="for the last time")
+    device: str
+
+
+class InsideShape(BaseModel):
+    """Who is in the building."""
+
+    inside: list[PresentShape]
+
+
+class AttendeeShape(BaseModel):
+    """Somebody of a class's roster."""
+
+    person_id: Reference
+    name: str
+    status: Literal["present", "late", "left", "absent", "excused", "pending"]
+    first: MomentText | None
+    last: MomentText | None
+    late_minutes: int
+
+
+class ClassShape(BaseModel):
+    """A class with its roster."""
+
+    course: str
+    start: MomentText
+    end: MomentText
+    roster: list[AttendeeShape]
+
+
+class ClassesShape(BaseModel):
+    """A day's classes."""
+
+    classes: list[ClassShape]
+
+
+class SightingShape(BaseModel):
+    """What became of somebody who was seen."""
+
+    fate: FateName
+    punch: int | None = Field(description="the punch that it is, or is a part of")
+    person: Id
+    at: MomentText
+    notes: list[str]
+    message: str
+
+
+class PunchedShape(BaseModel):
+    """Whom a photo shows, and what became of it."""
+
+    outcome: OutcomeName
+    person: NamedShape | None = Field(description="of a match alone")
+    similarity: Similarity | None = Field(description="of a match alone")
+    threshold: float | None
+    sighting: SightingShape | None
+
+
+class ClaimShape(BaseModel):
+    """What a punch says."""
+
+    at: MomentText
+    direction: DirectionName | None
+
+
+class CorrectionShape(BaseModel):
+    """What somebody said of a punch afterwards."""
+
+    number: int
+    punch: int
+    person_id: Reference
+    name: str
+    before: ClaimShape
+    after: ClaimShape | None = Field(description="null: it does not count")
+    actor: str = Field(description="the key or the user that said so")
+    reason: str
+
+
+class RuledShape(BaseModel):
+    """What a day was said to be."""
+
+    status: StatusName
+    reason: str
+
+
+class RulingShape(BaseModel):
+    """What somebody said a day was."""
+
+    number: int
+    date: DateText
+    person_id: Reference
+    name: str
+    before: RuledShape | None
+    after: RuledShape | None = Field(description="null: as it was punched")
+    actor: str
+
+
+class ChangesShape(BaseModel):
+    """What was changed of a month."""
+
+    corrections: list[CorrectionShape]
+    rulings: list[RulingShape]
+
+
+class LockShape(BaseModel):
+    """A period that was locked, or opened."""
+
+    number: int
+    locked: bool
+    since: DateText
+    until: DateText
+    actor: str
+    reason: str
+
+
+class LocksShape(BaseModel):
+    """Every lock and every opening, in order."""
+
+    locks: list[LockShape]
+
+
+class ChainShape(BaseModel):
+    """Whether the ledger of attendance is as it was written."""
+
+    whole: bool
+    damages: list[str]
+    head: str | None = Field(description="of its chain: kept elsewhere, it tells an older file")
+
+
+class OddPushShape(BaseModel):
+    """Something odd that a terminal sent."""
+
+    at: MomentText
+    serial: str
+    words: str = Field(examples=["line 3: expected user, time, device and status"])
+
+
+class HeardShape(BaseModel):
+    """What terminals sent that is odd."""
+
+    heard: list[OddPushShape]
