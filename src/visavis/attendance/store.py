@@ -13,6 +13,7 @@ from visavis.attendance.punches import Punch, Reporter, Sighting
 from visavis.attendance.rules import Direction
 
 PUNCH, CORRECTION, RULING, LOCK = "punch", "correction", "ruling", "lock"
+INBOX = "inbox"  # what somebody did with sightings of unknown people
 BEFORE = timedelta(hours=36)  # how long somebody may stand before one device
 EPOCH = datetime.fromtimestamp(0, UTC)
 
@@ -31,6 +32,9 @@ def punch_entry(
         "notes": list(notes),
         "actor": sighting.actor,
         "reason": sighting.reason,
+        # That it is gone is told from that there never was any.
+        "evidence": sighting.evidence is not None,
+        "crop": sighting.evidence is not None and sighting.evidence.crop is not None,
     }
     body = {name: value for name, value in said.items() if value}
     return NewRow(PUNCH, person, sighting.true_at, body, sighting.token(person))
@@ -111,6 +115,12 @@ def lock_entry(locked: bool, period: tuple[date, date], actor: str, reason: str)
     since, until = period
     body = {"locked": locked, "since": str(since), "until": str(until), **_made(actor, reason)}
     return NewRow(LOCK, None, EPOCH, body)
+
+
+def inbox_entry(done: str, person: str | None, count: int, actor: str, reason: str) -> NewRow:
+    """The row of what somebody did with sightings of unknown people."""
+    body: dict[str, Any] = {"done": done, "count": count, **_made(actor, reason)}
+    return NewRow(INBOX, person, _moment(body["made"]), body)
 
 
 def corrections_in(ledger: Ledger, connection: Connection) -> list[Correction]:

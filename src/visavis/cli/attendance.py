@@ -8,6 +8,7 @@ import typer
 from visavis.cli import corrections, options, printing
 from visavis.cli.corrections import book_at
 from visavis.cli.people import Who
+from visavis.cli.unknown import unknown
 
 if TYPE_CHECKING:
     from datetime import date
@@ -24,6 +25,7 @@ Month = Annotated[str, typer.Option("--month", help="As 2026-03; without it, thi
 Day = Annotated[str, typer.Option("--day", help="As 2026-03-02; without it, today.")]
 
 
+attendance.add_typer(unknown, name="unknown")
 attendance.command()(corrections.punch)
 attendance.command()(corrections.correct)
 attendance.command("mark-day")(corrections.mark_day)
