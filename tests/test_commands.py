@@ -61,6 +61,7 @@ NO_MODEL = {
         ],
         "it writes into the gallery",
     ),
+    "attendance retention": "it removes from the gallery",
     "attendance unknown list": "it reads the gallery",
     "attendance unknown show": "it reads the gallery",
     "attendance unknown name": "it writes into the gallery",

@@ -27,6 +27,7 @@ TESTED_IN = {
     "answers/pictures.py": "test_scrfd.py",
     "answers/presence.py": "test_find_cli.py",
     "answers/policies.py": "test_answers_packs.py",
+    "answers/retention.py": "test_retention.py",
     "answers/unknown.py": "test_inbox.py",
     "answers/words.py": "test_detect.py",
     "attendance/corrections.py": "test_attendance.py",

@@ -8,7 +8,7 @@ import hashlib
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Any
 
 from sqlalchemy import (
@@ -24,6 +24,7 @@ from sqlalchemy import (
 
 from visavis.attendance.attendance import Attendance
 from visavis.attendance.ledger import MEND
+from visavis.attendance.moments import midnight_before
 from visavis.attendance.punches import Recorded, Reporter, check_reason, check_sighting
 from visavis.attendance.store import inbox_entry
 from visavis.attendance.tables import UNKNOWNS
@@ -339,11 +340,8 @@ def _sample(one: UnknownSighting, crop: bytes | None) -> Sample:
 
 
 def _before(now: datetime, days: int | None) -> int:
-    """The midnight, UTC, before which something is kept no longer; 0, where for good."""
-    if days is None:
-        return 0
-    midnight = now.astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
-    return int((midnight - timedelta(days=days)).timestamp())
+    """The second before which something is kept no longer; 0, where for good."""
+    return 0 if days is None else int(midnight_before(now, days).timestamp())
 
 
 def _is_there(connection: Connection) -> bool:

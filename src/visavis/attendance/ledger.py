@@ -131,7 +131,7 @@ class Ledger:
     def _chain(self, connection: Connection, last: ChainHead, entry: NewRow, sealed: bytes) -> None:
         row: dict[str, Any] = {
             "seq": last.seq + 1,
-            "day": datetime.now(UTC).date().isoformat(),
+            "day": today(),
             "kind": entry.kind,
             "person_id": entry.person,
             "content": hashlib.sha256(sealed).digest(),
@@ -383,6 +383,11 @@ class Ledger:
 
     def _place(self, *parts: object) -> tuple[str, ...]:
         return self.gallery.id, ROOM, *map(str, parts)
+
+
+def today() -> str:
+    """The day on which a row is written, UTC."""
+    return datetime.now(UTC).date().isoformat()
 
 
 def chained(before: bytes, row: Mapping[str, Any]) -> bytes:
