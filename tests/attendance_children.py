@@ -51,7 +51,7 @@ def main() -> None:
         schema.SqliteDatabase.writing = autocommit
     if "forgetful" in switches:  # nobody remembers what was said before
         Ledger.number_of = lambda *_: None
-        Ledger._token = lambda ledger, text: text.encode() + str(id(object())).encode()
+        Ledger.token = lambda ledger, text: text.encode() + str(id(object())).encode()
     if "cut" in switches:
         chain, calls = Ledger._chain, count(1)
 

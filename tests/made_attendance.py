@@ -6,6 +6,7 @@ from pathlib import Path
 from zoneinfo import ZoneInfo
 
 from visavis.attendance.days import Mark
+from visavis.attendance.ledger import Ledger
 from visavis.attendance.plans import Plans
 from visavis.attendance.rules import Direction, read_rules
 from visavis.gallery import Gallery, open_gallery
@@ -17,6 +18,7 @@ RULES = b"""
 zone = "Europe/Berlin"
 cooldown = 60
 gap = 120
+crops = true
 
 [sites.york]
 zone = "America/New_York"
@@ -105,10 +107,13 @@ def plan(person: str, extra: bytes = b"", base: bytes = RULES, first=MONDAY, las
 
 
 def people_of_four(folder: Path) -> Path:
-    """A gallery of four people with their own ids: made once, and copied for each test."""
+    """A gallery of four people with their own ids, and of their attendance, without a row: made
+    once, and copied for each test.
+    """
     gallery = open_gallery(folder)
     for number in range(1, 5):
         gallery.add_person(f"Person {number}", external_id=f"E-{number}")
+    Ledger(gallery).prepare()
     gallery.close()
     (folder / schema.BALLAST).write_bytes(b"")
     return folder

@@ -86,6 +86,9 @@ PLACES = {
     ("config compare", "second"): ["1", "{}", "--images", "a"],
     ("config show", "version"): ["{}"],
     ("attendance correct", "number"): ["{}", "--void"],
+    ("attendance unknown show", "number"): ["{}"],
+    ("attendance unknown name", "number"): ["{}", "Ann"],
+    ("attendance unknown discard", "number"): ["{}"],
     ("people split-group", "number"): ["a", "{}", "1"],
     ("people split-group", "faces"): ["a", "1", "{}"],
 }

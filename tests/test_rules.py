@@ -52,6 +52,10 @@ def test_a_device_has_its_sites_clock():
         ((b"half_below = 4", b"half_below = nan"), "expected rules|half_below"),
         ((b"grace = 5", b"gracious = 5"), "shifts.day.gracious: Unexpected"),
         ((b"cooldown = 60", b"cooldown = -1"), "expected a cooldown of 0 to 86400 seconds, got -1"),
+        ((b"crops = true", b"[retention]\ncrops = 0"), "expected crops of 1 to 36525 days, got 0"),
+        ((b"crops = true", b"[retention]\naudit = 9"), "audit would go before the punches"),
+        ((b"crops = true", b"[retention]\npunches = 9\naudit = 8"), "audit would go before"),
+        ((b"crops = true", b"[retention]\npunches = 9\naudit = 9\nunknowns = 0"), None),
         ((b"until = 2026-03-05", b"until = 2026-03-03"), "leave of E-2: begins on 2026-03-04"),
         ((b'days = ["mon"]', b"days = []"), "course maths: on no day of the week"),
         ((b'people = ["E-3"]', b'people = ["E-1", "E-3"]'), None),  # day and night: no overlap

@@ -29,7 +29,7 @@ def record_json(record: DayRecord, directory: Directory) -> dict[str, Any]:
     """A day's document."""
     return {
         "date": record.day.isoformat(),
-        **_who(record.person, directory),
+        **who_json(record.person, directory),
         "zone": record.zone,
         "shift": record.shift,
         "status": record.status.value,
@@ -56,7 +56,7 @@ def inside_json(inside: Iterable[Inside], directory: Directory) -> dict[str, Any
     return {
         "inside": [
             {
-                **_who(one.person, directory),
+                **who_json(one.person, directory),
                 "since": utc_text(one.since),
                 "seen": utc_text(one.seen),
                 "device": one.device,
@@ -78,7 +78,7 @@ def classes_json(
                 "end": utc_text(meeting.end),
                 "roster": [
                     {
-                        **_who(one.person, directory),
+                        **who_json(one.person, directory),
                         "status": one.status.value,
                         "first": utc_text(one.first) if one.first else None,
                         "last": utc_text(one.last) if one.last else None,
@@ -168,7 +168,7 @@ def correction_json(made: Correction, directory: Directory) -> dict[str, Any]:
     return {
         "number": made.number,
         "punch": made.punch,
-        **_who(made.person, directory),
+        **who_json(made.person, directory),
         "before": claim(made.before),
         "after": claim(made.after),
         "actor": made.actor,
@@ -185,7 +185,7 @@ def ruling_json(made: DayRuling, directory: Directory) -> dict[str, Any]:
     return {
         "number": made.number,
         "date": made.day.isoformat(),
-        **_who(made.person, directory),
+        **who_json(made.person, directory),
         "before": before,
         "after": after,
         "actor": made.actor,
@@ -223,5 +223,6 @@ def pushed_words(pushed: Pushed) -> list[str]:
     return [*lines, *([left] if pushed.left else [])]
 
 
-def _who(person: str, directory: Directory) -> dict[str, str]:
+def who_json(person: str, directory: Directory) -> dict[str, str]:
+    """Somebody by the gallery's id: what other systems know them by, and their name."""
     return {"person_id": directory.reference(person), "name": directory.name(person)}

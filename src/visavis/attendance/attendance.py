@@ -26,6 +26,7 @@ from visavis.attendance.directory import Directory
 from visavis.attendance.ledger import Ledger
 from visavis.attendance.plans import Plan, Plans
 from visavis.attendance.punches import (
+    AFTERWARDS,
     LATE_ARRIVAL,
     LIVE,
     SERVER_CLOCK,
@@ -34,6 +35,7 @@ from visavis.attendance.punches import (
     Recorded,
     Reporter,
     Sighting,
+    as_allowed,
     check_reason,
     check_sighting,
     clock_notes,
@@ -52,7 +54,9 @@ AROUND = timedelta(days=2)  # punches read before and after a period: of windows
 
 
 @dataclass(frozen=True, slots=True)
-class _State:
+class Settled:
+    """What holds for all of a transaction."""
+
     now: datetime
     locks: Sequence[PeriodLock]
     went_back: bool  # this machine's own clock, since the last punch
@@ -85,7 +89,7 @@ class Attendance:
         """
         self.ledger.prepare()
         with self.gallery.database.writing() as connection:
-            return self._record(connection, sighting, self._state(connection, now))
+            return self.record_within(connection, sighting, self.settled(connection, now))
 
     def record_all(
         self, sightings: Iterable[Sighting], *, now: datetime | None = None
@@ -96,10 +100,10 @@ class Attendance:
         waiting = list(sightings)
         for start in range(0, len(waiting), TOGETHER):
             with self.gallery.database.writing() as connection:
-                state = self._state(connection, now)
+                state = self.settled(connection, now)
                 for sighting in waiting[start : start + TOGETHER]:
                     try:
-                        outcomes.append(self._record(connection, sighting, state))
+                        outcomes.append(self.record_within(connection, sighting, state))
                     except (PersonError, AttendanceError) as error:
                         outcomes.append(Recorded(sighting, Fate.REFUSED, message=str(error)))
         return outcomes
@@ -117,10 +121,11 @@ class Attendance:
             if at.replace(microsecond=0) > until:
                 self.ledger.see(connection, number, rows[0].person or "", at)
 
-    def _record(self, connection: Connection, sighting: Sighting, state: _State) -> Recorded:
+    def record_within(self, connection: Connection, sighting: Sighting, state: Settled) -> Recorded:
+        """As `record`, within the caller's transaction."""
         check_sighting(sighting)
         person = self._person(sighting.person)
-        sighting = directed(sighting, self.rules)
+        sighting = as_allowed(directed(sighting, self.rules), self.rules)
         number = self.ledger.number_of(connection, sighting.token(person))
         seconds = max(self.rules.cooldown, self.rules.gap)
         near = store.punches_near(self.ledger, connection, person, sighting.true_at, seconds)
@@ -144,10 +149,10 @@ class Attendance:
             self.ledger.keep_evidence(connection, number, person, body, crop)
         return Recorded(sighting, fate, number, tuple(notes))
 
-    def _notes(self, sighting: Sighting, person: str, state: _State) -> list[str]:
+    def _notes(self, sighting: Sighting, person: str, state: Settled) -> list[str]:
         """What is odd about a sighting's time. Raises AttendanceError for a hand in a lock."""
         before = None
-        if sighting.source is not Reporter.HAND and sighting.source is not Reporter.FILE:
+        if sighting.source not in AFTERWARDS:
             with self._lock:
                 before = self._said.get(sighting.device)
                 self._said[sighting.device] = sighting.at
@@ -161,15 +166,15 @@ class Attendance:
             notes.append(LATE_ARRIVAL)
         return notes
 
-    def _state(self, connection: Connection, now: datetime | None) -> _State:
-        """What holds for all of a transaction."""
+    def settled(self, connection: Connection, now: datetime | None = None) -> Settled:
+        """What holds for all of a transaction that writes."""
         self.catch_up(connection)
         now = now or datetime.now(UTC)
         last = self.ledger.head(connection).seq
         rows = self.ledger.rows(connection, [store.PUNCH], after=last - 1)
         patience = timedelta(seconds=self.rules.clock_tolerance)
         went_back = any(now < store.punch_of(row).received - patience for row in rows)
-        return _State(now, store.locks_in(self.ledger, connection), went_back)
+        return Settled(now, store.locks_in(self.ledger, connection), went_back)
 
     def evidence(self, punch: int) -> tuple[dict[str, Any], bytes | None]:
         """What a punch is believed for, and its crop. Raises AttendanceError: it was altered."""
@@ -232,7 +237,7 @@ class Attendance:
         check_reason(actor, reason)
         self.ledger.prepare()
         with self.gallery.database.writing() as connection:
-            state = self._state(connection, None)
+            state = self.settled(connection)
             person = self._person(who)
             if locked_on(day, state.locks):
                 raise _is_locked(day)

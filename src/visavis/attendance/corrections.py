@@ -8,11 +8,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 
-from visavis.attendance.days import Mark, Ruling
+from visavis.attendance.days import CORRECTED, Mark, Ruling
 from visavis.attendance.punches import Punch, Reporter
 from visavis.attendance.rules import Direction
 
-CORRECTED, BY_HAND = "corrected", "by_hand"
+BY_HAND = "by_hand"
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,6 +16,7 @@ from visavis.attendance.rules import Direction, Shift
 NOTHING = timedelta()
 HOUR = timedelta(hours=1)
 AUTO_CLOSED, MISSING_IN, DOUBLED = "auto_closed", "missing_in", "doubled_in"
+CORRECTED = "corrected"
 # Unplanned work: paired as it comes, never closed by rule.
 FREE = Shift(start=datetime.min.time(), end=datetime.min.time(), close="never")
 
@@ -259,7 +260,7 @@ def _ruled(record: DayRecord, rulings: Mapping[date, Ruling]) -> DayRecord:
         ruling.status,
         record.stays,
         record.worked,
-        notes=tuple(sorted({*record.notes, "corrected"})),
+        notes=tuple(sorted({*record.notes, CORRECTED})),
         punches=record.punches,
         reason=ruling.reason,
         zone=record.zone,

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import Connection, Select, func, insert, select
+from sqlalchemy import Connection, Select, func, insert, inspect, select
 
 from visavis.attendance.tables import (
     CHAIN,
@@ -90,9 +90,18 @@ class Ledger:
             with self.gallery.database.writing() as connection:
                 self._make(connection)
             self.key()
+        self._make_tables()
         for table, traces in HELD_TABLES:
             self.gallery.database.register(table.name, "person_id", traces)
         self._ready = True
+
+    def _make_tables(self) -> None:
+        """Make the tables that a gallery of an older visavis lacks."""
+        with self.gallery.database.reading() as connection:
+            there = set(inspect(connection).get_table_names())
+        if not there >= set(metadata.tables):
+            with self.gallery.database.writing() as connection:
+                metadata.create_all(connection)
 
     def append(self, connection: Connection, entry: NewRow) -> int:
         """Write one row, within the caller's transaction; its number.
@@ -112,7 +121,7 @@ class Ledger:
             "kind": entry.kind,
             "person_id": entry.person,
             "key_id": key_id,
-            "token": self._token(entry.token) if entry.token else None,
+            "token": self.token(entry.token) if entry.token else None,
             "sealed": sealed,
         }
         connection.execute(insert(ROWS).values(row))
@@ -122,7 +131,7 @@ class Ledger:
     def _chain(self, connection: Connection, last: ChainHead, entry: NewRow, sealed: bytes) -> None:
         row: dict[str, Any] = {
             "seq": last.seq + 1,
-            "day": datetime.now(UTC).date().isoformat(),
+            "day": today(),
             "kind": entry.kind,
             "person_id": entry.person,
             "content": hashlib.sha256(sealed).digest(),
@@ -133,7 +142,7 @@ class Ledger:
 
     def number_of(self, connection: Connection, token: str) -> int | None:
         """The row that was written with a token; None where there is none."""
-        query = select(ROWS.c.seq).where(ROWS.c.token == self._token(token))
+        query = select(ROWS.c.seq).where(ROWS.c.token == self.token(token))
         return connection.scalar(query)
 
     def keep_evidence(
@@ -161,6 +170,21 @@ class Ledger:
         if opened is None or (row.crop and crop is None):
             raise AttendanceError(f"the evidence of punch {seq} was altered", mend=MEND)
         return json.loads(opened), crop
+
+    def seal(
+        self, connection: Connection, person: str | None, data: bytes, *place: object
+    ) -> tuple[str, bytes]:
+        """What other modules keep beside the rows, sealed with a person's key or the room's; and
+        the key's id.
+        """
+        key_id, vault = self._key_for(connection, person)
+        return key_id, vault.seal(data, *self._place(*place))
+
+    def opened(
+        self, connection: Connection, key_id: str, sealed: Any, *place: object
+    ) -> bytes | None:
+        """What `seal` sealed; None where it was altered."""
+        return self._open(self._vaults(connection, [key_id]), key_id, sealed, *place)
 
     def see(self, connection: Connection, seq: int, person: str, at: datetime) -> None:
         """Note when somebody was seen last after a punch."""
@@ -353,12 +377,17 @@ class Ledger:
         vault = vaults.get(key_id)
         return None if vault is None else vault.open(sealed, *self._place(*place))
 
-    def _token(self, text: str) -> bytes:
+    def token(self, text: str) -> bytes:
         """Of no use to whoever has no key: they cannot try names and times."""
         return hmac.digest(self.key() or b"", text.encode(), "sha256")
 
     def _place(self, *parts: object) -> tuple[str, ...]:
         return self.gallery.id, ROOM, *map(str, parts)
+
+
+def today() -> str:
+    """The day on which a row is written, UTC."""
+    return datetime.now(UTC).date().isoformat()
 
 
 def chained(before: bytes, row: Mapping[str, Any]) -> bytes:

@@ -48,6 +48,11 @@ def midnight(day: date, zone: ZoneInfo) -> datetime:
     return at_wall(day, MIDNIGHT, zone)
 
 
+def midnight_before(now: datetime, days: int) -> datetime:
+    """The midnight in UTC that is so many days before the day of a moment."""
+    return datetime.combine(now.astimezone(UTC).date() - days * DAY, MIDNIGHT, UTC)
+
+
 def wall_text(at: datetime | None, zone: ZoneInfo) -> str:
     """The wall time, to the minute; empty for none."""
     return "" if at is None else at.astimezone(zone).strftime("%H:%M")

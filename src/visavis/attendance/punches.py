@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
 
-from visavis.attendance.days import Mark
+from visavis.attendance.days import CORRECTED, Mark
 from visavis.attendance.rules import Direction, Rules
 from visavis.errors import AttendanceError
 
@@ -26,14 +26,16 @@ class Reporter(StrEnum):
     HAND = "hand"  # a person, who gives a reason
     FILE = "file"
     TERMINAL = "terminal"
+    INBOX = "inbox"  # somebody who was unknown then, and named afterwards, with a reason
 
 
 LIVE = frozenset((Reporter.CAMERA, Reporter.KIOSK, Reporter.REST))
+AFTERWARDS = frozenset((Reporter.HAND, Reporter.FILE, Reporter.INBOX))  # in any order
 
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """Why a camera took somebody for who they are. `crop` only where the rules of the house say."""
+    """Why a camera took somebody for who they are. `crop` is kept where the rules say so."""
 
     model: str
     similarity: float
@@ -124,7 +126,7 @@ def check_sighting(sighting: Sighting) -> None:
     """Raise AttendanceError for a time without a zone, and for a hand without a name or reason."""
     if sighting.at.tzinfo is None:
         raise AttendanceError(f"expected a time with its zone, got {sighting.at.isoformat(' ')}")
-    if sighting.source is Reporter.HAND:
+    if sighting.source in (Reporter.HAND, Reporter.INBOX):
         check_reason(sighting.actor, sighting.reason)
     if not -1e6 < sighting.offset < 1e6:
         raise AttendanceError(f"expected a clock's offset in seconds, got {sighting.offset}")
@@ -171,10 +173,18 @@ def directed(sighting: Sighting, rules: Rules) -> Sighting:
     return sighting
 
 
+def as_allowed(sighting: Sighting, rules: Rules) -> Sighting:
+    """The sighting without its picture, where the rules keep none."""
+    if sighting.evidence is None or rules.crops:
+        return sighting
+    return replace(sighting, evidence=replace(sighting.evidence, crop=None))
+
+
 def clock_notes(
     sighting: Sighting, received: datetime, rules: Rules, *, before: datetime | None = None
 ) -> list[str]:
-    """What is odd about the clocks: the device's, and with `before`, the last it said, its order.
+    """What is odd about the clocks: the device's, and with `before`, the last it said, its order;
+    and that somebody was named afterwards.
 
     A device whose clock is put back says times before those that it said last.
     """
@@ -186,4 +196,6 @@ def clock_notes(
         notes.append(FUTURE)
     if before is not None and sighting.at < before - tolerance:
         notes.append(BACKWARDS)
+    if sighting.source is Reporter.INBOX:
+        notes.append(CORRECTED)
     return notes

@@ -24,6 +24,7 @@ DAY_MINUTES = 24 * 60
 WEEK_MINUTES = 7 * DAY_MINUTES
 EVER, NEVER = date.min, date.max  # of a plan without a first or a last day
 MOST_MINUTES = 12 * 60  # of any allowance: a window must not reach into the next day's shift
+MOST_DAYS = 36_525  # that anything is kept
 
 
 class Direction(StrEnum):
@@ -148,6 +149,17 @@ class Course:
 
 
 @dataclass(frozen=True, slots=True)
+class Retention:
+    """Days for which each class is kept; None: for good."""
+
+    punches: int | None = None
+    evidence: int | None = None  # of punches; it goes with its punch at the latest
+    crops: int | None = 30  # pictures of faces: of evidence, and of unknown people
+    unknowns: int = 30  # sightings of people whom nobody knows; 0: none are kept
+    audit: int | None = None  # corrections, rulings, locks: not before the punches they are about
+
+
+@dataclass(frozen=True, slots=True)
 class Rules:
     """All of it."""
 
@@ -163,6 +175,8 @@ class Rules:
     cooldown: int = 60  # seconds in which a device sees a person once
     gap: int = 120  # seconds in which nobody turns round, nor passes two devices
     clock_tolerance: int = 60  # seconds that a device's clock may be off unsaid
+    crops: bool = False  # whether pictures of faces are kept: as evidence, and of unknown people
+    retention: Retention = Retention()
 
     def zone_of(self, site: str) -> str:
         """The zone of a site's clocks."""
@@ -212,6 +226,7 @@ def rules_bytes(rules: Rules) -> bytes:
 def check_rules(rules: Rules) -> None:
     """Raise RulesError where rules contradict each other, or name what is not there."""
     _check_zones(rules)
+    _check_retention(rules.retention)
     for name, shift in rules.shifts.items():
         _check_times(f"shift {name}", shift)
     for name, course in rules.courses.items():
@@ -243,6 +258,23 @@ def _check_zones(rules: Rules) -> None:
     for name in ("cooldown", "gap", "clock_tolerance"):
         if not 0 <= getattr(rules, name) <= DAY_MINUTES * 60:
             raise RulesError(f"expected a {name} of 0 to 86400 seconds, got {getattr(rules, name)}")
+
+
+def _check_retention(retention: Retention) -> None:
+    for name, days in asdict(retention).items():
+        least = 0 if name == "unknowns" else 1
+        if days is not None and not least <= days <= MOST_DAYS:
+            raise RulesError(
+                f"retention: expected {name} of {least} to {MOST_DAYS} days, got {days}"
+            )
+    if retention.audit is not None and (
+        retention.punches is None or retention.audit < retention.punches
+    ):
+        raise RulesError(
+            "retention: audit would go before the punches that it is about, and what was corrected "
+            "would count as it was before",
+            mend="keep audit for as long as punches, or longer",
+        )
 
 
 def _check_times(where: str, rule: Shift | Course) -> None:

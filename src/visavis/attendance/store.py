@@ -1,7 +1,10 @@
 """Rows of the ledger to punches and corrections, and back. Knows what each kind of row says."""
 
-from collections.abc import Iterable, Sequence
+from bisect import bisect_right
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
+from operator import itemgetter
 from typing import Any
 
 from sqlalchemy import Connection
@@ -13,6 +16,8 @@ from visavis.attendance.punches import Punch, Reporter, Sighting
 from visavis.attendance.rules import Direction
 
 PUNCH, CORRECTION, RULING, LOCK = "punch", "correction", "ruling", "lock"
+RETENTION = "retention"  # what was kept no longer, and went
+INBOX = "inbox"  # what somebody did with sightings of unknown people
 BEFORE = timedelta(hours=36)  # how long somebody may stand before one device
 EPOCH = datetime.fromtimestamp(0, UTC)
 
@@ -31,6 +36,9 @@ def punch_entry(
         "notes": list(notes),
         "actor": sighting.actor,
         "reason": sighting.reason,
+        # That it is gone is told from that there never was any.
+        "evidence": sighting.evidence is not None,
+        "crop": sighting.evidence is not None and sighting.evidence.crop is not None,
     }
     body = {name: value for name, value in said.items() if value}
     return NewRow(PUNCH, person, sighting.true_at, body, sighting.token(person))
@@ -111,6 +119,69 @@ def lock_entry(locked: bool, period: tuple[date, date], actor: str, reason: str)
     since, until = period
     body = {"locked": locked, "since": str(since), "until": str(until), **_made(actor, reason)}
     return NewRow(LOCK, None, EPOCH, body)
+
+
+def inbox_entry(done: str, person: str | None, count: int, actor: str, reason: str) -> NewRow:
+    """The row of what somebody did with sightings of unknown people."""
+    body: dict[str, Any] = {"done": done, "count": count, **_made(actor, reason)}
+    return NewRow(INBOX, person, _moment(body["made"]), body)
+
+
+@dataclass(frozen=True, slots=True)
+class Removal:
+    """What went of one class by a rule of retention."""
+
+    number: int  # of the row that says so
+    name: str
+    before: date
+    count: int
+    ranges: Sequence[tuple[int, int]]  # of numbers that are gone, both ends included, in order
+
+    def holds(self, number: int) -> bool:
+        """Whether it says that a row of this number is gone."""
+        place = bisect_right(self.ranges, number, key=itemgetter(0)) - 1
+        return place >= 0 and number <= self.ranges[place][1]
+
+
+def retention_entry(
+    removed: Mapping[str, tuple[int, date, Sequence[int], int]], actor: str, reason: str
+) -> NewRow:
+    """The row of what retention removed: by class the days, the first that is kept, numbers and
+    how many in all.
+    """
+    classes = {
+        name: {"days": days, "before": str(before), "rows": ranges_of(numbers), "count": count}
+        for name, (days, before, numbers, count) in removed.items()
+        if count
+    }
+    body: dict[str, Any] = {"removed": classes, **_made(actor, reason)}
+    return NewRow(RETENTION, None, _moment(body["made"]), body)
+
+
+def removals_in(ledger: Ledger, connection: Connection) -> list[Removal]:
+    """All that retention removed, in the order in which it did."""
+    return [
+        Removal(
+            row.number,
+            name,
+            date.fromisoformat(one["before"]),
+            one["count"],
+            [(first, last) for first, last in one["rows"]],
+        )
+        for row in _by_number(ledger.rows(connection, [RETENTION]))
+        for name, one in row.body["removed"].items()
+    ]
+
+
+def ranges_of(numbers: Sequence[int]) -> list[tuple[int, int]]:
+    """Numbers, in order, as ranges, both ends included."""
+    ranges: list[tuple[int, int]] = []
+    for number in numbers:
+        if ranges and ranges[-1][1] == number - 1:
+            ranges[-1] = (ranges[-1][0], number)
+        else:
+            ranges.append((number, number))
+    return ranges
 
 
 def corrections_in(ledger: Ledger, connection: Connection) -> list[Correction]:

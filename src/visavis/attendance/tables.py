@@ -52,4 +52,17 @@ CHAIN = Table(
     Column("content", LargeBinary, nullable=False),  # a hash of the sealed row
     Column("hash", LargeBinary, nullable=False),
 )
-HELD_TABLES = ((ROOM_KEYS, ("sealed",)), (ROWS, ()), (EVIDENCES, ()), (SEENS, ()))
+UNKNOWNS = Table(
+    "attendance_unknown",
+    metadata,
+    Column("seq", Integer, primary_key=True),
+    Column("at", Integer, nullable=False, index=True),  # seconds since 1970, UTC
+    Column("person_id", String, index=True),  # whom they are like: deleted with that person
+    Column("key_id", String, nullable=False),
+    Column("token", LargeBinary, nullable=False, unique=True),
+    Column("sealed", LargeBinary, nullable=False),
+    Column("crop", LargeBinary),
+    sqlite_autoincrement=True,  # no number comes twice: a page may still show the one before
+)
+HELD_TABLES = ((ROOM_KEYS, ("sealed",)), (ROWS, ()), (EVIDENCES, ()), (SEENS, ()),
+               (UNKNOWNS, ("sealed", "crop")))  # fmt: skip

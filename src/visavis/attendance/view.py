@@ -38,6 +38,7 @@ class HeldPeriod:
     corrections: Sequence[Correction]
     rulings: Sequence[DayRuling]
     locks: Sequence[PeriodLock]
+    gone: date = date.min  # until this day, punches may be gone by a rule of retention
 
     def marks(self) -> dict[str, list[Mark]]:
         """Each person's punches after all corrections, in order."""
@@ -70,11 +71,19 @@ def held_in(
     ledger = attendance.ledger
     with attendance.gallery.database.reading() as connection:
         attendance.catch_up(connection)
+        removals = store.removals_in(ledger, connection)
+        punches_gone = [one for one in removals if one.name == "punches"]
         return HeldPeriod(
             store.punches_in(ledger, connection, between, people, seen=seen),
-            store.corrections_in(ledger, connection),
+            # What was said of a punch that is gone does not bring it back.
+            [
+                one
+                for one in store.corrections_in(ledger, connection)
+                if not any(removal.holds(one.punch) for removal in punches_gone)
+            ],
             store.rulings_in(ledger, connection),
             store.locks_in(ledger, connection),
+            max((one.before for one in punches_gone), default=date.min),
         )
 
 
@@ -113,6 +122,8 @@ def derived(
     if people is None:
         # Who only punched on the days around has nothing here.
         records = [one for one in records if one.person in named or one.punches]
+    # Nobody was absent on a day whose punches are gone.
+    records = [one for one in records if one.day > held.gone]
     return sorted(records, key=lambda one: (one.day, attendance.directory.name(one.person)))
 
 

@@ -1,23 +1,27 @@
 """Whether the ledger is as it was written: every entry of its chain, every row, every key.
 
-What was erased with its person is not missing: the gallery's own audit says who was.
+What was erased with its person is not missing: the gallery's own audit says who was. What a rule of
+retention removed is not missing either: a sealed row says which, written after them.
 """
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from sqlalchemy import Connection, select
 
 from visavis.attendance.ledger import (
     STORED,
+    Entered,
     Ledger,
     chained,
     kept_person,
     merged_people,
     was_made,
 )
-from visavis.attendance.tables import CHAIN, ROWS
+from visavis.attendance.store import PUNCH, RETENTION, Removal, removals_in
+from visavis.attendance.tables import CHAIN, EVIDENCES, ROWS
+from visavis.errors import AttendanceError
 from visavis.gallery.audit import ERASE, ChainHead
 from visavis.gallery.tables import AUDIT
 
@@ -49,9 +53,19 @@ def ledger_head(ledger: Ledger) -> ChainHead:
         return ledger.head(connection)
 
 
+def removed_counts(ledger: Ledger) -> dict[str, int]:
+    """How much retention removed, by class, all in all."""
+    counts: dict[str, int] = {}
+    with ledger.gallery.database.reading() as connection:
+        for one in removals_in(ledger, connection):
+            counts[one.name] = counts.get(one.name, 0) + one.count
+    return counts
+
+
 def _damages(ledger: Ledger, connection: Connection) -> Iterator[str]:
     before, seq = b"", 0
     erased, merged = _erased(connection), merged_people(connection)
+    removals = removals_in(ledger, connection)
     stored = dict(connection.execute(select(ROWS.c.seq, ROWS.c.sealed)).cursor.fetchall())
     numbers = set(stored)
     for row in connection.execute(select(CHAIN).order_by(CHAIN.c.seq)):
@@ -60,15 +74,56 @@ def _damages(ledger: Ledger, connection: Connection) -> Iterator[str]:
             yield f"its chain is broken at entry {seq}"
             return
         before, sealed = row.hash, stored.pop(seq, None)
-        if sealed is None and kept_person(row.person_id, merged) not in erased:
+        if sealed is not None:
+            if _digest(sealed) != row.content:
+                yield f"row {seq} was altered"
+        elif kept_person(row.person_id, merged) not in erased and not removed(row, removals):
             yield f"row {seq} is not there"
-        elif sealed is not None and _digest(sealed) != row.content:
-            yield f"row {seq} was altered"
     if ledger.sealed_head(connection) != ChainHead(seq, before):
         yield f"its chain was altered at its end, after entry {seq}"
     yield from (f"row {number} is in no entry of the chain" for number in sorted(stored))
-    opened = {row.number for row in ledger.read(connection, STORED)}
-    yield from (f"row {number} cannot be opened" for number in sorted(numbers - opened))
+    opened = {row.number: row for row in ledger.read(connection, STORED)}
+    yield from (f"row {number} cannot be opened" for number in sorted(numbers - set(opened)))
+    yield from _evidence_damages(ledger, connection, opened.values(), removals)
+
+
+def removed(entry: Any, removals: Iterable[Removal]) -> bool:
+    """Whether a rule of retention removed the row of an entry: a later row says so, of its class,
+    and it was written before what the rule keeps.
+    """
+    name = "punches" if entry.kind == PUNCH else "audit"
+    return any(
+        one.name == name
+        and one.number > entry.seq
+        and entry.day < one.before.isoformat()
+        and one.holds(entry.seq)
+        and entry.kind != RETENTION
+        for one in removals
+    )
+
+
+def _evidence_damages(
+    ledger: Ledger, connection: Connection, rows: Iterable[Entered], removals: Iterable[Removal]
+) -> Iterator[str]:
+    """What of the punches' evidence is not there, or cannot be opened."""
+    stored = {row.seq: row for row in connection.execute(select(EVIDENCES))}
+    for row in rows:
+        number, kept = row.number, stored.get(row.number)
+        if row.body.get("evidence") and kept is None:
+            if not _gone(number, removals, "evidence"):
+                yield f"the evidence of punch {number} is not there"
+        elif row.body.get("crop") and kept is not None and kept.crop is None:
+            if not _gone(number, removals, "crops"):
+                yield f"the crop of punch {number} is not there"
+    for number in sorted(stored):
+        try:
+            ledger.evidence(connection, number)
+        except AttendanceError as error:
+            yield error.what
+
+
+def _gone(number: int, removals: Iterable[Removal], name: str) -> bool:
+    return any(one.name == name and one.holds(number) for one in removals)
 
 
 def _digest(sealed: Any) -> bytes:

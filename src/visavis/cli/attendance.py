@@ -8,6 +8,8 @@ import typer
 from visavis.cli import corrections, options, printing
 from visavis.cli.corrections import book_at
 from visavis.cli.people import Who
+from visavis.cli.retention import retention
+from visavis.cli.unknown import unknown
 
 if TYPE_CHECKING:
     from datetime import date
@@ -24,6 +26,8 @@ Month = Annotated[str, typer.Option("--month", help="As 2026-03; without it, thi
 Day = Annotated[str, typer.Option("--day", help="As 2026-03-02; without it, today.")]
 
 
+attendance.command()(retention)
+attendance.add_typer(unknown, name="unknown")
 attendance.command()(corrections.punch)
 attendance.command()(corrections.correct)
 attendance.command("mark-day")(corrections.mark_day)
@@ -235,7 +239,7 @@ def check(
 ) -> None:
     """Whether every punch and correction is as it was written: reads and opens everything."""
     from visavis.attendance.ledger import Ledger
-    from visavis.attendance.whole import ledger_damages, ledger_head
+    from visavis.attendance.whole import ledger_damages, ledger_head, removed_counts
     from visavis.gallery.audit import ChainHead
 
     known = ChainHead.of_text(expect_head) if expect_head is not None else None
@@ -243,7 +247,7 @@ def check(
     damages = ledger_damages(ledger, known)
     head = None if damages else str(ledger_head(ledger))
     document = {"whole": not damages, "damages": damages, "head": head}
-    counts = {"punches": ledger.counts()}
+    counts = {"punches": ledger.counts(), "removed": removed_counts(ledger)}
     printing.print_answer(document | counts, damages or [f"whole: {head}"], json=json)
     raise typer.Exit(bool(damages))
 

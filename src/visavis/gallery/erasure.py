@@ -91,6 +91,11 @@ def note_photo_traces(database: Database, connection: Connection, photos: Sequen
     return Erased(_noted(database, connection), traces)
 
 
+def note_parts(database: Database, connection: Connection, parts: Iterable[bytes]) -> Erased:
+    """As `note_traces`, of sealed columns that another room deletes by itself."""
+    return Erased(_noted(database, connection), frozenset(map(_trace, parts)))
+
+
 def note_unused(database: Database, connection: Connection) -> None:
     """Note that the files are to be written anew, whatever their unused parts hold."""
     _noted(database, connection)
