@@ -79,6 +79,34 @@ def test_rows_move_as_sgd_moves_them(rate):
     torch.testing.assert_close(part.weight.data, plain.weight.data)
 
 
+@pytest.mark.parametrize("rate", [1.0, 0.9])
+def test_rows_move_as_adamw_moves_them(rate):
+    labels, rows = torch.arange(4), torch.randn(4, DIM)
+    plain = build_head("arcface", 4, DIM, MarginOptions(), seed=3)
+    part = build_head("arcface", 4, DIM, MarginOptions(), HeadOptions(rate=rate), seed=3)
+    part.use_adam()
+    moved = torch.optim.AdamW(plain.parameters(), 0.1, weight_decay=0.01)
+    for step in range(3):
+        moved.zero_grad()
+        plain(rows, labels).backward()
+        moved.step()
+        part.begin(step)
+        part(rows, labels).backward()
+        part.step(0.1, momentum=0.9, decay=0.01)
+    torch.testing.assert_close(part.weight.data, plain.weight.data)
+
+
+def test_what_a_step_does_not_use_rests_under_adamw_too():
+    head = build_head("cosface", 10, DIM, MarginOptions(), HeadOptions(rate=0.3))
+    head.use_adam()
+    before = head.weight.clone()
+    used = head._classes_of(torch.tensor([0, 1]))
+    head(torch.randn(2, DIM), torch.tensor([0, 1])).backward()
+    head.step(0.1, momentum=0.9, decay=0.01)
+    moved = (head.weight != before).any(1).nonzero().flatten().tolist()
+    assert moved == used.tolist()
+
+
 KINDS = ("arcface", "magface", "adaface", "elastic_cos", "sphereface")
 
 

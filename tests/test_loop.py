@@ -25,8 +25,10 @@ from visavis.errors import (  # noqa: E402
     ModelError,
     OutputError,
 )
-from visavis.train.classes import Processes  # noqa: E402
+from visavis.train.backbones import build_backbone  # noqa: E402
+from visavis.train.classes import HeadOptions, Processes  # noqa: E402
 from visavis.train.data import Loader, look_into, rows_of_step  # noqa: E402
+from visavis.train.learner import Learner  # noqa: E402
 from visavis.train.loop import Workplace, train  # noqa: E402
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*is deprecated:DeprecationWarning")
@@ -91,6 +93,32 @@ def test_a_run_that_is_stopped_goes_on_exactly_where_it_was(data, whole, tmp_pat
     assert not run(data, out, resume=True).stopped
     assert same(whole, out)
     assert [int(row["step"]) for row in log(out)] == [1, 2, 3, 4, 5, 6]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("changes", [{}, {"average": 0.9}, {"classes": HeadOptions(rate=0.6)}])
+def test_a_run_by_adamw_goes_on_exactly_where_it_was(data, tmp_path, changes):
+    said = {"optimizer": "adamw", "rate": 0.001, **changes}
+    run(data, tmp_path / "whole", **said)
+    run(data, tmp_path / "out", steps=4, **said)
+    run(data, tmp_path / "out", resume=True, **said)
+    assert same(tmp_path / "whole", tmp_path / "out")
+
+
+def test_norms_biases_and_places_do_not_decay(data):
+    """A transformer's: weights of two axes do, and no token for hidden patches is learnt."""
+    said = recipe(data, backbone="vit_t", dim=16, optimizer="adamw", decay=0.1)
+    backbone = build_backbone(said)
+    learner = Learner(said, backbone, 4, torch.device("cpu"), Processes())
+    decaying, others = learner.optimizer.param_groups
+    assert (decaying["weight_decay"], others["weight_decay"]) == (0.1, 0.0)
+    names = {id(one): name for name, one in backbone.network.named_parameters()}
+    free = {names[id(one)].split(".")[-1] for one in others["params"]}
+    assert free == {"weight", "bias", "pos_embed"}
+    assert all(one.ndim == 1 for one in others["params"] if names[id(one)] != "pos_embed")
+    assert not backbone.network.mask_token.requires_grad
+    learnt = [*decaying["params"], *others["params"]]
+    assert len(learnt) == len(names) - 1
 
 
 KILLED = """

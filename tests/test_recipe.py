@@ -52,9 +52,11 @@ BAD = [
     (["classes.rate=0"], "classes.rate: expected more than 0"),
     (["classes.rate=2"], "classes.rate: expected 0 to 1"),
     (["schedule=sometimes"], "schedule: expected step, cosine, polynomial"),
+    (["optimizer=lion"], "optimizer: expected sgd, adamw"),
     (["precision=fp8"], "precision: expected float32"),
     (["head=none"], "none learns nothing without a teacher"),
     (["margin.norm=[1]"], "norm"),
+    (["compile=true", "recompute=true"], "a compiled network decides itself"),
 ]
 
 

@@ -102,7 +102,8 @@ def _freeze(network: nn.Module, recipe: Recipe) -> None:
     for name, parameter in network.named_parameters():
         # arcface_torch's last norm has weights of 1, which stay.
         last = recipe.backbone.startswith("iresnet") and name == "features.weight"
-        if last or name.startswith(recipe.frozen):
+        # A token for hidden patches, of which there are none here.
+        if last or name == "mask_token" or name.startswith(recipe.frozen):
             parameter.requires_grad_(False)
     for prefix in recipe.frozen:
         if not any(name.startswith(prefix) for name, _ in network.named_parameters()):

@@ -16,6 +16,8 @@ from visavis.train import margins
 from visavis.train.heads import WHOLE, MarginOptions, build_margin
 
 BLOCK = 4096  # classes whose first rows are drawn together
+SQUARES = 0.999  # AdamW's second beta
+LEAST_WIDTH = 1e-8  # its epsilon
 INITIAL = 0.01  # standard deviation of new rows: arcface_torch's
 
 
@@ -73,6 +75,7 @@ class Head(nn.Module):
     """
 
     momentum: Tensor
+    squares: Tensor  # means of gradients' squares, where AdamW moves the rows
 
     def __init__(
         self,
@@ -92,6 +95,8 @@ class Head(nn.Module):
         rows = (self.share.stop - self.share.start) * options.centres
         self.weight = nn.Parameter(torch.empty(rows, dim), requires_grad=options.rate >= 1)
         self.register_buffer("momentum", torch.zeros(rows, dim))
+        self.register_buffer("squares", torch.zeros(0, dim))
+        self.adam = False
         self._draw()
         self._used: tuple[Tensor, Tensor] | None = None  # rows, and their weights
 
@@ -154,6 +159,10 @@ class Head(nn.Module):
         scores[present] = 2
         return scores.topk(wanted).indices.sort().values
 
+    def use_adam(self) -> None:
+        """Move rows by AdamW from now on, whose first beta is `momentum`: twice the memory."""
+        self.squares, self.adam = torch.zeros_like(self.momentum), True
+
     def begin(self, step: int) -> None:
         """Say which step comes: the classes that it uses follow from it."""
         self._step = step
@@ -169,7 +178,10 @@ class Head(nn.Module):
         if (gradient := leaf.grad) is None:
             return
         gradient = gradient / scale if scale != 1 else gradient
-        if self.options.rate >= 1:
+        if self.adam:
+            whole = self.options.rate >= 1
+            self._adam(slice(None) if whole else rows, gradient, rate, momentum, decay)
+        elif self.options.rate >= 1:
             self.momentum.mul_(momentum).add_(gradient).add_(leaf, alpha=decay)
             leaf.sub_(self.momentum, alpha=rate)
         else:
@@ -178,6 +190,18 @@ class Head(nn.Module):
             self.weight[rows] = leaf - rate * moved
         leaf.grad = None
         self._used = None
+
+    def _adam(
+        self, rows: Tensor | slice, gradient: Tensor, rate: float, momentum: float, decay: float
+    ) -> None:
+        """AdamW of some rows: Loshchilov and Hutter, ICLR 2019. Means of rows that rest stay."""
+        mean = self.momentum[rows] * momentum + (1 - momentum) * gradient
+        square = self.squares[rows] * SQUARES + (1 - SQUARES) * gradient.square()
+        self.momentum[rows], self.squares[rows] = mean, square
+        steps = self._step + 1
+        step = mean / (1 - momentum**steps)
+        width = (square / (1 - SQUARES**steps)).sqrt() + LEAST_WIDTH
+        self.weight[rows] = self.weight[rows] * (1 - rate * decay) - rate * step / width
 
 
 def build_head(

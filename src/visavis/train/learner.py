@@ -18,11 +18,13 @@ from torch.nn.parallel import DistributedDataParallel
 from visavis.checkpoints.embedder import NetworkEmbedder, to_pixels
 from visavis.errors import ConfigurationError, DeviceError, ModelError
 from visavis.train.backbones import TrainableBackbone
-from visavis.train.classes import Head, Processes, build_head
+from visavis.train.classes import SQUARES, Head, Processes, build_head
 from visavis.train.recipe import Recipe
+from visavis.train.recompute import recompute_blocks
 from visavis.types import Crops, Embedder
 
 TYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+PLACES = ("pos_embed",)  # of transformers: what a patch's place adds, which does not decay
 NORMS = nn.modules.batchnorm._BatchNorm
 
 
@@ -64,8 +66,10 @@ class Learner:
         layout = torch.channels_last if recipe.channels_last else torch.contiguous_format
         self.network = backbone.network.to(device, memory_format=layout)  # type: ignore[call-overload]
         self.mean = copy.deepcopy(self.network) if recipe.average else self.network
+        if recipe.recompute:
+            recompute_blocks(self.network)
         self.head = self._head(classes)
-        self.optimizer = torch.optim.SGD(_groups(self), recipe.rate, recipe.momentum)
+        self.optimizer = self._optimizer()
         self.scaler = torch.amp.GradScaler(enabled=recipe.precision == "float16")
         self._layout = layout
         self._forward = self._wrapped()
@@ -77,7 +81,15 @@ class Learner:
         head = build_head(
             said.head, classes, said.dim, said.margin, said.classes, self.processes, seed=said.seed
         )
+        if said.optimizer == "adamw":
+            head.use_adam()
         return head.to(self.device)
+
+    def _optimizer(self) -> torch.optim.Optimizer:
+        said = self.recipe
+        if said.optimizer == "adamw":
+            return torch.optim.AdamW(_groups(self), said.rate, (said.momentum, SQUARES))
+        return torch.optim.SGD(_groups(self), said.rate, said.momentum)
 
     def _wrapped(self) -> Callable[[Tensor], Tensor]:
         forward: Any = self.network
@@ -165,6 +177,7 @@ class Learner:
             "scaler": self.scaler.state_dict(),
             "weight": _whole(head.weight.data, head) if head else None,
             "momentum": _whole(head.momentum, head) if head else None,
+            "squares": _whole(head.squares, head) if head and head.adam else None,
             "margin": head.margin.state_dict() if head else None,
         }
 
@@ -179,6 +192,8 @@ class Learner:
             mine = slice(share.start * centres, share.stop * centres)
             self.head.weight.data.copy_(state["weight"][mine])
             self.head.momentum.copy_(state["momentum"][mine])
+            if self.head.adam:
+                self.head.squares.copy_(state["squares"][mine])
             self.head.margin.load_state_dict(state["margin"])
 
 
@@ -188,11 +203,13 @@ def _learning(network: nn.Module) -> list[nn.Parameter]:
 
 def _groups(learner: Learner) -> list[dict[str, Any]]:
     """Weights with decay; norms, biases and slopes, and a margin's own numbers, without."""
-    every = _learning(learner.network)
+    learning = [pair for pair in learner.network.named_parameters() if pair[1].requires_grad]
     margin = list(learner.head.margin.parameters()) if learner.head else []
+    decaying = [one for name, one in learning if one.ndim > 1 and name not in PLACES]
+    others = [one for name, one in learning if one.ndim <= 1 or name in PLACES]
     return [
-        {"params": [one for one in every if one.ndim > 1], "weight_decay": learner.recipe.decay},
-        {"params": [one for one in every if one.ndim <= 1] + margin, "weight_decay": 0.0},
+        {"params": decaying, "weight_decay": learner.recipe.decay},
+        {"params": others + margin, "weight_decay": 0.0},
     ]
 
 

@@ -244,7 +244,9 @@ class _Run:
 
     def _take(self, path: Path) -> None:
         state = _read_state(path)
-        theirs = {key: value for key, value in state["recipe"].items() if key not in LONGER}
+        # A key that came after that run had its default's meaning.
+        kept = {**asdict(Recipe()), **state["recipe"]}
+        theirs = {key: value for key, value in kept.items() if key not in LONGER}
         ours = {key: value for key, value in asdict(self.recipe).items() if key not in LONGER}
         differ = [key for key in ours if ours[key] != theirs.get(key)]
         if differ:

@@ -18,6 +18,7 @@ from visavis.train.heads import MarginOptions
 
 SUFFIX = ".toml"
 SCHEDULES = ("step", "cosine", "polynomial")
+OPTIMIZERS = ("sgd", "adamw")
 PRECISIONS = ("float32", "bfloat16", "float16")
 
 
@@ -62,7 +63,8 @@ class Recipe:
     steps: int = 0  # 0: as many as the epochs have
     epochs: int = 20
     rate: float = 0.02  # of learning, after the warm-up
-    momentum: float = 0.9
+    optimizer: str = "sgd"  # one of OPTIMIZERS; transformers want adamw
+    momentum: float = 0.9  # of adamw its first beta
     decay: float = 5e-4  # of weights; norms and biases have none
     schedule: str = "polynomial"  # one of SCHEDULES
     power: float = 1.0  # of polynomial: 1 is linear, arcface_torch's
@@ -73,6 +75,7 @@ class Recipe:
     average: float = 0.0  # memory of a moving mean of the weights, which is then what is kept
     compile: bool = False
     channels_last: bool = False
+    recompute: bool = False  # blocks' inner activations in the backward pass: less memory
     save_every: int = 1000  # steps
     log_every: int = 50  # steps
     seed: int = 2048
@@ -81,6 +84,7 @@ class Recipe:
     def __post_init__(self) -> None:
         checks = (
             *(("schedule", self.schedule in SCHEDULES, ", ".join(SCHEDULES)),),
+            *(("optimizer", self.optimizer in OPTIMIZERS, ", ".join(OPTIMIZERS)),),
             *(("precision", self.precision in PRECISIONS, ", ".join(PRECISIONS)),),
             *((name, _at(self, name) > 0, "more than 0") for name in POSITIVE),
             *((name, _at(self, name) >= 0, "0 or more") for name in NOT_NEGATIVE),
@@ -92,6 +96,8 @@ class Recipe:
                 raise ConfigurationError(f"{name}: expected {expected}, got {got!r}")
         if self.head == "none" and not self.teacher:
             raise ConfigurationError("head: none learns nothing without a teacher")
+        if self.compile and self.recompute:
+            raise ConfigurationError("recompute: a compiled network decides itself what it keeps")
         if self.people and self.batch % self.people:
             raise ConfigurationError(
                 f"batch: {self.batch} pictures are not as many of each of {self.people} people"
