@@ -55,8 +55,8 @@ CHAIN = Table(
 UNKNOWNS = Table(
     "attendance_unknown",
     metadata,
-    Column("seq", Integer, primary_key=True),
-    Column("at", Integer, nullable=False, index=True),  # seconds since 1970, UTC
+    Column("seq", NUMBER, primary_key=True),
+    Column("at", NUMBER, nullable=False, index=True),  # seconds since 1970, UTC
     Column("person_id", String, index=True),  # whom they are like: deleted with that person
     Column("key_id", String, nullable=False),
     Column("token", LargeBinary, nullable=False, unique=True),

@@ -102,7 +102,7 @@ def discard(
     printing.print_answer({"discarded": count}, [words], json=json)
 
 
-def _inbox_at(gallery: Path | None) -> "Inbox":
+def _inbox_at(gallery: str | None) -> "Inbox":
     from visavis.attendance.inbox import Inbox
 
     return Inbox(book_at(gallery))

@@ -39,7 +39,7 @@ from visavis.faces import MAX_SIDE, find_faces
 from visavis.quality import assess
 from visavis.runtime import Device
 from visavis.scale.manifest import PhotoList, read_photo_list
-from visavis.scale.shelf import Shelf, is_address, open_shelf, photo_at
+from visavis.scale.shelf import Shelf, is_url, open_shelf, photo_at
 from visavis.types import Crops, Detector, Embedder, Face
 
 SHARD_SIZE = 10_000  # photos
@@ -208,7 +208,7 @@ def _claimed(shelf: Shelf, plan: ShardPlan) -> ShardPlan:
 def _refuse_absent(manifest: PhotoList, paths: Sequence[str], shard: int) -> None:
     """Raise DatasetError where no file of a shard is there: a disk is missing, and no photo."""
     base = manifest.file.parent
-    files = [path for path in paths if not is_address(path)]
+    files = [path for path in paths if not is_url(path)]
     if len(files) > 1 and len(files) == len(paths) and not any((base / f).exists() for f in files):
         raise DatasetError(
             f"{manifest.file}: of the {len(paths)} photos of shard {shard} none is there, the "

@@ -46,7 +46,7 @@ def open_shelf(place: str) -> Shelf:
 
     Raises OutputError, DownloadError.
     """
-    if is_address(place):
+    if is_url(place):
         store = open_store(place)
         return Shelf(store.url, store)
     with output_errors(Path(place)):
@@ -54,7 +54,7 @@ def open_shelf(place: str) -> Shelf:
     return Shelf(place)
 
 
-def is_address(place: str) -> bool:
+def is_url(place: str) -> bool:
     """Whether it is of an object store, and no path."""
     return "://" in place
 
@@ -64,7 +64,7 @@ def photo_at(path: str, base: Path) -> Path | bytes:
 
     Raises ImageError where nothing is there, DownloadError where the store cannot say.
     """
-    if not is_address(path):
+    if not is_url(path):
         return base / path
     parts = urlsplit(path)
     data = _bucket(f"{parts.scheme}://{parts.netloc}").read(parts.path.lstrip("/"), LIMITS.bytes)

@@ -17,9 +17,8 @@ from visavis.serve.figures import Figures
 from visavis.serve.forms import invalid
 from visavis.serve.refusals import Refusal
 from visavis.serve.rest.configurations import configurations
-from visavis.serve.rest.groups import groups
-
 from visavis.serve.rest.days import days
+from visavis.serve.rest.groups import groups
 from visavis.serve.rest.imports import imports
 from visavis.serve.rest.people import people
 from visavis.serve.rest.photos import photos

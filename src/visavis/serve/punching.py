@@ -45,9 +45,10 @@ def face_of(service: Service, upload: Upload) -> Identification:
 
     Raises Refusal, ImageError, NoFaceError, AmbiguousFaceError.
     """
-    photo = service.faces(upload)
+    recognizer = service.recognizer
+    photo = service.faces(upload, recognizer)
     row = photo.choose(None)
-    return service.recognizer.search(photo, service.gallery)[row]
+    return recognizer.search(photo, service.gallery)[row]
 
 
 def punch_seen(

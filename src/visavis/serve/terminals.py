@@ -23,7 +23,7 @@ from visavis.serve.forms import CLOSE, bounded
 from visavis.serve.heard import odd_words
 from visavis.serve.refusals import Refusal
 from visavis.serve.service import Service, service_of
-from visavis.serve.who.access import HAS_ROOM, needs
+from visavis.serve.who.access import needs
 
 log = logging.getLogger(__name__)
 
@@ -33,8 +33,8 @@ REFUSED = (403, 404)  # known before a body is read
 UNKNOWN = TerminalAnswer(403, "unknown device\n")
 
 
-@terminals.get("/iclock/{page:path}", dependencies=[HAS_ROOM, needs("open")])
-@terminals.post("/iclock/{page:path}", dependencies=[HAS_ROOM, needs("open")])
+@terminals.get("/iclock/{page:path}", dependencies=[needs("open")])
+@terminals.post("/iclock/{page:path}", dependencies=[needs("open")])
 async def hear_terminal(request: Request) -> Response:
     """Answer a terminal. Its punches are on disk before it is told that they are."""
     service = service_of(request)
