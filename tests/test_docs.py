@@ -4,11 +4,14 @@ import ast
 import re
 import runpy
 import shlex
+import tomllib
 
 import pytest
 from conftest import ROOT
 from source import trees
 from verbs import verbs
+
+from visavis.extras import EXTRAS
 
 PAGES = [ROOT / "README.md", ROOT / "SECURITY.md", *sorted((ROOT / "docs").glob("*.md"))]
 BLOCK = re.compile(r"^```(?:sh|console)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
@@ -114,3 +117,13 @@ def test_a_line_that_leads_nowhere_is_seen():
     assert wrong("visavis vrify a.jpg b.jpg") == ["vrify"]
     assert wrong("visavis people destroy E-1017") == ["destroy"]
     assert wrong("visavis people") == wrong("visavis help verify") == wrong("visavis --help") == []
+
+
+def test_every_extra_is_told():
+    """In docs/install.md, and by `visavis doctor`, which leaves out what is for our own work."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    extras = set(project["optional-dependencies"])
+    page = (ROOT / "docs" / "install.md").read_text()
+    table = page[page.index("| extra | brings") :].split("\n\n")[0]
+    assert set(re.findall(r"^\| `(\w+)` \|", table, re.MULTILINE)) == extras
+    assert extras - {extra.name for extra in EXTRAS} == {"cuda", "dev"}
