@@ -11,6 +11,7 @@ from pydantic import BaseModel
 from visavis.errors import VisavisError
 from visavis.faces import PhotoFaces, find_faces
 from visavis.gallery import Gallery, Person
+from visavis.gallery.keeping import KeptUp
 from visavis.image import Photo
 from visavis.recognizer import Recognizer
 from visavis.runtime import cores
@@ -60,7 +61,7 @@ class Service:
         self.keys = ApiKeys(gallery)
         self.guard = Guard(self.keys, guests=asked.guests)
         self.once = Once(gallery)
-        self.jobs = Jobs(gallery)
+        self.jobs, self.kept_up = Jobs(gallery), KeptUp(gallery)
         self.users, self.sessions, self.lockout = Users(gallery), Sessions(), RestingNames()
 
     def warm_up(self) -> None:
@@ -72,6 +73,7 @@ class Service:
         self.desk.close()
         self.jobs.close()
         self.decoders.close()
+        self.kept_up.close()
         self.gallery.close()
 
     def photo(self, upload: Upload) -> Photo:
