@@ -6,6 +6,7 @@ Knows nothing of people, templates or keys.
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
+from threading import Event
 from typing import Any, Protocol, TypeVar
 
 from sqlalchemy import Connection, MetaData, Table
@@ -67,6 +68,11 @@ class Database(Protocol):
 
         Rows whose `person_column` holds the person's id are deleted with the person, and follow
         them in a merge. `traces` are the columns whose contents must then be gone from the files.
+        """
+
+    def wait(self, seconds: float, stopping: Event) -> None:
+        """Return when another process may have changed the gallery, or this one is stopping; after
+        so long in any case.
         """
 
     def close(self) -> None:

@@ -30,6 +30,7 @@ from sqlalchemy import (
 
 from visavis.errors import GalleryError
 from visavis.gallery.database import Database
+from visavis.gallery.people import check_there
 from visavis.gallery.tables import PEOPLE, SAMPLES, SETTINGS, TEMPLATES, batches_of_ids
 
 log = logging.getLogger(__name__)
@@ -69,12 +70,17 @@ class Erased:
 
 
 def note_traces(database: Database, connection: Connection, person: str) -> Erased:
-    """Note, within the transaction of a change, that what was is still to be searched for."""
+    """Note, within the transaction of a change, that what was is still to be searched for.
+
+    Raises PersonError where nobody has that id.
+    """
+    check_there(connection, [person])
     return Erased(_noted(database, connection), frozenset(traces_of(connection, [person])))
 
 
 def delete_people(database: Database, connection: Connection, people: Sequence[str]) -> Erased:
     """Delete people, and their rows in the tables of other rooms; as `note_traces`."""
+    check_there(connection, people)
     traces: set[bytes] = set()
     for some in batches_of_ids(people):
         # A file's name that only those share who are deleted is a trace of the last of them.

@@ -29,7 +29,6 @@ from visavis.gallery.people import (
     Person,
     SealedPeople,
     check_text,
-    check_there,
     clean_name,
     new_person,
 )
@@ -226,7 +225,7 @@ class Gallery:
     def rename(self, person: str, name: str) -> None:
         """Give a person another name. Raises PersonError."""
         with self.database.writing() as connection:
-            erased = self._note_traces(connection, person)
+            erased = erasure.note_traces(self.database, connection, person)
             entry = self.audit.record(connection, audit.RENAME, person, {})
             self._people.change(connection, person, entry, name=clean_name(name))
         erasure.scrub(self.database, erased)
@@ -237,7 +236,7 @@ class Gallery:
             raise PersonError(f"expected two people to merge, got {kept} twice")
         with self.database.writing() as connection:
             self._people.check(connection, kept)
-            erased = self._note_traces(connection, merged)
+            erased = erasure.note_traces(self.database, connection, merged)
             groups = {*self._people.groups(connection, kept)}
             groups.update(self._people.groups(connection, merged))
             move_samples(connection, self._samples, kept, merged)
@@ -255,7 +254,6 @@ class Gallery:
         ids = sorted(set(people))
 
         def erase(connection: Connection) -> Erased:
-            check_there(connection, ids)
             erased = erasure.delete_people(self.database, connection, ids)
             self.audit.record_all(connection, [(audit.ERASE, one, {}) for one in ids])
             return erased
@@ -285,6 +283,14 @@ class Gallery:
         PersonError for a group of nobody.
         """
         return self._follow(parts, among).index
+
+    def catch_up(self) -> None:
+        """Bring the indexes in memory up to date, as a search does: who was erased is forgotten."""
+        for parts, among in [*self._followed]:
+            try:
+                self._follow(parts, among)
+            except PersonError:  # nobody is in the group any more
+                self._followed.pop((parts, among), None)
 
     def index_of(self, person: str, parts: Parts) -> Index:
         """The templates of one person, searchable, as they are now. Nobody else's are read."""
@@ -441,8 +447,3 @@ class Gallery:
             connection.execute(delete(SAMPLES).where(SAMPLES.c.id == photo))
             self.audit.record(connection, audit.REMOVE, person, {"sample": photo})
         return erased
-
-    def _note_traces(self, connection: Connection, person: str) -> Erased:
-        """What will have to be gone from the files. Raises PersonError where nobody has that id."""
-        check_there(connection, [person])
-        return erasure.note_traces(self.database, connection, person)

@@ -8,10 +8,12 @@ is in the server's log on the disk.
 
 import logging
 import re
+import time
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from threading import Event
 from typing import Any, TypeVar
 from weakref import finalize
 
@@ -43,6 +45,7 @@ VERSION = 1
 OLDEST = 150_000  # the server's version, as PostgreSQL numbers it
 ROOM = 0x76697361  # "visa": the advisory locks of galleries
 CHANNEL = "visavis"  # on which a gallery's name is told when it was changed
+LISTENED = 0.05  # seconds at a time, so that a service ends soon
 CONNECT = {
     "connect_timeout": "5",
     # A server whose machine is gone is noticed within seconds.
@@ -90,6 +93,7 @@ class PostgresDatabase:
         self.address = address
         self.engine = _open_engine(address)
         finalize(self, self.engine.dispose)
+        self._driver = self.engine.dialect.loaded_dbapi
         self._place = {"gallery": address.gallery}
 
     def prepare(self, *, create: bool = True) -> None:
@@ -187,6 +191,18 @@ class PostgresDatabase:
         """Let the deletion of a person reach a table of another room, from now on and for all."""
         note_held(self, table, person_column, traces)
 
+    def wait(self, seconds: float, stopping: Event) -> None:
+        """Return when a process says that it changed the gallery, after so long in any case."""
+        with self.outside() as connection:
+            connection.exec_driver_sql(f"LISTEN {CHANNEL}")
+            driver: Any = connection.connection.driver_connection
+            end, told = time.monotonic() + seconds, False
+            while not told and not stopping.is_set() and time.monotonic() < end:
+                # All of it is taken: the connection is locked until that has come to its end.
+                news = [one.payload for one in driver.notifies(timeout=LISTENED, stop_after=1)]
+                told = self.address.gallery in news
+            connection.exec_driver_sql(f"UNLISTEN {CHANNEL}")
+
     def close(self) -> None:
         """Let go of the connections."""
         self.engine.dispose()
@@ -246,7 +262,8 @@ class PostgresDatabase:
             yield
         except IntegrityError:
             raise
-        except (SQLAlchemyError, UnicodeDecodeError) as error:
+        # The driver's own, of rows that are read from it directly.
+        except (SQLAlchemyError, self._driver.Error, UnicodeDecodeError) as error:
             raise GalleryError(f"{self.where}: {self._words(error)}") from error
 
     def _words(self, error: Exception) -> str:

@@ -15,6 +15,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, contextmanager, suppress
 from pathlib import Path
+from threading import Event
 from typing import Any, TypeVar
 from weakref import finalize
 
@@ -182,6 +183,10 @@ class SqliteDatabase:
     def register(self, table: str, person_column: str, traces: Sequence[str]) -> None:
         """Let the deletion of a person reach a table of another room, from now on and for all."""
         note_held(self, table, person_column, traces)
+
+    def wait(self, seconds: float, stopping: Event) -> None:
+        """Wait so long: a file tells nobody that it was changed."""
+        stopping.wait(seconds)
 
     def close(self) -> None:
         """Let go of the file."""

@@ -13,6 +13,7 @@ from visavis.attendance.attendance import Attendance
 from visavis.errors import VisavisError
 from visavis.faces import PhotoFaces, find_faces
 from visavis.gallery import Gallery, Person
+from visavis.gallery.keeping import KeptUp
 from visavis.image import Photo
 from visavis.recognizer import Recognizer
 from visavis.runtime import cores
@@ -65,7 +66,7 @@ class Service:
         self.keys = ApiKeys(gallery)
         self.guard = Guard(self.keys, guests=asked.guests)
         self.once = Once(gallery)
-        self.jobs = Jobs(gallery)
+        self.jobs, self.kept_up = Jobs(gallery), KeptUp(gallery)
         self.heard = HeardTerminals()
         self.users, self.sessions, self.lockout = Users(gallery), Sessions(), RestingNames()
 
@@ -87,6 +88,7 @@ class Service:
         self.desk.close()
         self.jobs.close()
         self.decoders.close()
+        self.kept_up.close()
         self.gallery.close()
 
     def photo(self, upload: Upload) -> Photo:
