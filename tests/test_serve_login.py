@@ -54,6 +54,9 @@ LEAST = {
     ("POST", "/settings/keys"): "admin",
     ("POST", "/settings/keys/{key}/revoke"): "admin",
     ("POST", "/settings/users"): "admin",
+    ("POST", "/settings/webhooks"): "admin",
+    ("POST", "/settings/webhooks/{webhook}/test"): "admin",
+    ("POST", "/settings/webhooks/{webhook}/remove"): "admin",
     ("POST", "/settings/users/{user}/remove"): "admin",
 }
 

@@ -22,6 +22,7 @@ from visavis.serve.rest.imports import imports
 from visavis.serve.rest.people import people
 from visavis.serve.rest.photos import photos
 from visavis.serve.rest.system import system
+from visavis.serve.rest.webhooks import webhooks
 from visavis.serve.service import Service, error_response
 from visavis.serve.site.identify import site_identify
 from visavis.serve.site.live import site_live
@@ -35,7 +36,7 @@ from visavis.serve.who.access import needs
 
 ABOUT = """Face recognition that states its error rate. Photos are sent as multipart forms, and are
 forgotten when the answer is given. Every error is one envelope: code, message, mend, request_id."""
-ROUTERS = (page, system, photos, people, groups, imports, configurations)
+ROUTERS = (page, system, photos, people, groups, imports, configurations, webhooks)
 # What is seen by whoever signed in.
 SITE = (login, site_people, site_identify, site_live, site_models, site_settings)
 # What Starlette refuses by itself: its statuses, and our codes.

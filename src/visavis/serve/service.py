@@ -1,7 +1,7 @@
 """All that requests share: models, gallery, keys, queue, decoders."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 
 from fastapi import Request
@@ -13,12 +13,17 @@ from visavis.faces import PhotoFaces, find_faces
 from visavis.gallery import Gallery, Person
 from visavis.image import Photo
 from visavis.recognizer import Recognizer
+from visavis.results import Identification
 from visavis.runtime import cores
 from visavis.serve.active import ActiveModels, LoadModels
 from visavis.serve.budget import InferenceBudget
 from visavis.serve.decoders import DecoderPool
 from visavis.serve.desk import Desk
 from visavis.serve.forms import BodyBudget, Upload
+from visavis.serve.hooks.delivery import Delivery
+from visavis.serve.hooks.outbox import Outbox, recognised
+from visavis.serve.hooks.sender import Sender
+from visavis.serve.hooks.webhooks import Webhooks
 from visavis.serve.jobs import Jobs
 from visavis.serve.limits import SERVE_LIMITS, ServeLimits
 from visavis.serve.once import Ask, Once, WriteAnswer, hash_of
@@ -40,6 +45,7 @@ class ServeSettings:
     load: LoadModels | None = None  # the models of another configuration, where it may decide
     guests: bool = True  # whether who has no key may compare photos: on loopback alone
     embeddings: bool = False  # whether embeddings are given out
+    webhooks_inside: bool = False  # whether webhooks may go to this machine and private networks
     workers: int = field(default_factory=cores)
 
 
@@ -63,6 +69,10 @@ class Service:
         self.guard = Guard(self.keys, guests=asked.guests)
         self.once = Once(gallery)
         self.jobs = Jobs(gallery)
+        self.webhooks = Webhooks(gallery, inside=asked.webhooks_inside)
+        self.outbox = Outbox(gallery)
+        sender = Sender(inside=asked.webhooks_inside)
+        self.delivery = Delivery(self.webhooks, self.outbox, sender)
         self.users, self.sessions, self.lockout = Users(gallery), Sessions(), RestingNames()
 
     @property
@@ -75,12 +85,16 @@ class Service:
         return self.asked.pack or "+".join(one.pack for one in recognizer.rules.members)
 
     def warm_up(self) -> None:
-        """Read the gallery's templates, so that the first request does not wait for them."""
+        """Read the gallery's templates, so that the first request does not wait for them; send
+        what waits for webhooks.
+        """
         self.gallery.index(self.recognizer.embed.parts)
+        self.delivery.start()
 
     def close(self) -> None:
         """End what was begun, then let go of everything."""
         self.desk.close()
+        self.delivery.close()
         self.jobs.close()
         self.decoders.close()
         self.gallery.close()
@@ -104,6 +118,19 @@ class Service:
         if known is None:
             raise Refusal("not_found", "nobody here has this id")
         return known
+
+    def saw(self, request: Request, faces: Sequence[Identification]) -> None:
+        """Note who was recognised, and let the webhooks be told of every face."""
+        self.gallery.note_seen(face.person.id for face in faces if face.person is not None)
+        hooks = self.webhooks.all()
+        if hooks and faces:
+            self.outbox.put(hooks, [recognised(face, request.state.id) for face in faces])
+            self.delivery.wake()
+
+    def remove_webhook(self, identity: str) -> None:
+        """Send nothing there any more, and drop what waits for it. Raises Refusal, 404."""
+        self.webhooks.remove(identity)
+        self.outbox.clear(identity)
 
     def note(self, request: Request, person: str | None = None) -> None:
         """Note in the audit who asked for people's data: reads too. It names nobody."""
