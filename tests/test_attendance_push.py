@@ -13,14 +13,12 @@ from visavis.attendance.punches import Sighting
 from visavis.attendance.push import (
     FRAPPE,
     SAME,
-    Posted,
     PushTarget,
-    Unreachable,
     push_punches,
-    signature,
 )
 from visavis.attendance.rules import Direction
 from visavis.errors import AttendanceError
+from visavis.posts import Posted, Unreachable, signature
 
 SITE = PushTarget("frappe", "https://hr.example.org/", token="token a:b")
 HOOK = PushTarget("webhook", "https://example.org/hook", secret="s3cret")

@@ -7,7 +7,7 @@ import pytest
 from source import functions, imported, trees
 
 LAYERS = """
-errors types extras files folders document batch formats image draw compare agreement decision
+errors types extras files folders document batch posts formats image draw compare agreement decision
 alignment dataset layouts runtime decode pack hub quality turned detect steady faces facecache
 embedder configuration presets metrics liveness evaluate report gallery cascade cautions results
 recognizer identification presence watch calibration capacity enrollment clustering embeddings

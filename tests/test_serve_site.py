@@ -3,6 +3,7 @@
 import html
 import json
 import re
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack
 from html.parser import HTMLParser
@@ -19,6 +20,7 @@ from made import ANNA, BERT, NONE, TWO
 from served import Served, made_calibration, made_recognizer, png, served
 from starlette.testclient import TestClient
 from starlette.websockets import WebSocketDisconnect
+from test_serve_imports import zipped
 from test_serve_login import csrf, form, visitor
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import connect
@@ -33,7 +35,7 @@ from visavis.serve.site.wording import LANGUAGES
 from visavis.serve.who.access import Guard
 
 HOSTILE = "<img src=x onerror=alert(1)>\"'{{7*7}}</script><script>alert(2)</script>"
-PLACES = ("/people", "/identify", "/live", "/models", "/settings", "/login", "/")
+PLACES = ("/people", "/people/import", "/identify", "/live", "/models", "/settings", "/login", "/")
 
 
 @pytest.fixture(scope="module")
@@ -188,6 +190,31 @@ def test_a_photo_that_cannot_be_read_does_not_stop_the_others(site, admin):
     answer = send(admin, "/identify", b"no photo", png())
     assert "A photo is damaged" in words(answer)
     assert answer.text.count("<svg") == 1
+
+
+@pytest.mark.slow
+def test_a_zip_is_imported_on_the_page_with_a_report_of_each_file(site, admin):
+    photos = {"Anna/1.png": png(), f"{HOSTILE[:20]}/2.png": png(BERT), "Carl/n.txt": b"no"}
+
+    def ask(archive: bytes, **fields: str) -> httpx.Response:
+        given = [(name, (None, value)) for name, value in {"csrf": csrf(admin), **fields}.items()]
+        given += [("archive", ("people.zip", archive, "application/zip"))]
+        return admin.post("/people/import", files=given)
+
+    page = ask(zipped(photos), layout="", keep_crops="true")
+    assert page.status_code == 200
+    end = time.monotonic() + 20
+    while "refresh" in page.headers:
+        assert time.monotonic() < end
+        page = admin.get(page.url)
+    said = words(page)
+    assert "done" in said
+    assert "3 of 3 files, 2 added" in said
+    assert "Carl n.txt not added: not a photo that can be read" in said
+    assert "<img src" not in page.text
+    assert words(admin.get("/people/import")).count("3 of 3 files") == 1
+    assert ask(b"no zip").status_code == 422
+    assert admin.get("/people/import/none").status_code == 404
 
 
 @pytest.mark.slow

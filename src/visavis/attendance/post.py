@@ -9,9 +9,9 @@ from http.client import HTTPException
 from urllib.error import HTTPError, URLError
 from urllib.request import Request
 
-from visavis.attendance.push import Posted, Unreachable
 from visavis.errors import AttendanceError
 from visavis.hub.web import offline, plain_opener
+from visavis.posts import Posted, Unreachable
 
 TIMEOUT = 30.0  # seconds
 MOST_TEXT = 4096  # bytes of an answer that are read

@@ -6,13 +6,11 @@ other side can tell; Frappe refuses it as the same, which is taken as delivered.
 good is said and passed over, so that one bad row does not hold up the rest.
 """
 
-import hashlib
-import hmac
 import json
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -24,16 +22,15 @@ from visavis.attendance.ledger import Entered
 from visavis.attendance.moments import utc_text, zone_named
 from visavis.attendance.punches import Punch, Sighting
 from visavis.errors import AttendanceError
+from visavis.posts import AGAIN, LOOPBACK, Post, Posted, Unreachable, signed_headers
 
 FRAPPE = (
     "/api/method/hrms.hr.doctype.employee_checkin.employee_checkin.add_log_based_on_employee_field"
 )
 SAME = "already has a log with the same timestamp"  # what Frappe says of a repeat
-AGAIN = frozenset((408, 425, 429, 500, 502, 503, 504))
 TRIES = 5  # of one row, before the rest is left for later
 PAUSE = 2.0  # seconds after the first failure; doubled after each
 LONGEST = 300.0  # seconds, whatever a server asks for
-LOOPBACK = ("localhost", "127.0.0.1", "::1")
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,23 +47,6 @@ class PushTarget:
     def name(self) -> str:
         """What its place in the outbox is kept by."""
         return f"{self.kind} {self.url.rstrip('/')}"
-
-
-@dataclass(frozen=True, slots=True)
-class Posted:
-    """What the other side answered."""
-
-    status: int
-    text: str = ""
-    retry_after: float | None = None  # seconds
-
-
-class Unreachable(Exception):
-    """Nobody answered: worth another try."""
-
-
-# URL, body and headers to an answer; raises Unreachable.
-Post = Callable[[str, bytes, Mapping[str, str]], Posted]
 
 
 @dataclass(slots=True)
@@ -184,20 +164,10 @@ def _deliver(
 
 
 def _headers(target: PushTarget, row: Entered, data: bytes) -> dict[str, str]:
-    headers = {"Content-Type": "application/json", "Idempotency-Key": f"{row.kind}-{row.number}"}
+    headers = signed_headers(target.secret, f"{row.kind}-{row.number}", data)
     if target.token:
         headers["Authorization"] = target.token
-    if target.secret:
-        stamp = str(int(datetime.now(UTC).timestamp()))
-        headers["X-Visavis-Timestamp"] = stamp
-        headers["X-Visavis-Signature"] = signature(target.secret, stamp, data)
     return headers
-
-
-def signature(secret: str, stamp: str, data: bytes) -> str:
-    """What a webhook's header says of its body: HMAC-SHA256 over the time, a dot and the body."""
-    digest = hmac.new(secret.encode(), stamp.encode() + b"." + data, hashlib.sha256)
-    return f"sha256={digest.hexdigest()}"
 
 
 def _count(pushed: Pushed, number: int, answer: Posted) -> None:

@@ -43,6 +43,12 @@ def serve(
     embeddings: Annotated[
         bool, typer.Option("--embeddings", help="Give embeddings to admins who ask.")
     ] = False,
+    webhooks_inside: Annotated[
+        bool,
+        typer.Option(
+            "--webhooks-inside", help="Let webhooks go to this machine and private networks."
+        ),
+    ] = False,
     gallery: options.GalleryFolder = None,
     *,
     models: options.Recognition,
@@ -57,7 +63,8 @@ def serve(
     people = options.gallery_at(gallery)
     recognizer = models.for_many(people)
     load = None if models.pack else models.deciding
-    asked = ServeSettings(models.pack, load, embeddings=embeddings)
+    sending = {"embeddings": embeddings, "webhooks_inside": webhooks_inside}
+    asked = ServeSettings(models.pack, load, **sending)
     prepared = prepare(recognizer, people, address, asked, new_key=new_key)
     printing.print_answer(*_told(prepared, people.where), json=json)
     printing.flush()

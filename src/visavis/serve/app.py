@@ -24,10 +24,12 @@ from visavis.serve.rest.people import people
 from visavis.serve.rest.photos import photos
 from visavis.serve.rest.punches import punches
 from visavis.serve.rest.system import system
+from visavis.serve.rest.webhooks import webhooks
 from visavis.serve.service import Service, error_response
 from visavis.serve.site.attendance import site_attendance
 from visavis.serve.site.correcting import site_correcting
 from visavis.serve.site.identify import site_identify
+from visavis.serve.site.imports import site_imports
 from visavis.serve.site.live import site_live
 from visavis.serve.site.login import login
 from visavis.serve.site.models import site_models
@@ -48,6 +50,7 @@ ROUTERS = (
     groups,
     imports,
     configurations,
+    webhooks,
     punches,
     days,
     terminals,
@@ -55,6 +58,7 @@ ROUTERS = (
 # What is seen by whoever signed in.
 SITE = (
     login,
+    site_imports,
     site_people,
     site_identify,
     site_live,

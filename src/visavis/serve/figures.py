@@ -52,5 +52,6 @@ def _watched(service: Service) -> dict[str, tuple[str, Callable[[], float]]]:
             "decoding processes that died or took too long",
             lambda: service.decoders.replaced,
         ),
+        "webhooks_waiting": ("events that webhooks are still to be told", service.outbox.waiting),
         "arriving_bytes": ("of requests that are being read", lambda: service.bodies.held),
     }

@@ -1,7 +1,7 @@
 """All that requests share: models, gallery, keys, queue, decoders."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
 
@@ -16,6 +16,7 @@ from visavis.gallery import Gallery, Person
 from visavis.gallery.keeping import KeptUp
 from visavis.image import Photo
 from visavis.recognizer import Recognizer
+from visavis.results import Identification
 from visavis.runtime import cores
 from visavis.serve.active import ActiveModels, LoadModels
 from visavis.serve.budget import InferenceBudget
@@ -23,6 +24,10 @@ from visavis.serve.decoders import DecoderPool
 from visavis.serve.desk import Desk
 from visavis.serve.forms import BodyBudget, Upload
 from visavis.serve.heard import HeardTerminals
+from visavis.serve.hooks.delivery import Delivery
+from visavis.serve.hooks.outbox import Outbox, recognised
+from visavis.serve.hooks.sender import Sender
+from visavis.serve.hooks.webhooks import Webhooks
 from visavis.serve.jobs import Jobs
 from visavis.serve.limits import SERVE_LIMITS, ServeLimits
 from visavis.serve.once import Ask, Once, WriteAnswer, hash_of
@@ -44,6 +49,7 @@ class ServeSettings:
     load: LoadModels | None = None  # the models of another configuration, where it may decide
     guests: bool = True  # whether who has no key may compare photos: on loopback alone
     embeddings: bool = False  # whether embeddings are given out
+    webhooks_inside: bool = False  # whether webhooks may go to this machine and private networks
     workers: int = field(default_factory=cores)
 
 
@@ -68,6 +74,10 @@ class Service:
         self.once = Once(gallery)
         self.jobs, self.kept_up = Jobs(gallery), KeptUp(gallery)
         self.heard = HeardTerminals()
+        self.webhooks = Webhooks(gallery, inside=asked.webhooks_inside)
+        self.outbox = Outbox(gallery)
+        sender = Sender(inside=asked.webhooks_inside)
+        self.delivery = Delivery(self.webhooks, self.outbox, sender)
         self.users, self.sessions, self.lockout = Users(gallery), Sessions(), RestingNames()
 
     @property
@@ -80,12 +90,16 @@ class Service:
         return self.asked.pack or "+".join(one.pack for one in recognizer.rules.members)
 
     def warm_up(self) -> None:
-        """Read the gallery's templates, so that the first request does not wait for them."""
+        """Read the gallery's templates, so that the first request does not wait for them; send
+        what waits for webhooks.
+        """
         self.gallery.index(self.recognizer.embed.parts)
+        self.delivery.start()
 
     def close(self) -> None:
         """End what was begun, then let go of everything."""
         self.desk.close()
+        self.delivery.close()
         self.jobs.close()
         self.decoders.close()
         self.kept_up.close()
@@ -121,6 +135,19 @@ class Service:
         with self.gallery.database.reading() as connection:
             attendance.catch_up(connection)
         return attendance
+
+    def saw(self, request: Request, faces: Sequence[Identification]) -> None:
+        """Note who was recognised, and let the webhooks be told of every face."""
+        self.gallery.note_seen(face.person.id for face in faces if face.person is not None)
+        hooks = self.webhooks.all()
+        if hooks and faces:
+            self.outbox.put(hooks, [recognised(face, request.state.id) for face in faces])
+            self.delivery.wake()
+
+    def remove_webhook(self, identity: str) -> None:
+        """Send nothing there any more, and drop what waits for it. Raises Refusal, 404."""
+        self.webhooks.remove(identity)
+        self.outbox.clear(identity)
 
     def note(self, request: Request, person: str | None = None) -> None:
         """Note in the audit who asked for people's data: reads too. It names nobody."""

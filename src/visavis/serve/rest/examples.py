@@ -110,6 +110,17 @@ CONFIGURATION = {
     "version": 1,
 }
 
+WEBHOOK = {
+    "id": "5f1c9a02",
+    "url": "https://door.example.org/visavis",
+    "events": ["match", "unknown"],
+    "made_at": AT,
+    "off": "",
+    "waiting": 0,
+    "last_status": 204,
+    "last_reason": "",
+}
+
 EXAMPLES: dict[type[BaseModel], dict[str, Any]] = {
     shapes.HealthShape: {"status": "ok", "version": "0.1.0"},
     shapes.ReadyShape: {"status": "ready"},
@@ -232,6 +243,10 @@ EXAMPLES: dict[type[BaseModel], dict[str, Any]] = {
         "calibration": "LFW without the people of lfw_people",
     },
     kept.ActivatedShape: {"active": 1, "stale": {"photos": 0, "people": 0, "models": []}},
+    kept.WebhooksShape: {"webhooks": [WEBHOOK]},
+    kept.NewWebhookShape: {"webhook": WEBHOOK, "secret": "whsec_told-this-once"},
+    kept.WebhookRemovedShape: {"removed": "5f1c9a02"},
+    kept.WebhookTestedShape: {"delivered": True, "status": 204, "reason": ""},
     shapes.JobShape: JOB,
     shapes.JobsShape: {"jobs": [JOB]},
     shapes.JobShownShape: {

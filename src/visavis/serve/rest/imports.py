@@ -1,6 +1,7 @@
 """Routes that import many people at once: a zip goes in, and each of its files is reported."""
 
 from collections.abc import Iterator
+from functools import partial
 from typing import Annotated, Literal
 
 from fastapi import APIRouter, Depends, Query, Request
@@ -21,13 +22,14 @@ from visavis.serve.who.access import caller_of, needs
 imports = APIRouter(prefix="/v1", tags=["imports"])
 
 PAGE_OF_FILES = 100
+LayoutName = Literal["folders", "parents", "files", "numbered"]
 
 
 class ImportForm(BaseModel, extra="forbid", arbitrary_types_allowed=True):
     """A zip: a folder for each person, or roster.csv (name, photo, external_id, consent)."""
 
     archive: Archive
-    layout: Literal["folders", "parents", "files", "numbered"] | None = Field(
+    layout: LayoutName | None = Field(
         None, description="what names the people, where that is not plain"
     )
     keep_crops: bool = False
@@ -53,14 +55,7 @@ async def import_people(
     service, begun = service_of(request), []
 
     def work() -> WriteAnswer:
-        archive = PhotoArchive(form.archive.file, service.limits)
-        photos = archive.photos(form.layout)
-        plan = JobPlan(
-            len(photos),
-            lambda: _enrolled(service, archive, photos, form),
-            form.archive.file.close,
-        )
-        begun.append(service.jobs.begin(plan, caller_of(request).name))
+        begun.append(begin_import(service, form, caller_of(request).name))
         return WriteAnswer(service.jobs.one(begun[0]), 202)
 
     try:
@@ -94,6 +89,16 @@ def show_job(
     files = service.jobs.files(job, limit, after=after)
     more = files[-1]["number"] if len(files) == limit else None
     return JSONResponse({**shown, "files": files, "next": more})
+
+
+def begin_import(service: Service, form: ImportForm, by: str) -> str:
+    """The id of the job that enrols a zip, and closes it at its end. Raises DatasetError, Refusal:
+    then it is the caller's to close.
+    """
+    archive = PhotoArchive(form.archive.file, service.limits)
+    photos = archive.photos(form.layout)
+    work = partial(_enrolled, service, archive, photos, form)
+    return service.jobs.begin(JobPlan(len(photos), work, form.archive.file.close), by)
 
 
 def _enrolled(

@@ -1,8 +1,9 @@
-"""Shapes of what a gallery keeps beside its people: groups, configurations. As `shapes`."""
+"""Shapes of what a gallery keeps beside people: groups, configurations, webhooks; as `shapes`."""
 
 from pydantic import BaseModel, Field
 
-from visavis.serve.rest.shapes import ModelName, PersonShape
+from visavis.serve.hooks.webhooks import HookEventKind
+from visavis.serve.rest.shapes import ModelName, PersonShape, Time
 
 
 class GroupSizeShape(BaseModel):
@@ -115,3 +116,43 @@ class ActivatedShape(BaseModel):
 
     active: int
     stale: StaleShape
+
+
+class WebhookShape(BaseModel):
+    """Where events go, without the secret that signs them."""
+
+    id: str = Field(examples=["5f1c9a02"])
+    url: str
+    events: list[HookEventKind]
+    made_at: Time
+    off: str = Field(description="why nothing is sent any more: gone (410); empty: it is sent")
+    waiting: int = Field(description="events that are still to be sent")
+    last_status: int | None = Field(description="of the last answer; null: there was none")
+    last_reason: str = Field(description="why there was none")
+
+
+class WebhooksShape(BaseModel):
+    """Every webhook."""
+
+    webhooks: list[WebhookShape]
+
+
+class NewWebhookShape(BaseModel):
+    """A new webhook: its secret is told this once."""
+
+    webhook: WebhookShape
+    secret: str
+
+
+class WebhookRemovedShape(BaseModel):
+    """A webhook to which nothing is sent any more."""
+
+    removed: str
+
+
+class WebhookTestedShape(BaseModel):
+    """What came of an event that was sent as a test."""
+
+    delivered: bool
+    status: int | None
+    reason: str

@@ -10,7 +10,7 @@ from pydantic import BaseModel, Field
 
 from visavis.answers.documents import face_json, faces_json, identification_json, verification_json
 from visavis.errors import VisavisError
-from visavis.results import Verification
+from visavis.results import Identification, Verification
 from visavis.serve.forms import Multipart, PhotoField, Upload
 from visavis.serve.limits import SERVE_LIMITS
 from visavis.serve.refusals import Refusal
@@ -149,7 +149,7 @@ async def identify(
     seen; the photos are not kept.
     """
     service = service_of(request)
-    seen: set[str] = set()
+    seen: list[Identification] = []
 
     def one(upload: Upload) -> dict[str, Any]:
         recognizer = service.recognizer
@@ -159,11 +159,11 @@ async def identify(
             false_positive_rate=form.false_positive_rate,
             among=form.among,
         )
-        seen.update(face.person.id for face in faces if face.person is not None)
+        seen.extend(faces)
         return {"path": upload.name, "faces": [identification_json(face) for face in faces]}
 
     answer = await _each(service, form.images, one)
-    await service.desk.run(partial(service.gallery.note_seen, seen))
+    await service.desk.run(partial(service.saw, request, seen))
     await service.desk.run(partial(service.note, request))
     return answer
 

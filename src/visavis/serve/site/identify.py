@@ -12,7 +12,7 @@ from visavis.results import Identification
 from visavis.serve.forms import Upload
 from visavis.serve.limits import SERVE_LIMITS
 from visavis.serve.rest.photos import PhotoFields
-from visavis.serve.service import Service, service_of
+from visavis.serve.service import service_of
 from visavis.serve.site.verdict import picture_url, shown_error
 from visavis.serve.site.visits import form_of, page_language, page_of, seen_by
 from visavis.serve.site.wording import texts_of, written
@@ -44,7 +44,7 @@ async def identify_people(
     texts = texts_of(page_language(request))
 
     def work() -> list[dict[str, Any]]:
-        photos = [_one(service, one, texts) for one in form.images]
+        photos = [_one(request, one, texts) for one in form.images]
         service.note(request)
         return photos
 
@@ -79,15 +79,16 @@ def face_words(face: Identification, texts: Any) -> dict[str, Any]:
     }
 
 
-def _one(service: Service, upload: Upload, texts: Any) -> dict[str, Any]:
+def _one(request: Request, upload: Upload, texts: Any) -> dict[str, Any]:
     """A photo with what is drawn over it, or why there is none."""
+    service = service_of(request)
     try:
         recognizer = service.recognizer
         photo = service.faces(upload, recognizer)
         faces = recognizer.search(photo, service.gallery)
     except VisavisError as error:
         return {"name": upload.name, "fault": shown_error(error, texts).explained}
-    service.gallery.note_seen(face.person.id for face in faces if face.person is not None)
+    service.saw(request, faces)
     width, height = photo.width, photo.height
     text = max(width, height) / LETTERS
     return {

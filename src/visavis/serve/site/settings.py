@@ -1,4 +1,4 @@
-"""The page of settings: keys and users, and the rules that are in force."""
+"""The page of settings: keys, users, webhooks, and the rules that are in force."""
 
 from collections.abc import Callable
 from typing import Annotated
@@ -8,6 +8,9 @@ from fastapi.responses import HTMLResponse, RedirectResponse, Response
 from pydantic import BaseModel, Field
 
 from visavis.answers.words import policies_words
+from visavis.serve.hooks.delivery import Attempt
+from visavis.serve.hooks.webhooks import EVENTS, HookEventKind
+from visavis.serve.rest.webhooks import webhook_document
 from visavis.serve.service import Service, service_of
 from visavis.serve.site.visits import form_of, page_of, seen_by
 from visavis.serve.who.keys import ROLES, Role
@@ -33,8 +36,15 @@ class UserForm(BaseModel, extra="forbid"):
     scope: Role
 
 
+class WebhookForm(BaseModel, extra="forbid"):
+    """A webhook to make."""
+
+    url: Annotated[str, Field(min_length=1, max_length=2000)]
+    events: Annotated[list[HookEventKind], Field(min_length=1, max_length=len(EVENTS))]
+
+
 class RemovalForm(BaseModel, extra="forbid"):
-    """A key or a user that is to go."""
+    """A form that is a button."""
 
 
 @site_settings.get("", dependencies=[seen_by("admin")])
@@ -82,6 +92,46 @@ async def end_user(
     return await _changed(request, lambda service: service.users.remove(user))
 
 
+@site_settings.post("/webhooks", dependencies=[seen_by("admin")])
+async def make_webhook(
+    request: Request, form: Annotated[WebhookForm, form_of(WebhookForm)]
+) -> HTMLResponse:
+    """A new webhook: its secret is shown this once."""
+    service = service_of(request)
+
+    def work() -> HTMLResponse:
+        hook = service.webhooks.add(form.url, form.events)
+        service.note(request)
+        return _shown(request, secret=hook.secret)
+
+    page: HTMLResponse = await service.desk.run(work)
+    return page
+
+
+@site_settings.post("/webhooks/{webhook}/test", dependencies=[seen_by("admin")])
+async def tried_webhook(
+    request: Request, webhook: str, form: Annotated[RemovalForm, form_of(RemovalForm)]
+) -> HTMLResponse:
+    """Send a webhook a test, and show what came of it."""
+    service = service_of(request)
+
+    def work() -> HTMLResponse:
+        attempt = service.delivery.test(service.webhooks.one(webhook))
+        service.note(request)
+        return _shown(request, attempt=attempt)
+
+    page: HTMLResponse = await service.desk.run(work)
+    return page
+
+
+@site_settings.post("/webhooks/{webhook}/remove", dependencies=[seen_by("admin")])
+async def end_webhook(
+    request: Request, webhook: str, form: Annotated[RemovalForm, form_of(RemovalForm)]
+) -> Response:
+    """Nothing is sent there from now on."""
+    return await _changed(request, lambda service: service.remove_webhook(webhook))
+
+
 async def _changed(request: Request, change: Callable[[Service], object]) -> Response:
     service = service_of(request)
 
@@ -93,13 +143,19 @@ async def _changed(request: Request, change: Callable[[Service], object]) -> Res
     return RedirectResponse("/settings", 303)
 
 
-def _shown(request: Request, new_key: str = "") -> HTMLResponse:
+def _shown(
+    request: Request, new_key: str = "", *, secret: str = "", attempt: Attempt | None = None
+) -> HTMLResponse:
     service = service_of(request)
     values = {
         "keys": service.keys.all(),
         "users": service.users.all(),
         "scopes": ROLES,
         "new_key": new_key,
+        "secret": secret,
+        "attempt": attempt,
+        "webhooks": [webhook_document(service, hook) for hook in service.webhooks.all()],
+        "events": EVENTS,
         "policies": policies_words(service.recognizer.calibration),
         "consent": service.gallery.requires_consent,
     }

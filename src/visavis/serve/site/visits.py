@@ -115,9 +115,9 @@ def visitor() -> Any:
     return Depends(admit)
 
 
-def form_of(model: type[M], *, photos: int = 0) -> Any:
+def form_of(model: type[M], *, photos: int = 0, archive: bool = False) -> Any:
     """A form of a page, as its model: refused where it is not of this session's pages."""
-    reader = Multipart(model, photos=photos)
+    reader = Multipart(model, photos=photos, archive=archive)
 
     async def read(request: Request) -> M:
         if is_foreign(request):
