@@ -25,6 +25,7 @@ from visavis.serve.site.identify import site_identify
 from visavis.serve.site.live import site_live
 from visavis.serve.site.login import login
 from visavis.serve.site.models import site_models
+from visavis.serve.site.outside import site_outside
 from visavis.serve.site.people import site_people
 from visavis.serve.site.settings import site_settings
 from visavis.serve.site.verify import page
@@ -35,7 +36,7 @@ ABOUT = """Face recognition that states its error rate. Photos are sent as multi
 forgotten when the answer is given. Every error is one envelope: code, message, mend, request_id."""
 ROUTERS = (page, system, photos, people, imports)
 # What is seen by whoever signed in.
-SITE = (login, site_people, site_identify, site_live, site_models, site_settings)
+SITE = (login, site_outside, site_people, site_identify, site_live, site_models, site_settings)
 # What Starlette refuses by itself: its statuses, and our codes.
 OF_STARLETTE = {400: "bad_request", 404: "not_found", 405: "not_allowed"}
 
@@ -85,7 +86,14 @@ def _count(app: FastAPI, service: Service) -> None:
     app.add_api_route(
         "/metrics", shown, dependencies=[needs("guest")], response_class=PlainTextResponse
     )
-    house = House(service.asked.guests, service.desk.place, _refused_at_the_door, note)
+    outside = service.asked.outside
+    house = House(
+        service.is_meant,
+        outside.proxy if outside else None,
+        service.desk.place,
+        _refused_at_the_door,
+        note,
+    )
     app.add_middleware(Doorman, house=house)
 
 

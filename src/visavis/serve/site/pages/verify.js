@@ -66,9 +66,7 @@ form.addEventListener("submit", async (event) => {
     const answer = await fetch(form.action, { method: "POST", body: new FormData(form) });
     const page = new DOMParser().parseFromString(await answer.text(), "text/html");
     const parts = page.getElementById("result");
-    const refused = page.querySelector(".verdict");
     if (parts) result.replaceChildren(...parts.children);
-    else if (refused) result.replaceChildren(refused);
     else say(form.dataset.failed);
     document.getElementById("verdict")?.focus();
   } catch {
