@@ -9,12 +9,13 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from html import escape
 from typing import Annotated, Any
 from urllib.parse import urlencode
 
 import uvicorn
 from fastapi import FastAPI, Form, Header, Request
-from fastapi.responses import JSONResponse, RedirectResponse
+from fastapi.responses import HTMLResponse, JSONResponse, RedirectResponse, Response
 from joserfc import jwt
 from joserfc.jwk import RSAKey
 
@@ -30,6 +31,7 @@ class MadeProvider:
     claims: dict[str, Any] = field(default_factory=dict)  # beyond, or instead of, what is right
     key: RSAKey = field(default_factory=lambda: new_key("one"))
     sign: Sign | None = None
+    asks: bool = False  # with a page of its own, and a link to click
     codes: dict[str, dict[str, str]] = field(default_factory=dict)
 
     def token(self, nonce: str) -> str:
@@ -57,12 +59,17 @@ class MadeProvider:
             return {"keys": [self.key.as_dict(private=False)]}
 
         @app.get("/authorize")
-        def authorize(request: Request) -> RedirectResponse:
+        def authorize(request: Request) -> Response:
             asked = dict(request.query_params)
             code = secrets.token_urlsafe(8)
             self.codes[code] = asked
             back = urlencode({"code": code, "state": asked["state"], "iss": self.issuer})
-            return RedirectResponse(f"{asked['redirect_uri']}?{back}", 303)
+            where = f"{asked['redirect_uri']}?{back}"
+            if self.asks:
+                return HTMLResponse(
+                    f'<link rel="icon" href="data:,"><a href="{escape(where)}">in</a>'
+                )
+            return RedirectResponse(where, 303)
 
         @app.post("/token")
         def token(

@@ -438,12 +438,12 @@ def test_a_secret_that_is_not_there_is_said(tmp_path):
 
 @pytest.mark.slow
 @pytest.mark.skipif(shutil.which("chromium") is None, reason="chromium is not installed")
-def test_a_browser_is_in_after_the_provider_led_it_back(cache, provider, tmp_path):
+def test_a_browser_is_in_after_the_provider_led_it_back(cache, provider, monkeypatch, tmp_path):
     """The provider is another site: a redirect from there would not take the new cookie along."""
     pytest.importorskip("playwright.sync_api")
     from test_serve_browser import browser_of
 
-    provider.claims, provider.sign = {}, None
+    monkeypatch.setattr(provider, "asks", True)
     (tmp_path / "secret").write_text(SECRET)
     there = OidcSettings(provider.issuer, CLIENT, SCOPES, secret_file=str(tmp_path / "secret"))
     with served(
@@ -456,5 +456,6 @@ def test_a_browser_is_in_after_the_provider_led_it_back(cache, provider, tmp_pat
         site.http.base_url = httpx.URL(f"{url}/login?next=/people")
         with browser_of(site) as page:
             page.click("a[href^='/login/oidc']")
+            page.click("text=in")
             page.wait_for_url(f"{url}/people")
             assert page.inner_text("form[action='/logout'] span") == "Ada"
