@@ -14,7 +14,7 @@ from served import Served, made_calibration, made_recognizer, png
 from visavis.errors import GalleryError, ServeError
 from visavis.gallery import open_gallery
 from visavis.gallery.settings import KEPT, read_setting, write_setting
-from visavis.serve import doorman
+from visavis.serve import service
 from visavis.serve.app import ROUTERS
 from visavis.serve.refusals import Refusal
 from visavis.serve.run import ListenAddress, prepare
@@ -170,7 +170,7 @@ def test_a_name_that_was_made_to_lead_here_is_refused(site, host):
 
 
 def test_without_that_defence_a_rebound_name_is_answered(site, monkeypatch):
-    monkeypatch.setattr(doorman, "is_local_host", lambda header: True)
+    monkeypatch.setattr(service, "is_local_host", lambda header: True)
     assert site.http.get("/v1/packs", headers={"Host": "evil.example"}).status_code == 200
 
 

@@ -11,27 +11,37 @@ from visavis.cli.spread import spread
 
 if TYPE_CHECKING:
     from visavis.serve.run import ListenAddress, Prepared
+    from visavis.serve.who.outside import OutsideSettings
 
 
 @dataclass(frozen=True, slots=True)
 class Listening:
-    """Where a service listens."""
+    """Where a service listens, and who signs in elsewhere to be let in."""
 
     host: Annotated[
         str, typer.Option(help="The address; beyond this machine, everybody needs a key.")
     ] = "127.0.0.1"
     port: Annotated[int, typer.Option(min=0, max=65535, help="0: any that is free.")] = 8420
     tls: Annotated[str, typer.Option(help="self, or a PEM file with key and certificate.")] = ""
+    access: Annotated[
+        Path | None, typer.Option(help="A TOML file: who signs in elsewhere, and may what.")
+    ] = None
 
     def address(self) -> "ListenAddress":
         """The library's `ListenAddress`. Raises DeviceError where the extra is not installed."""
         from visavis.extras import need
 
         need("fastapi", "uvicorn", "multipart", "prometheus_client", extras="serve")
-        need("jinja2", "argon2", "websockets", extras="serve")
+        need("jinja2", "argon2", "websockets", "joserfc", extras="serve")
         from visavis.serve.run import ListenAddress
 
         return ListenAddress(self.host, self.port, self.tls)
+
+    def outside(self) -> "OutsideSettings | None":
+        """Who signs in elsewhere. Raises ServeError where the file does not say it."""
+        from visavis.serve.who.outside import read_outside
+
+        return read_outside(self.access) if self.access else None
 
 
 @spread
@@ -64,7 +74,7 @@ def serve(
     recognizer = models.for_many(people)
     load = None if models.pack else models.deciding
     sending = {"embeddings": embeddings, "webhooks_inside": webhooks_inside}
-    asked = ServeSettings(models.pack, load, **sending)
+    asked = ServeSettings(models.pack, load, **sending, outside=listening.outside())
     prepared = prepare(recognizer, people, address, asked, new_key=new_key)
     printing.print_answer(*_told(prepared, people.where), json=json)
     printing.flush()

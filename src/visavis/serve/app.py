@@ -33,6 +33,7 @@ from visavis.serve.site.imports import site_imports
 from visavis.serve.site.live import site_live
 from visavis.serve.site.login import login
 from visavis.serve.site.models import site_models
+from visavis.serve.site.outside import site_outside
 from visavis.serve.site.people import site_people
 from visavis.serve.site.settings import site_settings
 from visavis.serve.site.verify import page
@@ -58,6 +59,7 @@ ROUTERS = (
 # What is seen by whoever signed in.
 SITE = (
     login,
+    site_outside,
     site_imports,
     site_people,
     site_identify,
@@ -116,7 +118,14 @@ def _count(app: FastAPI, service: Service) -> None:
     app.add_api_route(
         "/metrics", shown, dependencies=[needs("guest")], response_class=PlainTextResponse
     )
-    house = House(service.asked.guests, service.desk.place, _refused_at_the_door, note)
+    outside = service.asked.outside
+    house = House(
+        service.is_meant,
+        outside.proxy if outside else None,
+        service.desk.place,
+        _refused_at_the_door,
+        note,
+    )
     app.add_middleware(Doorman, house=house)
 
 

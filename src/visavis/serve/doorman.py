@@ -20,7 +20,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from visavis.serve.limits import MULTIPART
 from visavis.serve.refusals import Refusal, envelope
-from visavis.serve.who.access import is_local_host
+from visavis.serve.who.outside import ProxySettings
 
 log = logging.getLogger("visavis.requests")
 
@@ -57,7 +57,8 @@ class Served:
 class House:
     """What the doorman knows of the service behind the door."""
 
-    local: bool  # whether it is for this machine alone
+    is_meant: Callable[[str], bool]  # whether a Host header names this service
+    proxy: ProxySettings | None  # whose headers say who somebody is
     place: Callable[[], AbstractContextManager[None]]  # raises Refusal where there is none
     refuse: Callable[[Request, Refusal], Response]
     note: Callable[[Served], None]
@@ -71,6 +72,7 @@ class Doorman:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request, and note that it was."""
+        self._strip(scope)
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
@@ -97,6 +99,15 @@ class Doorman:
                 await answer(scope, receive, sending)
         self._house.note(_served(scope, identity, status, time.monotonic() - started))
 
+    def _strip(self, scope: Scope) -> None:
+        """Take away what only the proxy may say, where it comes from somebody else."""
+        proxy = self._house.proxy
+        if proxy is None or "headers" not in scope:
+            return
+        if not proxy.trusts((scope.get("client") or ("",))[0]):
+            own = [pair for pair in scope["headers"] if pair[0].lower() not in proxy.headers]
+            scope["headers"] = own
+
     async def _answer(self, scope: Scope, receive: Receive, send: Send, held: ExitStack) -> None:
         try:
             self._let_in(dict(scope["headers"]), held)
@@ -109,7 +120,7 @@ class Doorman:
     def _let_in(self, headers: dict[bytes, bytes], held: ExitStack) -> None:
         """Raise Refusal for a request that is not; a form holds a place."""
         host = headers.get(b"host", b"").decode("latin-1")
-        if self._house.local and not is_local_host(host):
+        if not self._house.is_meant(host):
             what = "the request is meant for another host"
             raise Refusal("misdirected", what, mend="ask for localhost or 127.0.0.1")
         if headers.get(b"content-type", b"").lower().startswith(MULTIPART.encode()):

@@ -32,11 +32,14 @@ from visavis.serve.jobs import Jobs
 from visavis.serve.limits import SERVE_LIMITS, ServeLimits
 from visavis.serve.once import Ask, Once, WriteAnswer, hash_of
 from visavis.serve.refusals import Refusal, envelope, status_of
-from visavis.serve.who.access import Guard, caller_of
+from visavis.serve.who.access import Guard, caller_of, is_local_host
 from visavis.serve.who.keys import ApiKeys
+from visavis.serve.who.oidc import OidcLogin
+from visavis.serve.who.outside import OutsideSettings
 from visavis.serve.who.sessions import RestingNames, Sessions
 from visavis.serve.who.users import Users
 
+BACK = "/login/oidc/back"  # where the provider sends people back to
 AHEAD = 2  # requests worked on for each core: one decodes while another's networks run
 WAITING = 10  # requests that arrive or wait for each core
 
@@ -50,6 +53,7 @@ class ServeSettings:
     guests: bool = True  # whether who has no key may compare photos: on loopback alone
     embeddings: bool = False  # whether embeddings are given out
     webhooks_inside: bool = False  # whether webhooks may go to this machine and private networks
+    outside: OutsideSettings | None = None  # where people sign in instead of here
     workers: int = field(default_factory=cores)
 
 
@@ -70,7 +74,7 @@ class Service:
         self.decoders = DecoderPool(asked.workers, seconds=limits.decoding)
         self.bodies = BodyBudget(limits.bodies)
         self.keys = ApiKeys(gallery)
-        self.guard = Guard(self.keys, guests=asked.guests)
+        self.guard = Guard(self.keys, guests=asked.guests and asked.outside is None)
         self.once = Once(gallery)
         self.jobs, self.kept_up = Jobs(gallery), KeptUp(gallery)
         self.heard = HeardTerminals()
@@ -78,6 +82,7 @@ class Service:
         self.outbox = Outbox(gallery)
         sender = Sender(inside=asked.webhooks_inside)
         self.delivery = Delivery(self.webhooks, self.outbox, sender)
+        self.oidc = _oidc_of(asked.outside)
         self.users, self.sessions, self.lockout = Users(gallery), Sessions(), RestingNames()
 
     @property
@@ -88,6 +93,12 @@ class Service:
     def pack_of(self, recognizer: Recognizer) -> str:
         """The name of the pack that decides, or of several with + between them."""
         return self.asked.pack or "+".join(one.pack for one in recognizer.rules.members)
+
+    def is_meant(self, host: str) -> bool:
+        """Whether a Host header names this service; where others reach it, every one does."""
+        outside = self.asked.outside
+        named = outside is not None and host == outside.host
+        return not self.asked.guests or named or is_local_host(host)
 
     def warm_up(self) -> None:
         """Read the gallery's templates, so that the first request does not wait for them; send
@@ -155,6 +166,12 @@ class Service:
         details = {"by": caller_of(request).name, "method": request.method, "route": route}
         details["request"] = request.state.id
         self.gallery.record("request", details | ({"of": person} if person else {}))
+
+
+def _oidc_of(outside: OutsideSettings | None) -> OidcLogin | None:
+    if outside is None or outside.oidc is None:
+        return None
+    return OidcLogin(outside.oidc, outside.url.rstrip("/") + BACK)
 
 
 def service_of(request: Request) -> Service:

@@ -9,7 +9,7 @@ from visavis.serve.jobs import RUNNING, WAITING
 from visavis.serve.rest.imports import PAGE_OF_FILES, ImportForm, LayoutName, begin_import
 from visavis.serve.service import service_of
 from visavis.serve.site.visits import form_of, page_of, seen_by
-from visavis.serve.who.access import HAS_ROOM, caller_of
+from visavis.serve.who.access import caller_of
 
 # Before the pages of people: /people/import is nobody's id.
 site_imports = APIRouter(prefix="/people/import", include_in_schema=False)
@@ -24,7 +24,7 @@ def show_imports(request: Request) -> HTMLResponse:
     return page_of(request, "imports", values)
 
 
-@site_imports.post("", dependencies=[HAS_ROOM, seen_by("operator")])
+@site_imports.post("", dependencies=[seen_by("operator")])
 async def import_zip(
     request: Request, form: Annotated[ImportForm, form_of(ImportForm, photos=1, archive=True)]
 ) -> Response:

@@ -24,7 +24,6 @@ from visavis.serve.site.visits import (
     seen_by,
 )
 from visavis.serve.site.wording import texts_of
-from visavis.serve.who.access import is_local_host
 
 site_live = APIRouter(prefix="/live", include_in_schema=False)
 
@@ -69,7 +68,7 @@ async def answer_pictures(socket: WebSocket) -> None:
 def _may(socket: WebSocket, service: Service) -> bool:
     """Whether a page of this service asks, and for somebody who may."""
     host = socket.headers.get("host", "")
-    if service.asked.guests and not is_local_host(host):
+    if not service.is_meant(host):
         return False
     if "origin" not in socket.headers or is_foreign(socket):
         return False

@@ -11,15 +11,18 @@ from visavis.serve.forms import Multipart
 from visavis.serve.refusals import Refusal
 from visavis.serve.service import Service, service_of
 from visavis.serve.site.visits import (
+    begin_session,
     cookie_name,
+    entered,
     form_of,
     is_foreign,
+    named_by_proxy,
     page_language,
     page_of,
     seen_by,
 )
 from visavis.serve.site.wording import texts_of
-from visavis.serve.who.sessions import LONGEST, AccountKind
+from visavis.serve.who.sessions import AccountKind
 from visavis.serve.who.users import MOST
 
 login = APIRouter(include_in_schema=False)
@@ -45,7 +48,10 @@ def show_login(
     request: Request, after: Annotated[str, Query(alias="next", max_length=2000)] = "/"
 ) -> Response:
     """The login."""
-    return page_of(request, "login", {"next": local_path(after), "fault": ""})
+    named = named_by_proxy(request)
+    if named is not None:
+        return entered(request, "proxy", named, local_path(after))
+    return page_of(request, "login", _values(request, after, ""))
 
 
 @login.post("/login")
@@ -64,15 +70,7 @@ async def sign_in(request: Request) -> Response:
         return _refused(request, form, refused)
     service.sessions.end(request.cookies.get(cookie_name(request), ""))
     answer = RedirectResponse(local_path(form.next), 303)
-    secure = request.url.scheme == "https"
-    answer.set_cookie(
-        cookie_name(request),
-        service.sessions.begin(*account),
-        max_age=int(LONGEST),
-        httponly=True,
-        samesite="strict",
-        secure=secure,
-    )
+    begin_session(request, answer, service.sessions.begin(*account))
     return answer
 
 
@@ -108,9 +106,14 @@ def _account(service: Service, form: LoginForm) -> tuple[AccountKind, str]:
     return "user", user.id
 
 
+def _values(request: Request, after: str, fault: str) -> dict[str, object]:
+    elsewhere = service_of(request).oidc is not None
+    return {"next": local_path(after), "fault": fault, "elsewhere": elsewhere}
+
+
 def _refused(request: Request, form: LoginForm, refused: Refusal) -> Response:
     texts = texts_of(page_language(request))["site"]["login"]
-    values = {"next": local_path(form.next), "fault": texts[refused.code]}
+    values = _values(request, form.next, texts[refused.code])
     answer = page_of(request, "login", values, status=refused.status)
     answer.headers.update(refused.headers)
     return answer

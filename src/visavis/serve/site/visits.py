@@ -15,7 +15,8 @@ from visavis.serve.refusals import OURS, Refusal, status_of
 from visavis.serve.service import Service
 from visavis.serve.site.wording import LANGUAGES, language_of, texts_of
 from visavis.serve.who.access import FOREIGN, Caller, Needed
-from visavis.serve.who.sessions import Session
+from visavis.serve.who.outside import OutsideAccount, OutsideSettings, account_of
+from visavis.serve.who.sessions import LONGEST, AccountKind, Session
 
 M = TypeVar("M", bound=BaseModel)
 Values = dict[str, Any]
@@ -43,7 +44,9 @@ class SignInFirst(Exception):
 
 def cookie_name(connection: HTTPConnection) -> str:
     """A session's cookie; under TLS one that no other host and no plain page can set."""
-    secure = connection.url.scheme in ("https", "wss")
+    outside = connection.app.state.service.asked.outside
+    behind = outside is not None and outside.url.startswith("https:")
+    secure = behind or connection.url.scheme in ("https", "wss")
     return "__Host-visavis" if secure else "visavis_session"
 
 
@@ -54,8 +57,27 @@ def session_of(connection: HTTPConnection) -> Session | None:
     return service.sessions.of_text(text) if text else None
 
 
-def caller_in(service: Service, session: Session) -> Caller | None:
+def named_by_proxy(connection: HTTPConnection) -> OutsideAccount | None:
+    """Whom the proxy names. The doorman let its headers through from nobody else."""
+    outside: OutsideSettings | None = connection.app.state.service.asked.outside
+    if outside is None or outside.proxy is None:
+        return None
+    proxy, headers = outside.proxy, connection.headers
+    users, groups = headers.getlist(proxy.user), headers.getlist(proxy.groups)
+    if len(users) != 1 or not users[0] or len(groups) > 1:
+        return None  # a proxy that adds its header to somebody else's
+    among = [one.strip() for one in "".join(groups).split(proxy.separator)]
+    return account_of("proxy", users[0], users[0], among, proxy.scopes)
+
+
+def caller_in(connection: HTTPConnection, session: Session) -> Caller | None:
     """Who is behind a session, as they are now; None where they were removed or revoked."""
+    service: Service = connection.app.state.service
+    if session.kind == "proxy":
+        named = named_by_proxy(connection)
+        return Caller(None, named) if named and named.id == session.account else None
+    if session.kind == "oidc":
+        return Caller(None, session.outside)
     if session.kind == "user":
         users = [one for one in service.users.all() if one.id == session.account]
         return Caller(None, users[0]) if users else None
@@ -67,7 +89,9 @@ def is_foreign(connection: HTTPConnection) -> bool:
     """Whether a browser says that a page of another origin sends this."""
     headers = connection.headers
     origin = headers.get("origin")
-    elsewhere = origin is not None and urlsplit(origin).netloc != headers.get("host")
+    outside = connection.app.state.service.asked.outside
+    own = (headers.get("host"), outside and outside.host)
+    elsewhere = origin is not None and urlsplit(origin).netloc not in own
     return elsewhere or headers.get("sec-fetch-site") in FOREIGN
 
 
@@ -75,7 +99,7 @@ def admitted(connection: HTTPConnection, needed: Needed) -> Caller:
     """Who is signed in. Raises SignInFirst, and Refusal for too small a scope, and 429."""
     service: Service = connection.app.state.service
     session = session_of(connection)
-    caller = caller_in(service, session) if session else None
+    caller = caller_in(connection, session) if session else None
     if session is None or caller is None:
         raise SignInFirst
     service.guard.count(caller)
@@ -130,6 +154,29 @@ def form_of(model: type[M], *, photos: int = 0, archive: bool = False) -> Any:
         return checked(model, given)
 
     return Depends(read)
+
+
+def entered(
+    request: Request, kind: AccountKind, account: OutsideAccount, after: str
+) -> HTMLResponse:
+    """A session for somebody who signed in elsewhere, as a page that leads on by itself: after a
+    redirect that began elsewhere the browser would not send the new cookie.
+    """
+    service: Service = request.app.state.service
+    name = cookie_name(request)
+    service.sessions.end(request.cookies.get(name, ""))
+    answer = page_of(request, "entered", {"next": after})
+    begin_session(request, answer, service.sessions.begin(kind, account.id, account))
+    return answer
+
+
+def begin_session(request: Request, answer: Response, text: str) -> None:
+    """Give the browser the cookie of a session."""
+    name = cookie_name(request)
+    secure = name.startswith("__Host")
+    answer.set_cookie(
+        name, text, max_age=int(LONGEST), httponly=True, samesite="strict", secure=secure
+    )
 
 
 def page_language(request: HTTPConnection) -> str:

@@ -13,6 +13,7 @@ from visavis.serve.limits import SERVE_LIMITS
 from visavis.serve.refusals import Refusal
 from visavis.serve.who.buckets import Buckets
 from visavis.serve.who.keys import PER_MINUTE, ROLES, ApiKey, ApiKeys
+from visavis.serve.who.outside import OutsideAccount
 from visavis.serve.who.users import UserAccount
 
 # What a route asks for. A guest has no key, and is let in only where the service listens on
@@ -27,10 +28,10 @@ LOCAL_NAMES = ("localhost", "localhost.localdomain")
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """Who asks: a key, a user who signed in, or nobody in particular."""
+    """Who asks: a key, somebody who signed in, or nobody in particular."""
 
     key: ApiKey | None
-    user: UserAccount | None = None
+    user: UserAccount | OutsideAccount | None = None
 
     @property
     def name(self) -> str:
@@ -52,7 +53,7 @@ class Caller:
         return LADDER.index(scope) >= LADDER.index(needed)
 
     @property
-    def known(self) -> ApiKey | UserAccount | None:
+    def known(self) -> ApiKey | UserAccount | OutsideAccount | None:
         """The key or the user."""
         return self.key or self.user
 

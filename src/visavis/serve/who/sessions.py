@@ -11,24 +11,33 @@ from threading import Lock
 from typing import Literal
 
 from visavis.serve.refusals import Refusal
+from visavis.serve.who.outside import OutsideAccount
 
 IDLE, LONGEST = 30 * 60.0, 12 * 3600.0  # seconds without a request; altogether
+OUTSIDE = 3600.0  # altogether, of who signed in elsewhere: what they may is asked for again there
 MOST_SESSIONS = 1000  # the longest unused ends
 TRIES, REST = 5, 15 * 60  # wrong passwords in a row for a name, and seconds that it rests then
 MOST_NAMES = 10_000
 
-AccountKind = Literal["user", "key"]  # who signed in by a password, and who by a key
+# Who signed in by a password, by a key, at a provider, at a proxy.
+AccountKind = Literal["user", "key", "oidc", "proxy"]
 
 
 @dataclass(eq=False, slots=True)
 class Session:
-    """Somebody who signed in: a user, or whoever has a key. What they may is looked up anew."""
+    """Somebody who signed in. What they may is looked up anew, but for who did so elsewhere."""
 
     kind: AccountKind
     account: str  # its id
     begun: float
     used: float
+    outside: OutsideAccount | None = None
     csrf: str = field(default_factory=lambda: secrets.token_urlsafe(32))
+
+    @property
+    def longest(self) -> float:
+        """Seconds that it lasts at most."""
+        return OUTSIDE if self.kind == "oidc" else LONGEST
 
     def check(self, csrf: object) -> None:
         """Raise Refusal for a form that is not of this session's pages."""
@@ -44,11 +53,11 @@ class Sessions:
         self._clock, self._lock = clock, Lock()
         self._open: OrderedDict[str, Session] = OrderedDict()
 
-    def begin(self, kind: AccountKind, account: str) -> str:
+    def begin(self, kind: AccountKind, account: str, outside: OutsideAccount | None = None) -> str:
         """A new session: the text for its cookie, which nobody chose."""
         text, moment = secrets.token_urlsafe(32), self._clock()
         with self._lock:
-            self._open[_hash(text)] = Session(kind, account, moment, moment)
+            self._open[_hash(text)] = Session(kind, account, moment, moment, outside)
             if len(self._open) > MOST_SESSIONS:
                 self._open.popitem(last=False)
         return text
@@ -60,7 +69,7 @@ class Sessions:
             session = self._open.get(name)
             if session is None:
                 return None
-            if moment - session.used > IDLE or moment - session.begun > LONGEST:
+            if moment - session.used > IDLE or moment - session.begun > session.longest:
                 del self._open[name]
                 return None
             session.used = moment
