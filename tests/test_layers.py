@@ -27,6 +27,7 @@ LATE = {
     "formats.py": "pillow-heif is an extra",
     "attendance/sheets.py": "openpyxl is an extra",
     "watch/video.py": "PyAV is an extra",
+    "watch/mqtt.py": "paho-mqtt is an extra",
     "report/report.py": "figures need matplotlib, which is an extra",
     "dataset/wider.py": "scipy is an extra",
     "dataset/arrow.py": "datasets is an extra",
@@ -48,6 +49,7 @@ ROOMS = {
     "pillow_heif": "formats.py",
     "openpyxl": "attendance/sheets.py",
     "av": "watch/video.py",
+    "paho": "watch/mqtt.py",
 }
 FOLDERS = {  # of extras and slow ones: these may be imported anywhere in them
     "onnx": {"pack", "convert", "insightface"},

@@ -216,13 +216,15 @@ def test_thresholds_of_other_networks_are_one_line(run, clip, enrolled, tmp_path
     [
         (["--liveness", "always"], "expected off, warn or require, alone or of one of"),
         (["--liveness", "1=require"], "got 1=require (--liveness)"),
+        (["--mqtt", "mqtts://me:secret@host"], "expected no user and no password in the broker's"),
         (["--challenge"], "expected --liveness warn or require beside --challenge"),
     ],
 )
-def test_a_policy_that_is_none_is_one_line(run, clip, enrolled, words, said):
+def test_a_policy_or_broker_that_is_none_is_one_line(run, clip, enrolled, words, said):
     code, out, err = run("watch", clip, "--gallery", enrolled, *words)
     assert (code, out, err.count("\n")) == (2, "", 1)
     assert said in err
+    assert "secret" not in err
 
 
 @pytest.mark.slow

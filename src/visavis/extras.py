@@ -31,6 +31,7 @@ EXTRAS = (
     Extra("search", "faiss", "search in galleries of tens of thousands of photos"),
     Extra("attendance", "openpyxl", "attendance as XLSX"),
     Extra("watch", "av", "videos, cameras and streams"),
+    Extra("mqtt", "paho", "events of watch to an MQTT broker"),
     Extra("hub", "fsspec", "packs in object stores"),
     Extra("serve", "fastapi", "visavis serve: REST, and pages"),
 )

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from visavis.watch.events import Event, Sink
     from visavis.watch.frames import FrameSource
     from visavis.watch.guarding import LiveGuard
+    from visavis.watch.mqtt import Broker
     from visavis.watch.sources import Sources
     from visavis.watch.watching import ShotLook, WatchPlan
 
@@ -146,6 +147,36 @@ class Showing:
             yield all_of(looks) if looks else None
 
 
+@dataclass(frozen=True, slots=True)
+class Posting:
+    """Where events are sent."""
+
+    mqtt: Annotated[
+        str,
+        typer.Option(
+            metavar="mqtts://HOST/TOPIC",
+            help="Send events to an MQTT broker; $VISAVIS_MQTT_USER and $VISAVIS_MQTT_PASSWORD, or "
+            "$VISAVIS_MQTT_PASSWORD_FILE, log in.",
+        ),
+    ] = ""
+
+    @contextmanager
+    def opened(self, out: Path | None) -> "Iterator[Sink]":
+        """What takes each event: the file, and the broker."""
+        from visavis.watch.mqtt import mqtt_sink
+        from visavis.watch.writing import event_sink
+
+        with event_sink(out) as write, mqtt_sink(self._broker()) as post:
+            yield lambda event: (write(event), post(event))[0]
+
+    def _broker(self) -> "Broker | None":
+        from os import environ
+
+        from visavis.watch.mqtt import credentials, parse_broker
+
+        return parse_broker(self.mqtt, *credentials(environ)) if self.mqtt else None
+
+
 @spread
 def watch(
     sources: Annotated[
@@ -157,6 +188,7 @@ def watch(
     living: Living,
     judging: Judging,
     showing: Showing,
+    posting: Posting,
     out: Annotated[
         Path | None,
         typer.Option(help="Add to a .csv (who, from when to when) or a .jsonl of all events."),
@@ -170,13 +202,12 @@ def watch(
     from visavis.answers.watching import watched_json, watched_words
     from visavis.watch.sources import open_sources
     from visavis.watch.watching import watch_sources
-    from visavis.watch.writing import event_sink
 
     with open_sources(sources, start=span.start, end=span.end) as opened:
         people = options.gallery_at(gallery, create=False)
         plan = span.plan(naming.rule(), living.guards(judging, models, people, opened.every))
         recognizer = models.for_one(people)
-        with showing.opened(opened) as look, event_sink(out) as sink, _stopping(opened.stop):
+        with showing.opened(opened) as look, posting.opened(out) as sink, _stopping(opened.stop):
             seen = watch_sources(recognizer, people, opened, plan=plan, look=look)
             events = _told(seen, sink, json=json)
         document = watched_json(recognizer, opened.every, events, plan.rule)
