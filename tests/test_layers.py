@@ -28,6 +28,7 @@ LATE = {
     "formats.py": "pillow-heif is an extra",
     "attendance/sheets.py": "openpyxl is an extra",
     "watch/video.py": "PyAV is an extra",
+    "watch/mqtt.py": "paho-mqtt is an extra",
     "report/report.py": "figures need matplotlib, which is an extra",
     "dataset/wider.py": "scipy is an extra",
     "dataset/embedded.py": "pyarrow is an extra",
@@ -53,6 +54,7 @@ ROOMS = {
     "openpyxl": "attendance/sheets.py",
     "ray": "scale/on_ray.py",
     "av": "watch/video.py",
+    "paho": "watch/mqtt.py",
 }
 FOLDERS = {  # of extras and slow ones: these may be imported anywhere in them
     "onnx": {"pack", "convert", "insightface"},

@@ -221,7 +221,7 @@ def test_where_nothing_turns_nobody_knows(seen):
 
 def test_the_nose_moves_by_its_depth_times_the_turn():
     """0.45 of the eyes' distance less the mouth's share of the depth; the sine of 30 degrees."""
-    moved = nose_movement([turned(HEAD, yaw) for yaw in (-30.0, 0.0, 30.0)])
+    moved = nose_movement(np.stack([turned(HEAD, yaw) for yaw in (-30.0, 0.0, 30.0)]))
     assert moved[1] == pytest.approx(0, abs=1e-6)
     assert moved[0] == pytest.approx(-moved[2], rel=0.2)
     assert 0.15 < abs(moved[2]) < 0.3

@@ -32,7 +32,8 @@ IN_TEXT = {
 NO_NUMBER = set(
     "person pack precision runtime name external_id consent family color preset crops protocol "
     "detector licence commercial decoder model root expect_head packs description among "
-    "author host tls actor reason at began month day terminal zone columns out gallery".split()
+    "author host liveness mqtt tls actor reason at began month day terminal zone columns out "
+    "gallery".split()
 )
 MEANT = {  # numbers of BAD that mean something
     ("min_score", "0"): "every face that the detector sees",

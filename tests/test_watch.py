@@ -48,13 +48,15 @@ class Stage:
     def __init__(self) -> None:
         self.shown: list[tuple[float, float]] = []  # how far from the left, and how bright
         self.hidden: set[int] = set()  # of `shown`: those that the detector misses
+        self.pictures = 0  # no two of a camera's are the same
 
     def picture(self, *shown: tuple[float, float]) -> np.ndarray:
         self.shown = [*shown]
         image = np.full((HEIGHT, WIDTH, 3), 10, np.uint8)
         for left, level in shown:
             image[TOP : TOP + SIDE, round(left) : round(left) + SIDE] = level - 20
-        return image + GRAIN
+        self.pictures += 1
+        return image + np.roll(GRAIN, self.pictures, axis=1)
 
     def detect(self, image: np.ndarray, /) -> list:
         if image.shape[1] != WIDTH:

@@ -209,3 +209,31 @@ def test_thresholds_of_other_networks_are_one_line(run, clip, enrolled, tmp_path
     assert (code, out, err.count("\n")) == (2, "", 1)
     assert "expected liveness thresholds of MiniFASNetV2@" in err
     assert err.endswith("(--liveness-band)\n")
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--liveness", "always"], "expected off, warn or require, alone or of one of"),
+        (["--liveness", "1=require"], "got 1=require (--liveness)"),
+        (["--mqtt", "mqtts://me:secret@host"], "expected no user and no password in the broker's"),
+        (["--challenge"], "expected --liveness warn or require beside --challenge"),
+    ],
+)
+def test_a_policy_or_broker_that_is_none_is_one_line(run, clip, enrolled, words, said):
+    code, out, err = run("watch", clip, "--gallery", enrolled, *words)
+    assert (code, out, err.count("\n")) == (2, "", 1)
+    assert said in err
+    assert "secret" not in err
+
+
+@pytest.mark.slow
+def test_a_photo_that_is_challenged_is_asked_and_not_named(run, clip, enrolled):
+    words = ("watch", clip, "--gallery", enrolled, "--end", "2", "--liveness", f"{clip}=require")
+    code, out, err = run(*words, "--challenge", "--json")
+    assert (code, err) == (0, "")
+    events = json.loads(out)["events"]
+    assert [one["event"] for one in events] == ["asked", "answered", "left"]
+    assert events[0]["text"].startswith("look ahead, then ")
+    assert events[1]["text"] == "failed: left before it was done"
+    assert (events[2]["sighting"]["person"], events[2]["sighting"]["liveness"]) == (None, "unsure")

@@ -32,6 +32,7 @@ EXTRAS = (
     Extra("attendance", "openpyxl", "attendance as XLSX"),
     Extra("watch", "av", "videos, cameras and streams"),
     Extra("ray", "ray", "embeddings of many photos on many machines"),
+    Extra("mqtt", "paho", "events of watch to an MQTT broker"),
     Extra("hub", "fsspec", "packs in object stores"),
     Extra("postgres", "psycopg", "a gallery in PostgreSQL, for many servers"),
     Extra("serve", "fastapi", "visavis serve: REST, and pages"),

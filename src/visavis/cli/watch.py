@@ -2,11 +2,11 @@
 
 import signal
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -21,11 +21,12 @@ if TYPE_CHECKING:
     from visavis.recognizer import Recognizer
     from visavis.watch.deciding import Rule
     from visavis.watch.events import Event, Sink
+    from visavis.watch.frames import FrameSource
     from visavis.watch.guarding import LiveGuard
+    from visavis.watch.mqtt import Broker
     from visavis.watch.sources import Sources
     from visavis.watch.watching import ShotLook, WatchPlan
 
-DemandName = Literal["off", "warn", "require"]
 LONGEST = 1e6  # seconds: eleven days
 
 
@@ -44,6 +45,12 @@ class Stretch:
         float,
         typer.Option(min=0, max=60, help="Seconds between two looks for faces; 0: every frame."),
     ] = 0.1
+
+    def plan(self, rule: "Rule", guards: "dict[str, LiveGuard]") -> "WatchPlan":
+        """The library's `WatchPlan`."""
+        from visavis.watch.watching import WatchPlan
+
+        return WatchPlan(rule, self.every, guards=guards)
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,23 +81,43 @@ class Living:
     """Whether a face must be alive."""
 
     liveness: Annotated[
-        DemandName,
-        typer.Option(help="warn: say whether a face is alive; require: name nobody who is not."),
-    ] = "off"
+        list[str] | None,
+        typer.Option(
+            metavar="[SOURCE=]off|warn|require",
+            help="warn: say whether a face is alive; require: name nobody who is not. Of one of "
+            "several sources: SOURCE=require; may be given several times.",
+        ),
+    ] = None
+    challenge: Annotated[
+        bool,
+        typer.Option("--challenge", help="Alive is who turns and comes closer when asked to."),
+    ] = False
 
-    def guard(
-        self, judging: Judging, models: options.Recognition, people: "Gallery"
-    ) -> "LiveGuard":
-        """The library's `LiveGuard`. Where the pack has no networks five points judge."""
+    def guards(
+        self,
+        judging: Judging,
+        models: options.Recognition,
+        people: "Gallery",
+        sources: "Sequence[FrameSource]",
+    ) -> "dict[str, LiveGuard]":
+        """The library's `LiveGuard` of each source. Where the pack has no networks five points
+        judge.
+        """
         from visavis.liveness.networks import load_liveness
-        from visavis.watch.guarding import LiveGuard
+        from visavis.watch.guarding import LiveGuard, demands_of
 
+        demands = demands_of(self.liveness or (), [source.address for source in sources])
+        if self.challenge and set(demands.values()) == {"off"}:
+            raise typer.BadParameter("expected --liveness warn or require beside --challenge")
         band, pack = judging.band(), models.detecting_pack(people)
-        if self.liveness == "off" or not pack.manifest.liveness:
-            return LiveGuard(self.liveness, band=band)
-        networks = load_liveness(pack, models.where.for_one())
-        band.check_model(networks.model)
-        return LiveGuard(self.liveness, networks, band)
+        networks = None
+        if pack.manifest.liveness and set(demands.values()) != {"off"}:
+            networks = load_liveness(pack, models.where.for_one())
+            band.check_model(networks.model)
+        return {
+            shown: LiveGuard(demand, networks, band, self.challenge)
+            for shown, demand in demands.items()
+        }
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,7 +153,7 @@ class Showing:
 
 @dataclass(frozen=True, slots=True)
 class Keeper:
-    """What takes each event: a file, and attendance."""
+    """What takes each event: a file, a broker, and attendance."""
 
     sink: "Sink"
     clerk: "CameraClerk | None" = None
@@ -143,12 +170,20 @@ class Keeper:
 
 @dataclass(frozen=True, slots=True)
 class Keeping:
-    """Where what is seen is kept."""
+    """Where what is seen is kept, and sent."""
 
     out: Annotated[
         Path | None,
         typer.Option(help="Add to a .csv (who, from when to when) or a .jsonl of all events."),
     ] = None
+    mqtt: Annotated[
+        str,
+        typer.Option(
+            metavar="mqtts://HOST/TOPIC",
+            help="Send events to an MQTT broker; $VISAVIS_MQTT_USER and $VISAVIS_MQTT_PASSWORD, or "
+            "$VISAVIS_MQTT_PASSWORD_FILE, log in.",
+        ),
+    ] = ""
     attendance: Annotated[
         bool,
         typer.Option("--attendance", help="Record who is confirmed; a source's name is a device."),
@@ -162,9 +197,19 @@ class Keeping:
         self, recognizer: "Recognizer", people: "Gallery", sources: "Sources"
     ) -> Iterator[Keeper]:
         """What takes each event."""
+        from visavis.watch.mqtt import mqtt_sink
         from visavis.watch.writing import event_sink
 
-        with event_sink(self.out) as sink, ExitStack() as stack:
+        with (
+            event_sink(self.out) as write,
+            mqtt_sink(self._broker()) as post,
+            ExitStack() as stack,
+        ):
+
+            def sink(event: "Event") -> None:
+                write(event)
+                post(event)
+
             if not self.attendance:
                 yield Keeper(sink)
                 return
@@ -180,6 +225,13 @@ class Keeping:
         book = Attendance(people)
         began = read_moment(self.began, zone_named(book.rules.zone)) if self.began else None
         return CameraClerk(book, recognizer, began)
+
+    def _broker(self) -> "Broker | None":
+        from os import environ
+
+        from visavis.watch.mqtt import credentials, parse_broker
+
+        return parse_broker(self.mqtt, *credentials(environ)) if self.mqtt else None
 
 
 @spread
@@ -202,11 +254,11 @@ def watch(
     """Who is seen by a camera or in a video, from when to when? Ctrl-C or q in its window ends."""
     from visavis.answers.watching import watched_json, watched_words
     from visavis.watch.sources import open_sources
-    from visavis.watch.watching import WatchPlan, watch_sources
+    from visavis.watch.watching import watch_sources
 
     with open_sources(sources, start=span.start, end=span.end) as opened:
         people = options.gallery_at(gallery, create=False)
-        plan = WatchPlan(naming.rule(), span.every, living.guard(judging, models, people))
+        plan = span.plan(naming.rule(), living.guards(judging, models, people, opened.every))
         recognizer = models.for_one(people)
         with showing.opened(opened) as look, keeping.opened(recognizer, people, opened) as keep:
             seen = watch_sources(recognizer, people, opened, plan=keep.asked(plan), look=look)

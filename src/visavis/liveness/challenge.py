@@ -15,6 +15,8 @@ TURN = 18.0  # degrees of yaw, to be seen as a turn; measured to about 10
 CLOSER = 1.25  # times as wide as at the beginning
 STILL = 10.0  # degrees: within them a face looks ahead, as it must between two tasks
 SECONDS = 5.0  # for each task
+PAUSE = 2.0  # seconds after a failure before the next challenge
+WORDS: dict[Task, str] = {"left": "turn left", "right": "turn right", "closer": "come closer"}
 FAILURES, WAIT = 5, 300.0  # after so many failures so many seconds without another try
 
 
@@ -32,13 +34,17 @@ class Challenge:
         """What is to be done now; None when all is."""
         return self.tasks[0] if self.tasks else None
 
+    def is_late(self, at: float) -> bool:
+        """Whether the time for the task that is next is over."""
+        return bool(self.tasks) and at - self.began > SECONDS
+
     def see(self, at: float, yaw: float, width: float) -> "tuple[Challenge, Challenged]":
         """The challenge after a face was seen: its yaw in degrees (positive: to the viewer's
         right), and how wide it is in pixels.
         """
         if not self.tasks:
             return self, "passed"
-        if at - self.began > SECONDS:
+        if self.is_late(at):
             return self, "failed"
         if not self.ready:
             ahead = abs(yaw) <= STILL
@@ -88,3 +94,71 @@ class Lockout:
             return Lockout()
         failures = self.failures + 1
         return Lockout(0, at + WAIT) if failures >= FAILURES else Lockout(failures)
+
+
+@dataclass(frozen=True, slots=True)
+class ChallengeStep:
+    """What became of a challenge with a frame, and what is to be done now."""
+
+    challenged: Challenged
+    task: Task | None = None  # None: nothing is to be done any more
+    text: str = ""  # of a task, to be shown or spoken; of a failure, why
+
+
+class Challenger:
+    """The challenges of one place, a camera's or a kiosk's: one person at a time, frame by frame.
+
+    Knows no names: whoever calls says whether a frame shows the person who was asked. A frame that
+    was not compared with them does not count, so that nobody else can turn in their place.
+    """
+
+    def __init__(self, chance: random.Random | None = None) -> None:
+        self._chance = chance
+        self._challenge: Challenge | None = None
+        self._next = 0.0  # seconds: before it nobody is asked
+        self.lockout = Lockout()
+
+    @property
+    def going_on(self) -> bool:
+        """Whether somebody is asked just now."""
+        return self._challenge is not None
+
+    def may_begin(self, at: float) -> bool:
+        """Whether somebody may be asked now."""
+        return not self.going_on and at >= self._next and self.lockout.may_try(at)
+
+    def begin(self, at: float) -> ChallengeStep:
+        """Ask whoever is there now. Call it where `may_begin` says so."""
+        self._challenge = begin_challenge(at, self._chance)
+        return self._asked("going on")
+
+    def see(self, at: float, yaw: float, width: float, *, same: bool) -> ChallengeStep:
+        """A frame of whoever was asked: degrees of yaw, pixels of the face; `same`: it was compared
+        and is the person who was asked.
+        """
+        challenge = self._challenge
+        if challenge is None:
+            return ChallengeStep("failed", text="nobody was asked")
+        if challenge.is_late(at):
+            return self.fail(at, "too late")
+        if not same:
+            return self._asked("going on")
+        self._challenge, said = challenge.see(at, yaw, width)
+        if said == "failed":
+            return self.fail(at, "another movement than the one that was asked for")
+        if said == "passed":
+            self._challenge, self.lockout = None, self.lockout.after("passed", at)
+            return ChallengeStep("passed")
+        return self._asked(said)
+
+    def fail(self, at: float, why: str) -> ChallengeStep:
+        """End the challenge: whoever was asked failed, or left before it was done."""
+        self._challenge, self._next = None, at + PAUSE
+        self.lockout = self.lockout.after("failed", at)
+        return ChallengeStep("failed", text=why)
+
+    def _asked(self, said: Challenged) -> ChallengeStep:
+        task = self._challenge.next if self._challenge else None
+        ready = self._challenge is not None and self._challenge.ready
+        words = WORDS[task] if task else ""
+        return ChallengeStep(said, task, words if ready else f"look ahead, then {words}")

@@ -7,7 +7,6 @@ A video on a screen that is held still shows a real turn, and passes: no cue of 
 
 from collections.abc import Sequence
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -32,59 +31,78 @@ def judge_turn(seen: Sequence[FivePoints]) -> Liveness:
     `live` where the nose moves against the plane of eyes and mouth;
     `spoof` where the plane turned and the nose stayed in it; `unsure` while nothing turns.
     """
-    rows = [points for points in seen if _is_usable(points)]
-    if len(rows) < LEAST_SEEN:
+    if len(seen) < LEAST_SEEN:
         return "unsure"
-    moved = nose_movement(rows)
-    span = float(np.percentile(moved, 90) - np.percentile(moved, 10))
+    every = np.stack(seen).astype(np.float64)
+    views = every[_usable(every)]
+    if len(views) < LEAST_SEEN:
+        return "unsure"
+    span = _span(nose_movement(views))
     if span >= DEEP:
         return "live"
-    shape = np.array([_shape(points) for points in rows])
-    turned = float(np.percentile(shape, 90) / np.percentile(shape, 10)) - 1
-    return "spoof" if turned >= TURNED and span <= FLAT else "unsure"
+    most, least = np.percentile(_shapes(views), (90, 10))
+    return "spoof" if most / least - 1 >= TURNED and span <= FLAT else "unsure"
 
 
-def nose_movement(seen: Sequence[FivePoints]) -> NDArray[np.float64]:
-    """(N,) how far each nose is to the right of where one plane would have it, in distances of the
-    eyes.
+def _span(values: NDArray[np.float64]) -> float:
+    most, least = np.percentile(values, (90, 10))
+    return float(most - least)
+
+
+def nose_movement(seen: NDArray[np.float64]) -> NDArray[np.float64]:
+    """(N,) how far each nose of views (N, 5, 2) is to the right of where one plane would have it,
+    in distances of the eyes.
 
     The plane is that of the view in the middle of the turn: what takes its eyes and mouth corners
     to another view's takes its nose to where it would be, were it a photo.
     """
-    middle = _middle(seen)
-    moved = np.zeros(len(seen))
-    for row, points in enumerate(seen):
-        onto = cv2.getPerspectiveTransform(
-            middle[FACE].astype(np.float32), points[FACE].astype(np.float32)
-        )
-        expected = cv2.perspectiveTransform(middle[None, [NOSE]].astype(np.float64), onto)[0, 0]
-        across = points[1] - points[0]
-        moved[row] = float((points[NOSE] - expected) @ across) / float(across @ across)
-    return moved
+    across = seen[:, 1] - seen[:, 0]
+    places = _along(seen[:, NOSE] - seen[:, 0], across)
+    middle = seen[int(np.argsort(places)[len(places) // 2])]
+    return _along(seen[:, NOSE] - _carried(middle, seen), across)
 
 
-def _middle(seen: Sequence[FivePoints]) -> FivePoints:
-    """The view whose nose is in the middle of all, where the eyes have 0 and 1."""
-    places = []
-    for points in seen:
-        across = points[1] - points[0]
-        places.append(float((points[NOSE] - points[0]) @ across / (across @ across)))
-    return seen[int(np.argsort(places)[len(places) // 2])]
+def _along(ways: NDArray[np.float64], across: NDArray[np.float64]) -> NDArray[np.float64]:
+    """(N,) how far each way goes along the line between the eyes, in its lengths."""
+    return np.asarray(np.sum(ways * across, axis=1) / np.sum(across**2, axis=1), np.float64)
 
 
-def _shape(points: FivePoints) -> float:
-    """The eyes' distance against that from their middle to the mouth's: less, the more a face is
-    turned away.
+def _carried(middle: NDArray[np.float64], seen: NDArray[np.float64]) -> NDArray[np.float64]:
+    """(N, 2) where the nose of `middle` is in each view, were all points of one plane: by the eight
+    numbers of the homography of the other four, all views at once.
     """
-    eyes, mouth = points[[0, 1]].mean(axis=0), points[[3, 4]].mean(axis=0)
-    return float(np.hypot(*(points[1] - points[0])) / max(np.hypot(*(mouth - eyes)), 1e-6))
+    scale = np.hypot(*(middle[1] - middle[0]))
+    (x, y), nose = ((middle - middle[0]) / scale)[FACE].T, (middle[NOSE] - middle[0]) / scale
+    views = (seen - seen[:, :1]) / scale
+    u, v = views[:, FACE, 0], views[:, FACE, 1]
+    rows = np.zeros((len(seen), 2, len(FACE), 8))
+    rows[:, 0, :, :3] = rows[:, 1, :, 3:6] = np.stack([x, y, np.ones_like(x)], axis=1)
+    rows[:, 0, :, 6:] = -np.stack([u * x, u * y], axis=2)
+    rows[:, 1, :, 6:] = -np.stack([v * x, v * y], axis=2)
+    wanted = np.stack([u, v], axis=1).reshape(len(seen), 8, 1)
+    numbers = (np.linalg.pinv(rows.reshape(len(seen), 8, 8)) @ wanted)[..., 0]
+    onto = np.concatenate([numbers, np.ones((len(seen), 1))], axis=1).reshape(-1, 3, 3)
+    place = onto @ np.array([*nose, 1.0])
+    return np.asarray(place[:, :2] / place[:, 2:] * scale + seen[:, 0], np.float64)
 
 
-def _is_usable(points: FivePoints) -> bool:
-    """Whether the points are those of a face that is not seen from the side."""
-    if not np.isfinite(points).all():
-        return False
-    eyes, mouth = points[1] - points[0], points[4] - points[3]
-    down = points[[3, 4]].mean(axis=0) - points[[0, 1]].mean(axis=0)
-    least = 0.25 * float(np.hypot(*down))
-    return bool(min(np.hypot(*eyes), np.hypot(*mouth)) > max(least, 1.0))
+def _shapes(views: NDArray[np.float64]) -> NDArray[np.float64]:
+    """(N,) the eyes' distance against that from their middle to the mouth's: less, the more a face
+    is turned away.
+    """
+    eyes, _, down = _lengths(views)
+    return np.asarray(eyes / np.maximum(down, 1e-6), np.float64)
+
+
+def _usable(views: NDArray[np.float64]) -> NDArray[np.bool_]:
+    """(N,) whether the points are those of a face that is not seen from the side."""
+    eyes, mouth, down = _lengths(views)
+    wide = np.minimum(eyes, mouth) > np.maximum(0.25 * down, 1.0)
+    return np.asarray(np.isfinite(views).all(axis=(1, 2)) & wide, np.bool_)
+
+
+def _lengths(views: NDArray[np.float64]) -> NDArray[np.float64]:
+    """(3, N) pixels between the eyes, between the mouth's corners, and from those to these."""
+    down = views[:, 3:].mean(axis=1) - views[:, :2].mean(axis=1)
+    ways = np.stack([views[:, 1] - views[:, 0], views[:, 4] - views[:, 3], down])
+    return np.asarray(np.linalg.norm(ways, axis=2), np.float64)

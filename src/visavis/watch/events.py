@@ -11,8 +11,9 @@ from visavis.gallery import Person
 from visavis.liveness.outcome import Liveness
 from visavis.watch.deciding import TrackState
 from visavis.watch.frames import NoticeKind
+from visavis.watch.guarding import GateKind
 
-EventKind = Literal["decided", "stays", "left"] | NoticeKind
+EventKind = Literal["decided", "stays", "left"] | NoticeKind | GateKind
 
 
 @dataclass(frozen=True, slots=True)

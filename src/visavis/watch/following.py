@@ -17,7 +17,7 @@ from visavis.gallery import Gallery
 from visavis.liveness.outcome import is_allowed
 from visavis.recognizer import Recognizer
 from visavis.results import Nearest
-from visavis.types import Detector, Embeddings, Image
+from visavis.types import Detector, Embeddings, Face, Image
 from visavis.watch.deciding import (
     NOTHING,
     Glimpse,
@@ -30,7 +30,7 @@ from visavis.watch.deciding import (
     worth_of,
 )
 from visavis.watch.events import Appearance, Event, EventKind
-from visavis.watch.guarding import OFF, LifeSigns, LiveGuard
+from visavis.watch.guarding import OFF, Gate, GateNotice, LifeSigns, LiveGuard
 from visavis.watch.searching import NO_DUTY, Duty, When, nearest_first
 from visavis.watch.tracks import Box, Track, assign, begin_track, crowded
 
@@ -70,6 +70,7 @@ class Chosen:
     row: int  # of the picture's faces
     worth: float
     followed: Passage
+    counts: bool  # towards who it is; else whether it is the same face is all that is asked
 
 
 class Follower:
@@ -87,6 +88,7 @@ class Follower:
     ) -> None:
         self._recognizer, self._gallery, self._rule = recognizer, gallery, rule
         self._source, self._tell, self._guard, self._duty = source, tell, guard, duty
+        self.gate = Gate(guard)
         self._scan = without_angles(recognizer.detect)
         self._numbers = count(1)
         self._size: tuple[int, int] | None = None
@@ -101,21 +103,24 @@ class Follower:
         seen = self._seen(boxes, near, at)
         # While another face is in front of it, a crop may show either.
         alone = [(row, one) for row, one in enumerate(seen) if not near[row]]
-        for row, one in alone:
-            one.signs.see(image, photo.faces[row], self._guard)
         candidates = self._candidates(photo, alone, at)
-        if candidates:
-            self._compare(photo, candidates, at)
-        return [*self._decided(at), *self._stays(at), *self._left(at)]
+        owners = self._compare(photo, candidates, at) if candidates else []
+        shown = [(photo.faces[one.row], two) for one, two in zip(candidates, owners, strict=True)]
+        told = [*self._signs(image, shown, at), *self.gate.tick(at)]
+        return [*self._said(told, at), *self._decided(at), *self._stays(at), *self._left(at)]
 
     def finish(self) -> list[Event]:
         """End all tracks: nothing more will be seen."""
         return self._left(np.inf)
 
     def is_new(self, at: float) -> bool:
-        """Whether a face has just come, and too few crops of it are compared to say who it is."""
+        """Whether a face has just come, and too few crops of it are compared to say who it is; or
+        one is doing what it was asked for.
+        """
         return any(
-            len(one.looks) < self._rule.agreeing and at - one.began < NEW for one in self.followed
+            self.gate.asks(one.signs)
+            or (len(one.looks) < self._rule.agreeing and at - one.began < NEW)
+            for one in self.followed
         )
 
     def _fit(self, image: Image) -> None:
@@ -156,18 +161,27 @@ class Follower:
         candidates = []
         for row, one in alone:
             # Measuring a face takes time, too.
-            due = one.doubtful or one.verdict.state != "confirmed"
+            unproved = self._is_unproved(one)
+            due = one.doubtful or unproved or one.verdict.state != "confirmed"
             if not due and at - one.looks[-1].at < AGAIN:
                 continue
             worth = _worth(photo, row)
             news = (
                 one.doubtful
-                or one.verdict.state == "confirmed"
+                or (one.verdict.state == "confirmed" and not unproved)
                 or is_news(one.looks, worth, at, self._rule)
             )
-            if worth and news and self._suits_all(photo, row):
-                candidates.append(Chosen(row, worth, one))
+            if worth and (news or unproved) and self._suits_all(photo, row):
+                candidates.append(Chosen(row, worth, one, news))
         return candidates
+
+    def _is_unproved(self, one: Passage) -> bool:
+        """Whether a track may be named, and waits for a sign of life. Each of its looks is compared
+        until then: what another face does, held up in its place, is no sign of its life.
+        """
+        if self._guard.demand == "off" or one.verdict.state == "unknown":
+            return False
+        return one.signs.outcome(self._guard) != "live"
 
     def _suits_all(self, photo: PhotoFaces, row: int) -> bool:
         """Whether a face is good enough for all members: crops of a track have to be of one model,
@@ -179,15 +193,17 @@ class Follower:
         crop, plain = self._recognizer.cut(photo, [row])
         return not configured.too_poor(crop, photo.quality(row, plain[0]))
 
-    def _compare(self, photo: PhotoFaces, candidates: Sequence[Chosen], at: float) -> None:
-        """Cut and embed these faces, settle whose they are, and compare them with the gallery."""
+    def _compare(self, photo: PhotoFaces, candidates: Sequence[Chosen], at: float) -> list[Passage]:
+        """Cut and embed these faces, settle whose they are, and compare them with the gallery;
+        whose they are.
+        """
         rows = [one.row for one in candidates]
         embeddings = self._recognizer.embed_faces(photo, rows)
         owners = self._settled([one.followed for one in candidates], embeddings, at)
         changed = []
         nearest = self._nearest(embeddings, at)
         for one, candidate, row in zip(owners, candidates, range(len(rows)), strict=True):
-            if len(one.looks) >= self._rule.most:
+            if len(one.looks) >= self._rule.most or not candidate.counts:
                 continue
             one.looks.append(Glimpse(at, candidate.worth, embeddings[row : row + 1], nearest[row]))
             one.template = fused(one.looks)
@@ -197,6 +213,23 @@ class Follower:
             asked = self._nearest(np.concatenate(templates), at)
             for one, closest in zip(changed, asked, strict=True):
                 one.verdict = decide_track(one.looks, closest, self._rule)
+        return owners
+
+    def _signs(
+        self, image: Image, shown: Sequence[tuple[Face, Passage]], at: float
+    ) -> list[GateNotice]:
+        """Signs of life of the faces that were just compared, and the challenge of whoever is
+        confirmed by it, the largest face first.
+        """
+        told = self.gate.see(at, image, [(face, one.signs) for face, one in shown])
+        for face, one in sorted(shown, key=lambda pair: -pair[0].side):
+            if one.verdict.state == "confirmed":
+                told += self.gate.ask(at, face, one.signs)
+        return told
+
+    def _said(self, told: Sequence[GateNotice], at: float) -> list[Event]:
+        seconds, _ = self._tell(at)
+        return [Event(kind, self._source, seconds, text=text) for kind, text in told]
 
     def _nearest(self, embeddings: Embeddings, at: float) -> list[Nearest]:
         roster = self._duty.roster(self._tell(at)) if self._duty.roster else None
@@ -265,9 +298,13 @@ class Follower:
         gone = [one for one in self.followed if one.ended or at - one.track.seen > ABSENT]
         self.followed = [one for one in self.followed if one not in gone]
         told = [one for one in gone if one.sightings >= REAL]
+        missed = [(one, self.gate.left(one.track.seen, one.signs)) for one in gone]
         return [
-            self._event("left", one, min(at, one.track.seen), self.state_of(one, left=True))
-            for one in told
+            *(event for one, said in missed for event in self._said(said, one.track.seen)),
+            *(
+                self._event("left", one, min(at, one.track.seen), self.state_of(one, left=True))
+                for one in told
+            ),
         ]
 
     def _event(self, kind: EventKind, one: Passage, at: float, state: TrackState) -> Event:

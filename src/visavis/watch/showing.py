@@ -31,7 +31,10 @@ def annotated(image: Image, follower: Follower, at: float) -> Image:
     """A frame with a box for each face that is followed, carried to that time."""
     followed = follower.followed
     faces = [Face(one.track.at(at), NO_POINTS, 1.0) for one in followed]
-    labels = [label_of(one, follower.state_of(one)) for one in followed]
+    labels = [
+        follower.gate.asked_of(one.signs) or label_of(one, follower.state_of(one))
+        for one in followed
+    ]
     tints = [TINTS[follower.state_of(one)] for one in followed]
     return draw_faces(image, faces, labels, colors=tints)
 
