@@ -7,10 +7,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from visavis.cli import options, printing
+from visavis.cli.liveness import Judging
 from visavis.cli.spread import spread
+from visavis.cli.watch import Living, RecordsPeople
 
 if TYPE_CHECKING:
     from visavis.serve.run import ListenAddress, Prepared
+    from visavis.serve.service import ServeSettings
+    from visavis.watch.guarding import LiveGuard
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,9 +38,32 @@ class Listening:
         return ListenAddress(self.host, self.port, self.tls)
 
 
+@dataclass(frozen=True, slots=True)
+class Watching:
+    """Which cameras are watched meanwhile."""
+
+    watch: Annotated[
+        list[str] | None,
+        typer.Option(help="Watch a camera or stream: NAME=SOURCE, as entry=0; again for others."),
+    ] = None
+    attendance: RecordsPeople = False
+
+    def settings(self, pack: str, guard: "LiveGuard", *, embeddings: bool) -> "ServeSettings":
+        """How the service is started."""
+        from visavis.serve.service import ServeSettings
+
+        watch, record = tuple(self.watch or ()), self.attendance
+        return ServeSettings(
+            pack, embeddings=embeddings, watch=watch, attendance=record, guard=guard
+        )
+
+
 @spread
 def serve(
     listening: Listening,
+    watching: Watching,
+    living: Living,
+    judging: Judging,
     new_key: Annotated[
         bool, typer.Option("--new-key", help="Make another admin's key, and print it.")
     ] = False,
@@ -52,12 +79,12 @@ def serve(
 
     address = listening.address()
     from visavis.serve.run import answer_until_stopped, prepare
-    from visavis.serve.service import ServeSettings
 
     people = options.gallery_at(gallery)
     recognizer = models.for_many(people)
     named = models.pack or "+".join(one.pack for one in recognizer.rules.members)
-    asked = ServeSettings(named, embeddings=embeddings)
+    guard = living.guard(judging, models.where)
+    asked = watching.settings(named, guard, embeddings=embeddings)
     prepared = prepare(recognizer, people, address, asked, new_key=new_key)
     printing.print_answer(*_told(prepared, people.where), json=json)
     printing.flush()

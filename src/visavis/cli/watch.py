@@ -27,6 +27,10 @@ if TYPE_CHECKING:
 
 DemandName = Literal["off", "warn", "require"]
 LONGEST = 1e6  # seconds: eleven days
+RecordsPeople = Annotated[
+    bool,
+    typer.Option("--attendance", help="Record who is confirmed; a source's name is a device."),
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,10 +149,7 @@ class Keeping:
         Path | None,
         typer.Option(help="Add to a .csv (who, from when to when) or a .jsonl of all events."),
     ] = None
-    attendance: Annotated[
-        bool,
-        typer.Option("--attendance", help="Record who is confirmed; a source's name is a device."),
-    ] = False
+    attendance: RecordsPeople = False
     began: Annotated[
         str, typer.Option(help="When a video begins: a wall time, as 2026-03-02 08:00.")
     ] = ""

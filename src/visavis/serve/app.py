@@ -21,6 +21,7 @@ from visavis.serve.rest.people import people
 from visavis.serve.rest.photos import photos
 from visavis.serve.rest.system import system
 from visavis.serve.service import Service, error_response
+from visavis.serve.site.cameras import site_cameras
 from visavis.serve.site.identify import site_identify
 from visavis.serve.site.live import site_live
 from visavis.serve.site.login import login
@@ -35,7 +36,7 @@ ABOUT = """Face recognition that states its error rate. Photos are sent as multi
 forgotten when the answer is given. Every error is one envelope: code, message, mend, request_id."""
 ROUTERS = (page, system, photos, people, imports)
 # What is seen by whoever signed in.
-SITE = (login, site_people, site_identify, site_live, site_models, site_settings)
+SITE = (login, site_people, site_identify, site_live, site_cameras, site_models, site_settings)
 # What Starlette refuses by itself: its statuses, and our codes.
 OF_STARLETTE = {400: "bad_request", 404: "not_found", 405: "not_allowed"}
 

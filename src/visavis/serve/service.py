@@ -2,12 +2,14 @@
 
 import json
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 
 from fastapi import Request
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel
 
+from visavis.attendance.attendance import Attendance
+from visavis.attendance.cameras import CameraClerk
 from visavis.errors import VisavisError
 from visavis.faces import PhotoFaces, find_faces
 from visavis.gallery import Gallery, Person
@@ -15,6 +17,7 @@ from visavis.image import Photo
 from visavis.recognizer import Recognizer
 from visavis.runtime import cores
 from visavis.serve.budget import InferenceBudget, budgeted
+from visavis.serve.cameras import Cameras
 from visavis.serve.decoders import DecoderPool
 from visavis.serve.desk import Desk
 from visavis.serve.forms import BodyBudget, Upload
@@ -26,6 +29,9 @@ from visavis.serve.who.access import Guard, caller_of
 from visavis.serve.who.keys import ApiKeys
 from visavis.serve.who.sessions import RestingNames, Sessions
 from visavis.serve.who.users import Users
+from visavis.watch.following import without_angles
+from visavis.watch.guarding import OFF, LiveGuard
+from visavis.watch.watching import WatchPlan
 
 AHEAD = 2  # requests worked on for each core: one decodes while another's networks run
 WAITING = 8  # requests that wait for each core
@@ -39,6 +45,9 @@ class ServeSettings:
     guests: bool = True  # whether who has no key may compare photos: on loopback alone
     embeddings: bool = False  # whether embeddings are given out
     workers: int = field(default_factory=cores)
+    watch: tuple[str, ...] = ()  # cameras and streams, each with its name
+    attendance: bool = False  # whether who is confirmed by them is recorded
+    guard: LiveGuard = OFF  # whether they must be alive
 
 
 class Service:
@@ -61,18 +70,31 @@ class Service:
         self.guard = Guard(self.keys, guests=asked.guests)
         self.once = Once(gallery)
         self.jobs = Jobs(gallery)
+        self.cameras = self._cameras(recognizer)
+        self.stopping: Callable[[], bool] = lambda: False  # whether streams are to end
         self.users, self.sessions, self.lockout = Users(gallery), Sessions(), RestingNames()
 
     def warm_up(self) -> None:
         """Read the gallery's templates, so that the first request does not wait for them."""
         self.gallery.index(self.recognizer.embed.parts)
+        self.cameras.start()
 
     def close(self) -> None:
         """End what was begun, then let go of everything."""
+        self.cameras.close()
         self.desk.close()
         self.jobs.close()
         self.decoders.close()
         self.gallery.close()
+
+    def _cameras(self, recognizer: Recognizer) -> Cameras:
+        """The cameras that are watched: within the same budget of networks as requests."""
+        upright = replace(recognizer, detect=without_angles(recognizer.detect))
+        watching, asked = budgeted(upright, self.budget), self.asked
+        book = Attendance(self.gallery) if asked.attendance else None
+        clerk = CameraClerk(book, watching) if book else None
+        plan = WatchPlan(guard=asked.guard)
+        return Cameras(watching, self.gallery, asked.watch, clerk, plan)
 
     def photo(self, upload: Upload) -> Photo:
         """An upload as a photo. Raises Refusal, ImageError."""

@@ -24,6 +24,7 @@ FILES = {
     "site.css": "text/css",
     "site.js": "text/javascript",
     "live.js": "text/javascript",
+    "cameras.js": "text/javascript",
 }
 Wished = Annotated[str | None, Query(alias="lang", max_length=10)]
 
