@@ -6,13 +6,16 @@ A 1280x720 file at 30 frames a second, in which three faces move, end to end: op
 face found, compared with a gallery of three, told. Both sides have SCRFD-500M and SFace from the
 same ONNX files; the peer is its FaceAnalysis.get for each frame, then a cosine with each template.
 Then, of a camera in real time: how long after the first frame of a face the event comes, and what
-share of a core an idle camera at 5 frames a second takes.
+share of a core an idle camera at 5 frames a second takes, and the service while nobody, one and
+fifty look at its camera.
 Needs $VISAVIS_DATA (default ../shared): models/scrfd_500m_kps.onnx and data/lfw_people.
 """
 
 import argparse
 import logging
 import os
+import subprocess
+import sys
 import tempfile
 import threading
 import time
@@ -27,6 +30,7 @@ os.environ["ORT_DISABLE_TELEMETRY"] = "1"  # before insightface loads onnxruntim
 
 import av
 import cv2
+import httpx
 import insightface
 import numpy as np
 from flow import DATA, make_pack
@@ -39,7 +43,10 @@ from visavis.image import read_image
 from visavis.pack import Pack
 from visavis.recognizer import Recognizer
 from visavis.runtime import cores
+from visavis.serve.run import ListenAddress, prepare, server_of
+from visavis.serve.service import ServeSettings
 from visavis.types import Image
+from visavis.watch import live
 from visavis.watch.address import Address
 from visavis.watch.live import LiveSource
 from visavis.watch.sources import Sources, open_sources
@@ -56,6 +63,8 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=10, help="of the video; default 10")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--arrivals", type=int, default=20, help="of faces before a camera")
+    parser.add_argument("--looking", type=float, default=6, help="seconds that viewers look")
+    parser.add_argument("--only", nargs="*", help="race, latency, idle, viewers; default all")
     arguments = parser.parse_args()
     warnings.filterwarnings("ignore")
     logging.disable()
@@ -68,10 +77,16 @@ def main() -> None:
         photos = [min(person.iterdir()) for person in people]
         for one in enroll(recognizer, gallery, map(Candidate, "ABC", photos), anyway=True):
             assert one.accepted
-        video = make_video(folder / "clip.mp4", photos, arguments.seconds)
-        race(pack, recognizer, gallery, video, arguments.rounds)
-        latency(recognizer, gallery, photos, arguments.arrivals)
-        idle(recognizer, gallery)
+        only = arguments.only or ["race", "latency", "idle", "viewers"]
+        if "race" in only:
+            video = make_video(folder / "clip.mp4", photos, arguments.seconds)
+            race(pack, recognizer, gallery, video, arguments.rounds)
+        if "latency" in only:
+            latency(recognizer, gallery, photos, arguments.arrivals)
+        if "idle" in only:
+            idle(recognizer, gallery)
+        if "viewers" in only:
+            viewers(recognizer, folder / "gallery", photos, arguments.looking)
 
 
 def recognizer_of(pack: Pack) -> Recognizer:
@@ -196,6 +211,65 @@ def latency(recognizer: Recognizer, gallery: Gallery, photos: list[Path], count:
         f"event after the first frame of a face: median {np.median(took):.0f} ms, "
         f"p95 {np.percentile(took, 95):.0f} ms, of {len(took)} of {count} arrivals"
     )
+
+
+VIEWER = """
+import asyncio, sys
+
+port, cookie, count, seconds = sys.argv[1:]
+asked = ["GET /cameras/0/pictures HTTP/1.1", "Host: 127.0.0.1", f"Cookie: {cookie}", "", ""]
+seen = 0
+
+async def look():
+    global seen
+    reader, writer = await asyncio.open_connection("127.0.0.1", int(port))
+    writer.write("\\r\\n".join(asked).encode())
+    while data := await reader.read(1 << 20):
+        seen += data.count(b"Content-Type: image/jpeg")
+
+async def main():
+    looking = [asyncio.create_task(look()) for _ in range(int(count))]
+    await asyncio.sleep(float(seconds))
+    if looking:
+        print(f"{seen / len(looking) / float(seconds):.1f} pictures a second for each of {count}")
+
+asyncio.run(main())
+"""
+
+
+def viewers(recognizer: Recognizer, folder: Path, photos: list[Path], seconds: float) -> None:
+    """The service with a camera: its processor time while nobody, one and fifty look."""
+    faces = opened(photos)
+
+    def connection(*_: object) -> Callable:
+        return lambda: camera(lambda at: picture(faces, at), 3600, RATE)
+
+    live._connection = connection  # a made camera in place of the one that is named
+    address = ListenAddress(port=0)
+    asked = ServeSettings(workers=2, watch=("entry=rtsp://made/",))
+    prepared = prepare(recognizer, open_gallery(folder), address, asked, new_key=True)
+    server = server_of(prepared)
+    running = threading.Thread(target=server.run, kwargs={"sockets": [prepared.listening]})
+    running.start()
+    with httpx.Client(base_url=prepared.url) as client:
+        client.post("/login", files={"password": (None, prepared.new_key)})
+        cookie = "; ".join(f"{name}={value}" for name, value in client.cookies.items())
+    port = str(prepared.listening.getsockname()[1])
+    time.sleep(2)
+    shares = {}
+    for count in (0, 1, 50, 0, 1, 50):
+        words = [sys.executable, "-c", VIEWER, port, cookie, str(count), str(seconds + 2)]
+        looking = subprocess.Popen(words)
+        time.sleep(1.5)
+        before, used = time.monotonic(), time.process_time()
+        time.sleep(seconds)
+        share = (time.process_time() - used) / (time.monotonic() - before)
+        shares.setdefault(count, []).append(share)
+        looking.wait()
+    server.should_exit = True
+    running.join()
+    told = ", ".join(f"{count}: {np.mean(share):.0%}" for count, share in shares.items())
+    print(f"the service with a camera of {WIDTH}x{HEIGHT}, share of a core by viewers: {told}")
 
 
 def idle(recognizer: Recognizer, gallery: Gallery, seconds: float = 10.0) -> None:

@@ -521,8 +521,8 @@ def test_a_frame_is_drawn_with_its_names(follower, stage):
     for at in (0.0, 0.1, 0.2):
         follower.look(stage.picture((100, ANNA), (400, CARL)), at)
     image = stage.picture((100, ANNA), (400, CARL))
-    drawn = annotated(image, follower, 0.2)
-    assert sorted(label_of(one, follower.state_of(one)) for one in follower.followed) == [
+    drawn, known = annotated(image, follower, 0.2), follower.known()
+    assert sorted(label_of(one, follower.state_of(one), known) for one in follower.followed) == [
         "?",
         "Anna 1.00",
     ]

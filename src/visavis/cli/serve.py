@@ -7,11 +7,15 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from visavis.cli import options, printing
+from visavis.cli.liveness import Judging
 from visavis.cli.spread import spread
+from visavis.cli.watch import Living, RecordsPeople
 
 if TYPE_CHECKING:
     from visavis.serve.run import ListenAddress, Prepared
+    from visavis.serve.service import ServeSettings
     from visavis.serve.who.outside import OutsideSettings
+    from visavis.watch.address import Address
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,9 +48,29 @@ class Listening:
         return read_outside(self.access) if self.access else None
 
 
+@dataclass(frozen=True, slots=True)
+class Watching:
+    """Which cameras are watched meanwhile."""
+
+    watch: Annotated[
+        list[str] | None,
+        typer.Option(help="Watch a camera or stream: NAME=SOURCE, as entry=0; again for others."),
+    ] = None
+    attendance: RecordsPeople = False
+
+    def addresses(self) -> "list[Address]":
+        """Where the cameras are. Raises SourceError for what is no source."""
+        from visavis.watch.address import parse_address
+
+        return [parse_address(one) for one in self.watch or ()]
+
+
 @spread
 def serve(
     listening: Listening,
+    watching: Watching,
+    living: Living,
+    judging: Judging,
     new_key: Annotated[
         bool, typer.Option("--new-key", help="Make another admin's key, and print it.")
     ] = False,
@@ -68,13 +92,20 @@ def serve(
 
     address = listening.address()
     from visavis.serve.run import answer_until_stopped, prepare
-    from visavis.serve.service import ServeSettings
 
     people = options.gallery_at(gallery)
     recognizer = models.for_many(people)
-    load = None if models.pack else models.deciding
-    sending = {"embeddings": embeddings, "webhooks_inside": webhooks_inside}
-    asked = ServeSettings(models.pack, load, **sending, outside=listening.outside())
+    guards = living.guards(judging, models, people, watching.addresses())
+    asked = ServeSettings(
+        models.pack,
+        None if models.pack else models.deciding,
+        embeddings=embeddings,
+        webhooks_inside=webhooks_inside,
+        outside=listening.outside(),
+        watch=tuple(watching.watch or ()),
+        attendance=watching.attendance,
+        guards=guards,
+    )
     prepared = prepare(recognizer, people, address, asked, new_key=new_key)
     printing.print_answer(*_told(prepared, people.where), json=json)
     printing.flush()

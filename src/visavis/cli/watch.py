@@ -19,15 +19,19 @@ if TYPE_CHECKING:
     from visavis.attendance.punches import Recorded
     from visavis.gallery import Gallery
     from visavis.recognizer import Recognizer
+    from visavis.watch.address import Address
     from visavis.watch.deciding import Rule
     from visavis.watch.events import Event, Sink
-    from visavis.watch.frames import FrameSource
     from visavis.watch.guarding import LiveGuard
     from visavis.watch.mqtt import Broker
     from visavis.watch.sources import Sources
     from visavis.watch.watching import ShotLook, WatchPlan
 
 LONGEST = 1e6  # seconds: eleven days
+RecordsPeople = Annotated[
+    bool,
+    typer.Option("--attendance", help="Record who is confirmed; a source's name is a device."),
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +102,7 @@ class Living:
         judging: Judging,
         models: options.Recognition,
         people: "Gallery",
-        sources: "Sequence[FrameSource]",
+        addresses: "Sequence[Address]",
     ) -> "dict[str, LiveGuard]":
         """The library's `LiveGuard` of each source. Where the pack has no networks five points
         judge.
@@ -106,8 +110,8 @@ class Living:
         from visavis.liveness.networks import load_liveness
         from visavis.watch.guarding import LiveGuard, demands_of
 
-        demands = demands_of(self.liveness or (), [source.address for source in sources])
-        if self.challenge and set(demands.values()) == {"off"}:
+        demands = demands_of(self.liveness or (), addresses)
+        if self.challenge and set(demands.values()) <= {"off"}:
             raise typer.BadParameter("expected --liveness warn or require beside --challenge")
         band, pack = judging.band(), models.detecting_pack(people)
         networks = None
@@ -184,10 +188,7 @@ class Keeping:
             "$VISAVIS_MQTT_PASSWORD_FILE, log in.",
         ),
     ] = ""
-    attendance: Annotated[
-        bool,
-        typer.Option("--attendance", help="Record who is confirmed; a source's name is a device."),
-    ] = False
+    attendance: RecordsPeople = False
     began: Annotated[
         str, typer.Option(help="When a video begins: a wall time, as 2026-03-02 08:00.")
     ] = ""
@@ -258,7 +259,10 @@ def watch(
 
     with open_sources(sources, start=span.start, end=span.end) as opened:
         people = options.gallery_at(gallery, create=False)
-        plan = span.plan(naming.rule(), living.guards(judging, models, people, opened.every))
+        plan = span.plan(
+            naming.rule(),
+            living.guards(judging, models, people, [one.address for one in opened.every]),
+        )
         recognizer = models.for_one(people)
         with showing.opened(opened) as look, keeping.opened(recognizer, people, opened) as keep:
             seen = watch_sources(recognizer, people, opened, plan=keep.asked(plan), look=look)

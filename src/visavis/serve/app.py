@@ -27,6 +27,7 @@ from visavis.serve.rest.system import system
 from visavis.serve.rest.webhooks import webhooks
 from visavis.serve.service import Service, error_response
 from visavis.serve.site.attendance import site_attendance
+from visavis.serve.site.cameras import site_cameras
 from visavis.serve.site.correcting import site_correcting
 from visavis.serve.site.identify import site_identify
 from visavis.serve.site.imports import site_imports
@@ -64,6 +65,7 @@ SITE = (
     site_people,
     site_identify,
     site_live,
+    site_cameras,
     site_models,
     site_settings,
     site_attendance,

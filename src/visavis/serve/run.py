@@ -39,6 +39,11 @@ class PatientProtocol(H11Protocol):
         super().connection_made(transport)
         self.loop.call_later(SERVE_LIMITS.patience / 2, self._look)
 
+    def resume_writing(self) -> None:
+        """What was sent is read, however slowly."""
+        super().resume_writing()
+        self._unread = 0
+
     def _look(self) -> None:
         """Close it where nothing went on since the last look; else look again later."""
         if self.transport.is_closing() or self.transport.get_protocol() is not self:
@@ -135,7 +140,9 @@ def server_of(prepared: Prepared) -> uvicorn.Server:
         timeout_graceful_shutdown=STOPPING,
         ssl_certfile=prepared.certificate,
     )
-    return uvicorn.Server(config)
+    server = uvicorn.Server(config)
+    prepared.service.stopping = lambda: server.should_exit
+    return server
 
 
 def answer_until_stopped(prepared: Prepared) -> None:

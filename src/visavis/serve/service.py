@@ -1,8 +1,8 @@
 """All that requests share: models, gallery, keys, queue, decoders."""
 
 import json
-from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 
 from fastapi import Request
@@ -10,6 +10,7 @@ from fastapi.responses import JSONResponse
 from pydantic import BaseModel
 
 from visavis.attendance.attendance import Attendance
+from visavis.attendance.cameras import CameraClerk
 from visavis.errors import VisavisError
 from visavis.faces import PhotoFaces, find_faces
 from visavis.gallery import Gallery, Person
@@ -19,7 +20,8 @@ from visavis.recognizer import Recognizer
 from visavis.results import Identification
 from visavis.runtime import cores
 from visavis.serve.active import ActiveModels, LoadModels
-from visavis.serve.budget import InferenceBudget
+from visavis.serve.budget import InferenceBudget, budgeted
+from visavis.serve.cameras import Cameras
 from visavis.serve.decoders import DecoderPool
 from visavis.serve.desk import Desk
 from visavis.serve.forms import BodyBudget, Upload
@@ -38,6 +40,9 @@ from visavis.serve.who.oidc import OidcLogin
 from visavis.serve.who.outside import OutsideSettings
 from visavis.serve.who.sessions import RestingNames, Sessions
 from visavis.serve.who.users import Users
+from visavis.watch.following import without_angles
+from visavis.watch.guarding import LiveGuard
+from visavis.watch.watching import WatchPlan
 
 BACK = "/login/oidc/back"  # where the provider sends people back to
 AHEAD = 2  # requests worked on for each core: one decodes while another's networks run
@@ -55,6 +60,9 @@ class ServeSettings:
     webhooks_inside: bool = False  # whether webhooks may go to this machine and private networks
     outside: OutsideSettings | None = None  # where people sign in instead of here
     workers: int = field(default_factory=cores)
+    watch: tuple[str, ...] = ()  # cameras and streams, each with its name
+    attendance: bool = False  # whether who is confirmed by them is recorded
+    guards: Mapping[str, LiveGuard] = field(default_factory=dict)  # who must be alive, by camera
 
 
 class Service:
@@ -83,6 +91,8 @@ class Service:
         sender = Sender(inside=asked.webhooks_inside)
         self.delivery = Delivery(self.webhooks, self.outbox, sender)
         self.oidc = _oidc_of(asked.outside)
+        self.cameras = self._cameras(recognizer)
+        self.stopping: Callable[[], bool] = lambda: False  # whether streams are to end
         self.users, self.sessions, self.lockout = Users(gallery), Sessions(), RestingNames()
 
     @property
@@ -107,14 +117,26 @@ class Service:
         self.gallery.index(self.recognizer.embed.parts)
         self.delivery.start()
 
+        self.cameras.start()
+
     def close(self) -> None:
         """End what was begun, then let go of everything."""
+        self.cameras.close()
         self.desk.close()
         self.delivery.close()
         self.jobs.close()
         self.decoders.close()
         self.kept_up.close()
         self.gallery.close()
+
+    def _cameras(self, recognizer: Recognizer) -> Cameras:
+        """The cameras that are watched: within the same budget of networks as requests."""
+        upright = replace(recognizer, detect=without_angles(recognizer.detect))
+        watching, asked = budgeted(upright, self.budget), self.asked
+        book = Attendance(self.gallery) if asked.attendance else None
+        clerk = CameraClerk(book, watching) if book else None
+        plan = WatchPlan(guards=asked.guards)
+        return Cameras(watching, self.gallery, asked.watch, clerk, plan)
 
     def photo(self, upload: Upload) -> Photo:
         """An upload as a photo. Raises Refusal, ImageError."""

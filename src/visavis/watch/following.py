@@ -13,7 +13,7 @@ from visavis.compare import similarity
 from visavis.detect import ScanDetector
 from visavis.errors import LandmarkError
 from visavis.faces import PhotoFaces, find_faces
-from visavis.gallery import Gallery
+from visavis.gallery import Gallery, Person
 from visavis.liveness.outcome import is_allowed
 from visavis.recognizer import Recognizer
 from visavis.results import Nearest
@@ -260,6 +260,14 @@ class Follower:
         if one.template is None or not calibration.points:
             return one.template is not None
         return _likeness(one, embedding) >= calibration.search_policy(OTHER).match.threshold
+
+    def known(self) -> dict[str, Person]:
+        """Of those whom the tracks are closest to, who is in the gallery now, by their ids: the
+        name of who was erased goes at once.
+        """
+        nearest = [one.verdict.nearest for one in self.followed]
+        ids = {one.closest.id for one in nearest if one is not None and one.closest is not None}
+        return self._gallery.people_of(ids) if ids else {}
 
     def state_of(self, one: Passage, *, left: bool = False) -> TrackState:
         """What is told of a track: nobody is named before the sign of life that is required. Who

@@ -1,6 +1,6 @@
 """What is seen, shown: each frame with the faces that are followed, in a video or a window."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -9,6 +9,7 @@ import numpy as np
 
 from visavis.draw import AMBER, BLUE, GREEN, GREY, RED, Tint, draw_faces
 from visavis.errors import DeviceError
+from visavis.gallery import Person
 from visavis.types import Face, Image
 from visavis.watch.deciding import TrackState
 from visavis.watch.following import Follower, Passage
@@ -25,28 +26,42 @@ TINTS: dict[TrackState, Tint] = {
 }
 NO_POINTS = np.full((5, 2), np.nan, np.float32)
 QUIT = ord("q")
+PREVIEW, JPEG = 800, 75  # pixels of its longer side; the quality of its encoding
 
 
-def annotated(image: Image, follower: Follower, at: float) -> Image:
-    """A frame with a box for each face that is followed, carried to that time."""
-    followed = follower.followed
-    faces = [Face(one.track.at(at), NO_POINTS, 1.0) for one in followed]
+def annotated(image: Image, follower: Follower, at: float, *, scale: float = 1.0) -> Image:
+    """A frame with a box for each face that is followed, carried to that time; with `scale`, of a
+    frame that was so much larger.
+    """
+    followed, known = follower.followed, follower.known()
+    faces = [Face(one.track.at(at) * np.float32(scale), NO_POINTS, 1.0) for one in followed]
     labels = [
-        follower.gate.asked_of(one.signs) or label_of(one, follower.state_of(one))
+        follower.gate.asked_of(one.signs) or label_of(one, follower.state_of(one), known)
         for one in followed
     ]
     tints = [TINTS[follower.state_of(one)] for one in followed]
     return draw_faces(image, faces, labels, colors=tints)
 
 
-def label_of(one: Passage, state: TrackState) -> str:
-    """Who it is, as far as that is known."""
+def encoded_preview(image: Image, follower: Follower, at: float) -> bytes:
+    """A frame as `annotated`, small, as a JPEG."""
+    scale = min(1.0, PREVIEW / max(image.shape[:2]))
+    size = max(1, round(image.shape[1] * scale)), max(1, round(image.shape[0] * scale))
+    small = cv2.resize(image, size, interpolation=cv2.INTER_AREA) if scale < 1 else image
+    shown = annotated(np.asarray(small, np.uint8), follower, at, scale=scale)
+    bgr = cv2.cvtColor(shown, cv2.COLOR_RGB2BGR)
+    return cv2.imencode(".jpg", bgr, [cv2.IMWRITE_JPEG_QUALITY, JPEG])[1].tobytes()
+
+
+def label_of(one: Passage, state: TrackState, known: Mapping[str, Person]) -> str:
+    """Who it is of those whom the gallery knows, as far as that is known."""
     nearest = one.verdict.nearest
     if state == "spoof":
         return "spoof"
-    if nearest is None or nearest.closest is None or state in ("collecting", "unknown"):
+    closest = known.get(nearest.closest.id) if nearest is not None and nearest.closest else None
+    if nearest is None or closest is None or state in ("collecting", "unknown"):
         return "?" if state == "unknown" else ""
-    name = nearest.closest.name
+    name = closest.name
     return f"{name if state == 'confirmed' else f'{name}?'} {nearest.decision.similarity:.2f}"
 
 

@@ -17,8 +17,10 @@ TICK = 0.2  # seconds between two looks at the clock while nothing comes
 class Sources:
     """Sources that are open, in the order in which they were named."""
 
-    def __init__(self, every: Sequence[FrameSource], news: threading.Event) -> None:
-        self.every = tuple(every)
+    def __init__(
+        self, every: Sequence[FrameSource], news: threading.Event, *, wait: bool = False
+    ) -> None:
+        self.every, self._wait = tuple(every), wait
         self._news = news
         self._stopped = False
         self._failed: set[int] = set()  # of `every`: those that never gave a frame
@@ -32,7 +34,7 @@ class Sources:
         """Their frames and notes as they come.
 
         A file that cannot be read, or a camera that cannot be reached, stops no other. Raises its
-        error where none of the sources can.
+        error where none of the sources can, unless they are waited for.
         """
         while waiting := self._waiting():
             self._news.clear()
@@ -54,11 +56,14 @@ class Sources:
         """Its frame, or why it has none, said once."""
         place = self.every.index(source)
         try:
-            return source.take()
+            frame = source.take()
+            if frame is not None:
+                self._failed.discard(place)
+            return frame
         except VisavisError as error:
             said = place in self._failed
             self._failed.add(place)
-            if len(self._failed) == len(self.every):
+            if len(self._failed) == len(self.every) and not self._wait:
                 raise
             return None if said else Notice("failed", str(error), time.monotonic())
 
@@ -70,9 +75,11 @@ def open_sources(
     start: float = 0.0,
     end: float | None = None,
     patience: float = PATIENCE,
+    wait: bool = False,
 ) -> Iterator[Sources]:
     """The sources of these names, open within the block; every thread and file is let go after it.
 
+    With `wait`, live ones that are not there yet are waited for.
     A file is read from second `start` to `end`; a live source for `end` seconds. Raises SourceError
     for a name that is no source, before any is opened.
     """
@@ -91,7 +98,7 @@ def open_sources(
     try:
         for address in addresses:
             opened.append(_opened(address, news, (start, end), patience))
-        yield Sources(opened, news)
+        yield Sources(opened, news, wait=wait)
     finally:
         for source in opened:
             source.close()

@@ -24,6 +24,7 @@ FILES = {
     "site.js": "text/javascript",
     "live.js": "text/javascript",
     "attendance.css": "text/css",
+    "cameras.js": "text/javascript",
 }
 
 

@@ -31,6 +31,7 @@ MENU: tuple[tuple[str, str, Needed], ...] = (
     ("identify", "/identify", "viewer"),
     ("live", "/live", "viewer"),
     ("attendance", "/attendance", "viewer"),
+    ("cameras", "/cameras", "viewer"),
     ("models", "/models", "viewer"),
     ("settings", "/settings", "admin"),
 )
@@ -198,7 +199,7 @@ def page_of(
         language=code,
         languages=[(one, texts_of(one)["name"]) for one in LANGUAGES],
         page=page,
-        menu=[one for one in MENU if caller.may(one[2])],
+        menu=_menu(request, caller),
         may=caller.may,
         csrf=session.csrf if session else "",
         who=caller.title,
@@ -208,6 +209,12 @@ def page_of(
     if request.query_params.get("lang") in LANGUAGES:
         answer.set_cookie(LANGUAGE, code, max_age=YEAR, httponly=True, samesite="strict")
     return answer
+
+
+def _menu(request: Request, caller: Caller) -> list[tuple[str, str, Needed]]:
+    """The pages that somebody may see; that of cameras where one is watched."""
+    watched = bool(request.app.state.service.cameras.views)
+    return [one for one in MENU if caller.may(one[2]) and (watched or one[0] != "cameras")]
 
 
 def error_page(request: Request, error: VisavisError) -> HTMLResponse:
