@@ -52,6 +52,7 @@ LEAST = {
     ("POST", "/models/rollback"): "admin",
     ("GET", "/settings"): "admin",
     ("POST", "/settings/keys"): "admin",
+    ("POST", "/settings/kiosks"): "admin",
     ("POST", "/settings/keys/{key}/revoke"): "admin",
     ("POST", "/settings/users"): "admin",
     ("POST", "/settings/users/{user}/remove"): "admin",

@@ -107,6 +107,7 @@ TESTED_IN = {
     "answers/liveness.py": "test_liveness_cli.py",
     "answers/watching.py": "test_watch_cli.py",
     "serve/who/records.py": "test_serve_access.py",
+    "serve/site/kiosk.py": "test_serve_kiosk.py",
     "serve/site/attendance.py": "test_serve_days.py",
     "serve/site/correcting.py": "test_serve_days.py",
     "serve/site/dayrows.py": "test_serve_days.py",

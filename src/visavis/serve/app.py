@@ -26,6 +26,7 @@ from visavis.serve.service import Service, error_response
 from visavis.serve.site.attendance import site_attendance
 from visavis.serve.site.correcting import site_correcting
 from visavis.serve.site.identify import site_identify
+from visavis.serve.site.kiosk import site_kiosk
 from visavis.serve.site.live import site_live
 from visavis.serve.site.login import login
 from visavis.serve.site.models import site_models
@@ -38,7 +39,7 @@ from visavis.serve.who.access import needs
 
 ABOUT = """Face recognition that states its error rate. Photos are sent as multipart forms, and are
 forgotten when the answer is given. Every error is one envelope: code, message, mend, request_id."""
-ROUTERS = (page, system, photos, people, imports, punches, days, terminals)
+ROUTERS = (page, system, photos, people, imports, punches, days, terminals, site_kiosk)
 # What is seen by whoever signed in.
 SITE = (
     login,

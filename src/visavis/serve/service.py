@@ -22,6 +22,7 @@ from visavis.serve.desk import Desk
 from visavis.serve.forms import BodyBudget, Upload
 from visavis.serve.heard import HeardTerminals
 from visavis.serve.jobs import Jobs
+from visavis.serve.kiosk import Kiosks
 from visavis.serve.limits import SERVE_LIMITS, ServeLimits
 from visavis.serve.once import Ask, Once, WriteAnswer, hash_of
 from visavis.serve.refusals import Refusal, envelope, status_of
@@ -64,7 +65,7 @@ class Service:
         self.guard = Guard(self.keys, guests=asked.guests)
         self.once = Once(gallery)
         self.jobs = Jobs(gallery)
-        self.heard = HeardTerminals()
+        self.heard, self.kiosks = HeardTerminals(), Kiosks()
         self.users, self.sessions, self.lockout = Users(gallery), Sessions(), RestingNames()
 
     def warm_up(self) -> None:

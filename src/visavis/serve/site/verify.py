@@ -25,6 +25,8 @@ FILES = {
     "site.js": "text/javascript",
     "live.js": "text/javascript",
     "attendance.css": "text/css",
+    "kiosk.css": "text/css",
+    "kiosk.js": "text/javascript",
 }
 Wished = Annotated[str | None, Query(alias="lang", max_length=10)]
 
