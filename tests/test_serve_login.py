@@ -70,6 +70,8 @@ LEAST = {
     ("POST", "/attendance/people/{person}/punches"): "operator",
     ("POST", "/attendance/people/{person}/rulings"): "operator",
     ("POST", "/attendance/locks"): "admin",
+    ("POST", "/attendance/people/{person}/links"): "operator",
+    ("POST", "/attendance/objections/{number}"): "operator",
 }
 
 

@@ -29,6 +29,7 @@ from visavis.serve.site.identify import site_identify
 from visavis.serve.site.kiosk import site_kiosk
 from visavis.serve.site.live import site_live
 from visavis.serve.site.login import login
+from visavis.serve.site.mine import site_mine
 from visavis.serve.site.models import site_models
 from visavis.serve.site.people import site_people
 from visavis.serve.site.settings import site_settings
@@ -39,7 +40,7 @@ from visavis.serve.who.access import needs
 
 ABOUT = """Face recognition that states its error rate. Photos are sent as multipart forms, and are
 forgotten when the answer is given. Every error is one envelope: code, message, mend, request_id."""
-ROUTERS = (page, system, photos, people, imports, punches, days, terminals, site_kiosk)
+ROUTERS = (page, system, photos, people, imports, punches, days, terminals, site_kiosk, site_mine)
 # What is seen by whoever signed in.
 SITE = (
     login,
