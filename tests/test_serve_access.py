@@ -83,6 +83,11 @@ LEAST = {
     ("GET", "/v1/attendance/export"): "viewer",
     ("GET", "/v1/attendance/check"): "admin",
     ("GET", "/v1/attendance/terminals"): "viewer",
+    ("GET", "/mine/{link}"): "open",  # and then the link decides
+    ("POST", "/mine/{link}"): "open",
+    ("GET", "/kiosk"): "open",
+    ("GET", "/kiosk/device"): "kiosk",
+    ("POST", "/kiosk/pictures"): "kiosk",
     ("GET", "/iclock/{page:path}"): "open",  # and then the serial number decides
     ("POST", "/iclock/{page:path}"): "open",
 }

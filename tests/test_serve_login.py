@@ -61,6 +61,7 @@ LEAST = {
     ("POST", "/models/rollback"): "admin",
     ("GET", "/settings"): "admin",
     ("POST", "/settings/keys"): "admin",
+    ("POST", "/settings/kiosks"): "admin",
     ("POST", "/settings/keys/{key}/revoke"): "admin",
     ("POST", "/settings/users"): "admin",
     ("POST", "/settings/webhooks"): "admin",
@@ -81,6 +82,8 @@ LEAST = {
     ("POST", "/attendance/people/{person}/punches"): "operator",
     ("POST", "/attendance/people/{person}/rulings"): "operator",
     ("POST", "/attendance/locks"): "admin",
+    ("POST", "/attendance/people/{person}/links"): "operator",
+    ("POST", "/attendance/objections/{number}"): "operator",
 }
 
 

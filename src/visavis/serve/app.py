@@ -31,8 +31,10 @@ from visavis.serve.site.cameras import site_cameras
 from visavis.serve.site.correcting import site_correcting
 from visavis.serve.site.identify import site_identify
 from visavis.serve.site.imports import site_imports
+from visavis.serve.site.kiosk import site_kiosk
 from visavis.serve.site.live import site_live
 from visavis.serve.site.login import login
+from visavis.serve.site.mine import site_mine
 from visavis.serve.site.models import site_models
 from visavis.serve.site.outside import site_outside
 from visavis.serve.site.people import site_people
@@ -56,6 +58,8 @@ ROUTERS = (
     punches,
     days,
     terminals,
+    site_kiosk,
+    site_mine,
 )
 # What is seen by whoever signed in.
 SITE = (

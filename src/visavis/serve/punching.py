@@ -9,6 +9,7 @@ from fastapi import Request
 from visavis.answers.attendance import recorded_json
 from visavis.attendance.punches import Evidence, Recorded, Reporter, Sighting
 from visavis.attendance.rules import Direction
+from visavis.recognizer import Recognizer
 from visavis.results import Identification, Nearest
 from visavis.serve.forms import Upload
 from visavis.serve.refusals import Refusal
@@ -23,6 +24,7 @@ class PunchPlace:
     device: str
     direction: Direction | None = None
     key: str = ""  # of the request: sent again, it is one punch
+    source: Reporter = Reporter.REST
 
 
 def device_of(caller: Caller, asked: str) -> str:
@@ -40,27 +42,25 @@ def actor_of(request: Request) -> str:
     return f"{caller.title} ({caller.name})"
 
 
-def face_of(service: Service, upload: Upload) -> Identification:
+def face_of(service: Service, recognizer: Recognizer, upload: Upload) -> Identification:
     """Whom the one face of a photo, or the one that is plainly meant, shows.
 
     Raises Refusal, ImageError, NoFaceError, AmbiguousFaceError.
     """
-    recognizer = service.recognizer
     photo = service.faces(upload, recognizer)
     row = photo.choose(None)
     return recognizer.search(photo, service.gallery)[row]
 
 
 def punch_seen(
-    service: Service, seen: Identification | Nearest, place: PunchPlace, source: Reporter
+    service: Service, seen: Identification | Nearest, model: str, place: PunchPlace
 ) -> Recorded | None:
-    """Keep the punch of somebody who was seen now; None where nobody was recognised."""
-    person = seen.person
+    """Keep the punch of somebody whom a model recognised now; None where it recognised nobody."""
+    person, decision = seen.person, seen.decision
     if person is None:
         return None
-    decision = seen.decision
     evidence = Evidence(
-        service.recognizer.embed.model,
+        model,
         round(decision.similarity, 4),
         round(decision.policy.match.threshold, 4),
         decision.configuration,
@@ -70,7 +70,7 @@ def punch_seen(
         datetime.now(UTC),
         place.device,
         place.direction,
-        source,
+        place.source,
         evidence=evidence,
         key=place.key,
     )

@@ -31,6 +31,7 @@ from visavis.serve.hooks.outbox import Outbox, recognised
 from visavis.serve.hooks.sender import Sender
 from visavis.serve.hooks.webhooks import Webhooks
 from visavis.serve.jobs import Jobs
+from visavis.serve.kiosk import Kiosks
 from visavis.serve.limits import SERVE_LIMITS, ServeLimits
 from visavis.serve.once import Ask, Once, WriteAnswer, hash_of
 from visavis.serve.refusals import Refusal, envelope, status_of
@@ -85,7 +86,7 @@ class Service:
         self.guard = Guard(self.keys, guests=asked.guests and asked.outside is None)
         self.once = Once(gallery)
         self.jobs, self.kept_up = Jobs(gallery), KeptUp(gallery)
-        self.heard = HeardTerminals()
+        self.heard, self.kiosks = HeardTerminals(), Kiosks()
         self.webhooks = Webhooks(gallery, inside=asked.webhooks_inside)
         self.outbox = Outbox(gallery)
         sender = Sender(inside=asked.webhooks_inside)

@@ -119,11 +119,13 @@ async def punch_by_photo(
     given = request.headers.get("idempotency-key")
     key = f"{caller.name} {given}" if given else ""
     is_kiosk = caller.key is not None and caller.key.scope == "kiosk"
+    source = Reporter.KIOSK if is_kiosk else Reporter.REST
 
     def work() -> WriteAnswer:
-        place = PunchPlace(device_of(caller, form.device), form.direction, key)
-        seen = face_of(service, form.image)
-        recorded = punch_seen(service, seen, place, Reporter.KIOSK if is_kiosk else Reporter.REST)
+        place = PunchPlace(device_of(caller, form.device), form.direction, key, source)
+        recognizer = service.recognizer
+        seen = face_of(service, recognizer, form.image)
+        recorded = punch_seen(service, seen, recognizer.embed.model, place)
         status = 201 if recorded and recorded.fate is Fate.PUNCH else 200
         person = seen.person.id if seen.person else None
         return WriteAnswer(punched_json(seen, recorded), status, person)

@@ -14,10 +14,12 @@ from visavis.attendance.changes import said_afterwards
 from visavis.attendance.corrections import PeriodLock, told_of
 from visavis.attendance.days import DayRecord, Status
 from visavis.attendance.moments import DAY, day_of, days_between, utc_text, wall_text, zone_named
+from visavis.attendance.objections import objections_of
 from visavis.attendance.reports import hours_of, late_records, matrix_sheet, odd_records
 from visavis.attendance.rules import Direction
 from visavis.attendance.view import days_of, held_in, inside_of
 from visavis.errors import RulesError
+from visavis.gallery import Person
 from visavis.serve.rest.days import (
     DayQuery,
     ExportFormat,
@@ -138,11 +140,16 @@ def month_page(request: Request, month: MonthText = "", page: PageNumber = 1) ->
 @site_attendance.get("/people/{person}", dependencies=[seen_by("viewer")])
 def show_timesheet(request: Request, person: str, month: MonthText = "") -> HTMLResponse:
     """One person's month: days, punches, and for an operator the ways to mend them."""
-    known = service_of(request).person(person)
+    return timesheet(request, service_of(request).person(person), month)
+
+
+def timesheet(request: Request, known: Person, month: str, link: str = "") -> HTMLResponse:
+    """The page of one person's month; with a link to their own page that was made now."""
     desk = desktop(request, person=known.id)
     period = month_period(desk.attendance, month)
     records = days_of(desk.attendance, period, people=[known.id])
-    return desk.shown("person", {"person": known, **months(period), **sheet_of(desk, records)})
+    values = {"person": known, "link": link, **months(period), **sheet_of(desk, records)}
+    return desk.shown("person", values)
 
 
 def sheet_of(desk: Desktop, records: list[DayRecord]) -> dict[str, Any]:
@@ -186,10 +193,17 @@ def late_page(request: Request, month: MonthText = "", page: PageNumber = 1) -> 
 
 @site_attendance.get("/exceptions", dependencies=[seen_by("viewer")])
 def exceptions_page(request: Request, month: MonthText = "", page: PageNumber = 1) -> HTMLResponse:
-    """A month's days to look at, and what terminals said."""
+    """A month's days to look at, what people object to, and what terminals said."""
     heard = [(utc_text(one.at), one.serial, one.words) for one in
              service_of(request).heard.latest()]  # fmt: skip
-    return _report(request, "exceptions", (month, page), odd_records, {"heard": heard})
+    attendance = service_of(request).attendance()
+    objections = [
+        (one, attendance.directory.name(one.person))
+        for one in objections_of(attendance)
+        if one.is_open
+    ]
+    values = {"heard": heard, "objections": objections}
+    return _report(request, "exceptions", (month, page), odd_records, values)
 
 
 @site_attendance.get("/corrections", dependencies=[seen_by("viewer")])

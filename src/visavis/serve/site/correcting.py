@@ -10,6 +10,7 @@ from visavis.attendance.changes import preview_correction
 from visavis.attendance.corrections import Claim, Correction
 from visavis.attendance.days import Status
 from visavis.attendance.moments import read_moment, zone_named
+from visavis.attendance.objections import settle
 from visavis.attendance.punches import Reporter, Sighting
 from visavis.attendance.rules import Direction
 from visavis.serve.punching import actor_of
@@ -17,8 +18,9 @@ from visavis.serve.refusals import Refusal
 from visavis.serve.rest.dayshapes import CalendarDay
 from visavis.serve.rest.punches import LockChange, PunchNumber, Reason, TimeText
 from visavis.serve.service import service_of
-from visavis.serve.site.attendance import Desktop, desktop
+from visavis.serve.site.attendance import Desktop, desktop, timesheet
 from visavis.serve.site.visits import form_of, seen_by
+from visavis.serve.who.links import MOST_DAYS_OF_LINK, OwnLinks
 
 site_correcting = APIRouter(prefix="/attendance", include_in_schema=False)
 
@@ -46,6 +48,19 @@ class RulingForm(BaseModel, extra="forbid"):
 
     day: CalendarDay
     status: Literal["present", "half", "absent", "holiday", "leave", "off", "as-punched"]
+    reason: Reason
+
+
+class LinkForm(BaseModel, extra="forbid"):
+    """How long a link to somebody's own page is valid; or that all of theirs are revoked."""
+
+    days: Annotated[int, Field(ge=1, le=MOST_DAYS_OF_LINK)] = 30
+    revoke: bool = False
+
+
+class SettleForm(BaseModel, extra="forbid"):
+    """The answer to an objection."""
+
     reason: Reason
 
 
@@ -113,6 +128,41 @@ async def rule_for(
             known.id, form.day, status, actor=actor_of(request), reason=form.reason
         )
         return RedirectResponse(f"/attendance/people/{known.id}?month={form.day:%Y-%m}", 303)
+
+    return await service_of(request).desk.run(work)
+
+
+@site_correcting.post("/people/{person}/links", dependencies=[seen_by("operator")])
+async def make_link(
+    request: Request, person: str, form: Annotated[LinkForm, form_of(LinkForm)]
+) -> Response:
+    """A link to somebody's own page, shown this once; or none of theirs opens anything."""
+
+    def work() -> Response:
+        service = service_of(request)
+        known = service.person(person)
+        service.note(request, known.id)
+        links = OwnLinks(service.gallery)
+        if form.revoke:
+            links.revoke(known.id)
+            return RedirectResponse(f"/attendance/people/{known.id}", 303)
+        made = f"{request.base_url}mine/{links.make(known.id, form.days)}"
+        return timesheet(request, known, "", made)
+
+    return await service_of(request).desk.run(work)
+
+
+@site_correcting.post("/objections/{number}", dependencies=[seen_by("operator")])
+async def settle_it(
+    request: Request, number: PunchNumber, form: Annotated[SettleForm, form_of(SettleForm)]
+) -> Response:
+    """Answer an objection."""
+
+    def work() -> Response:
+        settled = settle(
+            desktop(request).attendance, number, actor=actor_of(request), reason=form.reason
+        )
+        return RedirectResponse(f"/attendance/exceptions?month={settled.day:%Y-%m}", 303)
 
     return await service_of(request).desk.run(work)
 

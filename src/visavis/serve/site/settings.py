@@ -43,6 +43,12 @@ class WebhookForm(BaseModel, extra="forbid"):
     events: Annotated[list[HookEventKind], Field(min_length=1, max_length=len(EVENTS))]
 
 
+class KioskForm(BaseModel, extra="forbid"):
+    """A kiosk to make a link for."""
+
+    device: NameText
+
+
 class RemovalForm(BaseModel, extra="forbid"):
     """A form that is a button."""
 
@@ -63,6 +69,22 @@ async def make_key(request: Request, form: Annotated[KeyForm, form_of(KeyForm)])
         _, text = service.keys.make(form.name, form.scope)
         service.note(request)
         return _shown(request, text)
+
+    page: HTMLResponse = await service.desk.run(work)
+    return page
+
+
+@site_settings.post("/kiosks", dependencies=[seen_by("admin")])
+async def make_kiosk(
+    request: Request, form: Annotated[KioskForm, form_of(KioskForm)]
+) -> HTMLResponse:
+    """A kiosk's link, with its new key behind the #: it is shown this once."""
+    service = service_of(request)
+
+    def work() -> HTMLResponse:
+        _, text = service.keys.make(form.device, "kiosk", device=form.device)
+        service.note(request)
+        return _shown(request, f"{request.base_url}kiosk#{text}")
 
     page: HTMLResponse = await service.desk.run(work)
     return page

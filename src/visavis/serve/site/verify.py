@@ -25,6 +25,8 @@ FILES = {
     "live.js": "text/javascript",
     "attendance.css": "text/css",
     "cameras.js": "text/javascript",
+    "kiosk.css": "text/css",
+    "kiosk.js": "text/javascript",
 }
 
 
