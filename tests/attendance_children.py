@@ -18,6 +18,7 @@ from pathlib import Path
 from gallery_children import autocommit, say
 
 from visavis.attendance.attendance import Attendance
+from visavis.attendance.keys import RoomKeys
 from visavis.attendance.ledger import Ledger
 from visavis.attendance.punches import Reporter, Sighting
 from visavis.attendance.rules import Rules
@@ -51,7 +52,7 @@ def main() -> None:
         schema.SqliteDatabase.writing = autocommit
     if "forgetful" in switches:  # nobody remembers what was said before
         Ledger.number_of = lambda *_: None
-        Ledger.token = lambda ledger, text: text.encode() + str(id(object())).encode()
+        RoomKeys.tokens = lambda *_: [os.urandom(16)]
     if "cut" in switches:
         chain, calls = Ledger._chain, count(1)
 

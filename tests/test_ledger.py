@@ -3,6 +3,7 @@
 Each promise has its attacker, who succeeds where the defence is taken away.
 """
 
+import hmac
 import random
 import signal
 import sqlite3
@@ -10,20 +11,22 @@ import subprocess
 import sys
 import time
 from contextlib import closing
+from dataclasses import replace
 
 import attendance_children
 import pytest
 from conftest import share
 from gallery_children import query
-from made_attendance import copy_of, moment, rules
+from made_attendance import MONDAY, copy_of, moment, rules
 
 from visavis.attendance import ledger as ledgers
 from visavis.attendance.attendance import Attendance
+from visavis.attendance.keys import RoomKeys
 from visavis.attendance.ledger import Ledger
-from visavis.attendance.punches import Evidence, Sighting
+from visavis.attendance.punches import Evidence, Sighting, directed
 from visavis.attendance.tables import HELD_TABLES
 from visavis.attendance.whole import ledger_damages
-from visavis.errors import AttendanceError, GalleryError
+from visavis.errors import AttendanceError, GalleryError, GalleryKeyError
 from visavis.gallery import open_gallery
 from visavis.gallery import sqlite as schema
 from visavis.gallery.backups import backup, restore
@@ -120,7 +123,7 @@ def test_an_attack_on_the_file_is_noticed(attendance, name):
 
 
 def test_the_attack_succeeds_where_rows_are_sealed_for_no_place(gallery, monkeypatch):
-    monkeypatch.setattr(Ledger, "_place", lambda self, *parts: ("anywhere",))
+    monkeypatch.setattr(RoomKeys, "place", lambda self, *parts: ("anywhere",))
     gallery.add_person("Ann")
     attendance = Attendance(gallery, rules())
     for clock in ("08:00", "12:00"):
@@ -180,8 +183,8 @@ def opens(attendance, sealed, place):
     gallery, ledger = attendance.gallery, Ledger(attendance.gallery)
     with gallery.database.reading() as connection:
         ids = [one for (one,) in query(gallery, "SELECT id FROM attendance_keys")]
-        vaults = ledger._vaults(connection, ids)
-    return any(vault.open(sealed, *ledger._place(*place)) for vault in vaults.values())
+        vaults = ledger.keys.vaults(connection, ids)
+    return any(vault.open(sealed, *ledger.keys.place(*place)) for vault in vaults.values())
 
 
 def erase_ann(attendance):
@@ -244,6 +247,125 @@ def test_a_new_key_of_the_gallery_opens_what_was_written_before(gallery):
     assert again.record(Sighting("Ann", moment("18:00"))).punch == 2
     assert ledger_damages(again.ledger) == []
     gallery.close()
+
+
+class Thief:
+    """Somebody who had the gallery's key and a copy of the file, before the key was rotated."""
+
+    def __init__(self, gallery):
+        keys, ids = RoomKeys(gallery), [one for (one,) in query(gallery, KEY_IDS)]
+        with gallery.database.reading() as connection:
+            self.room = keys.room(connection)
+            self.vaults = [*keys.vaults(connection, ids).values(), self.room.vault]
+        self.place = keys.place
+
+    def opens(self, gallery):
+        """The numbers of the rows that open by now."""
+        rows = query(gallery, "SELECT seq, kind, at, sealed FROM attendance_rows")
+        return [
+            row.seq
+            for row in rows
+            if any(vault.open(row.sealed, *self.place("row", *row[:3])) for vault in self.vaults)
+        ]
+
+    def guesses(self, gallery, text):
+        """Whether somebody was somewhere, as can be tried for every second of a day."""
+        token = hmac.digest(self.room.key, text.encode(), "sha256")
+        return [(token,)] if token in [one for (one,) in query(gallery, TOKENS)] else []
+
+    def cut(self, gallery):
+        """Take the last row away, with its entry, and seal the one before as the last."""
+        (last,) = query(gallery, "SELECT seq, hash FROM attendance_chain ORDER BY seq DESC "
+                        "LIMIT 1 OFFSET 1")  # fmt: skip
+        head = self.room.vault.seal(f"{last.seq}-{last.hash.hex()}".encode(), *self.place(HEAD))
+        with closing(sqlite3.connect(gallery.database.path)) as connection:
+            for table in ("rows", "chain"):
+                connection.execute(f"DELETE FROM attendance_{table} WHERE seq > ?", (last.seq,))
+            connection.execute("UPDATE settings SET value = ? WHERE name = ?", (head, HEAD))
+            connection.commit()
+        return ledger_damages(Ledger(gallery))
+
+
+KEY_IDS, TOKENS = "SELECT id FROM attendance_keys", "SELECT token FROM attendance_rows"
+HEAD = "attendance head"
+
+
+def rotated(gallery):
+    """A thief, and the gallery with a new key, in which Ann punched once more."""
+    Attendance(gallery, rules()).record(Sighting("Ann", moment("08:00"), "door"))
+    thief, folder = Thief(gallery), gallery.database.path.parent
+    assert thief.opens(gallery) == [1]
+    rotate_key(gallery)
+    gallery.close()
+    gallery = open_gallery(folder)
+    later = Sighting("Ann", moment("18:00"), "door")
+    assert Attendance(gallery, rules()).record(later).punch == 2
+    text = directed(later, rules()).token(gallery.find("Ann").id)
+    return thief, gallery, text
+
+
+def test_who_had_the_old_key_and_a_copy_opens_guesses_and_forges_nothing_later(gallery):
+    gallery.add_person("Ann")
+    thief, gallery, text = rotated(gallery)
+    assert thief.opens(gallery) == [1]  # they had that
+    assert thief.guesses(gallery, text) == []
+    assert thief.cut(gallery) == ["its chain was altered at its end, after entry 1"]
+    gallery.close()
+
+
+def test_who_had_the_old_key_opens_guesses_and_forges_where_the_rooms_key_stays(
+    gallery, monkeypatch
+):
+    monkeypatch.setattr(Ledger, "renew", lambda _: False)
+    gallery.add_person("Ann")
+    thief, gallery, text = rotated(gallery)
+    assert thief.opens(gallery) == [1, 2]
+    assert thief.guesses(gallery, text)
+    assert thief.cut(gallery) == []
+    gallery.close()
+
+
+def test_what_was_written_before_two_rotations_is_as_it_was(gallery):
+    gallery.add_person("Ann")
+    folder, said = gallery.database.path.parent, Sighting("Ann", moment("08:00"), "door")
+    for number in (1, 2, 3):
+        attendance = Attendance(gallery, rules())
+        again = [attendance.record(said).fate for _ in range(2)]
+        assert again == (["punch", "repeated"] if number == 1 else ["repeated"] * 2)
+        attendance.lock(MONDAY, MONDAY, actor="HR", reason="paid", locked=False)
+        with gallery.database.writing() as connection:
+            assert attendance.ledger.delivered(connection, "webhook x") == 10 * number - 10
+            attendance.ledger.note_delivered(connection, "webhook x", 10 * number)
+        assert attendance.record(replace(said, at=moment(f"1{number}:00"))).fate == "punch"
+        assert ledger_damages(attendance.ledger) == []
+        rotate_key(gallery)
+        gallery.close()
+        gallery = open_gallery(folder)
+    with gallery.database.reading() as connection:
+        rows = Ledger(gallery).rows(connection, ["punch", "lock"])
+    assert [row.kind for row in rows] == ["lock"] * 3 + ["punch"] * 4
+    assert len(query(gallery, KEY_IDS)) == 5  # Ann's three, and two of the room's
+    gallery.delete(gallery.find("Ann").id)
+    assert sorted(query(gallery, KEY_IDS)) == [("room",), (f"room {generation(gallery)}",)]
+    assert ledger_damages(Ledger(gallery)) == []
+    gallery.close()
+
+
+def generation(gallery):
+    """Of the room's key before the last one."""
+    return query(gallery, "SELECT seq FROM audit WHERE action = 'rotate key' ORDER BY seq")[0][0]
+
+
+def test_who_is_left_with_the_old_key_is_told(gallery):
+    gallery.add_person("Ann")
+    old = Attendance(gallery, rules())
+    old.record(Sighting("Ann", moment("08:00"), "door"))
+    rotate_key(gallery)
+    again = open_gallery(gallery.database.path.parent)
+    assert Ledger(again).renew()
+    with pytest.raises(GalleryKeyError, match="it was rotated: open the gallery anew"):
+        old.record(Sighting("Ann", moment("18:00"), "door"))
+    again.close()
 
 
 def test_a_backup_brings_punches_back(attendance, tmp_path):

@@ -33,6 +33,7 @@ TESTED_IN = {
     "answers/words.py": "test_detect.py",
     "attendance/corrections.py": "test_attendance.py",
     "attendance/directory.py": "test_attendance.py",
+    "attendance/keys.py": "test_ledger.py",
     "attendance/post.py": "test_attendance_push.py",
     "attendance/punches.py": "test_attendance.py",
     "attendance/push.py": "test_attendance_push.py",

@@ -4,15 +4,18 @@ A correction is a row of its own that stands above an earlier one; nothing is ev
 place. Pure functions; knows no database.
 """
 
+from bisect import insort
+from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
+from operator import itemgetter
 
 from visavis.attendance.days import CORRECTED, Mark, Ruling
-from visavis.attendance.punches import Punch, Reporter
+from visavis.attendance.punches import Punch
 from visavis.attendance.rules import Direction
 
-BY_HAND = "by_hand"
+BY_TIME = itemgetter(0, 2)  # of marks: their order
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,27 +67,28 @@ class PeriodLock:
     made: datetime
 
 
+def marks_of(punches: Iterable[Punch]) -> dict[str, list[Mark]]:
+    """What each person punched."""
+    marks: defaultdict[str, list[Mark]] = defaultdict(list)
+    for punch in punches:
+        marks[punch.person].append(punch.mark)
+    return marks
+
+
 def effective_marks(
-    punches: Iterable[Punch], corrections: Iterable[Correction]
+    punched: Mapping[str, Sequence[Mark]], corrections: Iterable[Correction]
 ) -> dict[str, list[Mark]]:
     """Each person's punches as they count, in order: of several corrections the last one."""
+    marks = {person: sorted(own, key=BY_TIME) for person, own in punched.items()}
     last = {correction.punch: correction for correction in corrections}
-    marks: dict[str, list[tuple[datetime, int, Mark]]] = {}
-    for punch in punches:
-        if punch.number not in last:
-            mark = punch.mark
-            if punch.source is Reporter.HAND:
-                mark = Mark(punch.at, punch.direction, punch.number, punch.device, (BY_HAND,))
-            marks.setdefault(punch.person, []).append((punch.at, punch.number, mark))
+    for person in {one.person for one in last.values()}:
+        marks[person] = [mark for mark in marks.get(person, ()) if mark.punch not in last]
     # Of its own words: the punch itself may be of another day, and not among these.
     for one in last.values():
         if one.after is not None:
             mark = Mark(one.after.at, one.after.direction, one.punch, one.device, (CORRECTED,))
-            marks.setdefault(one.person, []).append((mark.at, one.punch, mark))
-    return {
-        person: [mark for _, _, mark in sorted(own, key=lambda each: each[:2])]
-        for person, own in marks.items()
-    }
+            insort(marks[one.person], mark, key=BY_TIME)
+    return {person: own for person, own in marks.items() if own}
 
 
 def rulings_of(rulings: Iterable[DayRuling]) -> dict[str, dict[date, Ruling]]:

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from enum import StrEnum
+from typing import NamedTuple
 
 from visavis.attendance.moments import DAY, midnight
 from visavis.attendance.plans import Plan, Span
@@ -16,7 +17,7 @@ from visavis.attendance.rules import Direction, Shift
 NOTHING = timedelta()
 HOUR = timedelta(hours=1)
 AUTO_CLOSED, MISSING_IN, DOUBLED = "auto_closed", "missing_in", "doubled_in"
-CORRECTED = "corrected"
+CORRECTED, BY_HAND = "corrected", "by_hand"
 # Unplanned work: paired as it comes, never closed by rule.
 FREE = Shift(start=datetime.min.time(), end=datetime.min.time(), close="never")
 
@@ -34,9 +35,8 @@ class Status(StrEnum):
     OFF = "off"  # nothing was due
 
 
-@dataclass(frozen=True, slots=True)
-class Mark:
-    """A punch as it counts: after all corrections."""
+class Mark(NamedTuple):
+    """A punch as it counts: after all corrections. A month of a large house has a million."""
 
     at: datetime  # UTC
     direction: Direction | None = None

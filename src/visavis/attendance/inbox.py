@@ -23,7 +23,7 @@ from sqlalchemy import (
 )
 
 from visavis.attendance.attendance import Attendance
-from visavis.attendance.ledger import MEND
+from visavis.attendance.keys import MEND
 from visavis.attendance.moments import midnight_before
 from visavis.attendance.punches import Recorded, Reporter, check_reason, check_sighting
 from visavis.attendance.store import inbox_entry
@@ -224,8 +224,9 @@ class Inbox:
     def _insert(
         self, connection: Connection, stranger: Stranger, closest: str | None, crop: bytes | None
     ) -> int | None:
-        token = self._ledger.token(_words(stranger))
-        if connection.scalar(select(UNKNOWNS.c.seq).where(UNKNOWNS.c.token == token)):
+        tokens = self._ledger.keys.tokens(connection, _words(stranger))
+        token = tokens[0]
+        if connection.scalar(select(UNKNOWNS.c.seq).where(UNKNOWNS.c.token.in_(tokens))):
             return None
         at = int(stranger.sighting.true_at.timestamp())
         key_id, sealed = self._ledger.seal(

@@ -9,23 +9,21 @@ one.
 """
 
 import hashlib
-import hmac
 import json
 import logging
-import secrets
-import uuid
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from operator import attrgetter
 from typing import Any
 
 from sqlalchemy import Connection, Select, func, insert, inspect, select
 
+from visavis.attendance.keys import MEND, RoomKey, RoomKeys, last_rotation, parts_of
 from visavis.attendance.tables import (
     CHAIN,
     EVIDENCES,
     HELD_TABLES,
-    ROOM_KEYS,
     ROWS,
     SEENS,
     metadata,
@@ -34,18 +32,22 @@ from visavis.errors import AttendanceError
 from visavis.gallery import Gallery
 from visavis.gallery.audit import MERGE, ChainHead
 from visavis.gallery.people import SealedPeople
-from visavis.gallery.settings import KEPT, read_setting, write_setting
+from visavis.gallery.settings import read_setting
 from visavis.gallery.tables import AUDIT, SETTINGS
-from visavis.gallery.vault import KEY_BYTES, Vault
+from visavis.gallery.vault import Vault
 
 log = logging.getLogger(__name__)
 
-ROOM_KEY, HEAD, OUTBOX = "attendance key", "attendance head", "attendance outbox"
-ROOM, KEYS_OF, ROW, EVIDENCE, SEEN, CROP = "room", "key", "row", "evidence", "seen", "crop"
-MEND = "see what attendance check says; restore a backup"
+HEAD, OUTBOX = "attendance head", "attendance outbox"
+ROW, EVIDENCE, SEEN, CROP = "row", "evidence", "seen", "crop"
+NOTES = select(SETTINGS.c.name).where(SETTINGS.c.name.startswith(OUTBOX))
 
 _encode = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False).encode
+_decode = json.JSONDecoder().raw_decode  # `loads` looks for an encoding first
 Body = Mapping[str, Any]
+# A row's number, kind, person, moment in UTC, and body: of an `Entered`.
+OpenedRow = tuple[int, str, str | None, datetime, dict[str, Any]]
+_by_time = attrgetter("at", "number")  # of rows: their order
 STORED = select(ROWS.c.seq, ROWS.c.at, ROWS.c.kind, ROWS.c.person_id, ROWS.c.key_id, ROWS.c.sealed)
 
 
@@ -77,85 +79,123 @@ class Ledger:
     def __init__(self, gallery: Gallery) -> None:
         """Nothing is written before the first row is."""
         self.gallery = gallery
-        self._key: bytes | None = None
-        self._opened: dict[str, Vault] = {}
+        self.keys = RoomKeys(gallery)
         self._ready = False
         self._people = SealedPeople(gallery.vault, gallery.id)
 
     def prepare(self) -> None:
-        """Make what the first row needs; where it is there, nothing changes."""
+        """Make what the first row needs; where it is there, nothing changes. Where the gallery's
+        key was rotated, make new ones.
+        """
         if self._ready:
             return
-        if self.key() is None:
-            with self.gallery.database.writing() as connection:
-                self._make(connection)
-            self.key()
-        self._make_tables()
+        self._make()
+        self.renew()
         for table, traces in HELD_TABLES:
             self.gallery.database.register(table.name, "person_id", traces)
         self._ready = True
 
-    def _make_tables(self) -> None:
-        """Make the tables that a gallery of an older visavis lacks."""
+    def _make(self) -> None:
+        """Make the key and the tables that are not there; an older visavis had fewer."""
         with self.gallery.database.reading() as connection:
             there = set(inspect(connection).get_table_names())
-        if not there >= set(metadata.tables):
-            with self.gallery.database.writing() as connection:
-                metadata.create_all(connection)
+            if self.keys.room(connection) is not None and there >= set(metadata.tables):
+                return
+        with self.gallery.database.writing() as connection:
+            metadata.create_all(connection)
+            room = self.keys.make(connection)
+            if room is not None:
+                self._seal_head(connection, ChainHead(), room)
+
+    def renew(self) -> bool:
+        """Make the room's key anew, and new ones for what is written from now on; whether that was
+        due: it is after each rotation of the gallery's key.
+
+        Raises AttendanceError where the chain was altered.
+        """
+        with self.gallery.database.reading() as connection:
+            room = self.keys.room(connection)
+            if room is None or room.generation >= last_rotation(connection):
+                return False
+        with self.gallery.database.writing() as connection:
+            last = self.head(connection)
+            renewed = self.keys.renew(connection)
+            if renewed is not None:
+                old, new = renewed
+                self._seal_head(connection, last, new)
+                for name in connection.scalars(NOTES).all():
+                    target = name.removeprefix(f"{OUTBOX} ")
+                    self._note(connection, target, self._delivered(connection, target, old), new)
+        return renewed is not None
 
     def append(self, connection: Connection, entry: NewRow) -> int:
         """Write one row, within the caller's transaction; its number.
 
         Raises PersonError where nobody has that id, AttendanceError where the chain was altered.
         """
-        if entry.person is not None:
-            self._people.check(connection, entry.person)
+        return self.append_all(connection, [entry])[0]
+
+    def append_all(self, connection: Connection, entries: Sequence[NewRow]) -> list[int]:
+        """As `append`, of several."""
         last = self.head(connection)
-        key_id, vault = self._key_for(connection, entry.person)
-        seq, at = last.seq + 1, int(entry.at.timestamp())
+        people = dict.fromkeys(entry.person for entry in entries)
+        for person in people:
+            if person is not None:
+                self._people.check(connection, person)
+        keys = {person: self.keys.of(connection, person) for person in people}
+        rows = [
+            self._sealed_row(connection, number, entry, keys[entry.person])
+            for number, entry in enumerate(entries, last.seq + 1)
+        ]
+        if rows:
+            connection.execute(insert(ROWS), rows)
+            self._chain(connection, last, rows)
+        return [row["seq"] for row in rows]
+
+    def _sealed_row(
+        self, connection: Connection, number: int, entry: NewRow, key: tuple[str, Vault]
+    ) -> dict[str, Any]:
+        key_id, vault = key
+        at = int(entry.at.timestamp())
         body = _encode({**entry.body, "person": entry.person}).encode()
-        sealed = vault.seal(body, *self._place(ROW, seq, entry.kind, at))
-        row = {
-            "seq": seq,
+        return {
+            "seq": number,
             "at": at,
             "kind": entry.kind,
             "person_id": entry.person,
             "key_id": key_id,
-            "token": self.token(entry.token) if entry.token else None,
-            "sealed": sealed,
+            "token": self.keys.tokens(connection, entry.token)[0] if entry.token else None,
+            "sealed": vault.seal(body, *self.keys.place(ROW, number, entry.kind, at)),
         }
-        connection.execute(insert(ROWS).values(row))
-        self._chain(connection, last, entry, sealed)
-        return seq
 
-    def _chain(self, connection: Connection, last: ChainHead, entry: NewRow, sealed: bytes) -> None:
-        row: dict[str, Any] = {
-            "seq": last.seq + 1,
-            "day": today(),
-            "kind": entry.kind,
-            "person_id": entry.person,
-            "content": hashlib.sha256(sealed).digest(),
-        }
-        row["hash"] = chained(last.hash, row)
-        connection.execute(insert(CHAIN).values(row))
-        self._seal_head(connection, ChainHead(row["seq"], row["hash"]))
+    def _chain(
+        self, connection: Connection, last: ChainHead, rows: Sequence[Mapping[str, Any]]
+    ) -> None:
+        day, before, chain = today(), last.hash, []
+        for row in rows:
+            link: dict[str, Any] = {name: row[name] for name in ("seq", "kind", "person_id")}
+            link |= {"day": day, "content": hashlib.sha256(row["sealed"]).digest()}
+            before = link["hash"] = chained(before, link)
+            chain.append(link)
+        connection.execute(insert(CHAIN), chain)
+        self._seal_head(connection, ChainHead(rows[-1]["seq"], before))
 
     def number_of(self, connection: Connection, token: str) -> int | None:
         """The row that was written with a token; None where there is none."""
-        query = select(ROWS.c.seq).where(ROWS.c.token == self.token(token))
-        return connection.scalar(query)
+        tokens = self.keys.tokens(connection, token)
+        return connection.scalar(select(ROWS.c.seq).where(ROWS.c.token.in_(tokens)))
 
     def keep_evidence(
         self, connection: Connection, seq: int, person: str, body: Body, crop: bytes | None
     ) -> None:
         """Keep what a punch is believed for."""
-        key_id, vault = self._key_for(connection, person)
+        key_id, vault = self.keys.of(connection, person)
         row = {
             "seq": seq,
             "person_id": person,
             "key_id": key_id,
-            "sealed": vault.seal(_encode(dict(body)).encode(), *self._place(EVIDENCE, seq)),
-            "crop": None if crop is None else vault.seal(crop, *self._place(CROP, seq)),
+            "sealed": vault.seal(_encode(dict(body)).encode(), *self.keys.place(EVIDENCE, seq)),
+            "crop": None if crop is None else vault.seal(crop, *self.keys.place(CROP, seq)),
         }
         connection.execute(insert(EVIDENCES).values(row))
 
@@ -164,7 +204,7 @@ class Ledger:
         row = connection.execute(select(EVIDENCES).where(EVIDENCES.c.seq == seq)).first()
         if row is None:
             return {}, None
-        vaults = self._vaults(connection, [row.key_id])
+        vaults = self.keys.vaults(connection, [row.key_id])
         opened = self._open(vaults, row.key_id, row.sealed, EVIDENCE, seq)
         crop = self._open(vaults, row.key_id, row.crop, CROP, seq) if row.crop else None
         if opened is None or (row.crop and crop is None):
@@ -177,28 +217,28 @@ class Ledger:
         """What other modules keep beside the rows, sealed with a person's key or the room's; and
         the key's id.
         """
-        key_id, vault = self._key_for(connection, person)
-        return key_id, vault.seal(data, *self._place(*place))
+        key_id, vault = self.keys.of(connection, person)
+        return key_id, vault.seal(data, *self.keys.place(*place))
 
     def opened(
         self, connection: Connection, key_id: str, sealed: Any, *place: object
     ) -> bytes | None:
         """What `seal` sealed; None where it was altered."""
-        return self._open(self._vaults(connection, [key_id]), key_id, sealed, *place)
+        return self._open(self.keys.vaults(connection, [key_id]), key_id, sealed, *place)
 
     def see(self, connection: Connection, seq: int, person: str, at: datetime) -> None:
         """Note when somebody was seen last after a punch."""
-        key_id, vault = self._key_for(connection, person)
-        sealed = vault.seal(b"%d" % int(at.timestamp()), *self._place(SEEN, seq))
+        key_id, vault = self.keys.of(connection, person)
+        sealed = vault.seal(b"%d" % int(at.timestamp()), *self.keys.place(SEEN, seq))
         row = {"seq": seq, "person_id": person, "key_id": key_id, "sealed": sealed}
         self.gallery.database.put(connection, SEENS, row)
 
     def seen(self, connection: Connection, numbers: Sequence[int]) -> dict[int, datetime]:
         """When somebody was seen last after each of these punches."""
         seen = {}
-        for part in _parts(numbers):
+        for part in parts_of(numbers):
             rows = connection.execute(select(SEENS).where(SEENS.c.seq.in_(part))).all()
-            vaults = self._vaults(connection, {row.key_id for row in rows})
+            vaults = self.keys.vaults(connection, {row.key_id for row in rows})
             for row in rows:
                 opened = self._open(vaults, row.key_id, row.sealed, SEEN, row.seq)
                 if opened is None:
@@ -213,10 +253,13 @@ class Ledger:
 
         Raises AttendanceError where the note was altered.
         """
+        return self._delivered(connection, target, self.keys.the_room(connection))
+
+    def _delivered(self, connection: Connection, target: str, room: RoomKey) -> int:
         sealed = read_setting(connection, f"{OUTBOX} {target}")
         if sealed is None:
             return 0
-        opened = self._room().open(sealed, *self._place(OUTBOX, target))
+        opened = room.vault.open(sealed, *self.keys.place(OUTBOX, target))
         if opened is None:
             raise AttendanceError(f"the outbox of {target} was altered", mend=MEND)
         return int(opened)
@@ -224,7 +267,10 @@ class Ledger:
     def note_delivered(self, connection: Connection, target: str, number: int) -> None:
         """Note the last row that a target has; another process may be further already."""
         number = max(number, self.delivered(connection, target))
-        sealed = self._room().seal(b"%d" % number, *self._place(OUTBOX, target))
+        self._note(connection, target, number, self.keys.the_room(connection))
+
+    def _note(self, connection: Connection, target: str, number: int, room: RoomKey) -> None:
+        sealed = room.vault.seal(b"%d" % number, *self.keys.place(OUTBOX, target))
         row = {"name": f"{OUTBOX} {target}", "value": sealed}
         self.gallery.database.put(connection, SETTINGS, row)
 
@@ -239,8 +285,32 @@ class Ledger:
         up_to: int | None = None,
     ) -> list[Entered]:
         """The rows of some kinds, by time and number. What was altered is left out, and named."""
-        if self.key() is None:
+        if self.keys.room(connection) is None:
             return []
+        own = self._queries(kinds, between, people, after, up_to)
+        read = [row for query in own for row in self.read(connection, query)]
+        return sorted(read, key=_by_time)
+
+    def punched(
+        self,
+        connection: Connection,
+        kind: str,
+        between: tuple[datetime, datetime],
+        people: Sequence[str] | None = None,
+    ) -> Iterator[OpenedRow]:
+        """As `rows` of one kind, in no order, as plain tuples."""
+        if self.keys.room(connection) is not None:
+            for query in self._queries([kind], between, people):
+                yield from self.opened_rows(connection, query)
+
+    def _queries(
+        self,
+        kinds: Sequence[str],
+        between: tuple[datetime, datetime] | None,
+        people: Sequence[str] | None,
+        after: int = 0,
+        up_to: int | None = None,
+    ) -> list[Select[Any]]:
         query = STORED.where(ROWS.c.kind.in_(kinds), ROWS.c.seq > after)
         if up_to is not None:
             query = query.where(ROWS.c.seq <= up_to)
@@ -248,34 +318,37 @@ class Ledger:
             first, last = (int(at.timestamp()) for at in between)
             query = query.where(ROWS.c.at >= first, ROWS.c.at < last)
         if people is None:
-            return self.read(connection, query.order_by(ROWS.c.at, ROWS.c.seq))
-        own = [query.where(ROWS.c.person_id.in_(part)) for part in _parts(people)]
-        read = [row for part in own for row in self.read(connection, part)]
-        return sorted(read, key=lambda row: (row.at, row.number))
+            return [query]
+        return [query.where(ROWS.c.person_id.in_(part)) for part in parts_of(people)]
 
     def read(self, connection: Connection, query: Select[Any]) -> list[Entered]:
         """The rows of a query of `columns`; what was altered is left out, and named."""
-        # The driver's own rows: of a month of a large house that saves seconds.
+        return [Entered(*row) for row in self.opened_rows(connection, query)]
+
+    def opened_rows(self, connection: Connection, query: Select[Any]) -> Iterator[OpenedRow]:
+        """As `read`, one by one, as plain tuples: of a month of a large house there are a million,
+        and what is not done for each saves seconds.
+        """
         rows = connection.execute(query).cursor.fetchall()
-        vaults = self._vaults(connection, {row[4] for row in rows})
+        vaults = self.keys.vaults(connection, {row[4] for row in rows})
         merged: dict[str | None, str | None] | None = None
-        opened, altered = [], []
+        altered, place, moment = [], self.keys.place, datetime.fromtimestamp
         for seq, at, kind, person, key_id, sealed in rows:
-            data = self._open(vaults, key_id, sealed, ROW, seq, kind, at)
-            body = json.loads(data) if data else None
-            if body is not None and body["person"] != person and merged is None:
-                merged = merged_people(connection)
-            if body is None or kept_person(body["person"], merged or {}) != person:
+            vault = vaults.get(key_id)
+            data = vault and vault.open(sealed, *place(ROW, seq, kind, at))
+            body = _decode(data.decode())[0] if data else None
+            if body is not None and body["person"] != person:
+                merged = merged_people(connection) if merged is None else merged
+                body = body if kept_person(body["person"], merged) == person else None
+            if body is None:
                 altered.append(seq)
             else:
-                moment = datetime.fromtimestamp(at, UTC)
-                opened.append(Entered(seq, kind, person, moment, body))
+                yield seq, kind, person, moment(at, UTC), body
         if altered:
             log.warning(
                 "altered, and left out: %d rows of attendance, the first is %s: %s",
                 len(altered), altered[0], MEND,
             )  # fmt: skip
-        return opened
 
     def head(self, connection: Connection) -> ChainHead:
         """The last entry, by the seal. Raises AttendanceError where it is another one, or gone."""
@@ -292,97 +365,42 @@ class Ledger:
 
     def counts(self) -> dict[str, int]:
         """How many punches were written on each day: those of erased people, too."""
-        if self.key() is None:
-            return {}
         query = select(CHAIN.c.day, func.count()).where(CHAIN.c.kind == "punch")
         with self.gallery.database.reading() as connection:
+            if self.keys.room(connection) is None:
+                return {}
             rows = connection.execute(query.group_by(CHAIN.c.day).order_by(CHAIN.c.day))
             return {row[0]: row[1] for row in rows}
 
-    def _make(self, connection: Connection) -> None:
-        if read_setting(connection, KEPT + ROOM_KEY) is not None:
-            return  # another process was first
-        if was_made(connection):
-            raise AttendanceError(
-                "attendance was altered: its key is not there any more", mend=MEND
-            )
-        gallery, key = self.gallery, secrets.token_bytes(KEY_BYTES)
-        gallery.database.make(connection, metadata)
-        sealed = gallery.vault.seal(key, gallery.id, KEPT, ROOM_KEY)
-        write_setting(gallery.database, connection, KEPT + ROOM_KEY, sealed)
-        gallery.audit.record(connection, "keep", None, {"document": ROOM_KEY})
-        self._seal_head(connection, ChainHead(), Vault(key))
-
     def key(self) -> bytes | None:
         """The room's key; None where no row was ever written. Raises GalleryError: altered."""
-        if self._key is None:
-            self._key = self.gallery.kept(ROOM_KEY)
-        return self._key
-
-    def _room(self) -> Vault:
-        key = self.key()
-        if key is None:
-            raise AttendanceError("there is no attendance in this gallery yet")
-        return Vault(key)
+        with self.gallery.database.reading() as connection:
+            room = self.keys.room(connection)
+        return None if room is None else room.key
 
     def _seal_head(
-        self, connection: Connection, last: ChainHead, room: Vault | None = None
+        self, connection: Connection, last: ChainHead, room: RoomKey | None = None
     ) -> None:
-        sealed = (room or self._room()).seal(str(last).encode(), *self._place(HEAD))
+        room = room or self.keys.the_room(connection)
+        sealed = room.vault.seal(str(last).encode(), *self.keys.place(HEAD))
         self.gallery.database.put(connection, SETTINGS, {"name": HEAD, "value": sealed})
 
     def sealed_head(self, connection: Connection) -> ChainHead | None:
         """The last entry that was sealed; None where the seal does not open."""
         sealed = read_setting(connection, HEAD)
-        text = None if sealed is None else self._room().open(sealed, *self._place(HEAD))
+        room = self.keys.the_room(connection)
+        text = None if sealed is None else room.vault.open(sealed, *self.keys.place(HEAD))
         if text is None:
             return None
         number, _, digits = text.decode().partition("-")
         return ChainHead(int(number), bytes.fromhex(digits))
-
-    def _key_for(self, connection: Connection, person: str | None) -> tuple[str, Vault]:
-        """The key that a person's rows are sealed with, made where there is none yet."""
-        if person is None:
-            return "", self._room()
-        query = select(ROOM_KEYS.c.id).where(ROOM_KEYS.c.person_id == person)
-        key_id = connection.scalar(query.order_by(ROOM_KEYS.c.id).limit(1))
-        if key_id is None:
-            key_id = uuid.uuid4().hex
-            key = secrets.token_bytes(KEY_BYTES)
-            sealed = self._room().seal(key, *self._place(KEYS_OF, key_id))
-            row = {"id": key_id, "person_id": person, "sealed": sealed}
-            connection.execute(insert(ROOM_KEYS).values(row))
-        vault = self._vaults(connection, [key_id]).get(key_id)
-        if vault is None:
-            raise AttendanceError(f"the key of person {person}'s attendance was altered", mend=MEND)
-        return key_id, vault
-
-    def _vaults(self, connection: Connection, ids: Iterable[str]) -> dict[str, Vault]:
-        """The keys of these ids that open, each opened once."""
-        room = self._room()
-        wanted = set(ids)
-        new = sorted(wanted - set(self._opened) - {""})
-        for part in _parts(new):
-            query = select(ROOM_KEYS.c.id, ROOM_KEYS.c.sealed).where(ROOM_KEYS.c.id.in_(part))
-            for key_id, sealed in connection.execute(query).cursor.fetchall():
-                key = room.open(sealed, *self._place(KEYS_OF, key_id))
-                if key is not None:
-                    self._opened[key_id] = Vault(key)
-        return {**{key_id: self._opened[key_id] for key_id in wanted & set(self._opened)}, "": room}
 
     def _open(
         self, vaults: Mapping[str, Vault], key_id: str, sealed: Any, *place: object
     ) -> bytes | None:
         """What was sealed there; None where it does not open, or its key does not."""
         vault = vaults.get(key_id)
-        return None if vault is None else vault.open(sealed, *self._place(*place))
-
-    def token(self, text: str) -> bytes:
-        """Of no use to whoever has no key: they cannot try names and times."""
-        return hmac.digest(self.key() or b"", text.encode(), "sha256")
-
-    def _place(self, *parts: object) -> tuple[str, ...]:
-        return self.gallery.id, ROOM, *map(str, parts)
+        return None if vault is None else vault.open(sealed, *self.keys.place(*place))
 
 
 def today() -> str:
@@ -394,12 +412,6 @@ def chained(before: bytes, row: Mapping[str, Any]) -> bytes:
     """The hash of an entry of the chain, after the one of a hash."""
     parts = [row[name] for name in ("seq", "day", "kind", "person_id", "content")]
     return hashlib.sha256(before + json.dumps(parts, default=repr).encode()).digest()
-
-
-def _parts(values: Sequence[Any], size: int = 500) -> Iterator[Sequence[Any]]:
-    """A database takes so many values in one question."""
-    for start in range(0, len(values), size):
-        yield values[start : start + size]
 
 
 def merged_people(connection: Connection) -> dict[str | None, str | None]:
@@ -415,10 +427,3 @@ def kept_person(person: str | None, merged: Mapping[str | None, str | None]) -> 
     while person in merged:
         person = merged[person]
     return person
-
-
-def was_made(connection: Connection) -> bool:
-    """Whether attendance was ever kept here, by the gallery's audit."""
-    details = json.dumps({"document": ROOM_KEY})
-    query = select(func.count()).where(AUDIT.c.action == "keep", AUDIT.c.details == details)
-    return bool(connection.scalar(query))

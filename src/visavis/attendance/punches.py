@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
 
-from visavis.attendance.days import CORRECTED, Mark
+from visavis.attendance.days import BY_HAND, CORRECTED, Mark
 from visavis.attendance.rules import Direction, Rules
 from visavis.errors import AttendanceError
 
@@ -98,7 +98,9 @@ class Punch:
     @property
     def mark(self) -> Mark:
         """The punch as a day counts it."""
-        return Mark(self.at, self.direction, self.number, self.device, self.notes)
+        by_hand = self.source is Reporter.HAND
+        notes = (BY_HAND,) if by_hand else self.notes
+        return Mark(self.at, self.direction, self.number, self.device, notes)
 
 
 class Fate(StrEnum):

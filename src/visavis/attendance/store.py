@@ -1,6 +1,7 @@
 """Rows of the ledger to punches and corrections, and back. Knows what each kind of row says."""
 
 from bisect import bisect_right
+from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
@@ -10,7 +11,7 @@ from typing import Any
 from sqlalchemy import Connection
 
 from visavis.attendance.corrections import Claim, Correction, DayRuling, PeriodLock
-from visavis.attendance.days import Ruling, Status
+from visavis.attendance.days import BY_HAND, Mark, Ruling, Status
 from visavis.attendance.ledger import Entered, Ledger, NewRow
 from visavis.attendance.punches import Punch, Reporter, Sighting
 from visavis.attendance.rules import Direction
@@ -19,6 +20,7 @@ PUNCH, CORRECTION, RULING, LOCK = "punch", "correction", "ruling", "lock"
 RETENTION = "retention"  # what was kept no longer, and went
 INBOX = "inbox"  # what somebody did with sightings of unknown people
 BEFORE = timedelta(hours=36)  # how long somebody may stand before one device
+DIRECTIONS = {direction.value: direction for direction in Direction}
 EPOCH = datetime.fromtimestamp(0, UTC)
 
 
@@ -77,6 +79,25 @@ def punches_in(
     rows = ledger.rows(connection, [PUNCH], between=between, people=people)
     last = ledger.seen(connection, [row.number for row in rows]) if seen and rows else {}
     return [punch_of(row, last.get(row.number)) for row in rows]
+
+
+def marks_in(
+    ledger: Ledger,
+    connection: Connection,
+    between: tuple[datetime, datetime],
+    people: Sequence[str] | None = None,
+) -> dict[str, list[Mark]]:
+    """What each person punched from a moment to a moment, in no order: `punches_in` as far as days
+    need it.
+    """
+    marks: defaultdict[str, list[Mark]] = defaultdict(list)
+    for number, _, person, at, body in ledger.punched(connection, PUNCH, between, people):
+        way, notes = body.get("direction"), tuple(body.get("notes", ()))
+        if body["source"] == Reporter.HAND:
+            notes = (BY_HAND,)
+        mark = Mark(at, way and DIRECTIONS[way], number, body.get("device", ""), notes)
+        marks[person or ""].append(mark)
+    return marks
 
 
 def punches_near(

@@ -1,6 +1,6 @@
 """Questions on attendance: days of a period, who is inside, a class. Reads, and writes nothing."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 
@@ -12,6 +12,7 @@ from visavis.attendance.corrections import (
     PeriodLock,
     effective_marks,
     locked_on,
+    marks_of,
     rulings_of,
 )
 from visavis.attendance.courses import Attendee, Meeting, Seen, meetings_of, roll
@@ -39,10 +40,13 @@ class HeldPeriod:
     rulings: Sequence[DayRuling]
     locks: Sequence[PeriodLock]
     gone: date = date.min  # until this day, punches may be gone by a rule of retention
+    # What each person punched, in place of the punches: as far as days need it.
+    marked: Mapping[str, list[Mark]] | None = None
 
     def marks(self) -> dict[str, list[Mark]]:
         """Each person's punches after all corrections, in order."""
-        return effective_marks(self.punches, self.corrections)
+        marked = marks_of(self.punches) if self.marked is None else self.marked
+        return effective_marks(marked, self.corrections)
 
     def counting(self, marks: list[Mark], plan: Plan) -> list[Mark]:
         """A person's marks, but for those that came when their day was locked, as it still is."""
@@ -64,26 +68,33 @@ def held_in(
     people: Sequence[str] | None = None,
     *,
     seen: bool = False,
+    bare: bool = False,
 ) -> HeldPeriod:
-    """What the ledger holds of a period and the days around it, all as of one moment."""
+    """What the ledger holds of a period and the days around it, all as of one moment; with `seen`,
+    when each punch was seen last, too. `bare`, it has marks in place of punches: a month of a large
+    house is read in half the time.
+    """
     zone = zone_named(attendance.rules.zone)
     between = (midnight(period[0] - AROUND, zone), midnight(period[1] + AROUND, zone))
     ledger = attendance.ledger
     with attendance.gallery.database.reading() as connection:
         attendance.catch_up(connection)
         removals = store.removals_in(ledger, connection)
-        punches_gone = [one for one in removals if one.name == "punches"]
+        gone = [one for one in removals if one.name == "punches"]
+        # What was said of a punch that is gone does not bring it back.
+        corrections = [
+            one
+            for one in store.corrections_in(ledger, connection)
+            if not any(removal.holds(one.punch) for removal in gone)
+        ]
+        where = (ledger, connection, between, people)
         return HeldPeriod(
-            store.punches_in(ledger, connection, between, people, seen=seen),
-            # What was said of a punch that is gone does not bring it back.
-            [
-                one
-                for one in store.corrections_in(ledger, connection)
-                if not any(removal.holds(one.punch) for removal in punches_gone)
-            ],
+            [] if bare else store.punches_in(*where, seen=seen),
+            corrections,
             store.rulings_in(ledger, connection),
             store.locks_in(ledger, connection),
-            max((one.before for one in punches_gone), default=date.min),
+            max((one.before for one in gone), default=date.min),
+            store.marks_in(*where) if bare else None,
         )
 
 
@@ -98,7 +109,7 @@ def days_of(
     whom the rules name, and those who punched.
     """
     ids = None if people is None else list(people)
-    return derived(attendance, held_in(attendance, period, ids), period, ids, now)
+    return derived(attendance, held_in(attendance, period, ids, bare=True), period, ids, now)
 
 
 def derived(

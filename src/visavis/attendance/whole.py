@@ -10,6 +10,7 @@ from typing import Any
 
 from sqlalchemy import Connection, select
 
+from visavis.attendance.keys import was_made
 from visavis.attendance.ledger import (
     STORED,
     Entered,
@@ -17,7 +18,6 @@ from visavis.attendance.ledger import (
     chained,
     kept_person,
     merged_people,
-    was_made,
 )
 from visavis.attendance.store import PUNCH, RETENTION, Removal, removals_in
 from visavis.attendance.tables import CHAIN, EVIDENCES, ROWS

@@ -47,11 +47,13 @@ def rotate_key(gallery: options.GalleryFolder = None, json: options.Json = False
 
     Stopped at any point, the gallery opens all the same: run it again.
     """
+    from visavis.attendance.ledger import Ledger
     from visavis.gallery.rotation import rotate_key as rotate
     from visavis.gallery.vault import key_path
 
     store = options.gallery_at(gallery, create=False)
     old, new = rotate(store), key_path(store.id)
+    Ledger(options.gallery_at(gallery, create=False)).renew()
     words = [
         f"the gallery has a new key: {new}. Back it up: a lost key loses the gallery",
         f"the old one is {old}: it opens backups of before; delete it with the last of them",

@@ -10,6 +10,7 @@ import secrets
 import stat
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from importlib import import_module
 from json import JSONEncoder
 from pathlib import Path
@@ -217,5 +218,10 @@ def _decoded(text: str, source: str) -> bytes:
 
 def _place(place: tuple[str, ...]) -> bytes:
     # The number of parts and their lengths first, so that no two places are alike.
-    lengths = [str(len(part)) for part in place]
-    return "\0".join([str(len(place)), *lengths, *place]).encode()
+    return (_lengths(*map(len, place)) + "\0".join(place)).encode()
+
+
+@lru_cache(maxsize=4096)
+def _lengths(*lengths: int) -> str:
+    """Most places are of few shapes: of a month of punches, that saves a second."""
+    return "".join(f"{number}\0" for number in (len(lengths), *lengths))
