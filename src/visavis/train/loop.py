@@ -250,7 +250,7 @@ class _Run:
         self.saved = self.step
 
     def _take(self, path: Path) -> None:
-        state = _read_state(path)
+        state = read_state(path)
         # A key that came after that run had its default's meaning.
         kept = {**asdict(Recipe()), **state["recipe"]}
         theirs = {key: value for key, value in kept.items() if key not in LONGER}
@@ -311,7 +311,8 @@ def _write_state(path: Path, document: dict[str, Any]) -> None:
         staging.unlink(missing_ok=True)
 
 
-def _read_state(path: Path) -> dict[str, Any]:
+def read_state(path: Path) -> dict[str, Any]:
+    """All that a run goes on from. Raises CheckpointError for what is no such file."""
     try:
         state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError as error:
