@@ -12,7 +12,7 @@ import pytest
 
 torch = pytest.importorskip("torch")
 pytest.importorskip("tensorboard")
-from made_training import people, recipe, run, same, weights  # noqa: E402
+from made_training import people, recipe, run, same  # noqa: E402
 
 from visavis.checkpoints.checkpoint import OURS  # noqa: E402
 from visavis.dataset.images import open_images  # noqa: E402
@@ -271,33 +271,3 @@ def test_an_epoch_shows_every_picture_once(data):
     ]
     assert sorted(epochs[0]) == sorted(epochs[1]) == list(range(16))
     assert epochs[0] != epochs[1]
-
-
-SHARED = """
-import os, sys
-from pathlib import Path
-import torch
-torch.set_num_threads(1)
-from made_training import recipe
-from visavis.train.loop import Workplace, torchrun, train
-with torchrun() as processes:
-    said = recipe(Path(sys.argv[1]), still=True, backbone="steady")
-    train(said, Workplace(Path(sys.argv[2]), processes=processes), resume=len(sys.argv) > 3)
-"""
-
-
-@pytest.mark.slow
-def test_two_processes_train_as_one(data, tmp_path):
-    """Batch norms keep their statistics; losses within 1e-4, as sums are taken in two parts. What
-    two have begun one goes on with.
-    """
-    meeting = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": "29547", "WORLD_SIZE": "2"}
-    here = {**os.environ, **meeting, "PYTHONPATH": os.pathsep.join(sys.path)}
-    words = [sys.executable, "-c", SHARED, str(data), str(tmp_path / "two")]
-    started = [subprocess.Popen(words, env={**here, "RANK": str(rank)}) for rank in range(2)]
-    assert [process.wait(100) for process in started] == [0, 0]
-    run(data, tmp_path / "one", still=True, backbone="steady")
-    one, two = ([float(row["loss"]) for row in log(tmp_path / name)] for name in ("one", "two"))
-    assert two == pytest.approx(one, abs=1e-4)
-    run(data, tmp_path / "two", still=True, backbone="steady", resume=True, steps=8)
-    assert weights(tmp_path / "two")["classes"].shape == (4, 4)

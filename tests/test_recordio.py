@@ -164,3 +164,44 @@ def test_converted_to_a_hugging_face_data_set_the_bytes_are_as_they_were(tmp_pat
     plain.remove_columns("label").save_to_disk(str(tmp_path / "bare"))
     with pytest.raises(DatasetError, match="expected columns image and label, got image"):
         open_images(tmp_path / "bare")
+
+
+SPLITS = [
+    (["test", "train", "validation"], "train"),
+    (["all"], "all"),
+    (["train"], "train"),
+]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("names", "meant"), SPLITS)
+def test_of_several_splits_the_one_to_train_on_is_read(tmp_path, names, meant):
+    made = splits(tmp_path, names)
+    read = open_images(made)
+    assert read.source.endswith(f"made/{meant}")
+    assert read.labels.tolist() == [names.index(meant)]
+    assert open_images(made / names[0]).labels.tolist() == [0]
+
+
+@pytest.mark.slow
+def test_splits_of_which_none_is_to_train_on_are_named(tmp_path):
+    made = splits(tmp_path, ["test", "validation"])
+    with pytest.raises(DatasetError, match="expected a split train, got test, va") as error:
+        open_images(made)
+    assert error.value.mend == f"name one of them: {made / 'test'}"
+
+
+def splits(folder, names):
+    """A Hugging Face DatasetDict, whose splits have a picture each, of the class of their place."""
+    datasets = pytest.importorskip("datasets")
+    features = datasets.Features(
+        {"image": datasets.Image(decode=False), "label": datasets.Value("int64")}
+    )
+    rows = [
+        {"image": [{"bytes": jpeg(9), "path": None}], "label": [place]}
+        for place, _ in enumerate(names)
+    ]
+    sets = [datasets.Dataset.from_dict(one, features=features) for one in rows]
+    whole = datasets.DatasetDict(dict(zip(names, sets, strict=True)))
+    whole.save_to_disk(str(folder / "made"))
+    return folder / "made"

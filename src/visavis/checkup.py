@@ -41,6 +41,16 @@ class Alike:
 
 
 @dataclass(frozen=True, slots=True)
+class SparePicture:
+    """A picture that a training with several centres a person kept far from the main one."""
+
+    picture: str
+    person: str
+    own: float  # cosine to the person's main centre
+    spare: float  # to the nearest of the spare ones
+
+
+@dataclass(frozen=True, slots=True)
 class CheckedImages:
     """What a data set holds, and what is wrong with it."""
 
@@ -53,11 +63,13 @@ class CheckedImages:
     doubts: tuple[Doubt, ...]
     alike: tuple[Alike, ...]  # within the data set
     leaked: tuple[Alike, ...]  # people of the set it will be tested on, and whom of these they are
+    spare: tuple[SparePicture, ...] = ()  # where a training with spare centres was asked
 
     @property
     def clean(self) -> bool:
         """Whether nothing has to be mended before it is learnt from."""
-        return not (self.bad or self.twice or self.doubts or self.alike or self.leaked)
+        faults = self.bad, self.twice, self.doubts, self.alike, self.leaked, self.spare
+        return not any(faults)
 
 
 def check_images(
@@ -74,8 +86,8 @@ def check_images(
     would be measured on what was learnt. Raises DatasetError, EmbeddingError.
     """
     used, labels, counts = np.unique(images.labels, return_inverse=True, return_counts=True)
-    names = [_person(images, int(label)) for label in used]
-    embedded = _embedded(images, embed, progress)
+    names = [person_of(images, int(label)) for label in used]
+    embedded = embed_images(images, embed, progress)
     rows, theirs = embedded.embeddings[embedded.acquired], labels[embedded.acquired]
     pictures = [images.where(int(row)) for row in np.flatnonzero(embedded.acquired)]
     sums = _sums(rows, theirs, len(used))
@@ -97,11 +109,13 @@ def check_images(
     )
 
 
-def _person(images: Images, label: int) -> str:
+def person_of(images: Images, label: int) -> str:
+    """Whom a label stands for: a name, or the label itself."""
     return images.names[label] if isinstance(images, TreeImages) else str(label)
 
 
-def _embedded(images: Images, embed: Embedder, progress: Progress) -> Embedded:
+def embed_images(images: Images, embed: Embedder, progress: Progress) -> Embedded:
+    """Embed every crop of a data set; those that cannot be read are noted as bad."""
     names = [images.where(row) for row in range(len(images.labels))]
     return embed_crops(
         lambda row: read_crop(images.read(row))[None],
@@ -115,10 +129,10 @@ def _embedded(images: Images, embed: Embedder, progress: Progress) -> Embedded:
 
 def _means_of(images: Images, embed: Embedder, progress: Progress) -> tuple[Embeddings, list[str]]:
     used, labels = np.unique(images.labels, return_inverse=True)
-    embedded = _embedded(images, embed, progress)
+    embedded = embed_images(images, embed, progress)
     kept = embedded.acquired
     means = _unit(_sums(embedded.embeddings[kept], labels[kept], len(used)))
-    return means, [_person(images, int(label)) for label in used]
+    return means, [person_of(images, int(label)) for label in used]
 
 
 def _sums(rows: Embeddings, labels: NDArray[np.intp], people: int) -> NDArray[np.float64]:

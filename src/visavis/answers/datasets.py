@@ -36,10 +36,15 @@ def checked_words(checked: CheckedImages) -> list[str]:
         f"{one.picture}: {one.similarity:.3f} to {one.other}, {one.own:.3f} to its own"
         for one in checked.doubts
     ]
+    spare = [
+        f"{one.picture}: {one.own:.3f} to it, {one.spare:.3f} to a spare one"
+        for one in checked.spare
+    ]
     faults = (
         ("pictures cannot be read", [f"{name}: {why}" for name, why in checked.bad.items()]),
         ("pictures have several labels", [" and ".join(names) for names in checked.twice]),
         ("pictures look like somebody else", doubts),
+        ("pictures are far from their person's main centre", spare),
         ("pairs of people look like one person", pairs),
         ("people of the set to test on are in this one", leaked),
         ("people have one picture", list(checked.single)),

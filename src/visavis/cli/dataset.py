@@ -1,6 +1,7 @@
 """visavis dataset align | check | convert | bin make | inspect"""
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -10,6 +11,8 @@ from visavis.cli import options, printing
 from visavis.cli.spread import spread
 
 if TYPE_CHECKING:
+    from visavis.checkup import CheckedImages
+    from visavis.dataset.images import Images
     from visavis.types import Detector, Embedder
 
 dataset = typer.Typer(help="Data sets: pack them, look into them.", no_args_is_help=True)
@@ -48,6 +51,9 @@ def check(
     tested_on: Annotated[
         Path | None, typer.Option(help="The set to test on: who of it is in this one, too?")
     ] = None,
+    trained: Annotated[
+        Path | None, typer.Option(help="A run on these crops with classes.centres above 1.")
+    ] = None,
     pack: options.PackName = "default",
     policy: options.PolicyName = "strict",
     *,
@@ -63,10 +69,19 @@ def check(
     others = None if tested_on is None else open_images(tested_on)
     judge, progress = _judge(pack, policy, where), printing.progress_bar("checking")
     checked = check_images(images, *judge, tested_on=others, progress=progress)
+    checked = checked if trained is None else _with_spare(checked, trained, images)
     document, lines = datasets.checked_json(checked), datasets.checked_words(checked)
     printing.print_answer(document, lines, json=json)
     if not checked.clean:
         raise typer.Exit(1)
+
+
+def _with_spare(checked: "CheckedImages", run: Path, images: "Images") -> "CheckedImages":
+    """With what the run's spare centres say of the pictures."""
+    from visavis.train.spare import spare_pictures
+
+    progress = printing.progress_bar("asking the run")
+    return replace(checked, spare=tuple(spare_pictures(run, images, progress=progress)))
 
 
 def _judge(pack: str, policy: str, where: options.Where) -> "tuple[Embedder, float]":

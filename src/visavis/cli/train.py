@@ -8,9 +8,7 @@ import typer
 from visavis.cli import options, printing
 
 if TYPE_CHECKING:
-    from visavis.train.loop import Trained
-    from visavis.train.recipe import Recipe
-    from visavis.types import Embedder
+    from visavis.train.loop import Progressed
 
 
 def train(
@@ -37,45 +35,24 @@ def train(
 ) -> None:
     """Train a network. Ctrl-C loses what is not saved; SIGTERM saves first.
 
-    Started by torchrun, its processes train together.
+    With devices=N it trains in N processes; those that torchrun starts train together, too.
     """
     from visavis.answers.training import trained_json, trained_words
     from visavis.train.export import HeldOut, export_pack
     from visavis.train.loop import with_data
     from visavis.train.recipe import read_recipe
+    from visavis.train.together import train_together
 
     said = with_data(read_recipe(recipe, changes or ()), data)
     held_out = HeldOut.of(said, export, calibrate_on)
-    trained = _run(said, out, device, resume=resume)
+    trained = train_together(said, out, device, resume=resume, report=_tell)
     if trained is None:
         return
     pack = export_pack(trained, held_out) if held_out else None
     printing.print_answer(trained_json(trained, pack), trained_words(trained, pack), json=json)
 
 
-def _run(recipe: "Recipe", out: Path, device: str, *, resume: bool) -> "Trained | None":
-    """The run; None in a process that helps another one."""
+def _tell(line: "Progressed") -> None:
     from visavis.answers.training import line_words
-    from visavis.train.loop import Workplace, torch_device, torchrun, train
 
-    with torchrun() as processes:
-        place = Workplace(out, torch_device(device), processes)
-        trained = train(
-            recipe,
-            place,
-            resume=resume,
-            teacher=_teacher(recipe.teacher),
-            report=lambda line: printing.complain(line_words(line)),
-        )
-    return trained if place.writes else None
-
-
-def _teacher(pack: str) -> "Embedder | None":
-    """The pack whose embeddings are to be matched, if one is named."""
-    from visavis.embedder import choose_models
-    from visavis.runtime import Device
-
-    if not pack:
-        return None
-    models = choose_models(pack)
-    return models.together(models.members(Device("auto"), flip=True))
+    printing.complain(line_words(line))

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from visavis.dataset.images import Images
 
 STATE = "state.json"  # what save_to_disk writes beside the rows
+SPLITS = "dataset_dict.json"  # and beside the folders of several splits
+LEARNT = "train"  # the split that is meant where none is named
 IMAGE, LABEL = "image", "label"
 
 
@@ -45,12 +47,16 @@ class ArrowImages:
 
 def is_arrow(folder: Path) -> bool:
     """Whether save_to_disk wrote this folder."""
-    return (folder / STATE).is_file()
+    return (folder / STATE).is_file() or (folder / SPLITS).is_file()
 
 
 def read_arrow(folder: Path) -> ArrowImages:
-    """Open one split. Raises DatasetError where it has no columns image and label."""
-    datasets = _datasets()
+    """Open one split: of several the one to train on.
+
+    Raises DatasetError where it has no columns image and label, and for splits of which none is to
+    train on.
+    """
+    datasets, folder = _datasets(), _split(folder)
     try:
         rows = datasets.load_from_disk(str(folder))
         columns = set(rows.column_names)
@@ -63,6 +69,19 @@ def read_arrow(folder: Path) -> ArrowImages:
     except (OSError, ValueError, TypeError, KeyError) as error:
         raise DatasetError(f"{folder}: cannot read the data set: {error}") from error
     return ArrowImages(str(folder), labels, rows)
+
+
+def _split(folder: Path) -> Path:
+    """The folder of the split that is meant."""
+    if not (folder / SPLITS).is_file():
+        return folder
+    splits = sorted(path.parent.name for path in folder.glob(f"*/{STATE}"))
+    if LEARNT in splits or len(splits) == 1:
+        return folder / (LEARNT if LEARNT in splits else splits[0])
+    raise DatasetError(
+        f"{folder}: expected a split {LEARNT}, got {', '.join(splits) or 'none'}",
+        mend=f"name one of them: {folder / splits[0]}" if splits else "",
+    )
 
 
 def write_arrow(folder: Path, images: "Images", *, progress: Progress = iter) -> int:

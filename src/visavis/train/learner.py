@@ -5,6 +5,7 @@ Knows tensors and processes. Knows no files and no pictures on disk.
 
 import copy
 import math
+import warnings
 from collections.abc import Callable
 from typing import Any
 
@@ -94,7 +95,10 @@ class Learner:
     def _wrapped(self) -> Callable[[Tensor], Tensor]:
         forward: Any = self.network
         if self.processes.count > 1:
-            forward = DistributedDataParallel(forward, broadcast_buffers=False)
+            with warnings.catch_warnings():
+                # The option's new name is not in the earlier versions that we run on, too.
+                warnings.simplefilter("ignore", FutureWarning)
+                forward = DistributedDataParallel(forward, broadcast_buffers=False)
         return torch.compile(forward) if self.recipe.compile else forward  # type: ignore[no-any-return]
 
     def step(self, step: int, rate: float, crops: Crops, labels: np.ndarray[Any, Any]) -> float:

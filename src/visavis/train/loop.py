@@ -32,7 +32,7 @@ from visavis.errors import (
 )
 from visavis.evaluate.protocols import CropSource, embed_pairs, verification
 from visavis.files import output_errors, refuse_taken, write_whole
-from visavis.runtime import Device, cores
+from visavis.runtime import cores
 from visavis.train.backbones import TrainableBackbone, build_backbone
 from visavis.train.classes import ALONE, Processes
 from visavis.train.data import Contents, Loader, look_into, steps_of_epoch
@@ -43,7 +43,9 @@ from visavis.types import Embedder
 
 STATE, LAST, BEST = "last.pt", "last.safetensors", "best.safetensors"
 LOG, RECIPE, BOARD = "log.csv", "recipe.toml", "tensorboard"
-LONGER = ("steps", "epochs", "save_every", "log_every", "evaluate_every", "about", "pairs")
+LONGER = (
+    "steps", "epochs", "save_every", "log_every", "evaluate_every", "about", "pairs", "devices",
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +111,11 @@ def train(
     can be learnt, both before anything is written; ModelError naming the last good checkpoint where
     the loss is NaN, and OutputError where a checkpoint cannot be written.
     """
+    if recipe.batch % where.processes.count:
+        raise ConfigurationError(
+            f"batch: {recipe.batch} pictures are not as many for each of "
+            f"{where.processes.count} processes"
+        )
     contents = look_into(open_images(Path(recipe.data)), recipe)
     backbone = build_backbone(recipe)
     device = torch.device(where.device)
@@ -243,7 +250,7 @@ class _Run:
         self.saved = self.step
 
     def _take(self, path: Path) -> None:
-        state = _read_state(path)
+        state = read_state(path)
         # A key that came after that run had its default's meaning.
         kept = {**asdict(Recipe()), **state["recipe"]}
         theirs = {key: value for key, value in kept.items() if key not in LONGER}
@@ -304,7 +311,8 @@ def _write_state(path: Path, document: dict[str, Any]) -> None:
         staging.unlink(missing_ok=True)
 
 
-def _read_state(path: Path) -> dict[str, Any]:
+def read_state(path: Path) -> dict[str, Any]:
+    """All that a run goes on from. Raises CheckpointError for what is no such file."""
     try:
         state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError as error:
@@ -348,28 +356,6 @@ def _told_to_stop() -> Iterator[threading.Event]:
         yield stop
     finally:
         signal.signal(signal.SIGTERM, before)
-
-
-def torch_device(name: str) -> str:
-    """A device as PyTorch calls it. Raises DeviceError for one that no machine has."""
-    wanted = Device(name).name
-    if wanted != "auto":
-        return wanted
-    return "cuda:0" if torch.cuda.is_available() else "cpu"
-
-
-@contextmanager
-def torchrun() -> Iterator[Processes]:
-    """The processes that torchrun started, as its environment says; else this one alone."""
-    count = int(os.environ.get("WORLD_SIZE", "1"))
-    if count == 1:
-        yield ALONE
-        return
-    dist.init_process_group("nccl" if torch.cuda.is_available() else "gloo")
-    try:
-        yield Processes(count, dist.get_rank())
-    finally:
-        dist.destroy_process_group()
 
 
 def with_data(recipe: Recipe, data: Path | None) -> Recipe:

@@ -73,6 +73,7 @@ class Recipe:
     clip: float = 5.0  # the greatest length of the backbone's gradient; 0: any
     precision: str = "float32"  # one of PRECISIONS; heads are float32 always
     average: float = 0.0  # memory of a moving mean of the weights, which is then what is kept
+    devices: int = 1  # processes on this machine, each with a GPU of its own if there are any
     compile: bool = False
     channels_last: bool = False
     recompute: bool = False  # blocks' inner activations in the backward pass: less memory
@@ -105,8 +106,8 @@ class Recipe:
 
 
 POSITIVE = (
-    "dim", "batch", "epochs", "rate", "evaluate_every", "save_every", "log_every", "power",
-    "classes.rate", "classes.centres", "margin.scale",
+    "dim", "batch", "devices", "epochs", "rate", "evaluate_every", "save_every", "log_every",
+    "power", "classes.rate", "classes.centres", "margin.scale",
 )  # fmt: skip
 NOT_NEGATIVE = ("people", "steps", "decay", "warm_up", "clip", "teacher_weight", "seed")
 SHARES = (
