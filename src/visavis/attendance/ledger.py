@@ -102,7 +102,7 @@ class Ledger:
             if self.keys.room(connection) is not None and there >= set(metadata.tables):
                 return
         with self.gallery.database.writing() as connection:
-            metadata.create_all(connection)
+            self.gallery.database.make(connection, metadata)
             room = self.keys.make(connection)
             if room is not None:
                 self._seal_head(connection, ChainHead(), room)

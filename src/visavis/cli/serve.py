@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from visavis.serve.service import ServeSettings
     from visavis.serve.who.outside import OutsideSettings
     from visavis.watch.address import Address
+    from visavis.watch.guarding import LiveGuard
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,23 +66,30 @@ class Watching:
         return [parse_address(one) for one in self.watch or ()]
 
 
+@dataclass(frozen=True, slots=True)
+class Offering:
+    """What is given out, and sent."""
+
+    embeddings: Annotated[
+        bool, typer.Option("--embeddings", help="Give embeddings to admins who ask.")
+    ] = False
+    webhooks_inside: Annotated[
+        bool,
+        typer.Option(
+            "--webhooks-inside", help="Let webhooks go to this machine and private networks."
+        ),
+    ] = False
+
+
 @spread
 def serve(
     listening: Listening,
     watching: Watching,
     living: Living,
     judging: Judging,
+    offering: Offering,
     new_key: Annotated[
         bool, typer.Option("--new-key", help="Make another admin's key, and print it.")
-    ] = False,
-    embeddings: Annotated[
-        bool, typer.Option("--embeddings", help="Give embeddings to admins who ask.")
-    ] = False,
-    webhooks_inside: Annotated[
-        bool,
-        typer.Option(
-            "--webhooks-inside", help="Let webhooks go to this machine and private networks."
-        ),
     ] = False,
     gallery: options.GalleryFolder = None,
     *,
@@ -96,21 +104,33 @@ def serve(
     people = options.gallery_at(gallery)
     recognizer = models.for_many(people)
     guards = living.guards(judging, models, people, watching.addresses())
-    asked = ServeSettings(
-        models.pack,
-        None if models.pack else models.deciding,
-        embeddings=embeddings,
-        webhooks_inside=webhooks_inside,
-        outside=listening.outside(),
-        watch=tuple(watching.watch or ()),
-        attendance=watching.attendance,
-        guards=guards,
-    )
+    asked = _settings(listening, watching, offering, models, guards)
     prepared = prepare(recognizer, people, address, asked, new_key=new_key)
     printing.print_answer(*_told(prepared, people.where), json=json)
     printing.flush()
     with printing.requests_on_stderr():
         answer_until_stopped(prepared)
+
+
+def _settings(
+    listening: Listening,
+    watching: Watching,
+    offering: Offering,
+    models: options.Recognition,
+    guards: "dict[str, LiveGuard]",
+) -> "ServeSettings":
+    from visavis.serve.service import ServeSettings
+
+    return ServeSettings(
+        models.pack,
+        None if models.pack else models.deciding,
+        embeddings=offering.embeddings,
+        webhooks_inside=offering.webhooks_inside,
+        outside=listening.outside(),
+        watch=tuple(watching.watch or ()),
+        attendance=watching.attendance,
+        guards=guards,
+    )
 
 
 def _told(prepared: "Prepared", gallery: str) -> "tuple[dict[str, Any], list[str]]":

@@ -259,10 +259,8 @@ def watch(
 
     with open_sources(sources, start=span.start, end=span.end) as opened:
         people = options.gallery_at(gallery, create=False)
-        plan = span.plan(
-            naming.rule(),
-            living.guards(judging, models, people, [one.address for one in opened.every]),
-        )
+        guards = living.guards(judging, models, people, opened.addresses)
+        plan = span.plan(naming.rule(), guards)
         recognizer = models.for_one(people)
         with showing.opened(opened) as look, keeping.opened(recognizer, people, opened) as keep:
             seen = watch_sources(recognizer, people, opened, plan=keep.asked(plan), look=look)

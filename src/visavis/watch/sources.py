@@ -25,6 +25,11 @@ class Sources:
         self._stopped = False
         self._failed: set[int] = set()  # of `every`: those that never gave a frame
 
+    @property
+    def addresses(self) -> list[Address]:
+        """Where they are, in their order."""
+        return [source.address for source in self.every]
+
     def stop(self) -> None:
         """Let the loop end with the frame that is being looked at. Safe in a signal's handler."""
         self._stopped = True

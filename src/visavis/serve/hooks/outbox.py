@@ -93,7 +93,7 @@ class Outbox:
     def __init__(self, gallery: Gallery) -> None:
         self._gallery = gallery
         with gallery.database.writing() as connection:
-            TABLES.create_all(connection)
+            self._gallery.database.make(connection, TABLES)
         gallery.database.register(NAME, "person_id", ["sealed"])
 
     def put(self, hooks: Sequence[Webhook], events: Sequence[HookEvent]) -> None:
