@@ -31,7 +31,7 @@ IN_TEXT = {
 NO_NUMBER = set(
     "person pack precision runtime name external_id consent family color preset crops protocol "
     "detector licence commercial decoder model root expect_head packs description among "
-    "author host tls actor reason at month day terminal zone columns gallery".split()
+    "author host tls actor reason at month day terminal zone columns gallery source target".split()
 )
 MEANT = {  # numbers of BAD that mean something
     ("min_score", "0"): "every face that the detector sees",

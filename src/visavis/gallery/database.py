@@ -29,6 +29,9 @@ class Database(Protocol):
         Raises GalleryError for what is no gallery.
         """
 
+    def there(self) -> bool:
+        """Whether a gallery is there; nothing is made."""
+
     @property
     def where(self) -> str:
         """Where it is, for messages."""

@@ -68,6 +68,10 @@ class SqliteDatabase:
                 self.path.touch(mode=0o600)  # SQLite gives its journals the same mode
         self._migrate()
 
+    def there(self) -> bool:
+        """Whether the file is there."""
+        return self.path.exists()
+
     @property
     def where(self) -> str:
         """The file."""
