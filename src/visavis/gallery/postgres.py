@@ -36,9 +36,11 @@ from visavis.extras import need
 from visavis.gallery.copying import copy_rows
 from visavis.gallery.database import BUSY_SECONDS, FULL
 from visavis.gallery.erasure import note_held
+from visavis.gallery.leftovers import Words
 from visavis.gallery.places import DatabaseAddress
 from visavis.gallery.sqlite import SqliteDatabase
 from visavis.gallery.tables import metadata
+from visavis.gallery.vacuum import beyond, may_search, table_holds, vacuum
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -170,10 +172,36 @@ class PostgresDatabase:
         connection.execute(adding.on_conflict_do_update(index_elements=keys, set_=values))
 
     def scrub(self, traces: Iterable[bytes] | None) -> None:
-        """Take what was deleted out of the tables."""
+        """Take what was deleted out of the tables. Those whose files hold one of `traces` are
+        written anew, where the files may be searched; with None, all are.
+
+        Raises GalleryError where somebody still reads what was.
+        """
+        wanted = Words(traces or ())
         with self.outside() as connection:
-            for table in inspect(connection).get_table_names():
-                connection.exec_driver_sql(f"VACUUM {_quoted(table)}")
+            tables = [_quoted(name) for name in inspect(connection).get_table_names()]
+            left = [table for table in tables if not vacuum(connection, table)]
+            held = tables
+            if traces is not None:
+                held = self._holding(connection, tables, wanted)
+            left += [table for table in held if not vacuum(connection, table, anew=True)]
+        if left:
+            raise GalleryError(f"{self.where}: not yet gone: another program reads {left[0]}")
+
+    def beyond(self, connection: Connection) -> list[str]:
+        """What no deletion reaches, in words."""
+        return beyond(connection)
+
+    def searched(self, connection: Connection) -> bool:
+        """Whether the files are searched for what a deletion left."""
+        return may_search(connection)
+
+    def _holding(self, connection: Connection, tables: list[str], words: Words) -> list[str]:
+        """The tables whose files hold one of the words; none where they may not be read."""
+        if not words or not may_search(connection):
+            return []
+        connection.exec_driver_sql("CHECKPOINT")  # what is read is what lies on the disk
+        return [table for table in tables if table_holds(connection, table, words)]
 
     def backup(self, target: Path) -> None:
         """Write a whole copy to a file, as of a gallery in a folder, while others write."""

@@ -140,6 +140,14 @@ class SqliteDatabase:
         for name in sorted(left - {FILE, *JOURNALS, BALLAST}):
             log.warning("%s: may hold what was erased; it is yours to delete", folder / name)
 
+    def searched(self, connection: Connection) -> bool:
+        """They are, in every deletion."""
+        return True
+
+    def beyond(self, connection: Connection) -> list[str]:
+        """What no deletion reaches, in words."""
+        return ["backups"]
+
     def backup(self, target: Path) -> None:
         """Write a whole copy while others write. Raises GalleryError."""
         try:
