@@ -55,7 +55,8 @@ def place_of(gallery: Gallery) -> Path | str:
 
 def query(gallery: Gallery, statement: str) -> list:
     with gallery.database.reading() as connection:
-        return connection.exec_driver_sql(statement).all()
+        driver = statement if connection.dialect.name == "sqlite" else statement.replace("%", "%%")
+        return connection.exec_driver_sql(driver).all()
 
 
 def change(gallery: Gallery, statement: str, *values: object) -> None:

@@ -40,6 +40,7 @@ NO_MODEL = {
     "people rotate-key": "it seals anew what is there",
     "people backup": "it copies what is there",
     "people restore": "it copies what is there",
+    "gallery copy": "it copies what is there",
     "people note-consent": "it writes a note",
     "people consent": "it changes a setting",
     "config list": "it reads the gallery",

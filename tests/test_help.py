@@ -13,7 +13,7 @@ from visavis.errors import did_you_mean
 # Each verb under the job that it is for.
 PANELS = {
     "Compare and find people": ["verify", "identify", "find", "watch", "detect", "embed"],
-    "Your people": ["enroll", "people", "config", "attendance"],
+    "Your people": ["enroll", "people", "gallery", "config", "attendance"],
     "Measure": ["calibrate", "report", "evaluate", "liveness", "dataset"],
     "Models": ["convert", "train", "pack"],
     "This machine": ["doctor", "serve"],

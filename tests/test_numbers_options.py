@@ -33,7 +33,7 @@ NO_NUMBER = set(
     "person pack precision runtime name external_id consent family color preset crops protocol "
     "detector licence commercial decoder model root expect_head packs description among "
     "author host liveness mqtt tls actor reason at began month day terminal zone columns out "
-    "gallery".split()
+    "gallery source target".split()
 )
 MEANT = {  # numbers of BAD that mean something
     ("min_score", "0"): "every face that the detector sees",

@@ -60,6 +60,7 @@ TESTED_IN = {
     "cli/shards.py": "test_scale.py",
     "cli/dataset.py": "test_bin.py",
     "cli/detect.py": "test_cli.py",
+    "cli/gallery.py": "test_copying.py",
     "cli/group.py": "test_groups.py",
     "cli/embed.py": "test_cli.py",
     "cli/enroll.py": "test_people_cli.py",

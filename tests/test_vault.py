@@ -219,8 +219,8 @@ def test_a_gallery_that_lost_its_id_is_damaged_and_never_new(tmp_path, statement
 
 
 @pytest.mark.parametrize("statement", [LOST[0], LOST[1], LOST[-1]])
-def test_the_check_of_what_is_new_can_fail(tmp_path, monkeypatch, statement):
-    monkeypatch.setattr(settings, "_is_new", lambda _: True)
+def test_the_check_of_whatis_new_can_fail(tmp_path, monkeypatch, statement):
+    monkeypatch.setattr(settings, "is_new", lambda _: True)
     first = ("make gallery", None, {})
     monkeypatch.setattr(Audit, "begin", lambda one, file: one._append(file, head(file), [first]))
     assert opened_anew(tmp_path / "gallery", statement)

@@ -9,6 +9,7 @@ from visavis.answers.counts import counted, people_counted
 from visavis.capacity import Capacity
 from visavis.enrollment import Candidate, Enrolled, Reembedded
 from visavis.gallery import Gallery, Person, StoredSample
+from visavis.gallery.copying import GalleryCopy
 from visavis.gallery.models import Apart
 from visavis.gallery.runs import EnrolmentRun
 
@@ -44,6 +45,22 @@ def imported_words(model: str, people: Sequence[Person]) -> list[str]:
 def person_json(person: Person, samples: Sequence[StoredSample]) -> dict[str, Any]:
     """The document of `people show`."""
     return {**asdict(person), "samples": [sample_json(sample) for sample in samples]}
+
+
+def copied_json(copied: GalleryCopy, place: str) -> dict[str, Any]:
+    """What was copied, and to where."""
+    rows = [{"table": table, "rows": count} for table, count in copied.rows.items()]
+    return {"gallery": place, **asdict(copied), "rows": rows}
+
+
+def copied_words(copied: GalleryCopy, place: str) -> list[str]:
+    """What was copied, and what is to be done now."""
+    count = people_counted(copied.people)
+    return [
+        f"{place}: {count}, {counted(copied.templates, 'template')}; all rows compared, all opened",
+        f"the audit's head: {copied.head}",
+        "the key is the same, and was not copied; let nobody write to the old gallery any more",
+    ]
 
 
 def person_words(person: Person, samples: Sequence[StoredSample]) -> list[str]:

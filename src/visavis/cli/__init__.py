@@ -30,6 +30,7 @@ from visavis.cli.embed import embed
 from visavis.cli.enroll import enroll
 from visavis.cli.evaluate import evaluate
 from visavis.cli.find import find
+from visavis.cli.gallery import gallery
 from visavis.cli.help import Verbs, Version
 from visavis.cli.identify import identify
 from visavis.cli.liveness import liveness
@@ -73,6 +74,7 @@ app.command(rich_help_panel=COMPARE)(embed)
 app.command(name="predict", hidden=True)(embed)
 app.command(rich_help_panel=PEOPLE)(enroll)
 app.add_typer(people, name="people", rich_help_panel=PEOPLE)
+app.add_typer(gallery, name="gallery", rich_help_panel=PEOPLE)
 app.add_typer(config, name="config", rich_help_panel=PEOPLE)
 app.add_typer(attendance, name="attendance", rich_help_panel=PEOPLE)
 app.add_typer(evaluate, name="evaluate", rich_help_panel=MEASURE)

@@ -5,6 +5,7 @@ told from one that is: names and times are plain text, and nothing else would no
 import hashlib
 import os
 import shutil
+import tempfile
 import uuid
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
@@ -14,7 +15,7 @@ from typing import BinaryIO
 from visavis.errors import GalleryError
 from visavis.gallery.configurations import configuration_damages
 from visavis.gallery.gallery import Gallery
-from visavis.gallery.places import GalleryPlace, is_address, place_shown
+from visavis.gallery.places import GalleryPlace, database_at, is_address, place_shown
 from visavis.gallery.sqlite import FILE, SqliteDatabase, check_header
 from visavis.gallery.vault import Vault, load_key
 
@@ -61,29 +62,32 @@ def restore(source: Path, place: GalleryPlace, *, replace: bool = False) -> Gall
     backup that is damaged, and where a gallery is there already, unless `replace`; GalleryKeyError
     where the backup's key is not at hand.
     """
-    folder = Path(place)
-    if is_address(place):
+    database = database_at(place)
+    if database.there() and not replace:
         raise GalleryError(
-            f"{place_shown(place)}: a backup is restored to a folder", option="gallery"
-        )
-    if (folder / FILE).exists() and not replace:
-        raise GalleryError(
-            f"{folder}: a gallery is here already",
+            f"{place_shown(place)}: a gallery is here already",
             mend="say that it is to be replaced",
             option="replace",
         )
     try:
-        folder.absolute().parent.mkdir(parents=True, exist_ok=True)
-        with _staging(folder) as staging:
+        with _staging(_beside(place)) as staging:
             _copy_sealed(source, staging / FILE)
             check_header(staging / FILE, str(source))
             _check_whole(staging, str(source))
-            database = SqliteDatabase(folder)
             with database.replacing(staging / FILE):
                 database.prepare(create=False)
                 return Gallery(database)
     except OSError as error:
         raise GalleryError(f"{source}: cannot restore: {error.strerror or error}") from error
+
+
+def _beside(place: GalleryPlace) -> Path:
+    """Beside what a copy is staged: its folder, which may be renamed into place; else anywhere."""
+    if is_address(place):
+        return Path(tempfile.gettempdir()) / "visavis-restore"
+    folder = Path(place)
+    folder.absolute().parent.mkdir(parents=True, exist_ok=True)
+    return folder
 
 
 @contextmanager

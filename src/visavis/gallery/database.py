@@ -29,6 +29,9 @@ class Database(Protocol):
         Raises GalleryError for what is no gallery.
         """
 
+    def there(self) -> bool:
+        """Whether a gallery is there; nothing is made."""
+
     @property
     def where(self) -> str:
         """Where it is, for messages."""
@@ -50,6 +53,12 @@ class Database(Protocol):
 
     def scrub(self, traces: Iterable[bytes] | None) -> None:
         """Leave none of `traces` in unused parts of the files; None: whatever they hold."""
+
+    def searched(self, connection: Connection) -> bool:
+        """Whether unused parts of the files are searched for what a deletion left."""
+
+    def beyond(self, connection: Connection) -> list[str]:
+        """What no deletion reaches, in words."""
 
     def backup(self, target: Path) -> None:
         """Write a whole copy to a file, while others write."""

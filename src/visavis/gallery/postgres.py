@@ -11,7 +11,7 @@ import re
 import time
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from threading import Event
 from typing import Any, TypeVar
@@ -33,16 +33,21 @@ from sqlalchemy.exc import DBAPIError, IntegrityError, SQLAlchemyError
 
 from visavis.errors import GalleryError
 from visavis.extras import need
+from visavis.gallery.copying import copy_rows
 from visavis.gallery.database import BUSY_SECONDS, FULL
 from visavis.gallery.erasure import note_held
+from visavis.gallery.leftovers import Words
 from visavis.gallery.places import DatabaseAddress
+from visavis.gallery.sqlite import SqliteDatabase
 from visavis.gallery.tables import metadata
+from visavis.gallery.vacuum import beyond, may_search, table_holds, vacuum
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
 
 VERSION = 1
 OLDEST = 150_000  # the server's version, as PostgreSQL numbers it
+MOST_NAME = 54  # letters of a gallery's name that leave room for _replaced
 ROOM = 0x76697361  # "visa": the advisory locks of galleries
 CHANNEL = "visavis"  # on which a gallery's name is told when it was changed
 LISTENED = 0.05  # seconds at a time, so that a service ends soon
@@ -111,6 +116,11 @@ class PostgresDatabase:
         with self.writing() as connection:
             self._migrate(connection)
 
+    def there(self) -> bool:
+        """Whether a gallery is there."""
+        with self.reading() as connection:
+            return bool(self._version(connection))
+
     @property
     def where(self) -> str:
         """The address, without who connects."""
@@ -162,25 +172,63 @@ class PostgresDatabase:
         connection.execute(adding.on_conflict_do_update(index_elements=keys, set_=values))
 
     def scrub(self, traces: Iterable[bytes] | None) -> None:
-        """Take what was deleted out of the tables."""
+        """Take what was deleted out of the tables. Those whose files hold one of `traces` are
+        written anew, where the files may be searched; with None, all are.
+
+        Raises GalleryError where somebody still reads what was.
+        """
+        wanted = Words(traces or ())
         with self.outside() as connection:
-            for table in inspect(connection).get_table_names():
-                connection.exec_driver_sql(f"VACUUM {_quoted(table)}")
+            tables = [_quoted(name) for name in inspect(connection).get_table_names()]
+            left = [table for table in tables if not vacuum(connection, table)]
+            held = tables
+            if traces is not None:
+                held = self._holding(connection, tables, wanted)
+            left += [table for table in held if not vacuum(connection, table, anew=True)]
+        if left:
+            raise GalleryError(f"{self.where}: not yet gone: another program reads {left[0]}")
+
+    def beyond(self, connection: Connection) -> list[str]:
+        """What no deletion reaches, in words."""
+        return beyond(connection)
+
+    def searched(self, connection: Connection) -> bool:
+        """Whether the files are searched for what a deletion left."""
+        return may_search(connection)
+
+    def _holding(self, connection: Connection, tables: list[str], words: Words) -> list[str]:
+        """The tables whose files hold one of the words; none where they may not be read."""
+        if not words or not may_search(connection):
+            return []
+        connection.exec_driver_sql("CHECKPOINT")  # what is read is what lies on the disk
+        return [table for table in tables if table_holds(connection, table, words)]
 
     def backup(self, target: Path) -> None:
-        """Write a whole copy to a file, while others write."""
-        raise self._no_copy()
+        """Write a whole copy to a file, as of a gallery in a folder, while others write."""
+        with closing(SqliteDatabase(target.parent)) as file:
+            copy_rows(self, file)
 
     @contextmanager
     def replacing(self, source: Path) -> Iterator[None]:
-        """Put a copy that `backup` wrote in the place of what is here."""
-        raise self._no_copy()
-        yield
-
-    def _no_copy(self) -> GalleryError:
-        return GalleryError(
-            f"{self.where}: a database is not copied to one file", mend="use pg_dump and pg_restore"
-        )
+        """Put a copy that `backup` wrote in the place of what is here, which comes back where the
+        block fails.
+        """
+        kept = f"{self.address.gallery[:MOST_NAME]}_replaced"
+        was = self.there()
+        if was:
+            self._do(f"ALTER SCHEMA {self._schema} RENAME TO {_quoted(kept)}")
+        try:
+            with closing(SqliteDatabase(source.parent)) as file:
+                copy_rows(file, self)
+            yield
+        # Whatever ends the block, Ctrl-C too, must not cost the old gallery; it is raised again.
+        except BaseException:
+            self._do(f"DROP SCHEMA IF EXISTS {self._schema} CASCADE")
+            if was:
+                self._do(f"ALTER SCHEMA {_quoted(kept)} RENAME TO {self._schema}")
+            raise
+        if was:
+            self._do(f"DROP SCHEMA {_quoted(kept)} CASCADE")
 
     def damage(self, connection: Connection) -> str | None:
         """Which tables others may read; None for none."""
@@ -206,6 +254,14 @@ class PostgresDatabase:
     def close(self) -> None:
         """Let go of the connections."""
         self.engine.dispose()
+
+    def _do(self, statement: str) -> None:
+        with self.writing() as connection:
+            connection.exec_driver_sql(statement)
+
+    @property
+    def _schema(self) -> str:
+        return _quoted(self.address.gallery)
 
     def _check_server(self, connection: Connection) -> None:
         settings = "SELECT current_setting('server_version_num')::int, current_setting('fsync'), "
@@ -248,12 +304,11 @@ class PostgresDatabase:
     def _migrate(self, connection: Connection) -> None:
         """Make the tables of a new gallery, and bring an older one up to date."""
         version = self._version(connection)
-        schema = _quoted(self.address.gallery)
         if version is None:
-            connection.exec_driver_sql(f"CREATE SCHEMA {schema}")
+            connection.exec_driver_sql(f"CREATE SCHEMA {self._schema}")
         for migrate in MIGRATIONS[version or 0 :]:
             migrate(self, connection)
-        mark = f"COMMENT ON SCHEMA {schema} IS 'visavis gallery {VERSION}'"
+        mark = f"COMMENT ON SCHEMA {self._schema} IS 'visavis gallery {VERSION}'"
         connection.exec_driver_sql(mark)
 
     @contextmanager

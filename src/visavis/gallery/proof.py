@@ -20,6 +20,7 @@ class ErasureProof:
     templates: int  # erased, of all models
     left: int  # rows of the person, of their photos and templates that are still there
     files_clean: bool  # whether the files were searched, and hold no trace of an erasure
+    beyond: tuple[str, ...]  # what the erasure does not reach, in words
     entry: int  # of the audit, that says so
     head: str  # the audit's head after it
     at: str  # UTC, ISO 8601
@@ -37,7 +38,8 @@ def erase_with_proof(gallery: Gallery, person: str) -> ErasureProof:
         left = connection.scalar(people) or 0
         left += len(_photos(connection, person)) + _templates(connection, photos)
         waiting = select(func.count()).where(SETTINGS.c.name.startswith(TRACES))
-        clean = not connection.scalar(waiting)
+        clean = not connection.scalar(waiting) and gallery.database.searched(connection)
+        beyond = tuple(gallery.database.beyond(connection))
     entry = next(one for one in reversed(gallery.audit_of(person)) if one.action == ERASE)
     return ErasureProof(
         person,
@@ -45,6 +47,7 @@ def erase_with_proof(gallery: Gallery, person: str) -> ErasureProof:
         templates,
         left,
         clean,
+        beyond,
         entry.seq,
         head=str(gallery.audit_head()),
         at=entry.at,

@@ -18,6 +18,7 @@ from visavis.gallery.vault import Vault, load_key, make_key
 log = logging.getLogger(__name__)
 
 ID, CONSENT, KEPT = "gallery_id", "require_consent", "kept "
+COPYING = "copy of"  # while a copy is made: the id of the gallery that it will be
 IDS = re.compile(b"[0-9a-f]{32}")
 
 
@@ -45,7 +46,13 @@ def unlock(database: Database) -> tuple[str, Vault, bool]:
     """
     with database.reading() as connection:
         known, sealed = read_setting(connection, ID), read_setting(connection, KEY_CHECK)
-        new = known is None and _is_new(connection)
+        new = known is None and is_new(connection)
+        copying = read_setting(connection, COPYING) is not None
+    if copying:
+        raise GalleryError(
+            f"{database.where}: a copy that was stopped, not yet a gallery",
+            mend="copy it again: what is there already is gone on with",
+        )
     if new:
         return _first_key(database)
     if not isinstance(known, bytes) or not IDS.fullmatch(known) or sealed is None:
@@ -92,7 +99,7 @@ def _end_exchange(gallery: str) -> None:
         log.warning("the new key is not in its place yet; the next opening tries again: %s", error)
 
 
-def _is_new(connection: Connection) -> bool:
+def is_new(connection: Connection) -> bool:
     """Whether nothing was ever put in: there is no row in any table."""
     rows = (select(literal(1)).select_from(one).limit(1) for one in metadata.sorted_tables)
     return all(connection.scalar(row) is None for row in rows)
@@ -100,7 +107,7 @@ def _is_new(connection: Connection) -> bool:
 
 def _first_key(database: Database) -> tuple[str, Vault, bool]:
     with database.writing() as connection:
-        if _is_new(connection):
+        if is_new(connection):
             gallery = uuid.uuid4().hex
             vault = Vault(make_key(gallery))
             write_setting(database, connection, ID, gallery.encode())

@@ -68,6 +68,10 @@ class SqliteDatabase:
                 self.path.touch(mode=0o600)  # SQLite gives its journals the same mode
         self._migrate()
 
+    def there(self) -> bool:
+        """Whether the file is there."""
+        return self.path.exists()
+
     @property
     def where(self) -> str:
         """The file."""
@@ -135,6 +139,14 @@ class SqliteDatabase:
         _make_ballast(folder / BALLAST)
         for name in sorted(left - {FILE, *JOURNALS, BALLAST}):
             log.warning("%s: may hold what was erased; it is yours to delete", folder / name)
+
+    def searched(self, connection: Connection) -> bool:
+        """They are, in every deletion."""
+        return True
+
+    def beyond(self, connection: Connection) -> list[str]:
+        """What no deletion reaches, in words."""
+        return ["backups"]
 
     def backup(self, target: Path) -> None:
         """Write a whole copy while others write. Raises GalleryError."""

@@ -209,6 +209,7 @@ EXAMPLES: dict[type[BaseModel], dict[str, Any]] = {
         "templates": 1,
         "left": 0,
         "files_clean": True,
+        "beyond": ["backups"],
         "entry": 41,
         "head": HEAD,
         "at": AT,

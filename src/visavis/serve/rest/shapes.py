@@ -266,6 +266,7 @@ class ErasureShape(BaseModel):
         description="whether no trace is left in unused parts of the files; false: they are "
         "written anew when the gallery is next opened"
     )
+    beyond: list[str] = Field(description="what the erasure does not reach")
     entry: int = Field(description="number of the audit's entry")
     head: str = Field(description="the audit's head: keep it where nobody can alter it")
     at: Time

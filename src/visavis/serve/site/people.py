@@ -187,9 +187,9 @@ async def erase_somebody(
     proof = await service.desk.run(work)
     texts = texts_of(page_language(request))["site"]["proof"]
     said = {True: texts["yes"], False: texts["no"]}
+    words = {**asdict(proof), "beyond": "; ".join(proof.beyond)}
     rows = [
-        (name, said[value] if isinstance(value, bool) else value)
-        for name, value in asdict(proof).items()
+        (name, said[value] if isinstance(value, bool) else value) for name, value in words.items()
     ]
     return page_of(request, "erased", {"proof": proof, "rows": rows})
 
