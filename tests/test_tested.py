@@ -113,6 +113,8 @@ TESTED_IN = {
     "serve/hooks/webhooks.py": "test_serve_hooks.py",
     "posts.py": "test_attendance_push.py",
     "serve/rest/webhooks.py": "test_serve_schema.py",
+    "serve/rest/negatives.py": "test_serve_negatives.py",
+    "serve/site/negatives.py": "test_serve_negatives.py",
     "serve/rest/configurations.py": "test_serve_active.py",
     "serve/rest/groups.py": "test_serve_groups.py",
     "serve/rest/kept.py": "test_serve_schema.py",

@@ -19,6 +19,7 @@ from visavis.serve.refusals import Refusal
 from visavis.serve.rest.configurations import configurations
 from visavis.serve.rest.groups import groups
 from visavis.serve.rest.imports import imports
+from visavis.serve.rest.negatives import negatives
 from visavis.serve.rest.people import people
 from visavis.serve.rest.photos import photos
 from visavis.serve.rest.system import system
@@ -29,6 +30,7 @@ from visavis.serve.site.imports import site_imports
 from visavis.serve.site.live import site_live
 from visavis.serve.site.login import login
 from visavis.serve.site.models import site_models
+from visavis.serve.site.negatives import site_negatives
 from visavis.serve.site.people import site_people
 from visavis.serve.site.settings import site_settings
 from visavis.serve.site.verify import page
@@ -37,9 +39,18 @@ from visavis.serve.who.access import needs
 
 ABOUT = """Face recognition that states its error rate. Photos are sent as multipart forms, and are
 forgotten when the answer is given. Every error is one envelope: code, message, mend, request_id."""
-ROUTERS = (page, system, photos, people, groups, imports, configurations, webhooks)
+ROUTERS = (page, system, photos, people, negatives, groups, imports, configurations, webhooks)
 # What is seen by whoever signed in.
-SITE = (login, site_imports, site_people, site_identify, site_live, site_models, site_settings)
+SITE = (
+    login,
+    site_imports,
+    site_people,
+    site_negatives,
+    site_identify,
+    site_live,
+    site_models,
+    site_settings,
+)
 # What Starlette refuses by itself: its statuses, and our codes.
 OF_STARLETTE = {400: "bad_request", 404: "not_found", 405: "not_allowed"}
 
