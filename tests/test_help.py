@@ -87,7 +87,7 @@ def test_a_shell_is_given_its_completion(run, monkeypatch, shell):
     [
         ("ve", ["verify"]),
         ("help ve", ["verify"]),
-        ("people re", ["rename", "remove-photo", "re-embed", "restore"]),
+        ("people rem", ["remove-negative", "remove-photo"]),
         ("evaluate pe", ["people"]),
         ("verify --fa", ["--face"]),
         ("evaluate default --sk", ["--skip-bad"]),

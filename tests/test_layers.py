@@ -10,9 +10,9 @@ LAYERS = """
 errors types extras files folders document batch posts formats image draw compare agreement decision
 alignment dataset layouts runtime decode pack hub quality turned detect steady faces facecache
 embedder configuration presets metrics liveness evaluate report gallery cascade cautions results
-recognizer identification presence watch calibration capacity enrollment clustering embeddings
-unfinished scale preparation checkup shortcuts attendance insightface networks checkpoints convert
-train doctor answers serve cli __main__
+recognizer identification presence watch calibration capacity enrollment rejection clustering
+embeddings unfinished scale preparation checkup shortcuts attendance insightface networks checkpoints
+convert train doctor answers serve cli __main__
 """.split()
 
 # Modules that load others only when a function of theirs runs, each with its reason.

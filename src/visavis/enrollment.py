@@ -33,6 +33,7 @@ from visavis.faces import PhotoFaces
 from visavis.gallery import Gallery, Person, Sample
 from visavis.gallery.groups import add_to_group
 from visavis.gallery.models import people_by_model, people_seen, photo_without
+from visavis.gallery.negatives import allowed_nearest
 from visavis.gallery.people import groups_in
 from visavis.image import Photo, open_photo, read_image
 from visavis.layouts import people_of_folder
@@ -350,7 +351,8 @@ class _Desk:
         would be taken for somebody.
         """
         index = self._gallery.index(self._recognizer.embed.parts)
-        (closest,) = index.nearest(embedding, people=2)
+        parts = self._recognizer.embed.parts
+        (closest,) = allowed_nearest(self._gallery, index, parts, embedding)
         rate = min(POLICIES["standard"], MISTAKEN / max(1, len(index)))
         threshold = self._calibration.search_policy(rate).match.threshold
         return [near for near in closest if near[1] >= threshold]

@@ -274,6 +274,8 @@ class Recognizer:
 
         Raises PersonError where the person has no template of this model, and what `verify` raises.
         """
+        from visavis.gallery.negatives import allowed_nearest
+
         photo = self.faces(source)
         chosen = photo.choose(face)
         crop, plain = self.cut(photo, [chosen])
@@ -284,7 +286,8 @@ class Recognizer:
             raise PersonError(
                 f"{person.name} has no template of {left.embed.model}", mend="enrol a photo"
             )
-        (closest,) = index.nearest(left.embed(crop), people=1)
+        parts = left.embed.parts
+        (closest,) = allowed_nearest(gallery, index, parts, left.embed(crop), people=1)
         similar = closest[0][1] if closest else -1.0
         comparisons = len(index)
         # The policy's rate is for the answer as a whole: each comparison gets its part of it.
@@ -388,6 +391,8 @@ class Recognizer:
         Raises CalibrationError, GalleryError, MismatchError for embeddings of another length, and
         where people are in the gallery and none has a template of this model.
         """
+        from visavis.gallery.negatives import allowed_nearest
+
         rate = self.rules.search_rate(false_positive_rate)
         index = gallery.index(self.embed.parts, among)
         if not len(index) and not isinstance(among, frozenset):
@@ -403,7 +408,7 @@ class Recognizer:
         policy = UNMEASURED
         if calibration.points:
             policy = calibration.search_policy(rate / comparisons, self.rules.review_factor)
-        closest = index.nearest(embeddings)
+        closest = allowed_nearest(gallery, index, self.embed.parts, embeddings)
         known = gallery.people_of(person for row in closest for person, _ in row)
         nearest = []
         for row in closest:

@@ -11,7 +11,9 @@ from visavis.enrollment import Candidate, Enrolled, Reembedded
 from visavis.gallery import Gallery, Person, StoredSample
 from visavis.gallery.copying import GalleryCopy
 from visavis.gallery.models import Apart
+from visavis.gallery.negatives import Negative
 from visavis.gallery.runs import EnrolmentRun
+from visavis.rejection import Rejection
 
 MOST_NAMED = 5  # people in a line
 
@@ -100,6 +102,35 @@ def groups_words(sizes: Mapping[str, int]) -> list[str]:
     if not sizes:
         return ["no groups: visavis people group add makes one"]
     return [f"{name}  {people_counted(people)}" for name, people in sizes.items()]
+
+
+def rejection_json(rejection: Rejection, negative: Negative | None) -> dict[str, Any]:
+    """The document of `people reject`; without a negative nothing was kept."""
+    person = rejection.person
+    return {
+        "person": {"id": person.id, "name": person.name},
+        "similarity": rejection.similarity,
+        "threshold": rejection.threshold,
+        "photos": [asdict(photo) for photo in rejection.photos],
+        "lost": rejection.lost,
+        "negative": negative and asdict(negative),
+    }
+
+
+def rejection_words(rejection: Rejection, *, kept: bool) -> list[str]:
+    """What keeping a face as not somebody's changes, or has changed."""
+    name, threshold = rejection.person.name, rejection.threshold
+    needed = "" if threshold is None else f"; a match from {threshold:.2f} on"
+    lines = [f"the face is as like {name} as {rejection.similarity:.2f}{needed}"]
+    lines += [
+        f"{photo.source}: accepted now, and not any more: {photo.similarity:.2f} to {name}'s other "
+        f"photos, {photo.negative_similarity:.2f} to this face"
+        for photo in rejection.photos
+        if photo.lost and photo.similarity is not None
+    ]
+    count = counted(len(rejection.photos), "photo")
+    lines += [f"{rejection.lost} of {name}'s {count} would be recognised no more"]
+    return [*lines, f"kept: this face is not {name}"] if kept else lines
 
 
 def capacity_json(size: Capacity) -> dict[str, Any]:

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from visavis.cli import groups, options, printing, safety
+from visavis.cli import groups, negatives, options, printing, safety
 from visavis.cli.audit import audit
 from visavis.cli.group import group
 from visavis.cli.spread import spread
@@ -20,6 +20,9 @@ people.command()(groups.split_group)
 people.command()(safety.check)
 people.command()(safety.info)
 people.command("rotate-key")(safety.rotate_key)
+people.command()(negatives.reject)
+people.command("negatives")(negatives.negatives)
+people.command("remove-negative")(negatives.remove_negative)
 people.add_typer(audit, name="audit")
 people.add_typer(group, name="group")
 

@@ -20,6 +20,7 @@ from visavis.serve.rest.configurations import configurations
 from visavis.serve.rest.days import days
 from visavis.serve.rest.groups import groups
 from visavis.serve.rest.imports import imports
+from visavis.serve.rest.negatives import negatives
 from visavis.serve.rest.people import people
 from visavis.serve.rest.photos import photos
 from visavis.serve.rest.punches import punches
@@ -37,6 +38,7 @@ from visavis.serve.site.login import login
 from visavis.serve.site.mine import site_mine
 from visavis.serve.site.models import site_models
 from visavis.serve.site.outside import site_outside
+from visavis.serve.site.negatives import site_negatives
 from visavis.serve.site.people import site_people
 from visavis.serve.site.settings import site_settings
 from visavis.serve.site.verify import page
@@ -51,6 +53,7 @@ ROUTERS = (
     system,
     photos,
     people,
+    negatives,
     groups,
     imports,
     configurations,
@@ -67,6 +70,7 @@ SITE = (
     site_outside,
     site_imports,
     site_people,
+    site_negatives,
     site_identify,
     site_live,
     site_cameras,

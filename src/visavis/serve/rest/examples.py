@@ -110,6 +110,7 @@ CONFIGURATION = {
     "version": 1,
 }
 
+NEGATIVE = {"id": JOB_ID, "person_id": PERSON_ID, "added_at": AT}
 WEBHOOK = {
     "id": "5f1c9a02",
     "url": "https://door.example.org/visavis",
@@ -244,6 +245,24 @@ EXAMPLES: dict[type[BaseModel], dict[str, Any]] = {
         "calibration": "LFW without the people of lfw_people",
     },
     kept.ActivatedShape: {"active": 1, "stale": {"photos": 0, "people": 0, "models": []}},
+    kept.NegativesShape: {"negatives": [NEGATIVE]},
+    kept.RejectedShape: {
+        "person": NAMED,
+        "similarity": 0.5121,
+        "threshold": 0.4325,
+        "photos": [
+            {
+                "sample": SAMPLE_ID,
+                "source": "ada.jpg",
+                "similarity": 0.7713,
+                "negative_similarity": 0.5121,
+                "lost": False,
+            }
+        ],
+        "lost": 0,
+        "negative": NEGATIVE,
+    },
+    kept.NegativeRemovedShape: {"removed": NEGATIVE},
     kept.WebhooksShape: {"webhooks": [WEBHOOK]},
     kept.NewWebhookShape: {"webhook": WEBHOOK, "secret": "whsec_told-this-once"},
     kept.WebhookRemovedShape: {"removed": "5f1c9a02"},

@@ -3,7 +3,7 @@
 from pydantic import BaseModel, Field
 
 from visavis.serve.hooks.webhooks import HookEventKind
-from visavis.serve.rest.shapes import ModelName, PersonShape, Time
+from visavis.serve.rest.shapes import Id, ModelName, NamedShape, PersonShape, Time
 
 
 class GroupSizeShape(BaseModel):
@@ -156,3 +156,44 @@ class WebhookTestedShape(BaseModel):
     delivered: bool
     status: int | None
     reason: str
+
+
+class NegativeShape(BaseModel):
+    """A face that is not a person."""
+
+    id: Id
+    person_id: Id
+    added_at: Time
+
+
+class NegativesShape(BaseModel):
+    """The faces that are kept as not being a person."""
+
+    negatives: list[NegativeShape]
+
+
+class PhotoEffectShape(BaseModel):
+    """What a negative does to an enrolled photo of its person."""
+
+    sample: Id
+    source: str
+    similarity: float | None = Field(description="to their likest other photo; null: no other")
+    negative_similarity: float = Field(description="to the face that is not the person")
+    lost: bool = Field(description="accepted now, and would not be any more")
+
+
+class RejectedShape(BaseModel):
+    """What keeping a face as not a person's changes, and what was kept; null: nothing."""
+
+    person: NamedShape
+    similarity: float
+    threshold: float | None
+    photos: list[PhotoEffectShape]
+    lost: int
+    negative: NegativeShape | None
+
+
+class NegativeRemovedShape(BaseModel):
+    """A negative that is gone."""
+
+    removed: NegativeShape

@@ -8,6 +8,7 @@ from pydantic import BaseModel
 
 from visavis.decision import NO_RATE
 from visavis.errors import VisavisError
+from visavis.faces import PhotoFaces
 from visavis.results import Identification
 from visavis.serve.forms import Upload
 from visavis.serve.limits import SERVE_LIMITS
@@ -70,8 +71,12 @@ def face_words(face: Identification, texts: Any) -> dict[str, Any]:
     if face.runner_up is not None:
         name, value = face.runner_up[0].name, written(texts, face.runner_up[1], 2)
         following = said["runner_up"].format(name=name, value=value)
+    # Who is named, for sure or perhaps: of them it can be said that it is not them.
+    meant = face.closest if decision.outcome != "no_match" else None
     return {
         "title": title,
+        "meant": meant.id if meant else "",
+        "meantname": meant.name if meant else "",
         "said": words,
         "runner_up": following,
         "outcome": decision.outcome,
@@ -100,10 +105,16 @@ def _one(request: Request, upload: Upload, texts: Any) -> dict[str, Any]:
         "text": round(text, 1),
         "words": texts["site"]["identify"]["faces"].format(count=len(faces)),
         "faces": [
-            {"number": number, **_box(face, text), **face_words(face, texts)}
-            for number, face in enumerate(faces, 1)
+            {"number": number, **_box(face, text), **face_words(face, texts), "poor": poor}
+            for number, (face, poor) in enumerate(zip(faces, _poor(photo, texts), strict=True), 1)
         ],
     }
+
+
+def _poor(photo: PhotoFaces, texts: Any) -> list[str]:
+    """What is poor about each face, in words: what to mend before it is enrolled."""
+    reasons = [quality.reasons if quality else () for quality in photo.qualities()]
+    return [", ".join(texts["reasons"][code] for code in codes) for codes in reasons]
 
 
 def _box(face: Identification, text: float) -> dict[str, float]:

@@ -11,6 +11,7 @@ from pydantic import BaseModel, Field
 
 from visavis.answers.people import sample_json
 from visavis.gallery.groups import add_to_group, remove_from_group
+from visavis.gallery.negatives import negatives_of
 from visavis.gallery.paging import people_page
 from visavis.gallery.proof import erase_with_proof
 from visavis.serve.limits import SERVE_LIMITS
@@ -241,5 +242,6 @@ def _person(request: Request, person: str, results: Any = (), *, status: int = 2
         for one in service.gallery.samples(known.id)
     ]
     service.note(request, known.id)
-    values = {"person": known, "samples": samples, "results": results}
+    negatives = negatives_of(service.gallery, known.id)
+    values = {"person": known, "samples": samples, "results": results, "negatives": negatives}
     return page_of(request, "person", values, status=status)
