@@ -72,7 +72,7 @@ build/all-ready: build/test-ready
 	  echo 'chromium is missing (apt-get install chromium): tests of pages will skip'
 	$(BIN)/pip install --quiet --constraint constraints.txt --editable \
 	  '.[ort,parquet,plots,convert,hub,search,serve,attendance,watch,train]' atheris httpx \
-	  schemathesis playwright 'moto[server]' gcp-storage-emulator 'aio-rtsp-toolkit[server]'
+	  schemathesis playwright axe-playwright-python 'moto[server]' gcp-storage-emulator 'aio-rtsp-toolkit[server]'
 	$(BIN)/pip install --quiet --constraint constraints.txt --no-deps insightface==2.1
 	$(BIN)/pip install --quiet --constraint constraints.txt requests tqdm scikit-image scipy
 	$(BIN)/pip install --quiet --constraint constraints.txt --no-deps $(TFLITE)
