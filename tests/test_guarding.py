@@ -15,7 +15,7 @@ from made_liveness import networks_of
 
 from visavis.errors import SourceError
 from visavis.gallery import Sample
-from visavis.liveness.challenge import FAILURES, WAIT, Challenger
+from visavis.liveness.challenge import FAILURES, WAIT, AskedFace, Challenger
 from visavis.liveness.freshness import MOST, ShownBefore
 from visavis.quality import HEAD
 from visavis.recognizer import Recognizer
@@ -107,21 +107,22 @@ class Door:
     follower: Follower
     events: list[Event]
     at: float = 0.0
+    step: float = 0.1  # seconds between two pictures
 
     def play(self, play: Play, seconds: float) -> "Door":
-        """The actor moves, ten pictures a second."""
+        """The actor moves, a step in each picture."""
         for picture in self.filmed(play, seconds):
             self.look(picture)
         return self
 
     def filmed(self, play: Play, seconds: float) -> Iterator[Image]:
-        for _ in range(round(seconds * 10)):
+        for _ in range(round(seconds / self.step)):
             followed = self.follower.followed
             play(self.actor, self.follower.gate.asked_of(followed[0].signs) if followed else "")
             yield self.actor.picture()
 
     def look(self, picture: Image) -> None:
-        self.at += 0.1
+        self.at += self.step
         self.events += self.follower.look(picture, self.at)
 
     def leave(self, seconds: float = 2.5) -> "Door":
@@ -206,12 +207,38 @@ def test_a_stranger_is_asked_nothing(door):
     assert (seen.said, seen.named) == ([], [])
 
 
+def a_photo_that_seems_to_turn(seen: Door, monkeypatch) -> Door:
+    """The attack: a photo that is turned as a plane, whose yaw is measured wrong, as of a face that
+    is seen from far aside.
+    """
+    monkeypatch.setattr("visavis.watch.guarding.pose", lambda points: (seen.actor.yaw, 0, 0))
+    seen.actor.depth = 0.0
+    return seen.play(obedient, 6)
+
+
+def test_one_plane_does_not_pass(door, monkeypatch):
+    seen = a_photo_that_seems_to_turn(door(Actor()), monkeypatch)
+    assert seen.said[-1] == (
+        "answered failed: one plane explains all that was seen, as that of a picture"
+    )
+    assert seen.named == []
+
+
+@pytest.mark.slow
+def test_without_five_points_a_yaw_that_is_measured_wrong_would_pass(door, monkeypatch):
+    monkeypatch.setattr("visavis.watch.guarding.judge_turn", lambda points: "live")
+    seen = a_photo_that_seems_to_turn(door(Actor()), monkeypatch)
+    assert (seen.said[-1], seen.named) == ("answered passed", ["Anna"])
+
+
 @pytest.mark.slow
 def test_five_failures_lock_everybody_out_for_five_minutes(door):
-    seen = door(Actor()).play(still, FAILURES * 8)
+    seen = door(Actor())
+    seen.step = 0.5
+    seen.play(still, FAILURES * 9)
     assert seen.said.count("answered failed: too late") == FAILURES
     assert seen.said[-1].startswith("locked nobody is asked, and nobody passes, for 300 s")
-    told = len(seen.said)
+    told, seen.step = len(seen.said), 0.1
     seen.play(obedient, 6)
     assert (len(seen.said), seen.named) == (told, [])
     seen.at += WAIT
@@ -328,7 +355,7 @@ def test_the_memory_of_pictures_has_a_bound(monkeypatch):
 
 
 def test_a_challenge_that_nobody_began_is_no_success():
-    assert Challenger().see(0.0, 0.0, 100.0, same=True).challenged == "failed"
+    assert Challenger().see(0.0, AskedFace(0.0, 100.0, True)).challenged == "failed"
 
 
 SOURCES = [

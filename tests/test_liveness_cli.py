@@ -6,9 +6,11 @@ import shutil
 import numpy as np
 import pytest
 from made import face
+from made_liveness import two_networks
 from made_videos import plain, write_video
 
 from visavis.errors import SourceError
+from visavis.image import read_image
 from visavis.liveness.outcome import read_band
 from visavis.pack.liveness import pack_with_liveness
 from visavis.watch.presentations import attack_folders, presentation_files, score_presentations
@@ -92,3 +94,29 @@ def test_a_camera_is_calibrated_and_reported(run, portraits, data, tmp_path):
     assert [one["species"] for one in figures["species"]] == ["print"]
     assert figures["species"][0]["apcer"]["trials"] == 3
     assert figures["band"]["model"].startswith("MiniFASNetV2@")
+
+
+@pytest.mark.pack
+@pytest.mark.slow
+def test_a_video_of_one_person_is_enough_to_calibrate(run, portraits, tmp_path):
+    """Half a minute: 20 presentations of 15 looks, by networks that call everybody one thing."""
+    pack_with_liveness("living", two_networks(tmp_path / "models"), folder=tmp_path / "living")
+    picture = read_image(portraits / "obama.jpg", max_side=200)
+    height, width = (side - side % 2 for side in picture.shape[:2])
+    video = write_video(tmp_path / "door.mp4", [picture[:height, :width]] * 300, rate=10)
+    words = ("--genuine", video, "--pack", tmp_path / "living", "--out", tmp_path / "door.json")
+    code, out, err = run("liveness", "calibrate", *words, "--most-refused", "0", "--json")
+    assert (code, err) == (0, "")
+    figures = json.loads(out)
+    bpcer = figures["bpcer"]
+    assert (bpcer["count"], bpcer["trials"]) == (0, 20)
+    assert bpcer["upper"] == pytest.approx(0.161, abs=1e-3)  # Wilson, 0 of 20
+    assert (figures["species"], figures["worst"]) == ([], None)  # APCER: not measured
+    assert read_band(tmp_path / "door.json").live == figures["band"]["live"]
+    short = write_video(tmp_path / "short.mp4", [picture[:height, :width]] * 30, rate=10)
+    code, out, err = run(
+        "liveness", "calibrate", "--genuine", short, *words[2:4], "--out", tmp_path / "no.json"
+    )
+    assert (code, out) == (2, "")
+    assert "expected 20 presentations of living people with a face, got 2" in err
+    assert not (tmp_path / "no.json").exists()

@@ -182,9 +182,17 @@ def list_of_files(path: Path) -> None:
     path.write_text("ffconcat version 1.0\nfile '/etc/passwd'\n")
 
 
+def no_frames(path: Path) -> None:
+    with av.open(str(path), "w", format="matroska") as file:
+        stream = file.add_stream("libx264", rate=25)
+        stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
+        file.start_encoding()
+
+
 @pytest.mark.parametrize(
     ("make", "name", "said"),
     [
+        (no_frames, "empty.mkv", "it ends before there is a picture"),
         (text, "list.txt", "not a video that can be read"),
         (text, "list.mp4", "not a video that can be read"),
         (nothing, "empty.mp4", "not a video that can be read"),

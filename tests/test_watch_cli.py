@@ -3,16 +3,20 @@
 import csv
 import json
 import os
+import resource
 import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
 from made_liveness import two_networks
+from made_photos import encoded
 from made_videos import plain, write_video
 
 from visavis.image import read_image
@@ -143,6 +147,8 @@ def test_what_cannot_be_watched_is_one_line(run, enrolled, tmp_path, monkeypatch
     ("words", "said"),
     [
         (["--window"], "this OpenCV opens no window"),
+        (["--device", "cuda:99"], "cuda"),
+        (["--device", "gpu"], "expected device auto, cpu or cuda:N"),
         (["--out", "hits.txt"], "hits.txt: expected a name in .csv, .jsonl (--out)"),
         (["--draw", "a/b/c.mp4"], "a/b/c.mp4: cannot write: No such file or directory"),
     ],
@@ -237,3 +243,77 @@ def test_a_photo_that_is_challenged_is_asked_and_not_named(run, clip, enrolled):
     assert events[0]["text"].startswith("look ahead, then ")
     assert events[1]["text"] == "failed: left before it was done"
     assert (events[2]["sighting"]["person"], events[2]["sighting"]["liveness"]) == (None, "unsure")
+
+
+@contextmanager
+def most_bytes(most: int) -> Iterator[None]:
+    """No file may become larger: what a full disk is to whoever writes."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (most, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+FULL = 64 << 20  # bytes of the file that cannot become larger; all others stay far below
+
+
+@pytest.mark.slow
+def test_a_full_disk_is_said_and_everything_is_printed_all_the_same(run, clip, enrolled, tmp_path):
+    hits = tmp_path / "hits.jsonl"
+    hits.touch()
+    os.truncate(hits, FULL)
+    with most_bytes(FULL):
+        code, out, err = run("watch", clip, "--gallery", enrolled, "--out", hits)
+    assert code == 2
+    assert "Barack Obama left · seen from 0:00:00.0 to 0:00:00.7" in out
+    assert err == (
+        f"visavis: {hits}: 4 events could not be written: File too large: make room; they were "
+        "printed all the same\n"
+    )
+    assert hits.stat().st_size == FULL
+
+
+@pytest.mark.slow
+def test_a_video_of_another_size_each_second_is_watched_to_the_end(
+    run, portraits, enrolled, tmp_path
+):
+    """Pictures one behind the other, as cameras send them; each says its own size."""
+    image = fitted(portraits / "obama2.jpg")
+    sizes = [(480, 360), (640, 480), (320, 240)]
+    seconds = [encoded(cv2.resize(image, size), "JPEG") * 25 for size in sizes]
+    clip = tmp_path / "sizes.mjpeg"
+    clip.write_bytes(b"".join(seconds))
+    code, out, err = run("watch", clip, "--gallery", enrolled, "--json")
+    assert (code, err) == (0, "")
+    events = json.loads(out)["events"]
+    changes = [one["text"] for one in events if one["event"] == "size"]
+    assert changes == ["the picture is 640x480 now", "the picture is 320x240 now"]
+    left = [one["sighting"] for one in events if one["event"] == "left"]
+    assert [(one["state"], one["person"]["name"]) for one in left] == [
+        ("confirmed", "Barack Obama")
+    ]
+    assert left[0]["end"] > 2.8
+
+
+def test_a_video_that_may_not_be_read_is_one_line(run, clip, monkeypatch):
+    monkeypatch.setattr(os, "access", lambda path, mode: False)
+    code, out, err = run("watch", clip)
+    assert (code, out) == (2, "")
+    assert err == f"visavis: {clip}: permission denied: let your account read it\n"
+
+
+@pytest.mark.slow
+def test_q_in_the_window_ends_the_watching_and_loses_nothing(run, clip, enrolled, monkeypatch):
+    """Seen is what was shown so far: the tenth picture is the last one."""
+    keys = iter([0] * 9)
+    monkeypatch.setattr("visavis.watch.showing.has_window", lambda: True)
+    monkeypatch.setattr("cv2.imshow", lambda name, image: None)
+    monkeypatch.setattr("cv2.waitKey", lambda delay: next(keys, ord("q")))
+    monkeypatch.setattr("cv2.destroyAllWindows", lambda: None)
+    code, out, err = run("watch", clip, "--gallery", enrolled, "--window", "--json")
+    assert (code, err) == (0, "")
+    document = json.loads(out)
+    assert document["sources"][0]["read"] < 15
+    assert [one["event"] for one in document["events"]] == ["decided", "left"]

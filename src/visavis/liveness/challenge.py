@@ -105,6 +105,15 @@ class ChallengeStep:
     text: str = ""  # of a task, to be shown or spoken; of a failure, why
 
 
+@dataclass(frozen=True, slots=True)
+class AskedFace:
+    """What a frame shows of whoever was asked."""
+
+    yaw: float  # degrees, positive: to the viewer's right
+    width: float  # pixels
+    head: bool  # five points showed a head that turned since they were asked: else nobody passes
+
+
 class Challenger:
     """The challenges of one place, a camera's or a kiosk's: one person at a time, frame by frame.
 
@@ -132,24 +141,24 @@ class Challenger:
         self._challenge = begin_challenge(at, self._chance)
         return self._asked("going on")
 
-    def see(self, at: float, yaw: float, width: float, *, same: bool) -> ChallengeStep:
-        """A frame of whoever was asked: degrees of yaw, pixels of the face; `same`: it was compared
-        and is the person who was asked.
+    def see(self, at: float, face: AskedFace | None) -> ChallengeStep:
+        """A frame of whoever was asked; None where it was not compared with them, or shows somebody
+        else, or what was shown before.
         """
-        challenge = self._challenge
-        if challenge is None:
+        if self._challenge is None:
             return ChallengeStep("failed", text="nobody was asked")
-        if challenge.is_late(at):
-            return self.fail(at, "too late")
-        if not same:
-            return self._asked("going on")
-        self._challenge, said = challenge.see(at, yaw, width)
+        if face is None or self._challenge.is_late(at):
+            late = self._challenge.is_late(at)
+            return self.fail(at, "too late") if late else self._asked("going on")
+        self._challenge, said = self._challenge.see(at, face.yaw, face.width)
         if said == "failed":
             return self.fail(at, "another movement than the one that was asked for")
-        if said == "passed":
-            self._challenge, self.lockout = None, self.lockout.after("passed", at)
-            return ChallengeStep("passed")
-        return self._asked(said)
+        if said == "going on":
+            return self._asked(said)
+        if not face.head:
+            return self.fail(at, "one plane explains all that was seen, as that of a picture")
+        self._challenge, self.lockout = None, self.lockout.after("passed", at)
+        return ChallengeStep("passed")
 
     def fail(self, at: float, why: str) -> ChallengeStep:
         """End the challenge: whoever was asked failed, or left before it was done."""

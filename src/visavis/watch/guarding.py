@@ -9,7 +9,7 @@ from typing import Literal
 import numpy as np
 
 from visavis.errors import SourceError
-from visavis.liveness.challenge import WAIT, Challenger, ChallengeStep
+from visavis.liveness.challenge import WAIT, AskedFace, Challenger, ChallengeStep
 from visavis.liveness.freshness import Sameness, ShownBefore
 from visavis.liveness.geometry import FivePoints, judge_turn
 from visavis.liveness.networks import LivenessNetworks, surroundings
@@ -103,15 +103,20 @@ class LifeSigns:
         """The median of what the networks said; None where none looked."""
         return float(np.median(self.scores)) if self.scores else None
 
+    @property
+    def turned(self) -> Liveness:
+        """What the five points say."""
+        if self.turn is None:
+            self.turn = judge_turn(tuple(self.points))
+        return self.turn
+
     def outcome(self, guard: LiveGuard) -> Liveness | None:
         """What they say together; None where nothing is demanded."""
         if guard.demand == "off":
             return None
         if self.again >= AGAIN:
             return "spoof"
-        if self.turn is None:
-            self.turn = judge_turn(tuple(self.points))
-        seen = together(judge_scores(self.scores, guard.band), self.turn)
+        seen = together(judge_scores(self.scores, guard.band), self.turned)
         if not guard.challenge or seen == "spoof":
             return seen
         return "live" if self.passed else "unsure"
@@ -129,6 +134,7 @@ class Gate:
         self.challenger = Challenger(chance)
         self._shown = ShownBefore()
         self._asked: LifeSigns | None = None
+        self._head = False  # whether five points showed a head since it was asked
         self._text = ""
 
     def see(
@@ -161,26 +167,30 @@ class Gate:
         if self.guard.demand == "off" or not self.guard.challenge or not face.has_landmarks:
             return []
         if self.asks(signs):
-            yaw, width = pose(face.landmarks)[0], float(face.box[2] - face.box[0])
             # A picture that stands still, or was shown before, is nobody who moves.
-            same = signs.sameness == "new"
-            return self._answered(self.challenger.see(at, yaw, width, same=same), at)
+            seen = self._seen(face, signs) if signs.sameness == "new" else None
+            return self._answered(self.challenger.see(at, seen), at)
         if signs.passed or signs.again >= AGAIN or not self.challenger.may_begin(at):
             return []
-        self._asked = signs
+        self._asked, self._head = signs, False
         return self._answered(self.challenger.begin(at), at)
 
     def tick(self, at: float) -> list[GateNotice]:
         """Time passes, also for whoever was asked and is not seen or not known."""
         if self._asked is None:
             return []
-        return self._answered(self.challenger.see(at, 0.0, 0.0, same=False), at)
+        return self._answered(self.challenger.see(at, None), at)
 
     def left(self, at: float, signs: LifeSigns) -> list[GateNotice]:
         """A face is gone. Who leaves before the challenge is done has failed it."""
         if not self.asks(signs):
             return []
         return self._answered(self.challenger.fail(at, "left before it was done"), at)
+
+    def _seen(self, face: Face, signs: LifeSigns) -> AskedFace:
+        self._head |= signs.turned == "live"
+        yaw, width = pose(face.landmarks)[0], float(face.box[2] - face.box[0])
+        return AskedFace(yaw, width, self._head)
 
     def _answered(self, asked: ChallengeStep, at: float) -> list[GateNotice]:
         if asked.challenged == "going on":

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 # A file that lists other files, or a text that is drawn, is no video: FFmpeg would follow it.
 FILES = {
     "format_whitelist": "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,mpegts,mpeg,flv,asf,ogg,gif,"
-    "h264,hevc,mjpeg,ivf,nut,mxf",
+    "h264,hevc,mjpeg,jpeg_pipe,ivf,nut,mxf",
     "protocol_whitelist": "file",
 }
 STREAMS = {
@@ -72,6 +72,8 @@ def _reason(error: "FFmpegError") -> str:
 
     if isinstance(error, av.error.InvalidDataError | av.error.ArgumentError):
         return "not a video that can be read"
+    if isinstance(error, av.error.EOFError):
+        return "it ends before there is a picture"
     if isinstance(error, av.error.ExitError):
         return "nothing came for too long"
     return (error.strerror or type(error).__name__).lower()
