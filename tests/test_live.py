@@ -248,25 +248,27 @@ def test_a_stream_watched_for_long_with_kills_and_stalls_leaks_nothing(
             watching.start()
             until, cycles = time.monotonic() + SOAK, 0
             while time.monotonic() < until:
-                before_it = told["connected"]
-                wait_for(lambda n=before_it: told["connected"] >= max(n, 1), 20)
+                wait_for(lambda: is_connected(told), AGAIN + 15)
                 held.append(memory())
                 time.sleep(1.5)
-                lost = told["lost"]
                 (server.stall if cycles % 2 else server.kill)()
-                wait_for(lambda n=lost: told["lost"] > n, 20)
+                wait_for(lambda: not is_connected(told), 20)
                 (server.go_on if cycles % 2 else server.start)()
-                wait_for(lambda n=before_it: told["connected"] > n, AGAIN + 10)
                 cycles += 1
             sources.stop()
             watching.join(20)
     finally:
         server.kill()
-    assert told["lost"] == cycles >= 3
+    assert told["lost"] >= cycles >= 3
     assert told["decided Barack Obama"] >= 1
     assert (threading.active_count(), open_files()) == before
     # The first quarter is for caches and arenas.
     assert max(held[len(held) // 4 :]) - held[len(held) // 4] < 32, held
+
+
+def is_connected(told: Counter) -> bool:
+    """A stream is lost as often as it was connected before."""
+    return told["connected"] > told["lost"]
 
 
 def tell(recognizer, people, sources, told: Counter) -> None:
