@@ -313,7 +313,7 @@ def test_a_picture_that_stands_still_is_said_and_is_nobody_who_lives(door):
     picture = seen.actor.picture()
     for _ in range(50):
         seen.look(picture)
-    assert seen.said == ["frozen the very same picture for 2 s: it stands still"]
+    assert seen.said == ["still the very same picture for 2 s: it stands still"]
     assert seen.leave().outcomes == [("review", "unsure")]
     assert seen.named == []
     assert seen.play(still, 2).named == ["Anna"]  # the camera is back

@@ -2,6 +2,7 @@
 loopback is killed, stalled and cut.
 """
 
+import gc
 import json
 import logging
 import os
@@ -11,6 +12,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from datetime import datetime
@@ -22,7 +24,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from conftest import share
+from conftest import SHARE, share
 from made_photos import encoded
 from made_videos import number_of, plain, write_video
 
@@ -34,12 +36,14 @@ from visavis.watch.address import Address, parse_address
 from visavis.watch.frames import Counts, Shot
 from visavis.watch.live import LiveSource, camera_pictures
 from visavis.watch.sources import open_sources
+from visavis.watch.watching import watch_sources
 
 ADDRESS = Address("stream", "rtsp://me:secret@host/a", "rtsp://***@host/a")
 SERVED = pytest.mark.skipif(
     find_spec("aio_rtsp_toolkit") is None or sys.platform == "win32",
     reason="pip install 'aio-rtsp-toolkit[server]'",
 )
+SOAK = 15 + 1785 * SHARE**2  # seconds: half an hour in the full run
 AGAIN = 5.0  # seconds within which a stream that is back is read again
 
 
@@ -216,6 +220,61 @@ def test_a_stream_is_watched_for_as_long_as_was_asked(server):
     assert times == sorted(times)
     assert len(frames) >= 10
     assert times[-1] - times[0] <= 3.1
+
+
+def memory() -> float:
+    """Megabytes that this process holds."""
+    gc.collect()
+    return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGESIZE") / 1e6
+
+
+@SERVED
+@pytest.mark.pack
+@pytest.mark.slow
+@pytest.mark.timeout(2400)
+def test_a_stream_watched_for_long_with_kills_and_stalls_leaks_nothing(
+    portraits, recognizer, gallery, tmp_path
+):
+    """Half an hour in the full run; somebody is seen between all of it."""
+    candidates = [Candidate("Barack Obama", portraits / "obama.jpg")]
+    assert all(one.accepted for one in enroll(recognizer, gallery, candidates))
+    photo = read_image(portraits / "obama2.jpg", max_side=360)
+    photo = photo[: photo.shape[0] // 2 * 2, : photo.shape[1] // 2 * 2]
+    server = RtspServer(tmp_path, [np.roll(photo, n % 9, axis=1) for n in range(90)])
+    before, told, held = (threading.active_count(), open_files()), Counter(), []
+    try:
+        with open_sources([server.address], patience=1.0) as sources:
+            watching = threading.Thread(target=tell, args=(recognizer, gallery, sources, told))
+            watching.start()
+            until, cycles = time.monotonic() + SOAK, 0
+            while time.monotonic() < until:
+                wait_for(lambda: is_connected(told), AGAIN + 15)
+                held.append(memory())
+                time.sleep(1.5)
+                (server.stall if cycles % 2 else server.kill)()
+                wait_for(lambda: not is_connected(told), 20)
+                (server.go_on if cycles % 2 else server.start)()
+                cycles += 1
+            sources.stop()
+            watching.join(20)
+    finally:
+        server.kill()
+    assert told["lost"] >= cycles >= 3
+    assert told["decided Barack Obama"] >= 1
+    assert (threading.active_count(), open_files()) == before
+    # The first quarter is for caches and arenas.
+    assert max(held[len(held) // 4 :]) - held[len(held) // 4] < 32, held
+
+
+def is_connected(told: Counter) -> bool:
+    """A stream is lost as often as it was connected before."""
+    return told["connected"] > told["lost"]
+
+
+def tell(recognizer, people, sources, told: Counter) -> None:
+    for event in watch_sources(recognizer, people, sources):
+        person = event.sighting.person if event.sighting else None
+        told[f"{event.kind} {person.name}" if person else event.kind] += 1
 
 
 class HttpCamera(ThreadingHTTPServer):

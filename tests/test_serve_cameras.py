@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import socket
 import threading
 import time
 from collections.abc import Iterator
@@ -27,8 +28,9 @@ from visavis.attendance.rules import read_rules
 from visavis.draw import GREEN
 from visavis.errors import SourceError
 from visavis.gallery import open_gallery
-from visavis.serve import cameras
+from visavis.serve import cameras, run
 from visavis.serve.cameras import CameraBoard, Cameras, Newest, ShownFace, ToldEvent
+from visavis.serve.limits import ServeLimits
 from visavis.serve.site import cameras as site_cameras
 from visavis.serve.site.wording import LANGUAGES
 from visavis.serve.who.access import Guard
@@ -214,6 +216,46 @@ def test_no_more_look_than_there_is_room_for(site, admin, monkeypatch):
     monkeypatch.setattr(cameras, "MOST_VIEWERS", 0)
     assert admin.get("/cameras/0/pictures").status_code == 503
     assert admin.get("/cameras/0/events").status_code == 503
+
+
+def look(site: Served, client: httpx.Client) -> socket.socket:
+    """A viewer of the pictures, who has read nothing yet."""
+    cookie = "; ".join(f"{name}={value}" for name, value in client.cookies.items())
+    connection = socket.create_connection(("127.0.0.1", site.port), timeout=PATIENCE)
+    lines = ("GET /cameras/0/pictures HTTP/1.1", "Host: 127.0.0.1", f"Cookie: {cookie}", "", "")
+    connection.sendall("\r\n".join(lines).encode())
+    return connection
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("reads", "noted", "stays"),
+    [(True, True, True), (True, False, False), (False, True, False)],
+)
+def test_whoever_reads_slowly_stays_and_whoever_reads_nothing_is_cut(
+    site, admin, monkeypatch, reads, noted, stays
+):
+    """The attack: viewers who take nothing would each hold what is sent for ever. Where it is not
+    noted that something was read, slow ones would be cut, too.
+    """
+    if not noted:
+        plain = run.H11Protocol.resume_writing
+        monkeypatch.setattr(run.PatientProtocol, "resume_writing", plain)
+    monkeypatch.setattr(run, "SERVE_LIMITS", ServeLimits(patience=2.0))
+    large = bytes(2_000_000)  # ten a second; what the kernel takes is soon full
+    monkeypatch.setattr(cameras, "encoded_preview", lambda *_: large)
+    pictures = site.service.cameras.views[0].pictures
+    with look(site, admin) as viewer:
+        end = time.monotonic() + 8
+        while time.monotonic() < end and (pictures.viewers or time.monotonic() < end - 7):
+            time.sleep(0.1)
+            if reads:
+                viewer.recv(400_000)
+        assert bool(pictures.viewers) is stays
+    until = time.monotonic() + PATIENCE
+    while pictures.viewers:
+        assert time.monotonic() < until
+        time.sleep(0.05)
 
 
 def test_whoever_is_slow_gets_the_newest():

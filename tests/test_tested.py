@@ -145,6 +145,7 @@ TESTED_IN = {
     "watch/address.py": "test_sources.py",
     "watch/frames.py": "test_sources.py",
     "watch/recorded.py": "test_sources.py",
+    "watch/stillness.py": "test_watch.py",
     "watch/video.py": "test_sources.py",
     "train/backbones.py": "test_recipe.py",
     "train/classes.py": "test_margins.py",

@@ -30,6 +30,7 @@ from visavis.watch.guarding import LiveGuard
 from visavis.watch.searching import Duty
 from visavis.watch.showing import annotated, has_window, label_of, window
 from visavis.watch.sources import Sources
+from visavis.watch.stillness import Stillness
 from visavis.watch.watching import Clock, WatchPlan, watch_sources
 
 WIDTH, HEIGHT, SIDE = 700, 90, 80
@@ -476,6 +477,48 @@ def test_a_clock_that_is_set_is_said_and_no_time_is_lost(
     left = events[2].sighting
     assert left.end - left.start == pytest.approx(19 / 25)  # the last frame that was looked at
     assert left.started_at[:16] == Clock(True).tell(began)[1][:16]  # as the clock is now
+
+
+def still(stage, level: float, seconds: float, begin: float) -> list:
+    """Five of the very same picture a second."""
+    return shots(stage, [[(100, level)]] * round(5 * seconds), rate=5, begin=begin)
+
+
+def test_a_camera_that_stands_still_is_said_and_nobody_in_it_is_there(
+    recognizer, people, stage, caplog
+):
+    """The attack: one picture of Anna, held for ever, would be a day of presence."""
+    began = time.monotonic()
+    walks = [[(100 + 20 * (n % 2), ANNA)] for n in range(10)]
+    frames = [*still(stage, ANNA, 30, began), *shots(stage, walks, rate=5, begin=began + 30)]
+    plan = WatchPlan(duty=lambda source: Duty(every=5))
+    events = watched(recognizer, people, Played(frames, live=True), plan=plan)
+    assert [one.kind for one in events] == [
+        "decided", "stays", "frozen", "left", "moving", "decided", "left",
+    ]  # fmt: skip
+    assert [round(events[n].at, 1) for n in (2, 4)] == [10.0, 30.2]
+    assert events[3].sighting.end == pytest.approx(9.8, abs=0.3)
+    assert "camera 0: frozen" in caplog.text.replace("stage", "camera 0")
+    # Of a video nothing is said: a title stands still.
+    events = watched(recognizer, people, Played(still(stage, ANNA, 30, 0.0)))
+    assert [one.kind for one in events] == ["decided", "left"]
+
+
+def test_without_that_one_picture_would_be_there_for_ever(recognizer, people, stage, monkeypatch):
+    monkeypatch.setattr("visavis.watch.stillness.FROZEN", 1e9)
+    plan = WatchPlan(duty=lambda source: Duty(every=5))
+    frames = still(stage, ANNA, 30, time.monotonic())
+    events = watched(recognizer, people, Played(frames, live=True), plan=plan)
+    assert [one.kind for one in events].count("stays") == 5
+
+
+@pytest.mark.parametrize("pixel", [(0, 0), (8, 16)])
+def test_one_pixel_that_trembles_is_no_picture_that_stands_still(pixel):
+    seen = Stillness()
+    for number in range(100):
+        image = np.full((48, 64, 3), 90, np.uint8)
+        image[pixel] += number % 2
+        assert seen.see(image, number / 5) is None
 
 
 def test_a_bad_source_is_said_and_the_others_go_on(recognizer, people, stage):

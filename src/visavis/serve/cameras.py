@@ -112,7 +112,7 @@ class ToldEvent:
 class CameraBoard:
     """What a page shows beside the picture. It holds ids: names are looked up when it is shown."""
 
-    status: str = "waiting"  # connected, lost, failed
+    status: str = "waiting"  # connected, lost, failed, frozen
     faces: tuple[ShownFace, ...] = ()
     told: tuple[ToldEvent, ...] = ()  # the newest first
 
@@ -144,8 +144,8 @@ class CameraView:
         one = event.sighting
         if one is None:
             told.append(ToldEvent(at, event.kind, text=event.text.removeprefix(event.kind)))
-            status = event.kind if event.kind in STATUSES else self._board.status
-            faces = () if event.kind in ("lost", "failed") else self._board.faces
+            status = STATUSES.get(event.kind, self._board.status)
+            faces = self._board.faces if status == "connected" else ()
             self._change(status=status, faces=faces)
         elif event.kind != "stays" and one.state != "collecting":
             who = one.person or (one.closest if one.state == "review" else None)
@@ -160,7 +160,8 @@ class CameraView:
             self.boards.put(board)
 
 
-STATUSES = ("connected", "lost", "failed", "frozen")
+# What a camera's status is after an event.
+STATUSES = {one: one for one in ("connected", "lost", "failed", "frozen")} | {"moving": "connected"}
 
 
 class Cameras:

@@ -8,7 +8,7 @@ from typing import Literal, Protocol
 from visavis.types import Image
 from visavis.watch.address import Address
 
-NoticeKind = Literal["connected", "lost", "failed", "size", "damaged", "clock"]
+NoticeKind = Literal["connected", "lost", "failed", "size", "damaged", "clock", "frozen", "moving"]
 
 
 @dataclass(frozen=True, eq=False)

@@ -31,7 +31,7 @@ AGAIN = 3  # pictures of a track that were shown before, from which on it is a r
 CLOSE_BY = 1.5  # of the face's box is what is compared with what was shown before
 
 DEMANDS: dict[str, Demand] = {"off": "off", "warn": "warn", "require": "require"}
-GateKind = Literal["asked", "answered", "locked", "frozen", "replayed"]
+GateKind = Literal["asked", "answered", "locked", "still", "replayed"]
 GateNotice = tuple[GateKind, str]  # what happened, and words
 
 
@@ -222,4 +222,4 @@ def _noted(signs: LifeSigns, sameness: Sameness, at: float) -> list[GateNotice]:
     since = at if signs.still_since is None else signs.still_since
     news = at - since >= STILL and not signs.frozen
     signs.still_since, signs.frozen = since, signs.frozen or news
-    return [("frozen", f"the very same picture for {STILL:g} s: it stands still")] if news else []
+    return [("still", f"the very same picture for {STILL:g} s: it stands still")] if news else []

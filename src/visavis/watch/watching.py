@@ -1,5 +1,6 @@
 """Sources to events: the loop that takes frames, looks at those it can afford, and tells."""
 
+import logging
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -15,6 +16,9 @@ from visavis.watch.frames import FrameSource, Notice, NoticeKind, Shot
 from visavis.watch.guarding import OFF, LiveGuard
 from visavis.watch.searching import NO_DUTY, Duty, When
 from visavis.watch.sources import Sources
+from visavis.watch.stillness import FROZEN, Stillness
+
+log = logging.getLogger(__name__)
 
 EVERY = 0.1  # seconds between two looks for faces while there are any
 IDLE, HURRY = 2.0, 0.5  # times as long: while there are none; while one has just come
@@ -81,6 +85,7 @@ class Watched:
     due: float = 0.0  # the time of the next look
     at: float = 0.0  # of the newest frame
     size: tuple[int, int] | None = None
+    still: Stillness = field(default_factory=Stillness)
 
     def see(self, shot: Shot, look: ShotLook | None) -> Iterator[Event]:
         """Look at a frame where that is due, and tell what is new."""
@@ -94,7 +99,9 @@ class Watched:
         self.at = shot.at
         if shot.at >= self.due:
             yield from self._sized(shot)
-            yield from self.follower.look(shot.image, shot.at)
+            yield from self._stilled(shot)
+            if not self.still.frozen:
+                yield from self.follower.look(shot.image, shot.at)
             # A frame may come a moment before it is due.
             self.due = shot.at + self._pace(shot.at) * self.every - 1e-3
         if look is not None:
@@ -116,6 +123,18 @@ class Watched:
         if self.size not in (None, size):
             yield self._noticed("size", f"the picture is {size[0]}x{size[1]} now", shot.at)
         self.size = size
+
+    def _stilled(self, shot: Shot) -> Iterator[Event]:
+        """Say that a live source stands still, or moves again. Who is in a picture that stands
+        still is not there now: their tracks end, and nobody is looked for.
+        """
+        change = self.still.see(shot.image, shot.at) if self.clock.live else None
+        if change is None:
+            return
+        text = f"the same picture for {FROZEN:g} s" if change == "frozen" else "it moves again"
+        log.warning("%s: %s: %s", self.source.address.shown, change, text)
+        yield self._noticed(change, text, shot.at)
+        yield from self.follower.finish()
 
     def _noticed(self, kind: NoticeKind, text: str, at: float) -> Event:
         return self.tell(Notice(kind, text, at))
