@@ -19,6 +19,8 @@ from visavis.serve.rest import punches as routes
 KIOSK = b"""
 [devices.entry]
 [devices.back]
+[devices.lab]
+challenge = true
 """
 MARCH = {"month": "2026-03"}
 
@@ -127,6 +129,15 @@ def test_a_kiosk_says_no_other_device(office, kiosk):
 def test_without_that_check_a_stolen_kiosk_key_punches_anywhere(office, kiosk, monkeypatch):
     monkeypatch.setattr(routes, "device_of", lambda caller, asked: asked)
     assert punch(office, kiosk, status=200, device="back")["sighting"]["fate"] != "punch"
+
+
+def test_where_a_challenge_is_asked_for_one_photo_is_not_enough(office, monkeypatch):
+    operator = office.headers("operator")
+    said = punch(office, operator, status=403, device="lab")
+    assert "movements of the head" in said["error"]["message"]
+    # Without that check whoever has the kiosk's key passes by a photo.
+    monkeypatch.setattr(routes, "check_no_challenge", lambda rules, device: None)
+    assert punch(office, operator, status=200, device="lab")["outcome"] == "match"
 
 
 @pytest.mark.slow

@@ -18,6 +18,7 @@ from visavis.serve.once import WriteAnswer
 from visavis.serve.punching import (
     PunchPlace,
     actor_of,
+    check_no_challenge,
     device_of,
     face_of,
     punch_seen,
@@ -123,6 +124,7 @@ async def punch_by_photo(
 
     def work() -> WriteAnswer:
         place = PunchPlace(device_of(caller, form.device), form.direction, key, source)
+        check_no_challenge(service.attendance().rules, place.device)
         recognizer = service.recognizer
         seen = face_of(service, recognizer, form.image)
         recorded = punch_seen(service, seen, recognizer.embed.model, place)
