@@ -8,7 +8,7 @@ from fastapi import Request
 
 from visavis.answers.attendance import recorded_json
 from visavis.attendance.punches import Evidence, Recorded, Reporter, Sighting
-from visavis.attendance.rules import Direction, Rules
+from visavis.attendance.rules import Direction
 from visavis.faces import PhotoFaces, find_faces
 from visavis.recognizer import Recognizer
 from visavis.results import Identification, Nearest
@@ -35,14 +35,6 @@ def device_of(caller: Caller, asked: str) -> str:
         what = "this key punches for its own device alone"
         raise Refusal("forbidden", what, mend="leave the device out")
     return bound or asked
-
-
-def check_no_challenge(rules: Rules, device: str) -> None:
-    """Raise Refusal where one photo is not enough: the device asks for movements of the head."""
-    terminal = rules.devices.get(device)
-    if terminal is not None and terminal.challenge:
-        what = "this device asks for movements of the head, which one photo does not show"
-        raise Refusal("forbidden", what, mend="punch on the kiosk's page")
 
 
 def actor_of(request: Request) -> str:
