@@ -107,6 +107,8 @@ TESTED_IN = {
     "answers/liveness.py": "test_liveness_cli.py",
     "answers/watching.py": "test_watch_cli.py",
     "serve/who/records.py": "test_serve_access.py",
+    "answers/objections.py": "test_serve_attendance.py",
+    "serve/rest/objections.py": "test_serve_attendance.py",
     "attendance/objections.py": "test_serve_mine.py",
     "serve/who/links.py": "test_serve_mine.py",
     "serve/site/mine.py": "test_serve_mine.py",

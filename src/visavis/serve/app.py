@@ -18,6 +18,7 @@ from visavis.serve.forms import invalid
 from visavis.serve.refusals import Refusal
 from visavis.serve.rest.days import days
 from visavis.serve.rest.imports import imports
+from visavis.serve.rest.objections import objections
 from visavis.serve.rest.people import people
 from visavis.serve.rest.photos import photos
 from visavis.serve.rest.punches import punches
@@ -40,7 +41,19 @@ from visavis.serve.who.access import needs
 
 ABOUT = """Face recognition that states its error rate. Photos are sent as multipart forms, and are
 forgotten when the answer is given. Every error is one envelope: code, message, mend, request_id."""
-ROUTERS = (page, system, photos, people, imports, punches, days, terminals, site_kiosk, site_mine)
+ROUTERS = (
+    page,
+    system,
+    photos,
+    people,
+    imports,
+    punches,
+    days,
+    objections,
+    terminals,
+    site_kiosk,
+    site_mine,
+)
 # What is seen by whoever signed in.
 SITE = (
     login,
