@@ -86,6 +86,11 @@ LEAST = {
     ("GET", "/v1/attendance/export"): "viewer",
     ("GET", "/v1/attendance/check"): "admin",
     ("GET", "/v1/attendance/terminals"): "viewer",
+    ("GET", "/v1/attendance/punches"): "viewer",
+    ("GET", "/v1/attendance/objections"): "viewer",
+    ("POST", "/v1/attendance/objections/{number}/settlement"): "operator",
+    ("POST", "/v1/attendance/people/{person}/links"): "operator",
+    ("DELETE", "/v1/attendance/people/{person}/links"): "operator",
     ("GET", "/mine/{link}"): "open",  # and then the link decides
     ("POST", "/mine/{link}"): "open",
     ("GET", "/kiosk"): "open",

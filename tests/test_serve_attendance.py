@@ -12,13 +12,17 @@ from made import BERT, NONE
 from made_attendance import RULES, moment, rules
 from served import Served, made_calibration, made_recognizer, png, served
 
+from visavis.answers.objections import punch_json
 from visavis.attendance.attendance import Attendance, keep_rules
+from visavis.attendance.corrections import Claim
 from visavis.attendance.punches import Reporter, Sighting
 from visavis.serve.rest import punches as routes
 
 KIOSK = b"""
 [devices.entry]
 [devices.back]
+[devices.lab]
+challenge = true
 """
 MARCH = {"month": "2026-03"}
 
@@ -127,6 +131,15 @@ def test_a_kiosk_says_no_other_device(office, kiosk):
 def test_without_that_check_a_stolen_kiosk_key_punches_anywhere(office, kiosk, monkeypatch):
     monkeypatch.setattr(routes, "device_of", lambda caller, asked: asked)
     assert punch(office, kiosk, status=200, device="back")["sighting"]["fate"] != "punch"
+
+
+def test_where_a_challenge_is_asked_for_one_photo_is_not_enough(office, monkeypatch):
+    operator = office.headers("operator")
+    said = punch(office, operator, status=403, device="lab")
+    assert "movements of the head" in said["error"]["message"]
+    # Without that check whoever has the kiosk's key passes by a photo.
+    monkeypatch.setattr(routes, "check_no_challenge", lambda rules, device: None)
+    assert punch(office, operator, status=200, device="lab")["outcome"] == "match"
 
 
 @pytest.mark.slow
@@ -292,6 +305,42 @@ def test_the_chain_is_checked_and_an_older_head_is_known(office):
     assert get(office, "check", expect_head=whole["head"])["whole"]
     other = f"1-{'0' * 64}"
     assert not get(office, "check", expect_head=other)["whole"]
+
+
+@pytest.mark.slow
+def test_punches_are_listed_as_they_came_and_as_they_count(office):
+    said = {"person": "E-3", "at": "2026-03-17T22:00", "direction": "in", "reason": "forgot"}
+    number = post(office, "punches:hand", said)["punch"]
+    (own,) = get(office, "punches", person="E-3", **MARCH)["punches"]
+    assert (own["number"], own["at"], own["source"]) == (number, "2026-03-17T21:00:00Z", "hand")
+    attendance = Attendance(office.gallery)
+    kept = attendance.punch(number)
+    assert own == punch_json(kept, Claim(kept.at, kept.direction), attendance.directory)
+    post(office, f"punches/{number}/corrections", {"at": "2026-03-17T21:55", "reason": "so"})
+    (moved,) = get(office, "punches", person="E-3", **MARCH)["punches"]
+    assert (moved["at"], moved["counts"]["at"]) == (own["at"], "2026-03-17T20:55:00Z")
+    post(office, f"punches/{number}/corrections", {"void": True, "reason": "so"})
+    assert get(office, "punches", person="E-3", **MARCH)["punches"][0]["counts"] is None
+    assert get(office, "punches", person="E-3", month="2026-04")["punches"] == []
+
+
+@pytest.mark.slow
+def test_a_link_is_made_used_answered_and_revoked(office):
+    person = office.gallery.find("E-3").id
+    link = post(office, f"people/{person}/links", {"days": 7})
+    form = {"day": (None, "2026-03-17"), "words": (None, "I was there")}
+    assert office.http.post(link["path"], files=form).status_code == 303
+    (one,) = get(office, "objections")["objections"]
+    assert (one["person_id"], one["words"], one["open"]) == ("E-3", "I was there", True)
+    where = f"objections/{one['number']}/settlement"
+    settled = post(office, where, {"reason": "corrected"})
+    assert (settled["open"], settled["answer"]) == (False, "corrected")
+    assert post(office, where, {"reason": "again"}, status=422)["error"]["code"] == "attendance"
+    assert get(office, "objections")["objections"] == []
+    assert get(office, "objections", open=False)["objections"] == [settled]
+    path = f"/v1/attendance/people/{person}/links"
+    assert office.http.delete(path, headers=office.headers()).json() == {"revoked": person}
+    assert office.http.get(link["path"]).status_code == 404
 
 
 def test_without_rules_the_question_is_said_to_need_them(site):

@@ -173,7 +173,7 @@ def test_scopes_login_and_logout(site):
         assert page.url.endswith("/login?next=/people")
         sign_in(page, site, PASSWORD, "Vera")
         assert page.locator("nav.menu a").all_inner_texts() == [
-            "Verify", "People", "Identify", "Live", "Models",
+            "Verify", "People", "Identify", "Live", "Attendance", "Models",
         ]  # fmt: skip
         assert page.locator("main form[method=post]").count() == 0
         page.click("text=Sign out")

@@ -113,6 +113,10 @@ def test_a_stranger_is_not_recognised_after_as_many_looks_as_the_rate_is_for():
     assert states(said) == [*["looking"] * 11, *["unknown"] * 9]
 
 
+def test_a_face_that_is_turned_a_little_is_looked_at_where_no_challenge_is():
+    assert states(play([frame(at / 4, yaw=15) for at in range(3)])) == ["looking"] * 2 + ["punch"]
+
+
 def movements(*, front: float = 0, turning: float = 0) -> list[KioskFrame]:
     """All that is asked for, done right: by one face, or the turns by another."""
     return [

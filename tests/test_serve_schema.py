@@ -8,8 +8,10 @@ pytest.importorskip("fastapi")
 pytest.importorskip("httpx")
 
 from conftest import share
+from made_attendance import rules
 from served import Served, made_calibration, made_recognizer, served
 
+from visavis.attendance.attendance import keep_rules
 from visavis.serve.rest.examples import EXAMPLES
 
 CASES, LEAST_CASES = 20_000, 5_000  # in make prove; always
@@ -21,7 +23,11 @@ def generous(cache, tmp_path_factory) -> Served:
     with ExitStack() as stack:
         folder = tmp_path_factory.mktemp("schema") / "gallery"
         settings = {"embeddings": True}
-        yield stack.enter_context(served(made_recognizer(made_calibration()), folder, **settings))
+        site = stack.enter_context(served(made_recognizer(made_calibration()), folder, **settings))
+        for number in (1, 2, 3, 4):
+            site.gallery.add_person(f"Person {number}", external_id=f"E-{number}")
+        keep_rules(site.gallery, rules())
+        yield site
 
 
 def test_every_route_is_described_with_its_errors(site):

@@ -21,6 +21,7 @@ from visavis.serve.rest.days import days
 from visavis.serve.rest.groups import groups
 from visavis.serve.rest.imports import imports
 from visavis.serve.rest.negatives import negatives
+from visavis.serve.rest.objections import objections
 from visavis.serve.rest.people import people
 from visavis.serve.rest.photos import photos
 from visavis.serve.rest.punches import punches
@@ -60,6 +61,7 @@ ROUTERS = (
     webhooks,
     punches,
     days,
+    objections,
     terminals,
     site_kiosk,
     site_mine,

@@ -138,8 +138,10 @@ class Kiosk:
 
     def _look(self, visit: KioskVisit, frame: KioskFrame, search: KioskSearch) -> None:
         """Compare the face with the gallery, where that is news."""
+        if visit.challenge is not None and abs(frame.yaw) > STILL:
+            return
         # Of the looks that a visit has, each part of a challenge that is still to come keeps one.
-        if abs(frame.yaw) > STILL or len(visit.looks) >= self._rule.most - max(visit.part - 1, 0):
+        if len(visit.looks) >= self._rule.most - max(visit.part - 1, 0):
             return
         first = visit.challenge is not None and visit.part not in visit.matched
         if first or is_news(visit.looks, frame.worth, frame.at, self._rule):

@@ -58,6 +58,30 @@ LOCK = {
     "actor": ACTOR,
     "reason": "paid",
 }
+OBJECTION = {
+    "number": 4740,
+    "date": "2026-03-02",
+    **WHO,
+    "words": "I was there at 8",
+    "made": WENT,
+    "open": True,
+    "answer": "",
+    "actor": "",
+}
+PUNCH = {
+    "number": 4711,
+    **WHO,
+    "at": CAME,
+    "direction": "in",
+    "counts": {"at": "2026-03-02T07:00:00Z", "direction": "in"},
+    "device": "entry",
+    "zone": "Europe/Berlin",
+    "source": "kiosk",
+    "received": CAME,
+    "notes": [],
+    "actor": "",
+    "reason": "",
+}
 DAY_EXAMPLES: dict[type[BaseModel], dict[str, Any]] = {
     shapes.DaysShape: {"days": [DAY]},
     shapes.InsideShape: {"inside": [{**WHO, "since": CAME, "seen": CAME, "device": "entry"}]},
@@ -95,5 +119,10 @@ DAY_EXAMPLES: dict[type[BaseModel], dict[str, Any]] = {
     shapes.HeardShape: {
         "heard": [{"at": CAME, "serial": "CJ7A01", "words": "1 repeated; 1 with future"}]
     },
+    shapes.PunchRecordsShape: {"punches": [PUNCH]},
+    shapes.ObjectionShape: OBJECTION,
+    shapes.ObjectionsShape: {"objections": [OBJECTION]},
+    shapes.LinkShape: {"path": "/mine/told-this-once", "days": 30},
+    shapes.LinksRevokedShape: {"revoked": PERSON_ID},
     shapes.ChainShape: {"whole": True, "damages": [], "head": HEAD},
 }

@@ -15,14 +15,16 @@ from visavis.answers.attendance import (
     lock_json,
     ruling_json,
 )
+from visavis.answers.objections import punch_json
 from visavis.attendance import store
 from visavis.attendance.attendance import Attendance
 from visavis.attendance.changes import said_afterwards
+from visavis.attendance.corrections import told_of
 from visavis.attendance.days import DayRecord
 from visavis.attendance.moments import day_of, month_of, utc_text, zone_named
 from visavis.attendance.reports import late_records, odd_records
 from visavis.attendance.transfer import export_period
-from visavis.attendance.view import classes_of, days_of, inside_of
+from visavis.attendance.view import classes_of, days_of, held_in, inside_of
 from visavis.attendance.whole import ledger_damages, ledger_head
 from visavis.errors import AttendanceError
 from visavis.gallery.audit import ChainHead
@@ -35,6 +37,7 @@ from visavis.serve.rest.dayshapes import (
     HeardShape,
     InsideShape,
     LocksShape,
+    PunchRecordsShape,
 )
 from visavis.serve.rest.routes import told
 from visavis.serve.service import service_of
@@ -121,6 +124,31 @@ def show_classes(request: Request, day: DayQuery = None) -> JSONResponse:
     service.note(request)
     chosen = day or today_of(attendance)
     return JSONResponse(classes_json(classes_of(attendance, chosen), attendance.directory))
+
+
+@days.get(
+    "/punches", dependencies=[needs("viewer")], responses={**told(PunchRecordsShape, "invalid")}
+)
+def show_punches(
+    request: Request, month: MonthText = "", person: PersonText = None
+) -> JSONResponse:
+    """A month's punches by the wall of the rules' zone, each with what it says now: of everybody,
+    or of one person.
+    """
+    service = service_of(request)
+    attendance = service.attendance()
+    one = attendance.directory.find(person).id if person else None
+    service.note(request, one)
+    first, last = month_period(attendance, month)
+    held = held_in(attendance, (first, last), [one] if one else None)
+    corrected = {change.punch: change for change in held.corrections}
+    zone = zone_named(attendance.rules.zone)
+    listed = [
+        punch_json(punch, told_of(punch, corrected), attendance.directory)
+        for punch in held.punches
+        if first <= day_of(punch.at, zone) <= last
+    ]
+    return JSONResponse({"punches": listed})
 
 
 @days.get(

@@ -190,3 +190,60 @@ class HeardShape(BaseModel):
     """What terminals sent that is odd."""
 
     heard: list[OddPushShape]
+
+
+class PunchRecordShape(BaseModel):
+    """A punch as it came, and what it says now."""
+
+    number: int
+    person_id: Reference
+    name: str
+    at: MomentText
+    direction: DirectionName | None
+    counts: ClaimShape | None = Field(description="after all corrections; null: it does not count")
+    device: str
+    zone: str
+    source: Literal["camera", "kiosk", "rest", "hand", "file", "terminal"]
+    received: MomentText
+    notes: list[str]
+    actor: str = Field(description="of a punch by hand: who made it")
+    reason: str
+
+
+class PunchRecordsShape(BaseModel):
+    """The punches of a month."""
+
+    punches: list[PunchRecordShape]
+
+
+class ObjectionShape(BaseModel):
+    """That a day is not as it was, in the words of whose day it is."""
+
+    number: int
+    person_id: Reference
+    name: str
+    date: DateText
+    words: str
+    made: MomentText
+    open: bool
+    answer: str
+    actor: str = Field(description="who settled it")
+
+
+class ObjectionsShape(BaseModel):
+    """What people object to."""
+
+    objections: list[ObjectionShape]
+
+
+class LinkShape(BaseModel):
+    """A link to somebody's own page."""
+
+    path: str = Field(description="behind the address of the service")
+    days: int
+
+
+class LinksRevokedShape(BaseModel):
+    """Whose links open nothing any more."""
+
+    revoked: Id

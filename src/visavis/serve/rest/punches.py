@@ -12,7 +12,7 @@ from visavis.attendance.attendance import Attendance
 from visavis.attendance.days import Status
 from visavis.attendance.moments import read_moment, zone_named
 from visavis.attendance.punches import Fate, Reporter, Sighting
-from visavis.attendance.rules import Direction
+from visavis.attendance.rules import Direction, Rules
 from visavis.serve.forms import Multipart, PhotoField
 from visavis.serve.once import WriteAnswer
 from visavis.serve.punching import (
@@ -123,6 +123,7 @@ async def punch_by_photo(
 
     def work() -> WriteAnswer:
         place = PunchPlace(device_of(caller, form.device), form.direction, key, source)
+        check_no_challenge(service.attendance().rules, place.device)
         recognizer = service.recognizer
         seen = face_of(service, recognizer, form.image)
         recorded = punch_seen(service, seen, recognizer.embed.model, place)
@@ -225,6 +226,14 @@ def lock_period(request: Request, change: LockChange) -> JSONResponse:
         return WriteAnswer(lock_json(made), 201)
 
     return _once(request, change, work)
+
+
+def check_no_challenge(rules: Rules, device: str) -> None:
+    """Raise Refusal where one photo is not enough: the device asks for movements of the head."""
+    terminal = rules.devices.get(device)
+    if terminal is not None and terminal.challenge:
+        what = "this device asks for movements of the head, which one photo does not show"
+        raise Refusal("forbidden", what, mend="punch on the kiosk's page")
 
 
 def _once(
