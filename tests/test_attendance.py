@@ -11,7 +11,7 @@ from visavis.attendance.attendance import Attendance, keep_rules, kept_rules
 from visavis.attendance.days import Status
 from visavis.attendance.punches import Reporter, Sighting, fate_of
 from visavis.attendance.rules import Direction
-from visavis.attendance.transfer import export_period
+from visavis.attendance.transfer import export_period, read_punches
 from visavis.attendance.view import days_of
 from visavis.attendance.whole import ledger_damages
 from visavis.errors import AttendanceError, PersonError, RulesError
@@ -278,6 +278,28 @@ def test_whose_shift_is_on_is_looked_for_first(attendance):
     assert expected("2026-03-03 09:00") == ["E-1", "E-2", "E-3"]  # the night's window ends at ten
     assert expected("12:30") == ["E-1", "E-2", "E-4"]
     assert expected("2026-03-08 12:00") == []
+
+
+def test_exported_punches_have_the_wall_of_their_device_or_their_person(attendance, tmp_path):
+    york = {"zone": "America/New_York"}
+    for who, at, device in (
+        ("E-1", moment("08:00"), "door"),
+        ("E-1", moment("12:00", **york), "yorkdoor"),
+        ("E-4", moment("08:00", **york), "kiosk"),
+    ):
+        attendance.record(Sighting(who, at, device, source=Reporter.FILE), now=moment("23:00"))
+    period = (MONDAY, MONDAY)
+    data = export_period(attendance, period, "attlog").data
+    assert [line.split(b"\t")[1:3] for line in data.splitlines()] == [
+        [b"2026-03-02 08:00:00", b"door"],
+        [b"2026-03-02 08:00:00", b"kiosk"],
+        [b"2026-03-02 12:00:00", b"yorkdoor"],
+    ]
+    (tmp_path / "a.dat").write_bytes(data)
+    parsed = read_punches(tmp_path / "a.dat", "attlog", "", rules=attendance.rules)
+    assert [one.at for one in parsed.sightings if one.device == "yorkdoor"] == [
+        moment("12:00", **york)
+    ]
 
 
 @pytest.mark.slow

@@ -3,6 +3,7 @@
 import json
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
+from zoneinfo import ZoneInfo
 
 import pytest
 from hypothesis import given, settings
@@ -60,6 +61,26 @@ def test_attlog_is_as_terminals_write_it():
         b"       17\t2026-03-02 08:00:05\t1\t0\t15\t0\r\n"
         b"     4711\t2026-03-02 17:00:00\t1\t255\t15\t0\r\n"
     )
+
+
+ZONES = {"door": "Europe/Berlin", "yorkdoor": "America/New_York"}
+
+
+@pytest.mark.parametrize("name", EXCHANGES)
+def test_each_punch_is_written_by_the_wall_of_its_own_site_and_read_back(name):
+    made = [
+        Sighting("7", moment("08:00:05", zone), device, Direction.IN, Reporter.FILE, zone=zone)
+        for device, zone in ZONES.items()
+    ]
+    data = EXCHANGES[name].write(made, ZoneInfo("UTC"))
+    wall = b"2026-03-02T08:00:05" if name == "hikvision" else b"2026-03-02 08:00:05"
+    assert data.count(wall) == 2
+    read = {"attlog": read_attlog, "frappe": read_frappe}.get(name)
+    zones = (lambda device: ZoneInfo(ZONES[device])) if read else BERLIN
+    parsed = (read or EXCHANGES[name].read)(data, zones)
+    assert [(one.person, one.at, one.device) for one in parsed.sightings] == [
+        (one.person, one.at, one.device) for one in made
+    ]
 
 
 def test_every_status_of_a_terminal_is_known_and_255_is_a_punch():

@@ -2,6 +2,7 @@
 
 import json
 from datetime import UTC, datetime, timedelta
+from zoneinfo import ZoneInfo
 
 import pytest
 from hypothesis import given, settings
@@ -54,13 +55,24 @@ def test_odoo_has_its_fields_in_utc():
     made = [Interval("7", moment("08:00"), moment("17:00")), Interval("8", moment("08:00"))]
     rows = json.loads(write_odoo(made, BERLIN))
     assert rows[0] == {
-        "employee_id": "7",
+        "employee_id": 7,
         "check_in": "2026-03-02 07:00:00",
         "check_out": "2026-03-02 16:00:00",
         "in_mode": "kiosk",
         "out_mode": "kiosk",
     }
     assert rows[1]["check_out"] is False
+    # By Odoo's own source, addons/hr_attendance/models/hr_attendance.py.
+    assert set(rows[0]) <= {"employee_id", "check_in", "check_out", "in_mode", "out_mode"}
+    assert rows[0]["in_mode"] in {"kiosk", "systray", "manual", "technical"}
+
+
+@pytest.mark.parametrize(
+    ("own", "written"), [("7", 7), ("E-7", "E-7"), ("007", "007"), ("0", "0"), ("9" * 12, "9" * 12)]
+)
+def test_odoo_gets_its_own_id_as_a_number_and_any_other_as_it_is(own, written):
+    (row,) = json.loads(write_odoo([Interval(own, moment("08:00"))], BERLIN))
+    assert row["employee_id"] == written
 
 
 @pytest.mark.parametrize(
@@ -89,6 +101,9 @@ def test_zoho_has_ins_and_outs_as_rows():
 def test_a_night_is_split_at_midnight_for_hibob():
     made = [Interval("7", moment("22:00"), moment("2026-03-03 06:00"))]
     (request,) = json.loads(write_hibob(made, BERLIN))
+    # By apidocs.hibob.com, "Import attendance data": idType is bobId, email or idInCompany.
+    assert set(request) == {"idType", "dateTimeFormat", "requests"}
+    assert (request["idType"], request["dateTimeFormat"]) == ("idInCompany", "yyyy-MM-dd HH:mm")
     assert request["requests"] == [
         {"id": "7", "clockIn": "2026-03-02 22:00", "clockOut": "2026-03-02 23:59"},
         {"id": "7", "clockIn": "2026-03-03 00:00", "clockOut": "2026-03-03 06:00"},
@@ -104,6 +119,37 @@ def test_hibob_gets_a_hundred_entries_a_request():
 def test_a_stay_until_midnight_is_one_part():
     until = Interval("7", moment("22:00"), moment("2026-03-03 00:00"))
     assert list(split_at_midnight(until, BERLIN)) == [until]
+
+
+YORK = "America/New_York"
+
+
+@pytest.mark.parametrize(
+    ("name", "walls"),
+    [
+        ("odoo", ["2026-03-02 07:00:00", "2026-03-02 13:00:00"]),
+        ("zoho", ["2026-03-02 08:00:00", "2026-03-02 08:00:00"]),
+        ("hibob", ["2026-03-02 08:00", "2026-03-02 08:00"]),
+    ],
+)
+def test_each_stay_is_written_by_the_wall_of_its_own_site(name, walls):
+    made = [
+        Interval("1", moment("08:00"), moment("17:00"), "Europe/Berlin"),
+        Interval("2", moment("08:00", YORK), moment("17:00", YORK), YORK),
+    ]
+    payroll = PAYROLLS[name]
+    data = payroll.write(made, ZoneInfo("UTC"))
+    assert [data.count(wall.encode()) for wall in walls] == [walls.count(wall) for wall in walls]
+    zones = {"1": BERLIN, "2": ZoneInfo(YORK)}
+    assert payroll.read(data, zones.__getitem__) == made
+
+
+def test_a_night_in_york_is_split_at_its_own_midnight():
+    made = [Interval("2", moment("22:00", YORK), moment("2026-03-03 06:00", YORK), YORK)]
+    (request,) = json.loads(write_hibob(made, BERLIN))
+    assert [one["clockIn"] for one in request["requests"]] == [
+        "2026-03-02 22:00", "2026-03-03 00:00",
+    ]  # fmt: skip
 
 
 @pytest.mark.parametrize("name", PAYROLLS)

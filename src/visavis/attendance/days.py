@@ -110,9 +110,7 @@ def derive_days(
     day, last = period
     while day <= last:
         spans = planned.get(day, ())
-        records += [
-            _of_shift(plan, person, span, by_span.get(span.start, []), now) for span in spans
-        ]
+        records += [_of_shift(person, span, by_span.get(span.start, []), now) for span in spans]
         if not spans or day in by_day:
             records.append(_unplanned(person, day, by_day.get(day, []), plan))
         day += DAY
@@ -132,7 +130,7 @@ def _sorted_out(
         if span is not None:
             by_span.setdefault(span.start, []).append(mark)
         else:
-            by_day.setdefault(mark.at.astimezone(plan.zone).date(), []).append(mark)
+            by_day.setdefault(plan.date_at(mark.at), []).append(mark)
     return by_span, by_day
 
 
@@ -161,14 +159,12 @@ def stays_of(marks: Sequence[Mark], shift: Shift) -> tuple[list[Stay], set[str]]
     return stays, notes
 
 
-def _of_shift(
-    plan: Plan, person: str, span: Span, marks: Sequence[Mark], now: datetime
-) -> DayRecord:
+def _of_shift(person: str, span: Span, marks: Sequence[Mark], now: datetime) -> DayRecord:
     shift = span.shift
     if not marks:
         ended = now >= span.closes + timedelta(minutes=shift.absent_after)
         status = Status.ABSENT if ended else Status.PENDING
-        return DayRecord(person, span.day, span.name, status, zone=plan.zone.key)
+        return DayRecord(person, span.day, span.name, status, zone=span.zone.key)
     stays, notes = stays_of(marks, shift)
     if stays and stays[-1].end is None and shift.close != "never":
         if now >= span.closes + timedelta(minutes=shift.close_after):
@@ -190,7 +186,7 @@ def _of_shift(
         early if early > timedelta(minutes=shift.leave_grace) else NOTHING,
         _notes(marks, notes),
         tuple([mark.punch for mark in marks]),
-        zone=plan.zone.key,
+        zone=span.zone.key,
     )
 
 
@@ -225,7 +221,7 @@ def _unplanned(person: str, day: date, marks: Sequence[Mark], plan: Plan) -> Day
     elif holiday is not None:
         status, reason = Status.HOLIDAY, holiday
     if not marks:
-        return DayRecord(person, day, "", status, reason=reason, zone=plan.zone.key)
+        return DayRecord(person, day, "", status, reason=reason, zone=plan.zone_on(day).key)
     stays, notes = stays_of(marks, FREE)
     if status is Status.OFF and (not stays or stays[-1].end is None):
         status = Status.OPEN
@@ -239,7 +235,7 @@ def _unplanned(person: str, day: date, marks: Sequence[Mark], plan: Plan) -> Day
         notes=_notes(marks, notes),
         punches=tuple([mark.punch for mark in marks]),
         reason=reason,
-        zone=plan.zone.key,
+        zone=plan.zone_on(day).key,
     )
 
 
@@ -294,7 +290,8 @@ def inside_now(
         return None
     own = [mark for mark in past if plan.span_at(mark.at) == span]
     if span is None:
-        own = [mark for mark in own if mark.at >= midnight(plan.day_at(now), plan.zone)]
+        today = plan.day_at(now)
+        own = [mark for mark in own if mark.at >= midnight(today, plan.zone_on(today))]
     # First in, last out says nothing while the day goes on: here each punch is a turn.
     stays, _ = stays_of(own, FREE)
     if not stays or stays[-1].end is not None:

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from visavis.attendance.moments import read_moment, utc_text
+from visavis.attendance.moments import read_moment, utc_text, zone_named
 from visavis.attendance.punches import Reporter, Sighting
 from visavis.attendance.rules import Direction
 from visavis.attendance.sheets import FORMULA, safe_cell
@@ -40,6 +40,8 @@ HIKVISION: Mapping[str, Direction] = {
     "overtimeOut": Direction.OVERTIME_OUT,
 }
 HIKVISION_WORDS = {direction: word for word, direction in HIKVISION.items()}
+# One zone, or the one of each device by its name; of stays, of each person.
+Zones = ZoneInfo | Callable[[str], ZoneInfo]
 WALL = "%Y-%m-%d %H:%M:%S"
 COLUMNS = {"person": "person_id", "time": "time", "device": "device", "direction": "direction"}
 COLUMN_NAMES = tuple(COLUMNS.values())
@@ -63,10 +65,22 @@ class Parsed:
 
 @dataclass(frozen=True, slots=True)
 class Exchange:
-    """A format: how punches are written in it, and read from it."""
+    """A format: how punches are written in it, each by the wall of its own zone, and where it has
+    none, of the one given; and read from it.
+    """
 
     write: Callable[[Sequence[Sighting], ZoneInfo], bytes]
     read: Callable[[bytes, ZoneInfo], Parsed]
+
+
+def wall_of(own: str, zone: ZoneInfo) -> ZoneInfo:
+    """The zone of something that may have one of its own."""
+    return zone_named(own) if own else zone
+
+
+def wall_there(zones: Zones, name: str) -> ZoneInfo:
+    """The zone of a device, or a person."""
+    return zones if isinstance(zones, ZoneInfo) else zones(name)
 
 
 def write_attlog(sightings: Iterable[Sighting], zone: ZoneInfo) -> bytes:
@@ -75,7 +89,7 @@ def write_attlog(sightings: Iterable[Sighting], zone: ZoneInfo) -> bytes:
         "\t".join(
             (
                 f"{_plain(one.person):>9}",
-                one.true_at.astimezone(zone).strftime(WALL),
+                one.true_at.astimezone(wall_of(one.zone, zone)).strftime(WALL),
                 _plain(one.device) or "1",
                 str(CODES[one.direction] if one.direction else UNDEFINED),
                 str(FACE),
@@ -87,7 +101,7 @@ def write_attlog(sightings: Iterable[Sighting], zone: ZoneInfo) -> bytes:
     return "".join(f"{line}\r\n" for line in lines).encode()
 
 
-def read_attlog(data: bytes, zone: ZoneInfo, *, device: str = "") -> Parsed:
+def read_attlog(data: bytes, zone: Zones, *, device: str = "") -> Parsed:
     """The lines of an `_attlog.dat`, or, with `device`, of what that terminal pushes."""
     parsed = Parsed()
     for number, line in enumerate(decoded(data, "attlog").splitlines(), 1):
@@ -99,7 +113,7 @@ def read_attlog(data: bytes, zone: ZoneInfo, *, device: str = "") -> Parsed:
     return parsed
 
 
-def _attlog_line(line: str, zone: ZoneInfo, device: str, parsed: Parsed, number: int) -> Sighting:
+def _attlog_line(line: str, zones: Zones, device: str, parsed: Parsed, number: int) -> Sighting:
     cells = [cell.strip() for cell in line.split("\t")]
     # A pushed line has no device of its own: user, time, status, verify.
     if len(cells) < 4 or not cells[0]:
@@ -110,6 +124,8 @@ def _attlog_line(line: str, zone: ZoneInfo, device: str, parsed: Parsed, number:
     code = cells[2 + len(own)]
     if not code.isdecimal():
         raise AttendanceError(f"expected a status of 0 to 255, got {code!r:.20}")
+    name = own[0] if own else device
+    zone = wall_there(zones, name)
     at = read_moment(cells[1], zone, skipped=True)
     if at.astimezone(zone).strftime(WALL) != cells[1]:
         words = f"{cells[1]}: there is no such time in {zone.key}: kept as {utc_text(at)}"
@@ -117,7 +133,6 @@ def _attlog_line(line: str, zone: ZoneInfo, device: str, parsed: Parsed, number:
     direction = STATUS.get(int(code))
     if direction is None and int(code) != UNDEFINED:
         parsed.faults.append(Fault(number, f"status {code} is not known: kept without direction"))
-    name = own[0] if own else device
     return Sighting(cells[0], at, name, direction, source=Reporter.FILE)
 
 
@@ -131,7 +146,9 @@ def frappe_body(sighting: Sighting, zone: ZoneInfo) -> dict[str, Any]:
     way = sighting.direction
     return {
         "employee_field_value": sighting.person,
-        "timestamp": sighting.true_at.astimezone(zone).strftime(f"{WALL}.%f"),
+        "timestamp": sighting.true_at.astimezone(wall_of(sighting.zone, zone)).strftime(
+            f"{WALL}.%f"
+        ),
         "device_id": sighting.device,
         "log_type": "" if way is None else ("IN" if way.enters else "OUT"),
         "skip_auto_attendance": 0,
@@ -139,13 +156,13 @@ def frappe_body(sighting: Sighting, zone: ZoneInfo) -> dict[str, Any]:
     }
 
 
-def read_frappe(data: bytes, zone: ZoneInfo) -> Parsed:
+def read_frappe(data: bytes, zone: Zones) -> Parsed:
     """What `write_frappe` wrote."""
 
     def one(body: Mapping[str, Any]) -> Sighting:
         way = {"IN": Direction.IN, "OUT": Direction.OUT}.get(str(body.get("log_type")))
-        at = read_moment(str(body["timestamp"]), zone)
         person, device = str(body["employee_field_value"]), str(body.get("device_id") or "")
+        at = read_moment(str(body["timestamp"]), wall_there(zone, device))
         return Sighting(person, at, device, way, source=Reporter.FILE)
 
     return _each(_list(data), one)
@@ -156,7 +173,9 @@ def write_hikvision(sightings: Iterable[Sighting], zone: ZoneInfo) -> bytes:
     return _json(
         [
             {
-                "dateTime": one.true_at.astimezone(zone).isoformat(timespec="seconds"),
+                "dateTime": one.true_at.astimezone(wall_of(one.zone, zone)).isoformat(
+                    timespec="seconds"
+                ),
                 "eventType": "AccessControllerEvent",
                 "AccessControllerEvent": {
                     "deviceName": one.device,
@@ -202,8 +221,8 @@ def write_json(sightings: Iterable[Sighting], zone: ZoneInfo) -> bytes:
             {
                 "person_id": one.person,
                 "time": utc_text(one.true_at),
-                "local_time": one.true_at.astimezone(zone).strftime(WALL),
-                "zone": zone.key,
+                "local_time": one.true_at.astimezone(wall_of(one.zone, zone)).strftime(WALL),
+                "zone": wall_of(one.zone, zone).key,
                 "device": one.device,
                 "direction": one.direction or "",
             }
@@ -223,9 +242,10 @@ def write_csv(sightings: Iterable[Sighting], zone: ZoneInfo) -> bytes:
     writer = csv.writer(text, lineterminator="\r\n")
     writer.writerow((*COLUMN_NAMES, "local_time", "zone"))
     for one in sightings:
-        local = one.true_at.astimezone(zone).strftime(WALL)
+        wall = wall_of(one.zone, zone)
+        local = one.true_at.astimezone(wall).strftime(WALL)
         cells = (one.person, utc_text(one.true_at), one.device, one.direction or "")
-        writer.writerow([safe_cell(cell) for cell in (*cells, local, zone.key)])
+        writer.writerow([safe_cell(cell) for cell in (*cells, local, wall.key)])
     return text.getvalue().encode()
 
 

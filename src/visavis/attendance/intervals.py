@@ -4,23 +4,24 @@ The names of their fields are theirs. Knows no punches: a stay is from an in to 
 """
 
 import json
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from datetime import UTC, datetime, time, timedelta
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 from typing import Any
 from zoneinfo import ZoneInfo
 
 from visavis.attendance.days import DayRecord
 from visavis.attendance.directory import Directory
-from visavis.attendance.exchange import WALL
+from visavis.attendance.exchange import WALL, Zones, wall_of, wall_there
 from visavis.attendance.moments import DAY, day_of, midnight, read_moment, zone_named
 from visavis.errors import AttendanceError, DatasetError
 
 MINUTE = timedelta(minutes=1)
 MINUTES = "%Y-%m-%d %H:%M"
 HIBOB_ENTRIES = 100  # of one request
-LAST_MINUTE = time(23, 59)
+NUMBER = re.compile("[1-9][0-9]{0,8}")  # an id of Odoo's
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,20 +31,23 @@ class Interval:
     person: str
     start: datetime  # UTC
     end: datetime | None = None
+    zone: str = field(default="", compare=False)  # of the clock on the wall there
 
 
 @dataclass(frozen=True, slots=True)
 class Payroll:
-    """A format of intervals: how they are written in it, and read from it."""
+    """A format of intervals: how they are written in it, each by the wall of its own zone, and
+    where it has none, of the one given; and read from it.
+    """
 
     write: Callable[[Sequence[Interval], ZoneInfo], bytes]
-    read: Callable[[bytes, ZoneInfo], list[Interval]]
+    read: Callable[[bytes, Zones], list[Interval]]
 
 
 def intervals_of(records: Iterable[DayRecord], directory: Directory) -> list[Interval]:
     """The stays of days, by person and time."""
     stays = [
-        Interval(directory.reference(record.person), stay.start, stay.end)
+        Interval(directory.reference(record.person), stay.start, stay.end, record.zone)
         for record in records
         for stay in record.stays
     ]
@@ -51,8 +55,9 @@ def intervals_of(records: Iterable[DayRecord], directory: Directory) -> list[Int
 
 
 def write_odoo(intervals: Iterable[Interval], zone: ZoneInfo) -> bytes:
-    """Rows of hr.attendance, in UTC. Raises AttendanceError where Odoo would refuse them: stays of
-    one person that overlap, or a second one that is open.
+    """Rows of hr.attendance, in UTC: an own id that is a number is taken for that of an employee
+    in Odoo, and another is for Odoo's import to look up. Raises AttendanceError where Odoo would
+    refuse them: stays of one person that overlap, or a second one that is open.
     """
     own = sorted(intervals, key=lambda one: (one.person, one.start))
     for before, after in pairwise(own):
@@ -65,7 +70,7 @@ def write_odoo(intervals: Iterable[Interval], zone: ZoneInfo) -> bytes:
     return _text(
         [
             {
-                "employee_id": one.person,
+                "employee_id": int(one.person) if NUMBER.fullmatch(one.person) else one.person,
                 "check_in": one.start.astimezone(UTC).strftime(WALL),
                 "check_out": one.end.astimezone(UTC).strftime(WALL) if one.end else False,
                 "in_mode": "kiosk",
@@ -76,7 +81,7 @@ def write_odoo(intervals: Iterable[Interval], zone: ZoneInfo) -> bytes:
     )
 
 
-def read_odoo(data: bytes, zone: ZoneInfo) -> list[Interval]:
+def read_odoo(data: bytes, zones: Zones) -> list[Interval]:
     """What `write_odoo` wrote."""
     return [
         Interval(str(row["employee_id"]), _utc(row["check_in"]),
@@ -91,16 +96,17 @@ def write_zoho(intervals: Iterable[Interval], zone: ZoneInfo) -> bytes:
     for one in intervals:
         for name, at in (("checkIn", one.start), ("checkOut", one.end)):
             if at is not None:
-                local = at.astimezone(zone).strftime(WALL)
+                local = at.astimezone(wall_of(one.zone, zone)).strftime(WALL)
                 rows.append({"empId": one.person, name: local, "location": "", "building": ""})
     return _text({"dateFormat": "yyyy-MM-dd HH:mm:ss", "data": rows})
 
 
-def read_zoho(data: bytes, zone: ZoneInfo) -> list[Interval]:
+def read_zoho(data: bytes, zones: Zones) -> list[Interval]:
     """What `write_zoho` wrote: an out ends the in before it."""
     intervals: list[Interval] = []
     for row in _rows(data, "data"):
         person = str(row["empId"])
+        zone = wall_there(zones, person)
         if "checkIn" in row:
             intervals.append(Interval(person, read_moment(row["checkIn"], zone)))
         elif intervals and intervals[-1].person == person and intervals[-1].end is None:
@@ -115,18 +121,17 @@ def write_hibob(intervals: Iterable[Interval], zone: ZoneInfo) -> bytes:
     """Bodies of attendance/import, of at most 100 entries each: minutes by the wall, and no entry
     over midnight, where HiBob wants 23:59 and 00:00.
     """
-    entries = [
-        {
-            "id": part.person,
-            "clockIn": part.start.astimezone(zone).strftime(MINUTES),
-            **({"clockOut": part.end.astimezone(zone).strftime(MINUTES)} if part.end else {}),
-        }
-        for one in intervals
-        for part in split_at_midnight(one, zone)
-    ]
+    entries = []
+    for one in intervals:
+        wall = wall_of(one.zone, zone)
+        for part in split_at_midnight(one, wall):
+            entry = {"id": part.person, "clockIn": part.start.astimezone(wall).strftime(MINUTES)}
+            if part.end:
+                entry["clockOut"] = part.end.astimezone(wall).strftime(MINUTES)
+            entries.append(entry)
     return _text(
         [
-            {"idType": "employeeId", "dateTimeFormat": "yyyy-MM-dd HH:mm", "requests": part}
+            {"idType": "idInCompany", "dateTimeFormat": "yyyy-MM-dd HH:mm", "requests": part}
             for part in in_batches(entries, HIBOB_ENTRIES)
         ]
     )
@@ -144,12 +149,14 @@ def split_at_midnight(interval: Interval, zone: ZoneInfo) -> Iterator[Interval]:
     yield Interval(interval.person, start, interval.end)
 
 
-def read_hibob(data: bytes, zone: ZoneInfo) -> list[Interval]:
+def read_hibob(data: bytes, zones: Zones) -> list[Interval]:
     """What `write_hibob` wrote, parts at midnight joined."""
     intervals: list[Interval] = []
     for request in _rows(data):
         for entry in request["requests"]:
-            person, start = str(entry["id"]), read_moment(entry["clockIn"], zone)
+            person = str(entry["id"])
+            zone = wall_there(zones, person)
+            start = read_moment(entry["clockIn"], zone)
             out = entry.get("clockOut")
             end = read_moment(out, zone) if out else None
             last = intervals[-1] if intervals else None
@@ -191,13 +198,13 @@ def _rows(data: bytes, name: str = "") -> list[Any]:
 
 
 def _whole(
-    read: Callable[[bytes, ZoneInfo], list[Interval]],
-) -> Callable[[bytes, ZoneInfo], list[Interval]]:
+    read: Callable[[bytes, Zones], list[Interval]],
+) -> Callable[[bytes, Zones], list[Interval]]:
     """The reader, with a DatasetError for rows that are not as its writer writes them."""
 
-    def checked(data: bytes, zone: ZoneInfo) -> list[Interval]:
+    def checked(data: bytes, zones: Zones) -> list[Interval]:
         try:
-            return read(data, zone)
+            return read(data, zones)
         except (KeyError, TypeError, AttributeError, RecursionError) as error:
             raise DatasetError(f"expected rows of attendance: {error!r:.80}") from error
 

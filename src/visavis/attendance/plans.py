@@ -7,7 +7,7 @@ punches.
 
 from bisect import bisect_right
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
 from zoneinfo import ZoneInfo
 
@@ -26,16 +26,23 @@ class Span:
     end: datetime
     opens: datetime
     closes: datetime
+    zone: ZoneInfo  # of its site
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
     """What is due of somebody in a period."""
 
-    zone: ZoneInfo  # of the days on which nothing is due, too
+    zone: ZoneInfo  # of a day on which nobody is assigned to a site
     spans: tuple[Span, ...] = ()  # in order; their windows do not meet
     holidays: Mapping[date, str] | None = None
     leave: Sequence[Leave] = ()
+    sites: Sequence[tuple[date, date, ZoneInfo]] = ()  # from a day to a day, at a site
+
+    def zone_on(self, day: date) -> ZoneInfo:
+        """The zone of somebody's site on a day; of several, the one that the rules name last."""
+        zones = [zone for since, until, zone in self.sites if since <= day <= until]
+        return zones[-1] if zones else self.zone
 
     def span_at(self, at: datetime) -> Span | None:
         """The span in whose window a moment is."""
@@ -45,7 +52,11 @@ class Plan:
     def day_at(self, at: datetime) -> date:
         """The day to which a punch belongs: its shift's, or the date on the wall."""
         span = self.span_at(at)
-        return span.day if span else at.astimezone(self.zone).date()
+        return span.day if span else self.date_at(at)
+
+    def date_at(self, at: datetime) -> date:
+        """The date on the wall of somebody's site."""
+        return at.astimezone(self.zone_on(at.astimezone(self.zone).date())).date()
 
     def leave_on(self, day: date) -> Leave | None:
         """What somebody is excused by on a day."""
@@ -65,6 +76,9 @@ class Plans:
         for leave in rules.leave:
             self._leave.setdefault(leave.person, []).append(leave)
         self._shared: dict[tuple[int, ...], Plan] = {}
+        self._holidays = {
+            (one.day, site): one.name for one in rules.holidays for site in one.sites or ("",)
+        }
 
     def of(self, person: str) -> Plan:
         """A person's plan, by the name that the rules use."""
@@ -79,26 +93,41 @@ class Plans:
             for span in shared.spans
             if not any(one.since <= span.day <= one.until for one in leave)
         )
-        return Plan(shared.zone, spans, shared.holidays, leave)
+        return Plan(shared.zone, spans, shared.holidays, leave, shared.sites)
 
     def _plan(self, assignments: Sequence[Assignment]) -> Plan:
-        site = assignments[-1].site if assignments else ""
-        holidays = {
-            one.day: one.name for one in self.rules.holidays if not one.sites or site in one.sites
-        }
         # A day more on each side: a shift over midnight, and windows that meet.
         day, last = self.first - DAY, self.last + DAY
         spans: list[Span] = []
         while day <= last:
-            if day not in holidays:
-                spans += [
-                    _span(day, one.shift, self.rules.shifts[one.shift], self._zone(one.site))
-                    for one in assignments
-                    if one.since <= day <= one.until
-                    and WEEK[day.weekday()] in self.rules.shifts[one.shift].days
-                ]
+            spans += [
+                _span(day, one.shift, self.rules.shifts[one.shift], self._zone(one.site))
+                for one in assignments
+                if one.since <= day <= one.until
+                and WEEK[day.weekday()] in self.rules.shifts[one.shift].days
+                and self._holiday(day, one.site) is None
+            ]
             day += DAY
-        return Plan(self._zone(site), tuple(_apart(spans)), holidays)
+        sites = [(one.since, one.until, self._zone(one.site)) for one in assignments]
+        zone = sites[-1][-1] if sites else self._zone("")
+        return Plan(zone, tuple(_apart(spans)), self._free(assignments), sites=sites)
+
+    def _free(self, assignments: Sequence[Assignment]) -> dict[date, str]:
+        """The holidays of all sites that somebody is assigned to on those days."""
+        return {
+            one.day: one.name
+            for one in self.rules.holidays
+            if not one.sites
+            or any(
+                each.site in one.sites
+                for each in assignments
+                if each.since <= one.day <= each.until
+            )
+        }
+
+    def _holiday(self, day: date, site: str) -> str | None:
+        """The holiday of a site on a day."""
+        return self._holidays.get((day, "")) or self._holidays.get((day, site))
 
     def _zone(self, site: str) -> ZoneInfo:
         return zone_named(self.rules.zone_of(site))
@@ -108,7 +137,7 @@ def _span(day: date, name: str, shift: Shift, zone: ZoneInfo) -> Span:
     start = at_wall(day, shift.start, zone)
     end = at_wall(day if shift.end > shift.start else day + DAY, shift.end, zone)
     opens, closes = start - timedelta(minutes=shift.early), end + timedelta(minutes=shift.after)
-    return Span(day, name, shift, start, end, opens, closes)
+    return Span(day, name, shift, start, end, opens, closes, zone)
 
 
 def _apart(spans: list[Span]) -> list[Span]:
@@ -125,7 +154,7 @@ def _apart(spans: list[Span]) -> list[Span]:
 
 
 def _window(span: Span, opens: datetime, closes: datetime) -> Span:
-    return Span(span.day, span.name, span.shift, span.start, span.end, opens, closes)
+    return replace(span, opens=opens, closes=closes)
 
 
 def _opens(span: Span) -> datetime:

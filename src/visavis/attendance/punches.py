@@ -59,6 +59,7 @@ class Sighting:
     key: str = ""  # of the device's own, as a track's id: said twice, it is one
     actor: str = ""
     reason: str = ""
+    zone: str = ""  # of the clock on the wall there, where it is written for others
 
     @property
     def true_at(self) -> datetime:

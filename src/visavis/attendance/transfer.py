@@ -9,7 +9,14 @@ from datetime import date
 from pathlib import Path
 
 from visavis.attendance.attendance import Attendance
-from visavis.attendance.exchange import EXCHANGES, Parsed, read_attlog, read_csv
+from visavis.attendance.exchange import (
+    EXCHANGES,
+    Parsed,
+    Zones,
+    read_attlog,
+    read_csv,
+    read_frappe,
+)
 from visavis.attendance.intervals import PAYROLLS, intervals_of
 from visavis.attendance.moments import days_between, read_day, zone_named
 from visavis.attendance.plans import Plan
@@ -97,31 +104,40 @@ def _in(punch: Punch, period: tuple[date, date], zone: str) -> bool:
 def counting_sightings(
     attendance: Attendance, held: HeldPeriod, period: tuple[date, date]
 ) -> list[Sighting]:
-    """The punches of a period as they count, by time, people by what other systems call them."""
-    zone = zone_named(attendance.rules.zone)
-    plans = attendance.plans(*period)
-    made = [
-        Sighting(
-            attendance.directory.reference(person),
-            mark.at,
-            mark.device,
-            mark.direction,
-            source=Reporter.FILE,
-        )
-        for person, marks in held.marks().items()
-        for mark in held.counting(marks, plans.get(person, Plan(zone)))
-        if period[0] <= mark.at.astimezone(zone).date() <= period[1]
-    ]
+    """The punches of a period as they count, by time, people by what other systems call them; each
+    with the zone of its device's site, or where it has none, of the person's.
+    """
+    rules = attendance.rules
+    plans, nobody = attendance.plans(*period), Plan(zone_named(rules.zone))
+    made = []
+    for person, marks in held.marks().items():
+        plan, reference = plans.get(person, nobody), attendance.directory.reference(person)
+        for mark in held.counting(marks, plan):
+            terminal, day = rules.devices.get(mark.device), plan.date_at(mark.at)
+            has_site = terminal is not None and terminal.site
+            zone = rules.device_zone(mark.device) if has_site else plan.zone_on(day).key
+            if period[0] <= mark.at.astimezone(zone_named(zone)).date() <= period[1]:
+                said = Sighting(reference, mark.at, mark.device, mark.direction, Reporter.FILE)
+                made.append(replace(said, zone=zone))
     return sorted(made, key=lambda one: (one.at, one.person))
 
 
 def read_punches(
-    path: Path, form: str, zone_name: str, columns: Mapping[str, str] | None = None
+    path: Path,
+    form: str,
+    zone_name: str,
+    columns: Mapping[str, str] | None = None,
+    *,
+    rules: Rules | None = None,
 ) -> Parsed:
-    """A file of punches. Raises AttendanceError for an unknown format or a file that is not there,
-    DatasetError for one that is of another encoding or kind.
+    """A file of punches. A time without an offset is of the zone; with `rules`, and where no zone
+    is named, of the one of each line's device, as far as the format has devices.
+
+    Raises AttendanceError for an unknown format or a file that is not there, DatasetError for one
+    that is of another encoding or kind.
     """
-    zone = zone_named(zone_name)
+    zone = zone_named(zone_name or (rules.zone if rules else ""))
+    zones = device_zones(rules) if rules and not zone_name else zone
     try:
         data = path.read_bytes()
     except OSError as error:
@@ -129,11 +145,18 @@ def read_punches(
     if form == "csv":
         return read_csv(data, zone, columns)
     if form == "attlog":
-        return read_attlog(data, zone)
+        return read_attlog(data, zones)
+    if form == "frappe":
+        return read_frappe(data, zones)
     if form not in EXCHANGES:
         known = ", ".join(EXCHANGES)
         raise AttendanceError(f"punches cannot be read from {form!r}", mend=f"known: {known}")
     return EXCHANGES[form].read(data, zone)
+
+
+def device_zones(rules: Rules) -> Zones:
+    """The zone of each device, by the rules."""
+    return lambda device: zone_named(rules.device_zone(device))
 
 
 def import_punches(attendance: Attendance, parsed: Parsed, *, device: str = "") -> list[Recorded]:

@@ -160,7 +160,7 @@ def import_file(
         Literal["attlog", "hikvision", "csv", "json", "frappe", "holidays", "leave"],
         typer.Option("--format", help="What the file is."),
     ] = "attlog",
-    zone: Annotated[str, typer.Option(help="Of the file's times; else the rules'.")] = "",
+    zone: Annotated[str, typer.Option(help="Of the file's times; else of each device.")] = "",
     terminal: Annotated[str, typer.Option(help="In place of the file's own.")] = "",
     columns: Annotated[str, typer.Option(help="Of a CSV: person=Nr,time=When.")] = "",
     gallery: options.GalleryFolder = None,
@@ -174,7 +174,8 @@ def import_file(
     if form in ("holidays", "leave"):
         _import_days(book, file, form, json=json)
         return
-    parsed = read_punches(file, form, zone or book.rules.zone, _columns(columns))
+    wall = zone or (book.rules.device_zone(terminal) if terminal else "")
+    parsed = read_punches(file, form, wall, _columns(columns), rules=book.rules)
     outcomes = import_punches(book, parsed, device=terminal)
     words = imported_punches_words(outcomes, parsed.faults)
     printing.print_answer(imported_punches_json(outcomes, parsed.faults), words, json=json)
