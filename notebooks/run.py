@@ -1,6 +1,6 @@
 """Run notebooks from top to bottom, and keep what each cell shows: text, and small pictures.
 
-python notebooks/run.py notebooks/verify.ipynb notebooks/people.ipynb
+python notebooks/run.py notebooks/verify.ipynb notebooks/people.ipynb notebooks/train.ipynb
 """
 
 import ast

@@ -1,6 +1,6 @@
 """The notebooks run from top to bottom, are short, and show what a run shows.
 
-Of people who did not put their portrait in the public domain no picture is kept.
+Of people who did not put their portrait in the public domain no picture is kept; others are drawn.
 """
 
 import ast
@@ -18,6 +18,7 @@ from PIL import Image
 
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 PORTRAITS = ("people", "verify")  # they show the portraits of build/photos alone
+SHOWN = (*PORTRAITS, "train")  # and it shows drawn people
 LARGEST = 60_000  # bytes of a picture
 NUMBER = re.compile(r"-?\d+\.\d+")
 
@@ -37,7 +38,7 @@ def run_cells(path: Path, monkeypatch) -> dict[str, object]:
 
 
 def test_the_notebooks_are_these():
-    assert {*PORTRAITS, "visualise"} == {path.stem for path in NOTEBOOKS}
+    assert {*SHOWN, "visualise"} == {path.stem for path in NOTEBOOKS}
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
@@ -45,8 +46,8 @@ def test_it_is_short_and_holds_no_output_but_of_portraits(path):
     found = json.loads(path.read_text(encoding="utf-8"))["cells"]
     assert len(found) < 15
     for cell in found:
-        assert path.stem in PORTRAITS or not cell.get("outputs")
-        assert path.stem in PORTRAITS or cell.get("execution_count") is None
+        assert path.stem in SHOWN or not cell.get("outputs")
+        assert path.stem in SHOWN or cell.get("execution_count") is None
         assert not cell.get("attachments")
     assert "data:image" not in path.read_text(encoding="utf-8")
 
@@ -61,8 +62,11 @@ def outputs(notebook: dict) -> tuple[str, list[bytes]]:
 
 @pytest.mark.pack
 @pytest.mark.slow
-@pytest.mark.parametrize("name", PORTRAITS)
+@pytest.mark.parametrize("name", SHOWN)
 def test_what_it_shows_is_what_a_run_shows(name, portraits, monkeypatch):
+    if name == "train":
+        pytest.importorskip("torch", reason="training needs an extra: pip install '.[train]'")
+        pytest.importorskip("tensorboard")
     path = ROOT / "notebooks" / f"{name}.ipynb"
     monkeypatch.setenv("VISAVIS_KEY", "")  # the notebook sets it; put back afterwards
     made = runpy.run_path(str(path.with_name("run.py")))["run"](path)
@@ -76,7 +80,7 @@ def test_what_it_shows_is_what_a_run_shows(name, portraits, monkeypatch):
     ]
 
 
-@pytest.mark.parametrize("name", PORTRAITS)
+@pytest.mark.parametrize("name", SHOWN)
 def test_its_pictures_are_there_and_small(name):
     path = ROOT / "notebooks" / f"{name}.ipynb"
     pictures = outputs(json.loads(path.read_text(encoding="utf-8")))[1]
@@ -105,6 +109,8 @@ def test_it_uses_what_is_public(path):
         ("people", "match, closest Barack Obama"),
         ("people", "no_match, closest Joe Biden"),
         ("people", "['obama.jpg', 'obama2.jpg', 'obama3.jpg']"),
+        ("train", "the loss falls: True"),
+        ("train", "pairs of one person are closer: True"),
     ],
 )
 def test_it_shows_the_right_answer(name, words):

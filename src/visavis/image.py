@@ -69,20 +69,10 @@ class Photo:
         if self.elsewhere is not None:
             return self.elsewhere(max_side)
         try:
-            with open_picture(self.data) as picture:
-                orientation = _orientation(picture)
-                target = _fit(picture.size, max_side)
-                picture.draft(None, target)  # JPEG alone: libjpeg decodes at 1/2, 1/4 or 1/8
-                pixels = _rgb(picture)
+            picture = open_picture(self.data)
         except FAULTS as error:
-            raise ImageError(
-                f"{self.name}: cannot decode: {_reason(error)}", mend="check that the file is whole"
-            ) from error
-        if pixels.shape[:2] != target[::-1]:
-            pixels = cv2.resize(pixels, target, interpolation=cv2.INTER_AREA).astype(
-                np.uint8, copy=False
-            )
-        return np.ascontiguousarray(_upright(pixels, orientation))
+            raise _undecodable(self.name, error) from error
+        return _decode(self.name, picture, max_side)
 
 
 def open_photo(source: Source, *, limits: Limits = LIMITS) -> Photo:
@@ -90,19 +80,7 @@ def open_photo(source: Source, *, limits: Limits = LIMITS) -> Photo:
 
     Raises ImageError for what is no picture that can be read, or is over `limits`.
     """
-    name, data = _bytes(source, limits)
-    try:
-        with open_picture(data) as picture:
-            width, height = picture.size
-            turned = _orientation(picture) >= 5
-    except FAULTS as error:
-        what = f"{name}: {kind_of(data).name} that cannot be read: {_reason(error)}"
-        raise ImageError(what, mend="check that the file is whole") from error
-    except ImageError as error:
-        raise error.at(name) from error
-    photo = Photo(name, data, *((height, width) if turned else (width, height)))
-    _check_size(photo, limits)
-    return photo
+    return _open(source, limits)[0]
 
 
 def read_image(source: Source, *, max_side: int | None = None, limits: Limits = LIMITS) -> Image:
@@ -112,7 +90,9 @@ def read_image(source: Source, *, max_side: int | None = None, limits: Limits = 
     frames the first is taken. With `max_side` the longer side is at most that many pixels.
     Raises ImageError for what is no whole picture that can be read, or is over `limits`.
     """
-    return open_photo(source, limits=limits).decode(max_side=max_side)
+    # Not by open_photo, whose header would be read twice: of a small picture that is a third.
+    photo, picture = _open(source, limits)
+    return _decode(photo.name, picture, max_side)
 
 
 def check_image(image: object) -> Image:
@@ -159,6 +139,46 @@ def of_pillow(picture: Pillow.Image) -> Image:
     except FAULTS as error:
         raise ImageError(f"picture: cannot decode: {_reason(error)}") from error
     return check_image(np.ascontiguousarray(pixels))
+
+
+def _open(source: Source, limits: Limits) -> tuple[Photo, Pillow.Image]:
+    """A picture whose header is read and within the limits, and what decodes it."""
+    name, data = _bytes(source, limits)
+    try:
+        picture = open_picture(data)
+        width, height = picture.size
+        turned = _orientation(picture) >= 5
+    except FAULTS as error:
+        what = f"{name}: {kind_of(data).name} that cannot be read: {_reason(error)}"
+        raise ImageError(what, mend="check that the file is whole") from error
+    except ImageError as error:
+        raise error.at(name) from error
+    photo = Photo(name, data, *((height, width) if turned else (width, height)))
+    _check_size(photo, limits)
+    return photo, picture
+
+
+def _decode(name: str, picture: Pillow.Image, max_side: int | None) -> Image:
+    """Its upright pixels, shrunk to `max_side`."""
+    try:
+        with picture:
+            orientation = _orientation(picture)
+            target = _fit(picture.size, max_side)
+            picture.draft(None, target)  # JPEG alone: libjpeg decodes at 1/2, 1/4 or 1/8
+            pixels = _rgb(picture)
+    except FAULTS as error:
+        raise _undecodable(name, error) from error
+    if pixels.shape[:2] != target[::-1]:
+        pixels = cv2.resize(pixels, target, interpolation=cv2.INTER_AREA).astype(
+            np.uint8, copy=False
+        )
+    return np.ascontiguousarray(_upright(pixels, orientation))
+
+
+def _undecodable(name: str, error: BaseException) -> ImageError:
+    return ImageError(
+        f"{name}: cannot decode: {_reason(error)}", mend="check that the file is whole"
+    )
 
 
 def _bytes(source: Source, limits: Limits) -> tuple[str, bytes]:
