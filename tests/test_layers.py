@@ -11,8 +11,8 @@ errors types extras files folders document batch posts formats image draw compar
 alignment dataset layouts runtime decode pack hub quality turned detect steady faces facecache
 embedder configuration presets metrics liveness evaluate report gallery cascade cautions results
 recognizer identification presence watch calibration capacity enrollment rejection clustering
-embeddings unfinished scale preparation checkup shortcuts attendance insightface networks checkpoints
-convert train doctor answers serve cli __main__
+embeddings unfinished scale preparation checkup shortcuts attendance insightface networks
+checkpoints convert train doctor answers serve cli __main__
 """.split()
 
 # Modules that load others only when a function of theirs runs, each with its reason.

@@ -38,8 +38,8 @@ from visavis.serve.site.live import site_live
 from visavis.serve.site.login import login
 from visavis.serve.site.mine import site_mine
 from visavis.serve.site.models import site_models
-from visavis.serve.site.outside import site_outside
 from visavis.serve.site.negatives import site_negatives
+from visavis.serve.site.outside import site_outside
 from visavis.serve.site.people import site_people
 from visavis.serve.site.settings import site_settings
 from visavis.serve.site.verify import page

@@ -17,7 +17,7 @@ from visavis.serve.rest.kept import NegativeRemovedShape, NegativesShape, Reject
 from visavis.serve.rest.photos import FaceNumber
 from visavis.serve.rest.routes import told
 from visavis.serve.service import Service, service_of, write_once
-from visavis.serve.who.access import HAS_ROOM, needs
+from visavis.serve.who.access import needs
 
 negatives = APIRouter(prefix="/v1/people/{person}/negatives", tags=["people"])
 
@@ -47,7 +47,7 @@ def list_negatives(request: Request, person: str) -> JSONResponse:
 
 @negatives.post(
     "",
-    dependencies=[HAS_ROOM, needs("operator")],
+    dependencies=[needs("operator")],
     openapi_extra=REJECT.documented(),
     responses={**told(RejectedShape, "not_found", "conflict", form=True)},
 )
