@@ -14,7 +14,7 @@ playwright = pytest.importorskip("playwright.sync_api", reason="playwright is no
 
 from made_attendance import moment, rules  # noqa: E402
 from served import Served, served  # noqa: E402
-from test_serve_browser import CHROMIUM, HOSTILE, LOOKS, browser_of, sign_in  # noqa: E402
+from test_serve_browser import CHROMIUM, HOSTILE, LOOKS, browser_of, sign_in, wait_until  # noqa: E402
 
 from visavis.attendance import store  # noqa: E402
 from visavis.attendance.attendance import Attendance, keep_rules  # noqa: E402
@@ -106,7 +106,7 @@ def test_a_kiosk_punches_once_for_who_stands_there(office, portraits, tmp_path):
         assert before >= 2  # three looks had to agree
         page.wait_for_timeout(1500)
         page.reload()  # and it is known after a restart of the browser's page, too
-        page.wait_for_function("document.getElementById('device').textContent === 'door'")
+        wait_until(page, "document.getElementById('device').textContent === 'door'")
         state(page, "done")
     (punch,) = punches(office, "door")[-1:]
     assert (punch.direction, punch.source) == ("in", Reporter.KIOSK)

@@ -71,7 +71,7 @@ def test_a_kill_loses_nothing_acknowledged_and_leaves_no_half_person(tmp_path, s
         folder = tmp_path / str(seed // EVERY)
         acknowledged.setdefault(folder, set()).update(killed(folder, seed, *switches))
         check_whole(folder, acknowledged[folder])
-    assert sum(map(len, acknowledged.values())) > share(1000)
+    assert sum(map(len, acknowledged.values())) >= share(1000) // len(JOURNALS)
 
 
 @pytest.mark.slow
@@ -288,6 +288,7 @@ def test_eight_processes_enrol_at_once(tmp_path, switches):
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(600)  # ten processes on two cores
 def test_eight_processes_enrol_at_once_in_postgresql(cache, postgres_server):
     check_crowd(postgres_server.new_address())
 
