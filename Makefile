@@ -70,6 +70,9 @@ build/all-ready: build/test-ready
 	  { apt-get update -qq && \
 	    apt-get install -qq -y --no-install-recommends chromium fonts-dejavu-core; } || \
 	  echo 'chromium is missing (apt-get install chromium): tests of pages will skip'
+	@command -v mosquitto >/dev/null || \
+	  { apt-get update -qq && apt-get install -qq -y --no-install-recommends mosquitto; } || \
+	  echo 'mosquitto is missing (apt-get install mosquitto): tests of MQTT will skip'
 	$(BIN)/pip install --quiet --constraint constraints.txt --editable \
 	  '.[ort,parquet,plots,convert,hub,search,serve,attendance,watch,mqtt,train,postgres,ray]' \
 	  atheris httpx schemathesis playwright axe-playwright-python 'moto[server]' \
