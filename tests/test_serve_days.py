@@ -149,6 +149,7 @@ def test_a_correction_is_seen_before_it_is_made_and_superseded_after(office, ope
     assert "does not count" in see(operator, f"/people/{person}?month=2026-03")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("fields", "status"),
     [

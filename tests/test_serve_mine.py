@@ -209,7 +209,7 @@ def test_an_objection_that_cannot_be_is_a_page_that_says_so(
     assert (answer.status_code, answer.text.startswith("<!doctype html>")) == (status, True)
 
 
-def test_what_is_no_link_opens_nothing(office):
+def test_what_is_no_link_opens_nothing(site):
     for text in ("x", "visavis_5f1c9a02_told-once", LINKS):
-        assert office.http.get(f"/mine/{text}").status_code == 404
-        assert office.http.post(f"/mine/{text}", files={"a": (None, "")}).status_code == 404
+        assert site.http.get(f"/mine/{text}").status_code == 404
+        assert site.http.post(f"/mine/{text}", files={"a": (None, "")}).status_code == 404
