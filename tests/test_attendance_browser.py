@@ -99,13 +99,14 @@ def test_a_kiosk_punches_once_for_who_stands_there(office, portraits, tmp_path):
         state(page, "done")
         assert page.inner_text("#title") == "Barack"
         assert page.inner_text("#line").startswith("In ")
+        assert page.inner_text("#device") == "door"
         assert page.url.endswith("/kiosk")  # its key is off the address
         assert not page.locator("#ways").is_visible()
         before = names.index("Barack")
         assert before >= 2  # three looks had to agree
         page.wait_for_timeout(1500)
         page.reload()  # and it is known after a restart of the browser's page, too
-        page.wait_for_selector("#device:text-is('door')")
+        page.wait_for_function("document.getElementById('device').textContent === 'door'")
         state(page, "done")
     (punch,) = punches(office, "door")[-1:]
     assert (punch.direction, punch.source) == ("in", Reporter.KIOSK)
