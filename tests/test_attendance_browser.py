@@ -217,8 +217,10 @@ def test_an_employee_objects_by_their_link_and_is_answered(office):
         assert "it is right now" in page.inner_text(".objections")
 
 
-VIEWS = ("?day=2026-03-10", "/inside", "/month?month=2026-03", "/late?month=2026-03",
-         "/exceptions?month=2026-03", "/corrections?month=2026-03", "/locks")  # fmt: skip
+VIEWS = (
+    "?day=2026-03-10", "/inside", "/classes?day=2026-03-09", "/month?month=2026-03",
+    "/late?month=2026-03", "/exceptions?month=2026-03", "/corrections?month=2026-03", "/locks",
+)  # fmt: skip
 
 
 @pytest.mark.parametrize("look", LOOKS[1:], ids=str)

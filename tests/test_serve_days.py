@@ -116,13 +116,24 @@ def test_reports_show_the_late_the_odd_and_nobody(operator):
 
 
 @pytest.mark.slow
+def test_classes_show_who_of_the_roster_was_there(office, operator):
+    attendance = Attendance(office.gallery)
+    for who, clock in (("E-1", "2026-03-09 10:02"), ("E-3", "2026-03-09 10:20")):
+        attendance.record(Sighting(who, moment(clock), "room", source=Reporter.CAMERA))
+    said = see(operator, "/classes?day=2026-03-09")
+    assert "maths, 10:00–11:00 2 left 1 absent" in said  # noqa: RUF001
+    assert "Person 3 left 10:20 10:20 20" in said
+    assert see(operator, "/classes?day=2026-03-10").endswith("Nothing here.")
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("language", LANGUAGES)
 def test_every_view_is_in_every_language(office, operator, language):
     texts = texts_of(language)["attendance"]
     person = office.gallery.find("E-1").id
-    paths = ["", "/inside", "/month", "/late", "/exceptions", "/corrections", "/locks"]
+    paths = ["", "/inside", "/classes", "/month", "/late", "/exceptions", "/corrections", "/locks"]
     for path in [*paths, f"/people/{person}", f"/punches/{punch_of(office, 'E-1')}"]:
-        answer = operator.get(f"/attendance{path}", params={"lang": language})
+        answer = operator.get(f"/attendance{path}", params={"lang": language, "day": "2026-03-02"})
         assert answer.status_code == 200, answer.text
         assert texts["views"]["exceptions"] in answer.text
     operator.cookies.delete("visavis_language")
@@ -149,6 +160,7 @@ def test_a_correction_is_seen_before_it_is_made_and_superseded_after(office, ope
     assert "does not count" in see(operator, f"/people/{person}?month=2026-03")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("fields", "status"),
     [

@@ -74,6 +74,7 @@ LEAST = {
     ("GET", "/attendance"): "viewer",
     ("GET", "/attendance/inside"): "viewer",
     ("GET", "/attendance/month"): "viewer",
+    ("GET", "/attendance/classes"): "viewer",
     ("GET", "/attendance/people/{person}"): "viewer",
     ("GET", "/attendance/late"): "viewer",
     ("GET", "/attendance/exceptions"): "viewer",

@@ -23,7 +23,9 @@ from visavis.attendance.objections import object_to, objections_of, settle
 from visavis.attendance.punches import Reporter, Sighting
 from visavis.attendance.whole import ledger_damages
 from visavis.errors import AttendanceError
+from visavis.gallery import open_gallery
 from visavis.gallery.proof import erase_with_proof
+from visavis.gallery.rotation import rotate_key
 from visavis.serve.refusals import Refusal
 from visavis.serve.who.links import LINKS, OwnLinks
 
@@ -209,7 +211,19 @@ def test_an_objection_that_cannot_be_is_a_page_that_says_so(
     assert (answer.status_code, answer.text.startswith("<!doctype html>")) == (status, True)
 
 
-def test_what_is_no_link_opens_nothing(office):
+def test_what_is_no_link_opens_nothing(site):
     for text in ("x", "visavis_5f1c9a02_told-once", LINKS):
-        assert office.http.get(f"/mine/{text}").status_code == 404
-        assert office.http.post(f"/mine/{text}", files={"a": (None, "")}).status_code == 404
+        assert site.http.get(f"/mine/{text}").status_code == 404
+        assert site.http.post(f"/mine/{text}", files={"a": (None, "")}).status_code == 404
+
+
+@pytest.mark.slow
+def test_a_link_ends_when_the_gallerys_key_is_rotated(gallery):
+    folder = gallery.database.path.parent
+    text = OwnLinks(gallery, lambda: NOW).make("p1", 30)
+    rotate_key(gallery)
+    gallery.close()
+    again = open_gallery(folder)
+    with pytest.raises(Refusal, match="not valid"):
+        OwnLinks(again, lambda: NOW).person(text)
+    again.close()

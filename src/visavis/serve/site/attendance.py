@@ -1,5 +1,6 @@
 """The pages that show attendance: today, inside, a month, a person, late, exceptions, changes."""
 
+from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
@@ -12,12 +13,13 @@ from visavis.attendance import store
 from visavis.attendance.attendance import Attendance
 from visavis.attendance.changes import said_afterwards
 from visavis.attendance.corrections import PeriodLock, told_of
+from visavis.attendance.courses import Attended
 from visavis.attendance.days import DayRecord, Status
 from visavis.attendance.moments import DAY, day_of, days_between, utc_text, wall_text, zone_named
 from visavis.attendance.objections import objections_of
 from visavis.attendance.reports import hours_of, late_records, matrix_sheet, odd_records
 from visavis.attendance.rules import Direction
-from visavis.attendance.view import days_of, held_in, inside_of
+from visavis.attendance.view import classes_of, days_of, held_in, inside_of
 from visavis.errors import RulesError
 from visavis.gallery import Person
 from visavis.serve.rest.days import (
@@ -29,7 +31,7 @@ from visavis.serve.rest.days import (
     today_of,
 )
 from visavis.serve.service import Service, service_of
-from visavis.serve.site.dayrows import RowMaker, stamp
+from visavis.serve.site.dayrows import DASH, RowMaker, stamp
 from visavis.serve.site.plots import columns_of
 from visavis.serve.site.visits import page_language, page_of, seen_by
 from visavis.serve.site.wording import texts_of
@@ -108,6 +110,28 @@ def inside_page(request: Request) -> HTMLResponse:
         for one in inside_of(desk.attendance)
     ]
     return desk.shown("inside", {"here": here})
+
+
+@site_attendance.get("/classes", dependencies=[seen_by("viewer")])
+def classes_page(request: Request, day: DayQuery = None) -> HTMLResponse:
+    """A day's classes, each with its roster."""
+    desk = desktop(request)
+    chosen = day or today_of(desk.attendance)
+    classes = []
+    for meeting, attendees in classes_of(desk.attendance, chosen):
+        zone = zone_named(desk.attendance.rules.zone_of(meeting.rule.site))
+        counts = Counter(one.status for one in attendees)
+        classes.append(
+            {
+                "course": meeting.course,
+                "when": f"{wall_text(meeting.start, zone)}{DASH}{wall_text(meeting.end, zone)}",
+                "rule": meeting.rule,
+                "counts": [(kind, counts[kind]) for kind in Attended if counts[kind]],
+                "roster": [desk.rows.attendee(one, zone) for one in attendees],
+            }
+        )
+    near = {"day": chosen, "before": chosen - DAY, "after": chosen + DAY}
+    return desk.shown("classes", {**near, "classes": classes})
 
 
 @site_attendance.get("/month", dependencies=[seen_by("viewer")])

@@ -7,6 +7,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from visavis.attendance.corrections import Claim, Correction
+from visavis.attendance.courses import Attendee
 from visavis.attendance.days import DayRecord
 from visavis.attendance.directory import Directory
 from visavis.attendance.moments import wall_text, zone_named
@@ -98,6 +99,18 @@ class RowMaker:
             "notes": ", ".join([said.get(note, note) for note in punch.notes]),
             "reason": punch.reason,
             "actor": punch.actor,
+        }
+
+    def attendee(self, one: Attendee, zone: ZoneInfo) -> dict[str, Any]:
+        """Somebody of a class's roster."""
+        return {
+            "person": one.person,
+            "name": self.directory.name(one.person),
+            "kind": one.status.value,
+            "status": self.texts["attendance"]["statuses"][one.status.value],
+            "first": wall_text(one.first, zone),
+            "last": wall_text(one.last, zone),
+            "late": _minutes(minutes_of(one.late)),
         }
 
     def correction(self, one: Correction, zone: ZoneInfo) -> dict[str, Any]:
