@@ -49,6 +49,7 @@ ROOMS = {
     "pillow_heif": "formats.py",
     "openpyxl": "attendance/sheets.py",
     "av": "watch/video.py",
+    "psycopg": "gallery/postgres.py",
 }
 FOLDERS = {  # of extras and slow ones: these may be imported anywhere in them
     "onnx": {"pack", "convert", "insightface"},
