@@ -80,7 +80,7 @@ DURABLE = (
 )
 WORDS = {  # by SQLSTATE: www.postgresql.org/docs/current/errcodes-appendix.html
     "25006": "this server, or this role, only reads; to change the gallery, connect to another",
-    "53100": FULL,
+    "53100": f"{FULL}: make room on the server",
     "55P03": f"another process has been writing for {BUSY_SECONDS:.0f} s; try again",
     "42501": "this role may not do that",
     "42P01": "no gallery, or a damaged one",
