@@ -219,7 +219,21 @@ def test_another_role_reads_and_writes_nothing_of_a_gallery(place, server, neigh
     with pytest.raises(psycopg.errors.InsufficientPrivilege):
         rows_read(server, name, neighbour)
     give_all(server, name, neighbour)  # a careless administrator
+    server.sql(f"GRANT pg_read_all_data TO {neighbour}")
     assert rows_read(server, name, neighbour) == []
+    command = [
+        server.programs / "pg_dump",
+        "-h",
+        server.folder,
+        "-U",
+        neighbour,
+        "-n",
+        name,
+        "test",
+    ]
+    dump = subprocess.run([*command, "-n", name], capture_output=True, check=False)
+    assert dump.returncode == 1  # and no empty one
+    assert b"row-level security" in dump.stderr
     for statement in ("DELETE FROM {}.people", "UPDATE {}.people SET name = 'Eve'"):
         server.sql(statement.format(name), database="test", role=neighbour)
     insertion = f"INSERT INTO {name}.settings VALUES ('a', 'b')"
