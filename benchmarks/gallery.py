@@ -1,10 +1,12 @@
 """Print what a large gallery costs: opening and loading, one search, enrolling, being followed.
 
     python benchmarks/gallery.py [--templates 100000] [--people 20000]
+    python benchmarks/gallery.py --gallery postgresql:///name?host=/run/postgresql&gallery=measured
     python benchmarks/gallery.py --added 10000
 
-The gallery is made of random unit embeddings, in a folder that is removed again: no photo, no
-model. Searches and enrolments are medians; what detecting and embedding a face cost comes on top.
+The gallery is made of random unit embeddings, in a folder that is removed again, or at an address
+where none is yet: no photo, no model. Searches and enrolments are medians; what detecting and
+embedding a face cost comes on top.
 With --added, another process adds so many templates one by one to an empty gallery, and after each
 this one searches: when it is caught up, and once more unchanged.
 """
@@ -41,14 +43,15 @@ def main() -> None:
     parser.add_argument("--templates", type=int, default=100_000)
     parser.add_argument("--people", type=int, default=20_000)
     parser.add_argument("--added", type=int, default=0, help="by another process, each searched")
-    parser.add_argument("--adding", type=Path, help=argparse.SUPPRESS)  # what that process does
+    parser.add_argument("--gallery", help="an address of PostgreSQL's, where no gallery is yet")
+    parser.add_argument("--adding", help=argparse.SUPPRESS)  # what that process does
     arguments = parser.parse_args()
     if arguments.adding:
         add_on_request(arguments.adding)
         return
     with tempfile.TemporaryDirectory() as home:
         os.environ["XDG_CONFIG_HOME"] = home
-        folder = Path(home) / "gallery"
+        folder = arguments.gallery or Path(home) / "gallery"
         if arguments.added:
             follow(folder, arguments.added)
             return
@@ -73,7 +76,7 @@ def main() -> None:
         report("erase a person", time.perf_counter() - started, "s", "10")
 
 
-def follow(folder: Path, count: int) -> None:
+def follow(folder: Path | str, count: int) -> None:
     """Another process adds a template, this one searches, `count` times."""
     gallery = open_gallery(folder)
     gallery.index(MODEL)
@@ -113,7 +116,7 @@ def timed_search(gallery: Gallery, probe: np.ndarray) -> float:
     return time.perf_counter() - started
 
 
-def add_on_request(folder: Path) -> None:
+def add_on_request(folder: Path | str) -> None:
     """Add a template for each line of standard input."""
     gallery, rng = open_gallery(folder), np.random.default_rng(2)
     people = [gallery.add_person(f"Person {number}").id for number in range(100)]
@@ -123,7 +126,9 @@ def add_on_request(folder: Path) -> None:
         print("added", flush=True)
 
 
-def fill(folder: Path, templates: int, people: int, *, dim: int = DIM, model: str = MODEL) -> None:
+def fill(
+    folder: Path | str, templates: int, people: int, *, dim: int = DIM, model: str = MODEL
+) -> None:
     """Write the gallery in one transaction: what is measured is reading it."""
     gallery = open_gallery(folder)
     rng = np.random.default_rng(0)

@@ -238,7 +238,9 @@ def pool() -> np.ndarray:
 
 
 def do(gallery: Gallery, rows: np.ndarray, words: list[str]) -> str:
-    """Add a template to a person, delete people, or say who is closest to one, among how many."""
+    """Add a template to a person, delete or merge people, or say who is closest to one, among how
+    many.
+    """
     verb, *rest = words
     if verb == "add":
         person, row, name = rest
@@ -249,6 +251,9 @@ def do(gallery: Gallery, rows: np.ndarray, words: list[str]) -> str:
     if verb == "delete":
         gallery.delete(*rest)
         return "deleted"
+    if verb == "merge":
+        gallery.merge(*rest)
+        return "merged"
     index = gallery.index(MODEL)
     ((closest, *_),) = index.nearest(rows[int(rest[0])][None], people=1) if len(index) else [[""]]
     return f"{closest and closest[0]} {len(index)}"

@@ -55,6 +55,7 @@ ROOMS = {
     "ray": "scale/on_ray.py",
     "av": "watch/video.py",
     "paho": "watch/mqtt.py",
+    "psycopg": "gallery/postgres.py",
 }
 FOLDERS = {  # of extras and slow ones: these may be imported anywhere in them
     "onnx": {"pack", "convert", "insightface"},

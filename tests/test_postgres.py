@@ -1,7 +1,10 @@
 """A gallery in PostgreSQL: what is PostgreSQL's own, its errors, and whose gallery it is."""
 
 import re
+import shutil
+import subprocess
 import threading
+from dataclasses import replace
 
 import numpy as np
 import postgres
@@ -216,7 +219,21 @@ def test_another_role_reads_and_writes_nothing_of_a_gallery(place, server, neigh
     with pytest.raises(psycopg.errors.InsufficientPrivilege):
         rows_read(server, name, neighbour)
     give_all(server, name, neighbour)  # a careless administrator
+    server.sql(f"GRANT pg_read_all_data TO {neighbour}")
     assert rows_read(server, name, neighbour) == []
+    command = [
+        server.programs / "pg_dump",
+        "-h",
+        server.folder,
+        "-U",
+        neighbour,
+        "-n",
+        name,
+        "test",
+    ]
+    dump = subprocess.run([*command, "-n", name], capture_output=True, check=False)
+    assert dump.returncode == 1  # and no empty one
+    assert b"row-level security" in dump.stderr
     for statement in ("DELETE FROM {}.people", "UPDATE {}.people SET name = 'Eve'"):
         server.sql(statement.format(name), database="test", role=neighbour)
     insertion = f"INSERT INTO {name}.settings VALUES ('a', 'b')"
@@ -274,3 +291,46 @@ def test_a_wrong_password_is_an_error_that_does_not_show_it(server, cache, caplo
         server.sql("SELECT pg_reload_conf()")
     shown = f"{caught.value} {caught.value.__cause__!r} {caplog.text}"
     assert not re.search(secret, shown)
+
+
+@pytest.fixture
+def small_disk(server, place, tmp_path_factory):
+    """A tablespace of 6 MB, on which the tables of a new gallery lie."""
+    folder = tmp_path_factory.mktemp("small")
+    folder.chmod(0o777)
+    for parent in folder.parents[:2]:
+        parent.chmod(0o755)  # the server runs as another user
+    command = ["mount", "-t", "tmpfs", "-o", "size=6m,mode=0777", "none", folder]
+    mounted = subprocess.run(command, check=False, capture_output=True, text=True)
+    if mounted.returncode:
+        pytest.skip(f"no small disk: {mounted.stderr.strip()}; run as root")
+    inner = folder / "space"
+    inner.mkdir()
+    shutil.chown(inner, server.user)
+    server.sql(
+        f"CREATE TABLESPACE small LOCATION '{inner}'",
+        f"GRANT CREATE ON TABLESPACE small TO {postgres.ROLE}",
+        f"ALTER ROLE {postgres.ROLE} SET default_tablespace = small",
+    )
+    yield
+    server.sql(f"DROP SCHEMA {schema_of(place)} CASCADE", "CHECKPOINT", database="test")
+    server.sql(f"ALTER ROLE {postgres.ROLE} RESET default_tablespace", "DROP TABLESPACE small")
+    subprocess.run(["umount", "--lazy", folder], check=True)
+
+
+@pytest.mark.usefixtures("small_disk")
+def test_a_full_disk_is_said_and_costs_nothing_that_was_acknowledged(place):
+    gallery = open_gallery(place)
+    ann, stored = gallery.add_person("Ann"), []
+
+    def fill():
+        for number in range(1000):
+            sample = replace(photo(RNG, str(number)), crop=RNG.bytes(60_000))
+            stored.append(gallery.add_sample(ann.id, sample))
+
+    with pytest.raises(GalleryError, match="the disk is full; nothing was lost: make room"):
+        fill()
+    assert len(stored) > 20
+    assert {one.id for one in gallery.samples(ann.id)} == set(stored)
+    assert gallery.damages() == []
+    gallery.close()

@@ -1,4 +1,4 @@
-"""What two processes add, delete and search for in one gallery is what a dictionary says."""
+"""What two processes add, delete, merge and search for in one gallery is what a dictionary says."""
 
 import random
 import subprocess
@@ -34,7 +34,7 @@ def differing(place, large, operations):
             return child.stdout.readline().strip()
 
         for number in range(operations):
-            what = dice.choice(["add", "search", "search", "delete"])
+            what = dice.choice(["add", "add", "search", "search", "search", "delete", "merge"])
             people = sorted(set(owners.values()))
             if what == "add" and len(owners) < MOST:
                 row = dice.choice(sorted(set(range(len(rows))) - set(owners)))
@@ -44,6 +44,10 @@ def differing(place, large, operations):
                 gone = dice.sample(people, dice.choice([1, 1, 1, 2, len(people) // 2]))
                 told("delete", *gone)
                 owners = {row: one for row, one in owners.items() if one not in gone}
+            elif what == "merge" and len(people) > 2:
+                kept, merged = dice.sample(people, 2)
+                told("merge", kept, merged)
+                owners = {row: kept if one == merged else one for row, one in owners.items()}
             elif owners:
                 row = dice.choice(sorted(owners))
                 answer, expected = told("search", str(row)), f"{owners[row]} {len(owners)}"

@@ -13,7 +13,7 @@ from sqlalchemy import Connection, MetaData, Table
 
 T = TypeVar("T")
 
-FULL = "the disk is full; nothing was lost, and people delete still works"
+FULL = "the disk is full; nothing was lost"
 BUSY_SECONDS = 30.0  # that one writer waits for another
 
 

@@ -39,7 +39,7 @@ from visavis.gallery.erasure import note_held
 from visavis.gallery.leftovers import Words
 from visavis.gallery.places import DatabaseAddress
 from visavis.gallery.sqlite import SqliteDatabase
-from visavis.gallery.tables import metadata
+from visavis.gallery.tables import AS_BYTES, metadata
 from visavis.gallery.vacuum import beyond, may_search, table_holds, vacuum
 
 log = logging.getLogger(__name__)
@@ -80,7 +80,7 @@ DURABLE = (
 )
 WORDS = {  # by SQLSTATE: www.postgresql.org/docs/current/errcodes-appendix.html
     "25006": "this server, or this role, only reads; to change the gallery, connect to another",
-    "53100": FULL,
+    "53100": f"{FULL}: make room on the server",
     "55P03": f"another process has been writing for {BUSY_SECONDS:.0f} s; try again",
     "42501": "this role may not do that",
     "42P01": "no gallery, or a damaged one",
@@ -354,6 +354,12 @@ def _open_engine(address: DatabaseAddress) -> Engine:
             connection.execute(statement)
         connection.commit()
 
+    @event.listens_for(engine, "before_cursor_execute")
+    def ask(_: object, cursor: Any, *asked: Any) -> None:
+        *_, context, _many = asked
+        if context.execution_options.get(AS_BYTES):
+            cursor.format = engine.dialect.loaded_dbapi.pq.Format.BINARY
+
     return engine
 
 
@@ -364,6 +370,8 @@ def _quoted(name: str) -> str:
 
 def _first(database: PostgresDatabase, connection: Connection) -> None:
     database.make(connection, metadata)
+    # A template of 512 numbers stays in its row, where it is read in one go.
+    connection.exec_driver_sql("ALTER TABLE templates SET (toast_tuple_target = 8160)")
 
 
 MIGRATIONS = (_first,)  # number i takes version i to i + 1

@@ -327,7 +327,7 @@ def _named(path: Path) -> Iterator[None]:
 def _words(error: OperationalError) -> str:
     text = str(error.orig)
     known = {
-        "full": FULL,
+        "full": f"{FULL}, and people delete still works",
         "readonly": "the file is read-only; make it writable to change the gallery",
         "locked": f"another process has been writing for {BUSY_SECONDS:.0f} s; try again",
         "unable to open": "cannot be opened; is the folder there, and may you write in it?",

@@ -23,6 +23,8 @@ MOST_IDS = 4096  # that one statement names: SQLite takes 32,766 values by defau
 TEXT = String().with_variant(String(collation="C"), "postgresql")
 NUMBER = BigInteger().with_variant(Integer(), "sqlite")  # SQLite's Integer has 8 bytes as well
 
+AS_BYTES = "as_bytes"  # an option of a query: its rows come as they are, not as text
+
 metadata = MetaData()
 SETTINGS = Table(
     "settings",

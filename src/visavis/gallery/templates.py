@@ -12,7 +12,7 @@ from sqlalchemy import Connection, Select, bindparam, func, select
 
 from visavis.compare import UNIT_TOLERANCE, join_parts
 from visavis.errors import EmbeddingError
-from visavis.gallery.tables import PEOPLE, SAMPLES, TEMPLATES, batches_of_ids
+from visavis.gallery.tables import AS_BYTES, PEOPLE, SAMPLES, TEMPLATES, batches_of_ids
 from visavis.gallery.vault import SampleVault, Vault
 from visavis.types import Embeddings, Part
 
@@ -31,6 +31,7 @@ _SEALED = (
     .outerjoin(SAMPLES, SAMPLES.c.id == TEMPLATES.c.sample_id)
     .outerjoin(PEOPLE, PEOPLE.c.id == SAMPLES.c.person_id)
     .where(TEMPLATES.c.model == bindparam("model"))
+    .execution_options(**{AS_BYTES: True})
 )
 # Made once: an index that follows its gallery asks them before each search.
 OF_SAMPLES = _SEALED.where(TEMPLATES.c.sample_id.in_(bindparam("ids", expanding=True)))
@@ -209,7 +210,7 @@ def _all_sealed(connection: Connection, model: str) -> Iterator[Sealed]:
     photos = connection.execute(owned).cursor
     owners: dict[str, str] = {}  # of photos whose template has not come yet
     query = select(TEMPLATES.c.sample_id, TEMPLATES.c.data).where(TEMPLATES.c.model == model)
-    templates = connection.execute(query).cursor
+    templates = connection.execute(query, execution_options={AS_BYTES: True}).cursor
     while chunk := templates.fetchmany(READ):
         for sample, data in chunk:
             while sample not in owners and (more := photos.fetchmany(READ)):
