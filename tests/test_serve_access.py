@@ -56,6 +56,8 @@ LEAST = {
     ("POST", "/v1/people/{person}/verify"): "viewer",
     ("POST", "/v1/people/{person}/samples"): "operator",
     ("DELETE", "/v1/people/{person}/samples/{sample}"): "operator",
+    ("POST", "/v1/people/{person}:merge"): "operator",
+    ("POST", "/v1/people/{person}:unmerge"): "operator",
     ("GET", "/v1/people/{person}/negatives"): "viewer",
     ("POST", "/v1/people/{person}/negatives"): "operator",
     ("DELETE", "/v1/people/{person}/negatives/{negative}"): "operator",

@@ -42,6 +42,7 @@ LEAST = {
     ("POST", "/people/{person}/photos/{sample}/remove"): "operator",
     ("POST", "/people/{person}/rename"): "operator",
     ("POST", "/people/{person}/merge"): "operator",
+    ("POST", "/people/{person}/unmerge"): "operator",
     ("POST", "/people/{person}/groups"): "operator",
     ("POST", "/people/{person}/erase"): "admin",
     ("POST", "/people/{person}/negatives"): "operator",

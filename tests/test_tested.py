@@ -56,6 +56,7 @@ TESTED_IN = {
     "cli/detect.py": "test_cli.py",
     "cli/group.py": "test_groups.py",
     "cli/embed.py": "test_cli.py",
+    "cli/merging.py": "test_merging.py",
     "cli/negatives.py": "test_rejection.py",
     "cli/enroll.py": "test_people_cli.py",
     "cli/groups.py": "test_people_cli.py",

@@ -44,6 +44,11 @@ LARGE = 10_000_000
 OF_GROUPS = {GROUP, MERGE, "accept person"}
 # Actions that neither add, move nor erase a template.
 HARMLESS = {
+    "add negative",
+    "remove negative",
+    "add webhook",
+    "remove webhook",
+    "switch off webhook",
     "make gallery",
     "add person",
     "rename",

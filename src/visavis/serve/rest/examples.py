@@ -254,6 +254,8 @@ EXAMPLES: dict[type[BaseModel], dict[str, Any]] = {
         "negative": NEGATIVE,
     },
     kept.NegativeRemovedShape: {"removed": NEGATIVE},
+    kept.MergedShape: {"merged": {**PERSON, "id": JOB_ID}, "into": {**PERSON, "samples": 2}},
+    kept.UnmergedShape: {"unmerged": {**PERSON, "id": JOB_ID}, "from": PERSON},
     kept.WebhooksShape: {"webhooks": [WEBHOOK]},
     kept.NewWebhookShape: {"webhook": WEBHOOK, "secret": "whsec_told-this-once"},
     kept.WebhookRemovedShape: {"removed": "5f1c9a02"},
