@@ -56,6 +56,7 @@ LEAST = {
     ("POST", "/v1/people/{person}/verify"): "viewer",
     ("POST", "/v1/people/{person}/samples"): "operator",
     ("DELETE", "/v1/people/{person}/samples/{sample}"): "operator",
+    ("POST", "/v1/people:undo"): "admin",
     ("POST", "/v1/people/{person}:merge"): "operator",
     ("POST", "/v1/people/{person}:unmerge"): "operator",
     ("GET", "/v1/people/{person}/negatives"): "viewer",

@@ -48,6 +48,8 @@ LEAST = {
     ("POST", "/people/{person}/negatives"): "operator",
     ("POST", "/people/{person}/negatives/keep"): "operator",
     ("POST", "/people/{person}/negatives/{negative}/remove"): "operator",
+    ("GET", "/people/undo"): "admin",
+    ("POST", "/people/undo"): "admin",
     ("GET", "/people/import"): "operator",
     ("POST", "/people/import"): "operator",
     ("GET", "/people/import/{job}"): "operator",

@@ -116,6 +116,8 @@ TESTED_IN = {
     "serve/rest/webhooks.py": "test_serve_schema.py",
     "serve/rest/negatives.py": "test_serve_negatives.py",
     "serve/site/negatives.py": "test_serve_negatives.py",
+    "serve/site/imports.py": "test_serve_site.py",
+    "serve/site/undo.py": "test_serve_site.py",
     "serve/rest/configurations.py": "test_serve_active.py",
     "serve/rest/groups.py": "test_serve_groups.py",
     "serve/rest/kept.py": "test_serve_schema.py",

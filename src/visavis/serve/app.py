@@ -33,6 +33,7 @@ from visavis.serve.site.models import site_models
 from visavis.serve.site.negatives import site_negatives
 from visavis.serve.site.people import site_people
 from visavis.serve.site.settings import site_settings
+from visavis.serve.site.undo import site_undo
 from visavis.serve.site.verify import page
 from visavis.serve.site.visits import SignInFirst, error_page, to_login
 from visavis.serve.who.access import needs
@@ -44,6 +45,7 @@ ROUTERS = (page, system, photos, people, negatives, groups, imports, configurati
 SITE = (
     login,
     site_imports,
+    site_undo,
     site_people,
     site_negatives,
     site_identify,

@@ -256,6 +256,7 @@ EXAMPLES: dict[type[BaseModel], dict[str, Any]] = {
     kept.NegativeRemovedShape: {"removed": NEGATIVE},
     kept.MergedShape: {"merged": {**PERSON, "id": JOB_ID}, "into": {**PERSON, "samples": 2}},
     kept.UnmergedShape: {"unmerged": {**PERSON, "id": JOB_ID}, "from": PERSON},
+    kept.UndoneShape: {"photos": 3, "people": ["Ada Lovelace"], "at": AT},
     kept.WebhooksShape: {"webhooks": [WEBHOOK]},
     kept.NewWebhookShape: {"webhook": WEBHOOK, "secret": "whsec_told-this-once"},
     kept.WebhookRemovedShape: {"removed": "5f1c9a02"},

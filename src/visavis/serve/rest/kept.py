@@ -211,3 +211,11 @@ class UnmergedShape(BaseModel):
 
     unmerged: PersonShape
     kept: PersonShape = Field(alias="from")
+
+
+class UndoneShape(BaseModel):
+    """What the last enrolment had added, and is erased."""
+
+    photos: int
+    people: list[str] = Field(description="names of people who have no other photo")
+    at: Time

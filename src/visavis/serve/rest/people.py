@@ -12,16 +12,17 @@ from pydantic import BaseModel, Field
 
 from visavis.answers.people import person_json
 from visavis.enrollment import UNREADABLE, Candidate, Enrolled, enroll
-from visavis.errors import VisavisError
+from visavis.errors import GalleryError, VisavisError
 from visavis.gallery import Person
 from visavis.gallery.merging import last_merge, merge_people, unmerge
 from visavis.gallery.paging import Place, people_page
 from visavis.gallery.proof import erase_with_proof
+from visavis.gallery.runs import last_run, undo_run
 from visavis.serve.forms import Multipart, Upload
 from visavis.serve.limits import SERVE_LIMITS
 from visavis.serve.once import WriteAnswer
 from visavis.serve.refusals import Refusal, status_of
-from visavis.serve.rest.kept import MergedShape, UnmergedShape
+from visavis.serve.rest.kept import MergedShape, UndoneShape, UnmergedShape
 from visavis.serve.rest.photos import FaceNumber, PhotoFields
 from visavis.serve.rest.routes import response_of, told
 from visavis.serve.rest.shapes import (
@@ -246,6 +247,25 @@ def unmerge_person(request: Request, person: str) -> JSONResponse:
         again = unmerge(service.gallery, last_merge(service.gallery, service.person(person)))
         document = {"unmerged": asdict(again), "from": asdict(service.person(person))}
         return WriteAnswer(document, person=again.id)
+
+    return write_once(request, None, work)
+
+
+@people.post(
+    ":undo", dependencies=[needs("admin")], responses={**told(UndoneShape, "conflict", "invalid")}
+)
+def undo_enrolment(request: Request) -> JSONResponse:
+    """Erase what the last enrolment added: its photos, and people who have no other."""
+    service = service_of(request)
+
+    def work() -> WriteAnswer:
+        try:
+            run = last_run(service.gallery)
+        except GalleryError as error:
+            service.gallery.audit_head()  # one that is damaged says so
+            raise Refusal("conflict", "no enrolment is left to be undone") from error
+        erased = undo_run(service.gallery, run)
+        return WriteAnswer({"photos": len(run.photos), "people": erased, "at": run.at})
 
     return write_once(request, None, work)
 
