@@ -23,6 +23,7 @@ NO_MODEL = {
     "people merge": "it changes the gallery's people",
     "people delete": "it erases",
     "people info": "it reads the gallery",
+    "people unmerge": "it changes the gallery's people",
     "people negatives": "it reads the gallery",
     "people remove-negative": "it changes the gallery's people",
     "people group list": "it reads the gallery",

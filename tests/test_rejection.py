@@ -70,6 +70,9 @@ def test_a_face_that_was_rejected_is_not_named_so_again_and_neither_are_those_li
     assert (face.closest.name, face.decision.matched) == ("Bert", False)
     anna = recognizer.verify_person(paths[LIKE], gallery, gallery.find("Anna"))
     assert anna.decision.outcome == "no_match"
+    index = gallery.index(recognizer.embed.parts)
+    add_negative(gallery, gallery.find("Bert").id, {MODEL: angle(LIKE)[None]})
+    assert gallery.index(recognizer.embed.parts) is index  # nothing was read again for it
     assert gallery.damages() == []
 
 

@@ -75,6 +75,23 @@ def test_what_cannot_be_changes_nothing(site, two, verb, people, group, scope, s
     assert [one.name for one in group_members(site.gallery, GROUP)] == ["Anna"]
 
 
+@pytest.mark.slow
+def test_two_entries_are_merged_and_the_merge_is_taken_back(site, two):
+    def ask(verb: str, **sent):
+        path = f"/v1/people/{two['Anna']}:{verb}"
+        return site.http.post(path, headers=site.headers("operator"), **sent)
+
+    merged = ask("merge", json={"other": two["Bert"]}).json()
+    assert faults(merged, "merged") == []
+    assert (merged["merged"]["name"], merged["into"]["samples"]) == ("Bert", 2)
+    again = ask("unmerge").json()
+    assert faults(again, "unmerged") == []
+    assert (again["unmerged"]["name"], again["from"]["samples"]) == ("Bert", 1)
+    assert ask("unmerge").status_code == 422
+    assert ask("merge", json={"other": two["Bert"]}).status_code == 404
+    assert site.gallery.damages() == []
+
+
 def test_a_search_may_be_among_a_group(site, two):
     def person(**asked: str) -> dict[str, str] | None:
         answer = site.post("/v1/identify", ("images", png(BERT, seed=2)), **asked)

@@ -16,7 +16,7 @@ pytest.importorskip("fastapi")
 pytest.importorskip("websockets")
 
 import httpx
-from made import ANNA, BERT, NONE, TWO
+from made import ANNA, BERT, CARL, NONE, TWO
 from served import Served, made_calibration, made_recognizer, png, served
 from starlette.testclient import TestClient
 from starlette.websockets import WebSocketDisconnect
@@ -190,6 +190,27 @@ def test_a_photo_that_cannot_be_read_does_not_stop_the_others(site, admin):
     answer = send(admin, "/identify", b"no photo", png())
     assert "A photo is damaged" in words(answer)
     assert answer.text.count("<svg") == 1
+
+
+@pytest.mark.slow
+def test_the_last_enrolment_is_taken_back_after_it_was_shown(site, admin):
+    send(admin, "/people", png(), name="Anna")
+    send(admin, "/people", png(BERT), name="Bert")
+    shown = admin.get("/people/undo")
+    assert "1 photos of" in words(shown)
+    assert "Bert : 1, who has no other photo" in words(shown)
+    (first,) = re.findall(r'name="first" value="(\w+)"', shown.text)
+    send(admin, "/people", png(CARL), name="Carl")
+    assert send(admin, "/people/undo", first=first, sure="true").status_code == 409
+    assert len(site.gallery.people()) == 3
+    (first,) = re.findall(r'name="first" value="(\w+)"', admin.get("/people/undo").text)
+    assert "is taken back" in words(send(admin, "/people/undo", first=first, sure="true"))
+    assert [one.name for one in site.gallery.people()] == ["Anna", "Bert"]
+    undone = site.http.post("/v1/people:undo", headers=site.headers()).json()
+    assert (undone["photos"], undone["people"]) == (1, ["Bert"])
+    site.http.post("/v1/people:undo", headers=site.headers())
+    assert site.http.post("/v1/people:undo", headers=site.headers()).status_code == 409
+    assert "No enrolment is left" in words(admin.get("/people/undo"))
 
 
 @pytest.mark.slow

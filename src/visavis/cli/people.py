@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from visavis.cli import groups, negatives, options, printing, safety
+from visavis.cli import groups, merging, negatives, options, printing, safety
 from visavis.cli.audit import audit
 from visavis.cli.group import group
 from visavis.cli.spread import spread
@@ -21,6 +21,7 @@ people.command()(safety.check)
 people.command()(safety.info)
 people.command("rotate-key")(safety.rotate_key)
 people.command()(negatives.reject)
+people.command()(merging.unmerge)
 people.command("negatives")(negatives.negatives)
 people.command("remove-negative")(negatives.remove_negative)
 people.add_typer(audit, name="audit")
@@ -83,14 +84,17 @@ def merge(
     json: options.Json = False,
 ) -> None:
     """Two entries are one person: KEPT gets the photos of MERGED. You are asked first."""
+    from visavis.gallery.merging import merge_people
+
     store = options.gallery_at(gallery, create=False)
     first, second = store.find(kept), store.find(merged)
     if first.id == second.id:
         raise typer.BadParameter(f"{kept} and {merged} are one entry already")
     if not yes:
         names = [f"{printing.harmless(one.name)} ({one.samples})" for one in (second, first)]
-        _confirm(f"Move the photos of {' to '.join(names)}? It cannot be undone.", json=json)
-    store.merge(first.id, second.id)
+        what = f"Move the photos of {' to '.join(names)}?"
+        _confirm(f"{what} visavis people unmerge takes it back.", json=json)
+    merge_people(store, first.id, second.id)
     document = {"merged": asdict(second), "into": asdict(store.find(first.id))}
     printing.print_answer(document, [f"{second.name} is merged into {first.name}"], json=json)
 

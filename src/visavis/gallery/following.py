@@ -47,6 +47,11 @@ ROSTERS = 4  # indexes of so many ids that are kept: rosters change with the clo
 OF_GROUPS = {GROUP, MERGE, "accept person"}
 # Actions that neither add, move nor erase a template.
 HARMLESS = {
+    "add negative",
+    "remove negative",
+    "add webhook",
+    "remove webhook",
+    "switch off webhook",
     "make gallery",
     "add person",
     "rename",

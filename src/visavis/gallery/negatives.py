@@ -37,9 +37,10 @@ from visavis.types import Embeddings, Part
 log = logging.getLogger(__name__)
 
 NAME = "negatives"
+TABLES = MetaData()
 NEGATIVES = Table(
     NAME,
-    MetaData(),
+    TABLES,
     Column("id", String, primary_key=True),
     Column("model", String, primary_key=True),
     Column("person_id", String, index=True, nullable=False),
@@ -66,7 +67,7 @@ def add_negative(gallery: Gallery, person: str, templates: Mapping[str, Embeddin
     negative = Negative(uuid.uuid4().hex, person, now())
     gallery.database.register(NAME, "person_id", ["sealed"])
     with gallery.database.writing() as connection:
-        NEGATIVES.create(connection, checkfirst=True)
+        TABLES.create_all(connection)
         SealedPeople(gallery.vault, gallery.id).check(connection, person)
         many = select(func.count(NEGATIVES.c.id.distinct()))
         if connection.execute(many).scalar_one() >= MOST_NEGATIVES:
@@ -128,9 +129,7 @@ def allowed_nearest(
     ]
 
 
-def reseal_negatives(
-    gallery: Gallery, connection: Connection, exchange: Callable[..., bytes]
-) -> None:
+def reseal_negatives(connection: Connection, exchange: Callable[..., bytes]) -> None:
     """Seal them anew, within the transaction that rotates the key; `exchange` makes the seals."""
     if not inspect(connection).has_table(NAME):
         return

@@ -15,6 +15,7 @@ from visavis.gallery.audit import ROTATE, Audit
 from visavis.gallery.gallery import Gallery
 from visavis.gallery.keycheck import KEY_CHECK, sealed_check
 from visavis.gallery.keyfiles import exchanging, new_key, put_in_place
+from visavis.gallery.merging import reseal_merged
 from visavis.gallery.negatives import reseal_negatives
 from visavis.gallery.people import ROWS
 from visavis.gallery.samples import CROP
@@ -64,7 +65,8 @@ def _seal_anew(connection: Connection, gallery: Gallery, new: Vault) -> None:
         if row.name.startswith(KEPT):
             value = exchange(row.value, KEPT, row.name.removeprefix(KEPT))
             gallery.database.put(connection, SETTINGS, {"name": row.name, "value": value})
-    reseal_negatives(gallery, connection, exchange)
+    reseal_negatives(connection, exchange)
+    reseal_merged(connection, exchange)
     check = {"name": KEY_CHECK, "value": sealed_check(new, gallery.id)}
     gallery.database.put(connection, SETTINGS, check)
     Audit(gallery.database, new, gallery.id).go_on(connection, head, ROTATE, {})

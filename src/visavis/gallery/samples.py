@@ -104,21 +104,29 @@ def move_samples(connection: Connection, vault: SampleVault, kept: str, merged: 
         connection.scalars(select(SAMPLES.c.source_sha256).where(SAMPLES.c.person_id == kept))
     )
     for row in connection.execute(select(SAMPLES).where(SAMPLES.c.person_id == merged)).all():
-        this = SAMPLES.c.id == row.id
         if row.source_sha256 in own:
-            connection.execute(delete(SAMPLES).where(this))
+            connection.execute(delete(SAMPLES).where(SAMPLES.c.id == row.id))
             continue
+        move_sample(connection, vault, row.id, merged, kept)
 
-        def moved(sealed: bytes, kind: str, sample: str = row.id) -> bytes:
-            data = vault.open(sealed, merged, sample, kind)
-            # What is damaged stays damaged, and stays quarantined.
-            return sealed if data is None else vault.seal(data, kept, sample, kind)
 
-        crop = None if row.crop is None else moved(row.crop, CROP)
-        connection.execute(update(SAMPLES).where(this).values(person_id=kept, crop=crop))
-        for model, data in _sealed_templates(connection, row.id):
-            template = (TEMPLATES.c.sample_id == row.id) & (TEMPLATES.c.model == model)
-            connection.execute(update(TEMPLATES).where(template).values(data=moved(data, model)))
+def move_sample(
+    connection: Connection, vault: SampleVault, sample: str, owner: str, to: str
+) -> None:
+    """Give a photo of `owner`, its crop and its templates to another person."""
+
+    def moved(sealed: bytes, kind: str) -> bytes:
+        data = vault.open(sealed, owner, sample, kind)
+        # What is damaged stays damaged, and stays quarantined.
+        return sealed if data is None else vault.seal(data, to, sample, kind)
+
+    this = SAMPLES.c.id == sample
+    crop = connection.scalar(select(SAMPLES.c.crop).where(this))
+    sealed = None if crop is None else moved(crop, CROP)
+    connection.execute(update(SAMPLES).where(this).values(person_id=to, crop=sealed))
+    for model, data in _sealed_templates(connection, sample):
+        template = (TEMPLATES.c.sample_id == sample) & (TEMPLATES.c.model == model)
+        connection.execute(update(TEMPLATES).where(template).values(data=moved(data, model)))
 
 
 def _sealed_templates(connection: Connection, sample: str) -> list[tuple[str, bytes]]:

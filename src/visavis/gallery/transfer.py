@@ -16,6 +16,7 @@ from visavis.dataset.vectors import NamedVector, read_vectors
 from visavis.errors import DatasetError, GalleryError
 from visavis.files import make_private, output_errors, refuse_taken, safe_stem, write_whole
 from visavis.gallery.gallery import Gallery
+from visavis.gallery.merging import merges_of
 from visavis.gallery.negatives import negatives_of
 from visavis.gallery.people import Person, clean_name
 from visavis.gallery.samples import Sample, StoredSample
@@ -37,7 +38,9 @@ def export_person(gallery: Gallery, person: Person, folder: Path) -> Path:
         for entry in gallery.audit_of(person.id)
     ]
     negatives = [asdict(one) for one in negatives_of(gallery, person.id)]
-    document = {**asdict(person), "samples": samples, "negatives": negatives, "audit": entries}
+    merged = [asdict(one) for one in merges_of(gallery, person.id)]
+    apart = {"negatives": negatives, "merged": merged}
+    document = {**asdict(person), "samples": samples, **apart, "audit": entries}
     text = json.dumps(document, indent=2, ensure_ascii=False)
     write_whole(folder / "person.json", text.encode(), private=True)
     gallery.record("export", {"person": person.id})

@@ -42,6 +42,7 @@ from visavis.serve.site.negatives import site_negatives
 from visavis.serve.site.outside import site_outside
 from visavis.serve.site.people import site_people
 from visavis.serve.site.settings import site_settings
+from visavis.serve.site.undo import site_undo
 from visavis.serve.site.verify import page
 from visavis.serve.site.visits import SignInFirst, error_page, to_login
 from visavis.serve.terminals import terminals
@@ -71,6 +72,7 @@ SITE = (
     login,
     site_outside,
     site_imports,
+    site_undo,
     site_people,
     site_negatives,
     site_identify,

@@ -197,3 +197,25 @@ class NegativeRemovedShape(BaseModel):
     """A negative that is gone."""
 
     removed: NegativeShape
+
+
+class MergedShape(BaseModel):
+    """Two entries that are one person from now on."""
+
+    merged: PersonShape = Field(description="as they were")
+    into: PersonShape = Field(description="as they are now")
+
+
+class UnmergedShape(BaseModel):
+    """Who is apart again, with a new id, and who was kept."""
+
+    unmerged: PersonShape
+    kept: PersonShape = Field(alias="from")
+
+
+class UndoneShape(BaseModel):
+    """What the last enrolment had added, and is erased."""
+
+    photos: int
+    people: list[str] = Field(description="names of people who have no other photo")
+    at: Time

@@ -12,14 +12,17 @@ from pydantic import BaseModel, Field
 
 from visavis.answers.people import person_json
 from visavis.enrollment import UNREADABLE, Candidate, Enrolled, enroll
-from visavis.errors import VisavisError
+from visavis.errors import GalleryError, VisavisError
 from visavis.gallery import Person
+from visavis.gallery.merging import last_merge, merge_people, unmerge
 from visavis.gallery.paging import Place, people_page
 from visavis.gallery.proof import erase_with_proof
+from visavis.gallery.runs import last_run, undo_run
 from visavis.serve.forms import Multipart, Upload
 from visavis.serve.limits import SERVE_LIMITS
 from visavis.serve.once import WriteAnswer
 from visavis.serve.refusals import Refusal, status_of
+from visavis.serve.rest.kept import MergedShape, UndoneShape, UnmergedShape
 from visavis.serve.rest.photos import FaceNumber, PhotoFields
 from visavis.serve.rest.routes import response_of, told
 from visavis.serve.rest.shapes import (
@@ -70,6 +73,12 @@ class PersonChange(BaseModel, extra="forbid"):
 
     name: ShortText | None = None
     consent: KeptText | None = None
+
+
+class MergeAsked(BaseModel, extra="forbid"):
+    """Who else it is."""
+
+    other: ShortText = Field(description="the id of who is merged into this person")
 
 
 ENROLL = Multipart(EnrollForm, photos=SERVE_LIMITS.photos)
@@ -203,6 +212,60 @@ def remove_sample(request: Request, person: str, sample: str) -> JSONResponse:
         service.gallery.remove_photos([sample])
         document = {"removed": sample, "person": asdict(service.person(person))}
         return WriteAnswer(document, person=person)
+
+    return write_once(request, None, work)
+
+
+@people.post(
+    "/{person}:merge",
+    dependencies=[needs("operator")],
+    responses={**told(MergedShape, "not_found", "invalid", "conflict")},
+)
+def merge_person(request: Request, person: str, asked: MergeAsked) -> JSONResponse:
+    """Both are one person: this one gets the photos of the other, who is no longer listed."""
+    service = service_of(request)
+
+    def work() -> WriteAnswer:
+        kept, other = service.person(person), service.person(asked.other)
+        merge_people(service.gallery, kept.id, other.id)
+        document = {"merged": asdict(other), "into": asdict(service.person(person))}
+        return WriteAnswer(document, person=kept.id)
+
+    return write_once(request, asked, work)
+
+
+@people.post(
+    "/{person}:unmerge",
+    dependencies=[needs("operator")],
+    responses={**told(UnmergedShape, "not_found", "invalid", "conflict")},
+)
+def unmerge_person(request: Request, person: str) -> JSONResponse:
+    """Take the last merge into this person back."""
+    service = service_of(request)
+
+    def work() -> WriteAnswer:
+        again = unmerge(service.gallery, last_merge(service.gallery, service.person(person)))
+        document = {"unmerged": asdict(again), "from": asdict(service.person(person))}
+        return WriteAnswer(document, person=again.id)
+
+    return write_once(request, None, work)
+
+
+@people.post(
+    ":undo", dependencies=[needs("admin")], responses={**told(UndoneShape, "conflict", "invalid")}
+)
+def undo_enrolment(request: Request) -> JSONResponse:
+    """Erase what the last enrolment added: its photos, and people who have no other."""
+    service = service_of(request)
+
+    def work() -> WriteAnswer:
+        try:
+            run = last_run(service.gallery)
+        except GalleryError as error:
+            service.gallery.audit_head()  # one that is damaged says so
+            raise Refusal("conflict", "no enrolment is left to be undone") from error
+        erased = undo_run(service.gallery, run)
+        return WriteAnswer({"photos": len(run.photos), "people": erased, "at": run.at})
 
     return write_once(request, None, work)
 

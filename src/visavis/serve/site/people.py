@@ -11,6 +11,7 @@ from pydantic import BaseModel, Field
 
 from visavis.answers.people import sample_json
 from visavis.gallery.groups import add_to_group, remove_from_group
+from visavis.gallery.merging import last_merge, merge_people, merges_of, unmerge
 from visavis.gallery.negatives import negatives_of
 from visavis.gallery.paging import people_page
 from visavis.gallery.proof import erase_with_proof
@@ -151,13 +152,25 @@ async def rename_person(
 
 
 @site_people.post("/{person}/merge", dependencies=[seen_by("operator")])
-async def merge_people(
+async def merge_two(
     request: Request, person: str, form: Annotated[MergeForm, form_of(MergeForm)]
 ) -> Response:
     """Take somebody else's photos: both are one person."""
 
     def work(service: Service) -> None:
-        service.gallery.merge(person, service.gallery.find(form.other).id)
+        merge_people(service.gallery, person, service.gallery.find(form.other).id)
+
+    return await _changed(request, person, work)
+
+
+@site_people.post("/{person}/unmerge", dependencies=[seen_by("operator")])
+async def take_merge_back(
+    request: Request, person: str, form: Annotated[ButtonForm, form_of(ButtonForm)]
+) -> Response:
+    """Take the last merge into somebody back."""
+
+    def work(service: Service) -> None:
+        unmerge(service.gallery, last_merge(service.gallery, service.person(person)))
 
     return await _changed(request, person, work)
 
@@ -242,6 +255,9 @@ def _person(request: Request, person: str, results: Any = (), *, status: int = 2
         for one in service.gallery.samples(known.id)
     ]
     service.note(request, known.id)
-    negatives = negatives_of(service.gallery, known.id)
-    values = {"person": known, "samples": samples, "results": results, "negatives": negatives}
+    apart = {
+        "negatives": negatives_of(service.gallery, known.id),
+        "merges": merges_of(service.gallery, known.id),
+    }
+    values = {"person": known, "samples": samples, "results": results, **apart}
     return page_of(request, "person", values, status=status)
