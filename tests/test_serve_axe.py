@@ -145,9 +145,7 @@ def test_axe_has_nothing_serious_to_say_of_any_page(site, photos, look):
         }
         for path in pages():
             # Of what is not here, there is a page that says so.
-            known = {"person": person}
-            place = re.sub(r"{(\w+)(:path)?}", lambda one: known.get(one[1], "0"), path)
-            address = url + place
+            address = url + re.sub(r"{.+?}", "0", path.replace("{person}", person))
             steps |= {f"{path} {one}": (lambda a=address, o=one: page.goto(f"{a}?lang={o}"))
                       for one in (LANGUAGES if SHARE >= 1 else LANGUAGES[:1])}  # fmt: skip
         names = list(steps) if SHARE >= 1 else list(steps)[list(LOOKS).index(look) :: len(LOOKS)]
