@@ -20,7 +20,7 @@ from served import Served, made_calibration, made_recognizer, png, served
 from test_serve_cli import serving
 
 from visavis.gallery import open_gallery
-from visavis.serve import doorman, forms
+from visavis.serve import doorman, forms, run
 from visavis.serve.limits import ServeLimits
 from visavis.serve.rest.photos import VERIFY
 
@@ -67,6 +67,11 @@ def file_without_end():
         yield bytes(100_000)
 
 
+def a_million_fields():
+    for _ in range(1000):
+        yield b"".join(part(str(n)) for n in range(1000))
+
+
 def as_chunks(parts):
     """As HTTP sends what has no length."""
     for one in parts:
@@ -87,8 +92,8 @@ def test_a_body_without_length_is_refused_at_its_limit(site):
 
 @pytest.mark.slow
 def test_a_million_fields_are_refused_early(site):
-    fields = (b"".join(part(str(n)) for n in range(1000)) for _ in range(1000))
-    line, count = sent(site, post("Transfer-Encoding: chunked"), as_chunks(fields))
+    fields = as_chunks(a_million_fields())
+    line, count = sent(site, post("Transfer-Encoding: chunked"), fields)
     assert line.split()[1] == "400"
     assert count < 10 * MEGABYTE
 
@@ -168,7 +173,7 @@ def stalled(site: Served, count: int) -> Iterator[None]:
     until(lambda: site.service.desk.taken == before)
 
 
-def until(holds: Callable[[], bool]) -> None:
+def until(holds: Callable[[], object]) -> None:
     end = time.monotonic() + 5
     while not holds():
         assert time.monotonic() < end
@@ -262,14 +267,20 @@ def memory(process: int) -> int:
     return int(pages) * os.sysconf("SC_PAGE_SIZE")
 
 
+READS_MEMORY = pytest.mark.skipif(
+    not Path("/proc/self/statm").exists(), reason="memory is read from /proc"
+)
+
+
 @pytest.mark.slow
-@pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="memory is read from /proc")
-def test_large_bodies_leave_memory_flat_and_no_file(site, tmp_path, monkeypatch):
+@READS_MEMORY
+@pytest.mark.parametrize("body", [file_without_end, a_million_fields])
+def test_large_bodies_leave_memory_flat_and_no_file(site, tmp_path, monkeypatch, body):
     monkeypatch.setenv("TMPDIR", str(tmp_path))
-    sent(site, post("Transfer-Encoding: chunked"), as_chunks(file_without_end()))
+    sent(site, post("Transfer-Encoding: chunked"), as_chunks(body()))
     before = memory(os.getpid())
     for _ in range(5):
-        sent(site, post("Transfer-Encoding: chunked"), as_chunks(file_without_end()))
+        sent(site, post("Transfer-Encoding: chunked"), as_chunks(body()))
     assert memory(os.getpid()) - before < 64 * MEGABYTE
     assert list(tmp_path.iterdir()) == []
     assert site.post("/v1/verify", ("a", png()), ("b", png(seed=1))).status_code == 200
@@ -294,3 +305,53 @@ def test_a_request_that_was_begun_ends_although_the_service_is_stopped(cache, tm
         site.server.should_exit = True
         client.join(20)
     assert [answer.status_code for answer in answers] == [200]
+
+
+ANSWERS = 2000  # that somebody asks for at once, of some 100 KB each
+
+
+@contextmanager
+def never_reading(site: Served) -> Iterator[socket.socket]:
+    """A client that asks for answers without end, and reads none."""
+    with socket.socket() as connection:
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        connection.connect(("127.0.0.1", site.port))
+        connection.settimeout(0.2)
+        with suppress(TimeoutError):
+            connection.sendall(
+                b"GET /v1/openapi.json HTTP/1.1\r\nHost: localhost\r\n\r\n" * ANSWERS
+            )
+        yield connection
+
+
+def rest_of(connection: socket.socket) -> Iterator[bytes]:
+    """All that still comes."""
+    connection.settimeout(5)
+    with suppress(ConnectionError):
+        while data := connection.recv(100_000):
+            yield data
+
+
+@pytest.mark.slow
+@READS_MEMORY
+def test_who_reads_no_answer_is_let_go_and_costs_no_memory(site, monkeypatch):
+    assert len(site.http.get("/v1/openapi.json").content) > 90_000
+    monkeypatch.setattr(run, "SERVE_LIMITS", ServeLimits(patience=1.0))
+    connections = site.server.server_state.connections
+    before, others = memory(os.getpid()), set(connections)
+    with never_reading(site) as connection:
+        until(lambda: set(connections) - others)
+        until(lambda: not set(connections) - others)
+        assert sum(map(len, rest_of(connection))) < 10 * MEGABYTE  # cut off: not all was sent
+    assert memory(os.getpid()) - before < 32 * MEGABYTE
+
+
+@pytest.mark.slow
+def test_without_patience_who_reads_nothing_stays(site, monkeypatch):
+    monkeypatch.setattr(run.PatientProtocol, "_look", lambda protocol: None)
+    monkeypatch.setattr(run, "SERVE_LIMITS", ServeLimits(patience=0.2))
+    connections = site.server.server_state.connections
+    others = set(connections)
+    with never_reading(site):
+        time.sleep(1)
+        assert set(connections) - others
