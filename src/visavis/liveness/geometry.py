@@ -102,7 +102,7 @@ def _usable(views: NDArray[np.float64]) -> NDArray[np.bool_]:
     """(N,) whether the points are those of a face that is neither seen from the side nor squashed
     as that of a picture which is tilted far.
     """
-    finite = np.isfinite(views).all(axis=(1, 2))
+    finite = np.asarray(np.isfinite(views).all(axis=(1, 2)), np.bool_)
     known = np.where(finite[:, None, None], views, 0.0)
     eyes, mouth, down = _lengths(known)
     wide = np.minimum(eyes, mouth) > np.maximum(0.25 * down, 1.0)

@@ -164,10 +164,8 @@ class Gate:
         if self.asks(signs):
             # A picture that stands still, or was shown before, is nobody who moves; of one that is
             # squashed as no head is, no yaw is known.
-            known = (
-                signs.sameness == "new"
-                and squash(face.landmarks[None].astype(np.float64))[0] >= UNSQUASHED
-            )
+            points = face.landmarks[None].astype(np.float64)
+            known = signs.sameness == "new" and squash(points)[0] >= UNSQUASHED
             seen = self._seen(face, signs) if known else None
             return self._answered(self.challenger.see(at, seen), at)
         if signs.passed or signs.again >= AGAIN or not self.challenger.may_begin(at):
