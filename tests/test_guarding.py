@@ -412,6 +412,7 @@ def test_no_photo_passes_at_whatever_tilt_it_is_shown(data, recognizer):
         yaws = np.array([pose(face.landmarks)[0] for _, face in views])
         sharp = squash(np.stack([face.landmarks for _, face in views])) >= UNSQUASHED
         gate, signs = Gate(LiveGuard("require", challenge=True)), LifeSigns()
+        gate.challenger = Challenger(KnownOrder())
         rng = np.random.default_rng(0)
         told = gate.ask(0.0, views[0][1], signs)
         at = 0.0
