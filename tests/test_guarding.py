@@ -9,22 +9,25 @@ from dataclasses import dataclass
 
 import numpy as np
 import pytest
+from conftest import share
 from made import ANNA, CARL, AngleEmbedder, angle
-from made_heads import turned
+from made_heads import turned, turned_photo
 from made_liveness import networks_of
 
 from visavis.errors import SourceError
 from visavis.gallery import Sample
+from visavis.image import read_image
 from visavis.liveness.challenge import FAILURES, WAIT, AskedFace, Challenger
 from visavis.liveness.freshness import MOST, ShownBefore
-from visavis.quality import HEAD
+from visavis.liveness.geometry import UNSQUASHED, squash
+from visavis.quality import HEAD, pose
 from visavis.recognizer import Recognizer
-from visavis.types import Face, Image
+from visavis.types import Detector, Face, Image
 from visavis.watch.address import Address
 from visavis.watch.deciding import Rule
 from visavis.watch.events import Event
 from visavis.watch.following import Follower
-from visavis.watch.guarding import LiveGuard, demands_of
+from visavis.watch.guarding import Gate, LifeSigns, LiveGuard, demands_of
 
 WIDTH, HEIGHT, SIDE = 400, 240, 100
 LIVE = np.float32([[0, 5, 0]])  # what a network says of a face that is alive
@@ -388,3 +391,46 @@ def test_a_policy_of_no_source_is_refused_and_shows_no_password(asked):
     with pytest.raises(SourceError, match="expected off, warn or require") as raised:
         demands_of(["require", asked], SOURCES)
     assert "secret" not in str(raised.value)
+
+
+def tilted(photo: Image, detect: Detector) -> Iterator[tuple[Image, Face]]:
+    """What the detector sees of a photo that is tilted as a plane, up to 60 and 25 degrees."""
+    for yaw in range(-60, 61, 10):
+        for pitch in (-25, 0, 25):
+            picture = turned_photo(photo, yaw, pitch)
+            yield from ((picture, face) for face in detect(picture)[:1])
+
+
+@pytest.mark.pack
+@pytest.mark.slow
+def test_no_photo_passes_at_whatever_tilt_it_is_shown(data, recognizer):
+    """The attack: in each picture the tilt that the detector reads as what is asked for."""
+    people = sorted((data / "data" / "lfw_people").iterdir())[::4]
+    for person in people[: share(32)]:
+        photo = read_image(sorted(person.iterdir())[0])
+        views = list(tilted(photo, recognizer.detect))
+        yaws = np.array([pose(face.landmarks)[0] for _, face in views])
+        sharp = squash(np.stack([face.landmarks for _, face in views])) >= UNSQUASHED
+        gate, signs = Gate(LiveGuard("require", challenge=True)), LifeSigns()
+        gate.challenger = Challenger(KnownOrder())
+        rng = np.random.default_rng(0)
+        told = gate.ask(0.0, views[0][1], signs)
+        at = 0.0
+        while text := gate.asked_of(signs):
+            at += 0.1
+            best = {"turn left": -yaws, "turn right": yaws}.get(text, np.abs(yaws))
+            picture, face = views[int(np.argmin(np.where(sharp, best, 99)))]
+            noisy = picture + rng.integers(0, 3, picture.shape).astype(np.uint8)
+            face = held(face, 1.5 if text == "come closer" else 1.0, rng)
+            told += gate.see(at, noisy, [(face, signs)])
+            told += gate.ask(at, face, signs)
+            told += gate.tick(at)
+        assert told[-1][1].startswith("failed"), person.name
+
+
+def held(face: Face, nearer: float, rng: np.random.Generator) -> Face:
+    """The face so much nearer, its points trembling as those of a hand-held photo."""
+    middle = (face.box[:2] + face.box[2:]) / 2
+    points = middle + (face.landmarks - middle) * nearer + rng.normal(0, 0.5, (5, 2))
+    box = np.tile(middle, 2) + (face.box - np.tile(middle, 2)) * nearer
+    return Face(box.astype(np.float32), points.astype(np.float32), face.score)

@@ -265,17 +265,17 @@ def play(tasks, seen) -> str:
 @pytest.mark.parametrize(
     ("tasks", "seen", "outcome"),
     [
-        (["left"], [(0, 0, 100), (1, 20, 100)], "passed"),
-        (["right"], [(0, 0, 100), (1, -20, 100)], "passed"),
+        (["left"], [(0, 0, 100), (1, 27, 100)], "passed"),
+        (["right"], [(0, 0, 100), (1, -27, 100)], "passed"),
         (["closer"], [(0, 0, 100), (1, 0, 126)], "passed"),
-        (["left"], [(0, 0, 100), (1, -20, 100)], "failed"),  # the wrong way
-        (["closer"], [(0, 0, 100), (1, 20, 130)], "failed"),
-        (["left"], [(0, 20, 100), (1, 20, 100)], "going on"),  # turned from the beginning
+        (["left"], [(0, 0, 100), (1, -27, 100)], "failed"),  # the wrong way
+        (["closer"], [(0, 0, 100), (1, 27, 130)], "failed"),
+        (["left"], [(0, 27, 100), (1, 27, 100)], "going on"),  # turned from the beginning
         (["left"], [(0, 0, 100), (1, 10, 100)], "going on"),
-        (["left"], [(0, 0, 100), (5.1, 20, 100)], "failed"),  # too late
-        (["left", "right"], [(0, 0, 100), (1, 20, 100), (2, 0, 100), (3, -20, 100)], "passed"),
+        (["left"], [(0, 0, 100), (5.1, 27, 100)], "failed"),  # too late
+        (["left", "right"], [(0, 0, 100), (1, 27, 100), (2, 0, 100), (3, -27, 100)], "passed"),
         # it must look ahead in between
-        (["left", "right"], [(0, 0, 100), (1, 20, 100), (2, -20, 100)], "going on"),
+        (["left", "right"], [(0, 0, 100), (1, 27, 100), (2, -27, 100)], "going on"),
         (["closer"], [(0, 0, 100)] * 3, "going on"),
     ],
 )
@@ -291,7 +291,7 @@ def test_the_order_is_another_each_time():
 
 def test_a_recording_passes_one_order_of_six():
     """The attack: a video of somebody who does left, right, closer, shown to any challenge."""
-    video = [(0, 0, 100), (1, 20, 100), (2, 0, 100), (3, -20, 100), (4, 0, 100), (5, 0, 130)]
+    video = [(0, 0, 100), (1, 27, 100), (2, 0, 100), (3, -27, 100), (4, 0, 100), (5, 0, 130)]
     orders = {begin_challenge(0.0, random.Random(seed)).tasks for seed in range(50)}
     assert sum(play(order, video) == "passed" for order in orders) == 1
 

@@ -15,6 +15,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from made_broker import MOSQUITTO, Listener, Mosquitto
 from made_liveness import two_networks
 from made_photos import encoded
 from made_videos import plain, write_video
@@ -317,3 +318,28 @@ def test_q_in_the_window_ends_the_watching_and_loses_nothing(run, clip, enrolled
     document = json.loads(out)
     assert document["sources"][0]["read"] < 15
     assert [one["event"] for one in document["events"]] == ["decided", "left"]
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(MOSQUITTO is None, reason="apt-get install mosquitto")
+def test_what_is_seen_reaches_a_broker(run, clip, enrolled, tmp_path):
+    pytest.importorskip("paho", reason="pip install '.[mqtt]'")
+    server = Mosquitto(tmp_path)
+    listener = Listener(server.port)
+    code, _, err = run(
+        "watch", clip, "--gallery", enrolled, "--mqtt", f"mqtt://127.0.0.1:{server.port}/test"
+    )
+    listener.until(lambda: ("test/status", "offline", False) in listener.messages)
+    listener.close()
+    server.stop()
+    assert (code, err) == (0, "")
+    assert [topic for topic, _, _ in listener.messages] == [
+        "test/status",
+        "test/events/decided",
+        "test/events/left",
+        "test/events/decided",
+        "test/events/left",
+        "test/status",
+    ]
+    person = json.loads(listener.messages[1][1])["sighting"]["person"]
+    assert person["name"] == "Barack Obama"

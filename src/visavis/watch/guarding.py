@@ -11,7 +11,7 @@ import numpy as np
 from visavis.errors import SourceError
 from visavis.liveness.challenge import WAIT, AskedFace, Challenger, ChallengeStep
 from visavis.liveness.freshness import Sameness, ShownBefore
-from visavis.liveness.geometry import FivePoints, judge_turn
+from visavis.liveness.geometry import UNSQUASHED, FivePoints, judge_turn, squash
 from visavis.liveness.networks import LivenessNetworks, surroundings
 from visavis.liveness.outcome import (
     STANDARD_BAND,
@@ -167,8 +167,11 @@ class Gate:
         if self.guard.demand == "off" or not self.guard.challenge or not face.has_landmarks:
             return []
         if self.asks(signs):
-            # A picture that stands still, or was shown before, is nobody who moves.
-            seen = self._seen(face, signs) if signs.sameness == "new" else None
+            # A picture that stands still, or was shown before, is nobody who moves; of one that is
+            # squashed as no head is, no yaw is known.
+            points = face.landmarks[None].astype(np.float64)
+            known = signs.sameness == "new" and squash(points)[0] >= UNSQUASHED
+            seen = self._seen(face, signs) if known else None
             return self._answered(self.challenger.see(at, seen), at)
         if signs.passed or signs.again >= AGAIN or not self.challenger.may_begin(at):
             return []
