@@ -63,6 +63,7 @@ class Service:
         self.asked, self.limits, self.gallery = asked, limits, gallery
         self.budget = InferenceBudget(asked.workers)
         self.recognizer = budgeted(recognizer, self.budget)
+        self.cameras = self._cameras(recognizer)  # first: what is no camera is told before all else
         self.desk = Desk(AHEAD * asked.workers, WAITING * asked.workers)
         self.decoders = DecoderPool(asked.workers, seconds=limits.decoding)
         self.bodies = BodyBudget(limits.bodies)
@@ -70,7 +71,6 @@ class Service:
         self.guard = Guard(self.keys, guests=asked.guests)
         self.once = Once(gallery)
         self.jobs = Jobs(gallery)
-        self.cameras = self._cameras(recognizer)
         self.stopping: Callable[[], bool] = lambda: False  # whether streams are to end
         self.users, self.sessions, self.lockout = Users(gallery), Sessions(), RestingNames()
 
