@@ -10,6 +10,7 @@ from made_attendance import RULES, moment, rules
 from visavis.attendance import store
 from visavis.attendance.attendance import Attendance, keep_rules
 from visavis.attendance.cameras import CameraClerk
+from visavis.attendance.ledger import Ledger
 from visavis.attendance.punches import Fate
 from visavis.errors import AttendanceError, GalleryError
 from visavis.watch.events import Appearance, Event
@@ -151,6 +152,30 @@ def test_what_cannot_be_written_is_kept_and_written_later(attendance, monkeypatc
     assert [one.fate for one in record(track(who, 0, 100)[-1])] == [Fate.PUNCH]
     record.close()
     assert punches(attendance) == [("lobby", 0, 100)]
+
+
+def test_one_persons_altered_key_keeps_nobody_else_waiting(attendance, monkeypatch):
+    """The attack: who can write the database breaks one key, and nobody would be recorded."""
+    record, ann, bert = clerk(attendance), person(attendance, 1), person(attendance, 2)
+    for who in (ann, bert):
+        record(event("decided", who, 0, 0, track=int(who.external_id[-1])))
+    key_for = Ledger._key_for
+
+    def altered(ledger, connection, who):
+        if who == ann.id:
+            raise AttendanceError("the key was altered")
+        return key_for(ledger, connection, who)
+
+    monkeypatch.setattr(Ledger, "_key_for", altered)
+    for seconds in (30, 60):
+        for who in (ann, bert):
+            record(event("stays", who, 0, seconds, track=int(who.external_id[-1])))
+    assert punches(attendance) == [("lobby", 0, 0), ("lobby", 0, 60)]
+    with pytest.raises(AttendanceError, match="2 sightings could not be recorded: the key was"):
+        record.close()
+    monkeypatch.setattr(Ledger, "_key_for", key_for)
+    record.close()
+    assert punches(attendance) == [("lobby", 0, 60), ("lobby", 0, 60)]
 
 
 def test_whoever_is_erased_meanwhile_is_refused_and_the_rest_goes_on(attendance):

@@ -89,6 +89,12 @@ def test_a_certificate_of_its_own_is_one(cache, tmp_path):
         (["--host", "0.0.0.0"], "there is no key yet: have one made, and keep it (--new-key)"),
         (["--port", "{taken}"], "choose another (--port)"),
         (["--tls", "none.pem"], "or let one be made: self (--tls)"),
+        (["--watch", "entry=."], "visavis watch takes videos and folders (--watch)"),
+        (
+            ["--watch", "a=rtsp://h/1", "--watch", "a=rtsp://h/2"],
+            "name them, as in entry=0 exit=1",
+        ),
+        (["--watch", "0=rtsp://h/a", "--attendance"], "visavis attendance rules FILE keeps them"),
     ],
 )
 def test_what_hinders_it_is_one_line(run, tmp_path, words, said):

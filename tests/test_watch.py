@@ -400,9 +400,11 @@ def watched(recognizer, people, *sources, **options):
     ("every", "shown", "looked"),
     [
         (0.0, [(100, ANNA)], 50),
-        (0.1, [(100, ANNA)], 18),  # 25 a second: two each second one, then each third
+        (0.1, [(100, ANNA)], 12),  # 25 a second: two each second one, then she is known
+        (0.1, [(100, CARL)], 18),  # then each third: more crops of a stranger are compared
         (0.1, [], 10),  # idle: each fifth one
-        (0.2, [(100, ANNA)], 11),
+        (0.2, [(100, ANNA)], 7),
+        (0.4, [(100, ANNA)], 6),  # twice that would be too long
     ],
 )
 def test_the_detector_looks_at_the_frames_that_are_due(
@@ -415,6 +417,22 @@ def test_the_detector_looks_at_the_frames_that_are_due(
     )
     watched(recognizer, people, Played(shots(stage, [shown] * 50)), plan=WatchPlan(every=every))
     assert len(times) == looked
+
+
+@pytest.mark.parametrize(
+    ("speed", "demand", "settled"),
+    [(0, "off", True), (90, "off", True), (110, "off", False), (0, "warn", False)],
+)
+def test_who_is_known_is_looked_at_less_unless_they_move_fast(
+    recognizer, people, stage, speed, demand, settled
+):
+    """A quarter of a face of 80 pixels in 0.2 seconds is 100 pixels a second."""
+    asked = Follower(recognizer, people, Rule(), "stage", guard=LiveGuard(demand))
+    assert asked.is_settled(0.2)
+    for number in range(10):
+        assert asked.is_settled(0.2) is (number == 0 or (settled and number >= 3))
+        asked.look(stage.picture((100 + speed * number / 10, ANNA)), number / 10)
+    assert asked.is_settled(0.2) is settled
 
 
 def test_whoever_was_named_is_noted_as_seen(recognizer, people, stage):

@@ -74,7 +74,8 @@ def test_a_clip_says_who_was_seen_from_when_to_when(run, clip, enrolled, tmp_pat
         rows = [
             (row["name"], float(row["start"]), float(row["end"])) for row in csv.DictReader(file)
         ]
-    assert rows == [("Barack Obama", 0.0, 0.7), ("", 3.2, 3.9)]
+    # Who is known is looked at each fifth of a second, strangers each tenth.
+    assert rows == [("Barack Obama", 0.0, 0.6), ("", 3.2, 3.9)]
 
 
 def test_a_group_of_nobody_is_an_error(run, clip, enrolled):
@@ -91,7 +92,7 @@ def test_a_clip_is_told_in_words_and_drawn(run, clip, enrolled, tmp_path):
     lines = out.splitlines()
     assert lines[0].startswith(f"0:00:00.2  {clip}  Barack Obama is here · similarity 0.")
     assert lines[0].endswith(", 3 of 3 crops agree")
-    assert lines[1] == f"0:00:00.7  {clip}  Barack Obama left · seen from 0:00:00.0 to 0:00:00.7"
+    assert lines[1] == f"0:00:00.6  {clip}  Barack Obama left · seen from 0:00:00.0 to 0:00:00.6"
     assert lines[2] == "1 person seen, 0 to look at, 0 unknown, in 1 sighting"
     assert lines[3].endswith("1 in 100 strangers' sightings may get one")
     capture = cv2.VideoCapture(str(drawn))

@@ -14,7 +14,7 @@ from typing import Self
 
 from visavis.attendance.attendance import Attendance
 from visavis.attendance.punches import Evidence, Fate, Recorded, Sighting
-from visavis.errors import AttendanceError, GalleryError, PersonError
+from visavis.errors import AttendanceError, GalleryError, PersonError, VisavisError
 from visavis.recognizer import Recognizer
 from visavis.watch.events import Appearance, Event
 from visavis.watch.frames import FrameSource
@@ -49,6 +49,7 @@ class CameraClerk:
         self._configuration = recognizer.rules.version or None
         self._tracks: dict[tuple[str, int], _Kept] = {}
         self._waiting: list[Event] = []
+        self._refused: list[Event] = []  # tried again at the end
         self._reason = ""
         self._asked: datetime | None = None  # the moment of what follows
         self._expected: frozenset[str] = frozenset()
@@ -85,7 +86,8 @@ class CameraClerk:
         if sighting is None or sighting.person is None:
             return []
         # A later one says the same: while nothing can be written, one is enough.
-        if not (self._waiting and event.kind == "stays"):
+        waits = any(_track(one) == _track(event) for one in self._waiting)
+        if not (waits and event.kind == "stays"):
             self._waiting.append(event)
         return self._flush()
 
@@ -93,31 +95,40 @@ class CameraClerk:
         """Try the last time. Raises AttendanceError where something is left, unless something
         `failed` already.
         """
+        self._waiting, self._refused = [*self._refused, *self._waiting], []
         self._flush()
-        if self._waiting and not failed:
+        left = len(self._waiting) + len(self._refused)
+        if left and not failed:
             raise AttendanceError(
-                f"{len(self._waiting)} sightings could not be recorded: {self._reason}",
+                f"{left} sightings could not be recorded: {self._reason}",
                 mend="record them by hand; they were told all the same",
             )
 
     def _flush(self) -> list[Recorded]:
         recorded: list[Recorded] = []
-        try:
-            while self._waiting:
+        while self._waiting:
+            try:
                 recorded += self._take(self._waiting[0])
-                del self._waiting[0]
-        except (GalleryError, AttendanceError) as error:
-            if str(error) != self._reason:
-                log.warning("a sighting is kept, and recorded later: %s", error)
-            self._reason = str(error)
+            except GalleryError as error:  # as of a full disk: others would fail, too
+                self._note(error)
+                break
+            except AttendanceError as error:  # as of one person's key: nobody else waits for it
+                self._note(error)
+                self._refused.append(self._waiting[0])
+            del self._waiting[0]
         return recorded
+
+    def _note(self, error: VisavisError) -> None:
+        if str(error) != self._reason:
+            log.warning("a sighting is kept, and recorded later: %s", error)
+        self._reason = str(error)
 
     def _take(self, event: Event) -> list[Recorded]:
         """Record a track's first sighting; extend the punch that it is by the others."""
         one = event.sighting
         if one is None or one.person is None:
             return []
-        track, person = (event.source, one.track), one.person.id
+        track, person = _track(event), one.person.id
         first, last = (one.start, one.started_at), (one.end, one.ended_at)
         known, told = self._tracks.get(track), []
         if known is None or known.person != person:
@@ -181,3 +192,8 @@ class CameraClerk:
         if self._began is None:
             raise AttendanceError("a video does not say when it was", option="began")
         return self._began + timedelta(seconds=seconds)
+
+
+def _track(event: Event) -> tuple[str, int]:
+    """The track that an event is of."""
+    return event.source, event.sighting.track if event.sighting else 0

@@ -21,7 +21,7 @@ from visavis.extras import need
 from visavis.gallery import Gallery
 from visavis.recognizer import Recognizer
 from visavis.serve.refusals import busy
-from visavis.watch.address import parse_address
+from visavis.watch.address import parse_addresses
 from visavis.watch.deciding import TrackState
 from visavis.watch.events import Event
 from visavis.watch.following import Follower, Passage
@@ -176,7 +176,7 @@ class Cameras:
         plan: WatchPlan = PLAN,
     ) -> None:
         """Raises SourceError for what is no camera or stream, DeviceError without PyAV."""
-        addresses = [parse_address(text) for text in sources]
+        addresses = parse_addresses(sources)
         for address in addresses:
             if not address.live:
                 raise SourceError(

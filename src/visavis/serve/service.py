@@ -79,6 +79,7 @@ class Service:
         self.asked, self.limits, self.gallery = asked, limits, gallery
         self.budget = InferenceBudget(asked.workers)
         self.models = ActiveModels(recognizer, gallery, self.budget, asked.load)
+        self.cameras = self._cameras(recognizer)  # first: what is no camera is told before all else
         self.desk = Desk(AHEAD * asked.workers, WAITING * asked.workers)
         self.decoders = DecoderPool(asked.workers, seconds=limits.decoding)
         self.bodies = BodyBudget(limits.bodies)
@@ -92,7 +93,6 @@ class Service:
         sender = Sender(inside=asked.webhooks_inside)
         self.delivery = Delivery(self.webhooks, self.outbox, sender)
         self.oidc = _oidc_of(asked.outside)
-        self.cameras = self._cameras(recognizer)
         self.stopping: Callable[[], bool] = lambda: False  # whether streams are to end
         self.users, self.sessions, self.lockout = Users(gallery), Sessions(), RestingNames()
 

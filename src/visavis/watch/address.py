@@ -6,6 +6,7 @@ An address may hold a password: `shown` is the only form of it that leaves this 
 import os
 import re
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
@@ -32,6 +33,17 @@ class Address:
     def live(self) -> bool:
         """Whether its pictures are gone when they are not taken."""
         return self.kind in ("camera", "stream")
+
+
+def parse_addresses(texts: Sequence[str]) -> list[Address]:
+    """Several sources, each with a name of its own. Raises SourceError as `parse_address`."""
+    addresses = [parse_address(text) for text in texts]
+    names = [address.shown for address in addresses]
+    if twice := [name for number, name in enumerate(names) if name in names[:number]]:
+        raise SourceError(
+            f"two sources are called {twice[0]}", mend="name them, as in entry=0 exit=1"
+        )
+    return addresses
 
 
 def parse_address(text: str) -> Address:

@@ -38,6 +38,7 @@ ABSENT = 2.0  # seconds unseen after which a track has ended
 GAP = 0.6  # seconds unseen after which it may be somebody else who is seen
 AGAIN = 5.0  # seconds after which a face that is known is looked at again
 OTHER = 1e-2  # share of strangers that pass for the one a track has shown so far
+REST = 0.25  # sides of a face that somebody may move between two looks that are far apart
 NEW = 1.0  # seconds in which a face that has come is looked at more often
 REAL = 2  # sightings from which on a track is told: once may be a mistake of the detector
 
@@ -121,6 +122,24 @@ class Follower:
             self.gate.asks(one.signs)
             or (len(one.looks) < self._rule.agreeing and at - one.began < NEW)
             for one in self.followed
+        )
+
+    def is_settled(self, seconds: float) -> bool:
+        """Whether nothing more is to be found out of anybody, and nobody moves far in so many
+        seconds: then fewer looks are enough.
+        """
+        if not self.followed:
+            return True
+        # After a longer gap it may be somebody else.
+        return (
+            self._guard.demand == "off"
+            and seconds <= GAP
+            and all(
+                (one.verdict.state == "confirmed" or len(one.looks) >= self._rule.most)
+                and not one.doubtful
+                and one.track.pace * seconds < REST
+                for one in self.followed
+            )
         )
 
     def _fit(self, image: Image) -> None:

@@ -47,7 +47,7 @@ def encoded_preview(image: Image, follower: Follower, at: float) -> bytes:
     """A frame as `annotated`, small, as a JPEG."""
     scale = min(1.0, PREVIEW / max(image.shape[:2]))
     size = max(1, round(image.shape[1] * scale)), max(1, round(image.shape[0] * scale))
-    small = cv2.resize(image, size, interpolation=cv2.INTER_AREA) if scale < 1 else image
+    small = cv2.resize(image, size, interpolation=cv2.INTER_LINEAR) if scale < 1 else image
     shown = annotated(np.asarray(small, np.uint8), follower, at, scale=scale)
     bgr = cv2.cvtColor(shown, cv2.COLOR_RGB2BGR)
     return cv2.imencode(".jpg", bgr, [cv2.IMWRITE_JPEG_QUALITY, JPEG])[1].tobytes()

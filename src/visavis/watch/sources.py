@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 from visavis.errors import SourceError, VisavisError
-from visavis.watch.address import Address, parse_address
+from visavis.watch.address import Address, parse_addresses
 from visavis.watch.frames import FrameSource, Notice, Shot
 from visavis.watch.live import PATIENCE, LiveSource
 from visavis.watch.recorded import Recording
@@ -88,12 +88,7 @@ def open_sources(
     A file is read from second `start` to `end`; a live source for `end` seconds. Raises SourceError
     for a name that is no source, before any is opened.
     """
-    addresses = [parse_address(text) for text in texts]
-    names = [address.shown for address in addresses]
-    if twice := [name for number, name in enumerate(names) if name in names[:number]]:
-        raise SourceError(
-            f"two sources are called {twice[0]}", mend="name them, as in entry=0 exit=1"
-        )
+    addresses = parse_addresses(texts)
     if start and any(address.live for address in addresses):
         raise SourceError("expected a start for files alone: a camera begins now", option="start")
     if end is not None and end <= start:

@@ -32,6 +32,11 @@ class Track:
     seen: float  # seconds: when it was seen last
     sightings: int
 
+    @property
+    def pace(self) -> float:
+        """How fast it moves, in sides of a face a second."""
+        return float(np.linalg.norm(self.velocity) / _sides(self.box[None])[0])
+
     def at(self, when: float) -> Box:
         """Its box, carried to another time."""
         ahead = np.clip(when - self.seen, 0, CARRIED)

@@ -21,7 +21,7 @@ from visavis.watch.stillness import FROZEN, Stillness
 log = logging.getLogger(__name__)
 
 EVERY = 0.1  # seconds between two looks for faces while there are any
-IDLE, HURRY = 2.0, 0.5  # times as long: while there are none; while one has just come
+IDLE, HURRY = 2.0, 0.5  # times as long: while nothing is to be found out; one has just come
 JUMP = 2.0  # seconds by which the clock is off before that is said
 
 # Called with each frame, looked at or not, and the faces that are followed.
@@ -33,7 +33,7 @@ class WatchPlan:
     """How sources are watched."""
 
     rule: Rule = STANDARD
-    every: float = EVERY  # seconds between two looks for faces; twice as long while there are none
+    every: float = EVERY  # seconds between two looks for faces; twice as long where all are known
     guard: LiveGuard = OFF
     guards: Mapping[str, LiveGuard] = field(default_factory=dict)  # of sources, as they are shown
 
@@ -114,7 +114,7 @@ class Watched:
 
     def _pace(self, at: float) -> float:
         """Times as long as usual until the next look."""
-        if not self.follower.followed:
+        if self.follower.is_settled(IDLE * self.every):
             return IDLE
         return HURRY if self.follower.is_new(at) else 1.0
 
