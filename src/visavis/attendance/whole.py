@@ -10,7 +10,7 @@ from typing import Any
 
 from sqlalchemy import Connection, select
 
-from visavis.attendance.keys import was_made
+from visavis.attendance.keys import parts_of, was_made
 from visavis.attendance.ledger import (
     STORED,
     Entered,
@@ -21,7 +21,6 @@ from visavis.attendance.ledger import (
 )
 from visavis.attendance.store import PUNCH, RETENTION, Removal, removals_in
 from visavis.attendance.tables import CHAIN, EVIDENCES, ROWS
-from visavis.errors import AttendanceError
 from visavis.gallery.audit import ERASE, ChainHead
 from visavis.gallery.tables import AUDIT
 
@@ -106,20 +105,19 @@ def _evidence_damages(
     ledger: Ledger, connection: Connection, rows: Iterable[Entered], removals: Iterable[Removal]
 ) -> Iterator[str]:
     """What of the punches' evidence is not there, or cannot be opened."""
-    stored = {row.seq: row for row in connection.execute(select(EVIDENCES))}
+    query = select(EVIDENCES.c.seq, EVIDENCES.c.crop.is_not(None))
+    has_crop = dict(connection.execute(query).cursor.fetchall())
     for row in rows:
-        number, kept = row.number, stored.get(row.number)
-        if row.body.get("evidence") and kept is None:
+        number = row.number
+        if row.body.get("evidence") and number not in has_crop:
             if not _gone(number, removals, "evidence"):
                 yield f"the evidence of punch {number} is not there"
-        elif row.body.get("crop") and kept is not None and kept.crop is None:
+        elif row.body.get("crop") and number in has_crop and not has_crop[number]:
             if not _gone(number, removals, "crops"):
                 yield f"the crop of punch {number} is not there"
-    for number in sorted(stored):
-        try:
-            ledger.evidence(connection, number)
-        except AttendanceError as error:
-            yield error.what
+    for part in parts_of(sorted(has_crop)):
+        for number in ledger.altered_evidence(connection, part):
+            yield f"the evidence of punch {number} was altered"
 
 
 def _gone(number: int, removals: Iterable[Removal], name: str) -> bool:
