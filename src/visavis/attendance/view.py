@@ -82,12 +82,11 @@ def held_in(
     with attendance.gallery.database.reading() as connection:
         attendance.catch_up(connection)
         removals = store.removals_in(ledger, connection)
-        gone = [one for one in removals if one.name == "punches"]
         # What was said of a punch that is gone does not bring it back.
         corrections = [
             one
             for one in store.corrections_in(ledger, connection)
-            if not any(removal.holds(one.punch) for removal in gone)
+            if removals.of("punches", one.punch) is None
         ]
         where = (ledger, connection, between, people)
         return HeldPeriod(
@@ -95,7 +94,7 @@ def held_in(
             corrections,
             store.rulings_in(ledger, connection),
             store.locks_in(ledger, connection),
-            max((one.before for one in gone), default=date.min),
+            removals.until("punches"),
             store.marks_in(*where) if bare else None,
         )
 
