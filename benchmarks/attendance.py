@@ -26,7 +26,7 @@ from visavis.attendance.reports import matrix_sheet
 from visavis.attendance.rules import Assignment, Rules, Shift
 from visavis.attendance.store import punch_entry
 from visavis.attendance.view import days_of
-from visavis.gallery import Person, open_gallery
+from visavis.gallery import Person, Sample, open_gallery
 
 FIRST, LAST = date(2026, 3, 1), date(2026, 3, 31)
 DAY = date(2026, 3, 2)
@@ -103,7 +103,8 @@ def stored(people: list[str], rules: Rules, marks: dict[str, list[Mark]]) -> Non
     with tempfile.TemporaryDirectory() as folder:
         os.environ["XDG_CONFIG_HOME"] = folder
         gallery = open_gallery(Path(folder) / "gallery")
-        ids = {name: gallery.add_person(name, external_id=name).id for name in people}
+        made = gallery.add_all((name, Sample(name, name, {}, {})) for name in people)
+        ids = {person.name: person.id for person in made}
         attendance = Attendance(gallery, rules)
         fill(attendance, {ids[name]: own for name, own in marks.items()})
         timed("a day from the gallery on disk", 2, lambda: days_of(attendance, (DAY, DAY), now=NOW))

@@ -1,5 +1,6 @@
 """What becomes of a sighting; corrections above it; locked periods; clocks that lie."""
 
+import gc
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -212,6 +213,20 @@ def hours(attendance):
     (record,) = days_of(attendance, period, people=[one], now=moment("2026-04-01 00:00"))
     count = export_period(attendance, period, "json").count
     return record.worked / timedelta(hours=1), count
+
+
+@pytest.mark.parametrize("collects", [True, False])
+def test_days_leave_the_collector_as_it_was(attendance, collects, monkeypatch):
+    if not collects:
+        gc.disable()
+    try:
+        days_of(attendance, (MONDAY, MONDAY), now=NOW)
+        monkeypatch.setattr("visavis.attendance.view.derived", lambda *_: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            days_of(attendance, (MONDAY, MONDAY), now=NOW)
+        assert gc.isenabled() == collects
+    finally:
+        gc.enable()
 
 
 def test_what_came_after_a_lock_counts_from_when_the_period_was_opened(attendance):

@@ -4,12 +4,10 @@ Each promise has its attacker, who succeeds where the defence is taken away.
 """
 
 import hmac
-import random
-import signal
+import re
 import sqlite3
 import subprocess
 import sys
-import time
 from contextlib import closing
 from dataclasses import replace
 
@@ -26,7 +24,7 @@ from visavis.attendance.ledger import Ledger
 from visavis.attendance.punches import Evidence, Sighting, directed
 from visavis.attendance.tables import HELD_TABLES
 from visavis.attendance.whole import ledger_damages
-from visavis.errors import AttendanceError, GalleryError, GalleryKeyError
+from visavis.errors import AttendanceError, GalleryKeyError
 from visavis.gallery import open_gallery
 from visavis.gallery import sqlite as schema
 from visavis.gallery.backups import backup, restore
@@ -394,63 +392,34 @@ def test_two_processes_that_begin_at_once_make_one_key(gallery):
     assert first.key() == second.key() is not None
 
 
-def child(folder, seed, *switches):
-    command = [sys.executable, attendance_children.__file__, str(folder), str(seed), *switches]
-    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
-    running = subprocess.Popen(command, text=True, **pipes)
-    assert running.stdout.readline() == "ready\n", running.communicate()[1]
-    return running
-
-
-def killed(folder, seed, *switches):
-    """What a child acknowledged until it was killed."""
-    with child(folder, seed, *switches) as running:
-        time.sleep(0.5 if "cut" in switches else random.Random(seed).uniform(0.03, 0.25))
-        running.send_signal(signal.SIGKILL)
-        lines = running.stdout.read().split("\n")
-    assert running.returncode == -signal.SIGKILL
-    return {tuple(map(int, line.split())) for line in lines[:-1]}
-
-
-def check_kept(folder, acknowledged):
-    gallery = open_gallery(folder)
-    ledger = Ledger(gallery)
-    with gallery.database.reading() as connection:
-        rows = ledger.rows(connection, ["punch"])
-    kept = [(row.number, int(row.at.timestamp())) for row in rows]
-    assert acknowledged <= set(kept), "an acknowledged punch is lost"
-    assert len({at for _, at in kept}) == len(kept), "a punch is there twice"
-    assert ledger_damages(ledger) == []
-    gallery.close()
-
-
-EVERY = 25  # kills until a new gallery: what is checked grows with each
+def killed_writers(folder, kills, *switches):
+    """Writers that were killed so often: as attendance_children.py says."""
+    command = [sys.executable, attendance_children.__file__, str(folder), str(kills), *switches]
+    return subprocess.run(command, capture_output=True, text=True, check=False)
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(7200)
+@pytest.mark.timeout(1800)
 def test_a_kill_loses_no_acknowledged_punch_and_adds_none_twice(tmp_path):
-    acknowledged = {}
-    for seed in range(share(1000)):
-        folder = tmp_path / str(seed // EVERY)
-        acknowledged.setdefault(folder, set()).update(killed(folder, seed))
-        check_kept(folder, acknowledged[folder])
-    assert sum(map(len, acknowledged.values())) > share(1000)
+    kills = share(1000)
+    done = killed_writers(tmp_path, kills)
+    assert done.returncode == 0, done.stderr
+    killed, acknowledged = map(int, done.stdout.split())
+    assert killed >= kills
+    assert acknowledged > kills
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    "switches", [("cut",), ("cut", "autocommit"), ("cut", "hasty"), ("forgetful",)]
+    ("switches", "said"),
+    [
+        (("cut",), ""),  # killed within a punch: with the sabotage, and first without
+        (("cut", "autocommit"), "altered|damaged"),
+        (("cut", "hasty"), "an acknowledged punch is lost"),
+        (("forgetful",), "a punch is there twice"),
+    ],
 )
-def test_the_kill_check_can_fail(tmp_path, switches):
-    """A child that is killed within a punch: with the sabotage, and first without."""
-
-    def kill_often():
-        for seed in range(3):
-            check_kept(tmp_path / str(seed), killed(tmp_path / str(seed), seed, *switches))
-
-    if switches == ("cut",):
-        kill_often()
-        return
-    with pytest.raises((AssertionError, GalleryError, AttendanceError)):
-        kill_often()
+def test_the_kill_check_can_fail(tmp_path, switches, said):
+    done = killed_writers(tmp_path, 6, *switches)
+    assert (done.returncode, bool(said)) in ((0, False), (1, True)), done.stderr
+    assert re.search(said, done.stderr)

@@ -96,7 +96,7 @@ def test_what_is_due_is_said_by_class_and_goes_at_once(written, now, expected):
     left = query(written.gallery, "SELECT count(*) FROM attendance_rows WHERE kind = 'punch'")
     assert left == [(8 - expected["punches"],)]
     with written.gallery.database.reading() as connection:
-        removals = {one.name: one.count for one in removals_in(written.ledger, connection)}
+        removals = {one.name: one.count for one in removals_in(written.ledger, connection).all}
     assert removals == {name: count for name, count in expected.items() if count}
 
 
@@ -193,7 +193,7 @@ def test_whoever_calls_it_retention_is_noticed(written, name):
 
 
 def test_it_succeeds_where_nobody_asks_which_rows_went(written, monkeypatch):
-    monkeypatch.setattr(whole, "removed", lambda entry, removals: bool(removals))
+    monkeypatch.setattr(whole, "removed", lambda entry, removals: bool(removals.all))
     remove_due(written, now=at("2026-03-22"), **WHO)
     assert alter(written, *ATTACKS["one more"][0]) == []
 

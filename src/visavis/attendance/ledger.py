@@ -211,6 +211,17 @@ class Ledger:
             raise AttendanceError(f"the evidence of punch {seq} was altered", mend=MEND)
         return json.loads(opened), crop
 
+    def altered_evidence(self, connection: Connection, numbers: Sequence[int]) -> list[int]:
+        """Of these punches, those whose evidence or crop does not open."""
+        rows = connection.execute(select(EVIDENCES).where(EVIDENCES.c.seq.in_(numbers))).all()
+        vaults = self.keys.vaults(connection, {row.key_id for row in rows})
+        return [
+            row.seq
+            for row in rows
+            for kind, sealed in ((EVIDENCE, row.sealed), (CROP, row.crop))
+            if sealed is not None and self._open(vaults, row.key_id, sealed, kind, row.seq) is None
+        ]
+
     def seal(
         self, connection: Connection, person: str | None, data: bytes, *place: object
     ) -> tuple[str, bytes]:

@@ -158,10 +158,27 @@ class Removal:
     count: int
     ranges: Sequence[tuple[int, int]]  # of numbers that are gone, both ends included, in order
 
-    def holds(self, number: int) -> bool:
-        """Whether it says that a row of this number is gone."""
-        place = bisect_right(self.ranges, number, key=itemgetter(0)) - 1
-        return place >= 0 and number <= self.ranges[place][1]
+
+class Removals:
+    """All that retention removed, in the order in which it did; asked by class and number."""
+
+    def __init__(self, removals: Sequence[Removal]) -> None:
+        self.all = removals
+        self._ranges: defaultdict[str, list[tuple[int, int, Removal]]] = defaultdict(list)
+        for one in removals:
+            self._ranges[one.name] += [(first, last, one) for first, last in one.ranges]
+        for ranges in self._ranges.values():
+            ranges.sort(key=itemgetter(0))
+
+    def of(self, name: str, number: int) -> Removal | None:
+        """What says that a row of this number is gone; None where nothing does."""
+        ranges = self._ranges[name]
+        place = bisect_right(ranges, number, key=itemgetter(0)) - 1
+        return ranges[place][2] if place >= 0 and number <= ranges[place][1] else None
+
+    def until(self, name: str) -> date:
+        """The first day that is kept of a class."""
+        return max((one.before for one in self.all if one.name == name), default=date.min)
 
 
 def retention_entry(
@@ -179,19 +196,21 @@ def retention_entry(
     return NewRow(RETENTION, None, _moment(body["made"]), body)
 
 
-def removals_in(ledger: Ledger, connection: Connection) -> list[Removal]:
-    """All that retention removed, in the order in which it did."""
-    return [
-        Removal(
-            row.number,
-            name,
-            date.fromisoformat(one["before"]),
-            one["count"],
-            [(first, last) for first, last in one["rows"]],
-        )
-        for row in _by_number(ledger.rows(connection, [RETENTION]))
-        for name, one in row.body["removed"].items()
-    ]
+def removals_in(ledger: Ledger, connection: Connection) -> Removals:
+    """All that retention removed."""
+    return Removals(
+        [
+            Removal(
+                row.number,
+                name,
+                date.fromisoformat(one["before"]),
+                one["count"],
+                [(first, last) for first, last in one["rows"]],
+            )
+            for row in _by_number(ledger.rows(connection, [RETENTION]))
+            for name, one in row.body["removed"].items()
+        ]
+    )
 
 
 def ranges_of(numbers: Sequence[int]) -> list[tuple[int, int]]:

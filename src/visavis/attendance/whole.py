@@ -10,7 +10,7 @@ from typing import Any
 
 from sqlalchemy import Connection, select
 
-from visavis.attendance.keys import was_made
+from visavis.attendance.keys import parts_of, was_made
 from visavis.attendance.ledger import (
     STORED,
     Entered,
@@ -19,9 +19,8 @@ from visavis.attendance.ledger import (
     kept_person,
     merged_people,
 )
-from visavis.attendance.store import PUNCH, RETENTION, Removal, removals_in
+from visavis.attendance.store import PUNCH, RETENTION, Removals, removals_in
 from visavis.attendance.tables import CHAIN, EVIDENCES, ROWS
-from visavis.errors import AttendanceError
 from visavis.gallery.audit import ERASE, ChainHead
 from visavis.gallery.tables import AUDIT
 
@@ -57,7 +56,7 @@ def removed_counts(ledger: Ledger) -> dict[str, int]:
     """How much retention removed, by class, all in all."""
     counts: dict[str, int] = {}
     with ledger.gallery.database.reading() as connection:
-        for one in removals_in(ledger, connection):
+        for one in removals_in(ledger, connection).all:
             counts[one.name] = counts.get(one.name, 0) + one.count
     return counts
 
@@ -87,43 +86,33 @@ def _damages(ledger: Ledger, connection: Connection) -> Iterator[str]:
     yield from _evidence_damages(ledger, connection, opened.values(), removals)
 
 
-def removed(entry: Any, removals: Iterable[Removal]) -> bool:
+def removed(entry: Any, removals: Removals) -> bool:
     """Whether a rule of retention removed the row of an entry: a later row says so, of its class,
     and it was written before what the rule keeps.
     """
-    name = "punches" if entry.kind == PUNCH else "audit"
-    return any(
-        one.name == name
-        and one.number > entry.seq
-        and entry.day < one.before.isoformat()
-        and one.holds(entry.seq)
-        and entry.kind != RETENTION
-        for one in removals
-    )
+    one = removals.of("punches" if entry.kind == PUNCH else "audit", entry.seq)
+    if one is None or entry.kind == RETENTION:
+        return False
+    return one.number > entry.seq and bool(entry.day < one.before.isoformat())
 
 
 def _evidence_damages(
-    ledger: Ledger, connection: Connection, rows: Iterable[Entered], removals: Iterable[Removal]
+    ledger: Ledger, connection: Connection, rows: Iterable[Entered], removals: Removals
 ) -> Iterator[str]:
     """What of the punches' evidence is not there, or cannot be opened."""
-    stored = {row.seq: row for row in connection.execute(select(EVIDENCES))}
+    query = select(EVIDENCES.c.seq, EVIDENCES.c.crop.is_not(None))
+    has_crop = dict(connection.execute(query).cursor.fetchall())
     for row in rows:
-        number, kept = row.number, stored.get(row.number)
-        if row.body.get("evidence") and kept is None:
-            if not _gone(number, removals, "evidence"):
+        number = row.number
+        if row.body.get("evidence") and number not in has_crop:
+            if removals.of("evidence", number) is None:
                 yield f"the evidence of punch {number} is not there"
-        elif row.body.get("crop") and kept is not None and kept.crop is None:
-            if not _gone(number, removals, "crops"):
+        elif row.body.get("crop") and number in has_crop and not has_crop[number]:
+            if removals.of("crops", number) is None:
                 yield f"the crop of punch {number} is not there"
-    for number in sorted(stored):
-        try:
-            ledger.evidence(connection, number)
-        except AttendanceError as error:
-            yield error.what
-
-
-def _gone(number: int, removals: Iterable[Removal], name: str) -> bool:
-    return any(one.name == name and one.holds(number) for one in removals)
+    for part in parts_of(sorted(has_crop)):
+        for number in ledger.altered_evidence(connection, part):
+            yield f"the evidence of punch {number} was altered"
 
 
 def _digest(sealed: Any) -> bytes:
