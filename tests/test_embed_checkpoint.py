@@ -11,6 +11,7 @@ from visavis.checkpoints.checkpoint import save_checkpoint  # noqa: E402
 from visavis.checkpoints.embedder import load_network_embedder  # noqa: E402
 from visavis.checkpoints.families import FAMILIES  # noqa: E402
 from visavis.convert.crops import made_crops, pixels  # noqa: E402
+from visavis.errors import OutputError  # noqa: E402
 from visavis.networks.mobile import Foamliu, Xiaoccer  # noqa: E402
 
 
@@ -56,3 +57,26 @@ def test_embed_with_a_checkpoint(run, tmp_path, checkpoint):
     code, _, err = run(*words, "--family", "adaface", "--out", tmp_path / "b.npz")
     assert code == 2
     assert "(--family)" in err
+
+
+@pytest.mark.slow
+@pytest.mark.pack
+def test_a_call_that_could_not_write_is_not_embedded_again(run, tmp_path, checkpoint, monkeypatch):
+    """The folder goes as everything is embedded; with other options it would be another call."""
+    for name, crop in zip("abc", made_crops(112, 112), strict=False):
+        Image.fromarray(crop).save(tmp_path / f"{name}.png")
+    photos, out = sorted(tmp_path.glob("*.png")), tmp_path / "rows.npz"
+    words = ["embed", *photos, "--aligned", "--checkpoint", checkpoint, "--out", out, "--json"]
+
+    def full(path, rows, embed):
+        raise OutputError(f"{path}: cannot write: no space")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("visavis.embeddings.write_table", full)
+        assert run(*words)[0] == 2
+    assert (tmp_path / "rows.npz.partial").is_dir()
+    code, _, err = run(*words, "--no-flip")
+    assert (code, "had other models or options" in err) == (2, True)
+    code, answer, _ = run(*words)
+    assert (code, json.loads(answer)["before"], json.loads(answer)["faces"]) == (0, 3, 3)
+    assert sorted(path.name for path in tmp_path.glob("rows*")) == ["rows.npz"]

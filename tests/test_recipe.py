@@ -11,7 +11,7 @@ from visavis.train.classes import ALONE  # noqa: E402
 from visavis.train.learner import Learner, rate_at  # noqa: E402
 from visavis.train.recipe import Recipe, read_recipe, recipes, resolved  # noqa: E402
 
-RUN = {"small"}
+RUN = {"fine_tune", "small"}
 
 
 def test_the_recipes_that_come_with_visavis():

@@ -29,7 +29,7 @@ def augment(image: Image, said: Augmentation, random: np.random.Generator) -> Im
         image = lower_resolution(image, random)
     if photometric < said.photometric:
         image = change_light(image, random)
-    return np.ascontiguousarray(image[:, ::-1]) if flip < said.flip else image
+    return np.asarray(cv2.flip(image, 1), np.uint8) if flip < said.flip else image
 
 
 def keep_part(image: Image, random: np.random.Generator) -> Image:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from visavis.alignment import read_crop
+from visavis.alignment import SIZE, read_crop
 from visavis.batch import in_order
 from visavis.dataset.images import Images
 from visavis.errors import DatasetError, ImageError, VisavisError
@@ -105,14 +105,15 @@ class Loader:
         """One step's pictures, changed at random."""
         rows = rows_of_step(self._contents, self._recipe, step)
         mine = self._processes.share(len(rows))
-        crops, labels, skipped = [], [], []
+        crops = np.empty((mine.stop - mine.start, SIZE, SIZE, 3), np.uint8)
+        labels, skipped = [], []
         for place, row in enumerate(rows[mine], start=mine.start):
             crop, used, why = self._readable(int(row))
             random = np.random.default_rng((self._recipe.seed, step, place))
-            crops.append(augment(crop, self._recipe.augmentation, random))
+            crops[place - mine.start] = augment(crop, self._recipe.augmentation, random)
             labels.append(self._contents.labels[used])
             skipped += why
-        return Batch(step, np.stack(crops), np.array(labels, np.intp), tuple(skipped))
+        return Batch(step, crops, np.array(labels, np.intp), tuple(skipped))
 
     def _readable(self, row: int) -> tuple[NDArray[np.uint8], int, list[str]]:
         """A row's picture, or that of the next row which can be read."""
