@@ -62,17 +62,12 @@ HARMLESS = {
     *CONFIGURING,
     "keep",
     "export",
-    "add negative",
-    "remove negative",
     # The service's own: it notes each search, and the next one must not read everything again.
     "request",
     "make api key",
     "revoke api key",
     "add user",
     "remove user",
-    "add webhook",
-    "remove webhook",
-    "switch off webhook",
     "revoke own links",
 }
 
