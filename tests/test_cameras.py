@@ -75,6 +75,17 @@ def test_a_camera_knows_what_time_it_is(attendance):
     assert punches(attendance) == [("lobby", 5, 5)]
 
 
+@pytest.mark.parametrize(
+    ("liveness", "recorded"), [(None, 1), ("unsure", 1), ("live", 1), ("spoof", 0)]
+)
+def test_a_picture_of_somebody_is_not_recorded_where_it_is_seen_to_be_one(
+    attendance, liveness, recorded
+):
+    seen = event("decided", person(attendance), 0, 0)
+    seen = replace(seen, sighting=replace(seen.sighting, liveness=liveness))
+    assert len(clerk(attendance)(seen)) == len(punches(attendance)) == recorded
+
+
 def test_a_device_has_its_direction(attendance):
     (recorded,) = clerk(attendance)(event("decided", person(attendance), 0, 0, device="door"))
     assert attendance.punch(recorded.punch).direction == "in"

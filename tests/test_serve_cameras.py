@@ -185,7 +185,7 @@ def test_who_signs_out_sees_no_more(site, monkeypatch, asked):
     if not asked:
         monkeypatch.setattr(site_cameras, "still_may", lambda request: True)
     with visitor(site, site.key) as client:
-        assert ends(client, 4.0) is asked
+        assert ends(client, 2.0) is asked
 
 
 @pytest.mark.slow
@@ -246,8 +246,8 @@ def test_whoever_reads_slowly_stays_and_whoever_reads_nothing_is_cut(
     monkeypatch.setattr(cameras, "encoded_preview", lambda *_: large)
     pictures = site.service.cameras.views[0].pictures
     with look(site, admin) as viewer:
-        end = time.monotonic() + 8
-        while time.monotonic() < end and (pictures.viewers or time.monotonic() < end - 7):
+        end = time.monotonic() + 5
+        while time.monotonic() < end and (pictures.viewers or time.monotonic() < end - 4):
             time.sleep(0.1)
             if reads:
                 viewer.recv(400_000)

@@ -81,9 +81,12 @@ class CameraClerk:
         return Duty(partial(self._roster, device), max(every, 1.0))
 
     def __call__(self, event: Event) -> list[Recorded]:
-        """Record what an event says, and what could not be recorded before; what became of it."""
+        """Record what an event says, and what could not be recorded before; what became of it.
+
+        A face without a sign of life is nobody's presence, even where that is a warning alone.
+        """
         sighting = event.sighting
-        if sighting is None or sighting.person is None:
+        if sighting is None or sighting.person is None or sighting.liveness == "spoof":
             return []
         # A later one says the same: while nothing can be written, one is enough.
         waits = any(_track(one) == _track(event) for one in self._waiting)
