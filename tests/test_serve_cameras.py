@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import partial
 
 import cv2
@@ -308,8 +309,46 @@ def test_a_file_is_no_camera(gallery, tmp_path, monkeypatch, name):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "a.mp4").touch()
     with pytest.raises(SourceError, match="expected a camera or a stream") as said:
-        Cameras(made_recognizer(made_calibration()), gallery, [f"entry={name}"])
+        Cameras(lambda: made_recognizer(made_calibration()), gallery, [f"entry={name}"])
     assert said.value.option == "watch"
+
+
+def counted(calls: list[int], which: int):
+    """A recognizer that notes whenever it looks for faces."""
+    made = made_recognizer(made_calibration())
+
+    def detect(image):
+        calls.append(which)
+        return made.detect(image)
+
+    return replace(made, detect=detect)
+
+
+@pytest.mark.slow
+def test_other_models_that_decide_are_watched_with(gallery, monkeypatch):
+    made = partial(made_camera, {"level": ANNA})
+    monkeypatch.setattr(live, "_connection", lambda address, *words: made)
+    calls: list[int] = []
+    first, second = (counted(calls, which) for which in (1, 2))
+    deciding = [first]
+    watched = Cameras(lambda: deciding[0], gallery, [f"entry={ADDRESS}"])
+    watched.start()
+    try:
+        wait(lambda: 1 in calls)
+        deciding[0] = second
+        wait(lambda: 2 in calls)
+        there = calls.count(1)
+        wait(lambda: calls.count(2) > 5)
+        assert calls.count(1) == there
+    finally:
+        watched.close()
+
+
+def wait(until, seconds=PATIENCE):
+    end = time.monotonic() + seconds
+    while not until():
+        assert time.monotonic() < end
+        time.sleep(0.05)
 
 
 @pytest.mark.slow

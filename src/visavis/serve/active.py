@@ -4,6 +4,7 @@ A request keeps the recognizer that it began with, so none is dropped when anoth
 """
 
 from collections.abc import Callable
+from dataclasses import dataclass, replace
 from threading import Lock
 
 from visavis.configuration import Configuration
@@ -13,10 +14,27 @@ from visavis.gallery.configurations import activate, active_configuration, read_
 from visavis.recognizer import Recognizer
 from visavis.serve.budget import InferenceBudget, budgeted
 from visavis.serve.refusals import Refusal
+from visavis.watch.following import without_angles
 
 # The models of a configuration; of None, those that decide where the gallery has none.
 LoadModels = Callable[[Configuration | None], Recognizer]
-Deciding = tuple[Configuration | None, Recognizer]
+
+
+@dataclass(frozen=True, slots=True)
+class Deciding:
+    """A configuration with its models, which share the budget of networks."""
+
+    rules: Configuration | None
+    recognizer: Recognizer
+    upright: Recognizer  # for cameras: it does not look which way up a picture is
+
+    @classmethod
+    def of(
+        cls, rules: Configuration | None, loaded: Recognizer, budget: InferenceBudget
+    ) -> "Deciding":
+        """With models as they were loaded."""
+        upright = replace(loaded, detect=without_angles(loaded.detect))
+        return cls(rules, budgeted(loaded, budget), budgeted(upright, budget))
 
 
 class ActiveModels:
@@ -33,7 +51,7 @@ class ActiveModels:
         self._gallery, self._budget, self._load = gallery, budget, load
         self._lock = Lock()
         rules = first.rules if first.rules.version else None
-        self._known = rules, budgeted(first, budget)
+        self._known = Deciding.of(rules, first, budget)
         self._ready = self._known  # what may take over next
 
     def now(self) -> Recognizer:
@@ -41,12 +59,17 @@ class ActiveModels:
 
         Raises ConfigurationError where that one's models cannot be had.
         """
-        if self._load is None:
-            return self._known[1]
-        if active_configuration(self._gallery) != self._known[0]:
+        return self._now().recognizer
+
+    def watching(self) -> Recognizer:
+        """As `now`, for cameras."""
+        return self._now().upright
+
+    def _now(self) -> Deciding:
+        if self._load is not None and active_configuration(self._gallery) != self._known.rules:
             with self._lock:  # whoever comes meanwhile waits for the same models
                 self._known = self._ready = self._loaded(active_configuration(self._gallery))
-        return self._known[1]
+        return self._known
 
     def activate(self, version: int) -> Configuration:
         """Let a version decide: its models are loaded before, and where they cannot be, nothing
@@ -78,14 +101,12 @@ class ActiveModels:
         except VisavisError as error:
             raise Refusal("conflict", error.what, mend=error.mend) from error
 
-    def _loaded(
-        self, configuration: Configuration | None
-    ) -> tuple[Configuration | None, Recognizer]:
+    def _loaded(self, configuration: Configuration | None) -> Deciding:
         """A configuration with its models, which have looked at the gallery."""
         for known in (self._known, self._ready):
-            if known[0] == configuration:
+            if known.rules == configuration:
                 return known
         assert self._load is not None
-        recognizer = budgeted(self._load(configuration), self._budget)
-        self._gallery.index(recognizer.embed.parts)
-        return configuration, recognizer
+        deciding = Deciding.of(configuration, self._load(configuration), self._budget)
+        self._gallery.index(deciding.recognizer.embed.parts)
+        return deciding

@@ -8,12 +8,14 @@ is slow gets the newest one next, and misses those in between.
 import asyncio
 import logging
 import threading
-from collections.abc import Iterator, Sequence
+import time
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Generic, TypeVar
 
+from visavis.attendance.attendance import Attendance
 from visavis.attendance.cameras import CameraClerk
 from visavis.attendance.punches import Fate, Recorded
 from visavis.errors import SourceError, VisavisError
@@ -36,6 +38,7 @@ T = TypeVar("T")
 PICTURES, LISTS = 0.1, 0.25  # seconds between two pictures, between two lists of faces, at least
 MOST_VIEWERS = 100  # of a camera
 MOST_TOLD = 30  # of the newest events
+MODELS_ASKED = 1.0  # seconds between two questions whether the same models still decide
 AGAIN = 5.0  # seconds until watching begins anew after a fault of the gallery or of a model
 
 
@@ -169,13 +172,15 @@ class Cameras:
 
     def __init__(
         self,
-        recognizer: Recognizer,
+        models: Callable[[], Recognizer],
         gallery: Gallery,
         sources: Sequence[str] = (),
-        clerk: CameraClerk | None = None,
+        book: Attendance | None = None,
         plan: WatchPlan = PLAN,
     ) -> None:
-        """Raises SourceError for what is no camera or stream, DeviceError without PyAV."""
+        """`models` gives those that decide now; `book` takes who is confirmed.
+
+        Raises SourceError for what is no camera or stream, DeviceError without PyAV."""
         addresses = parse_addresses(sources)
         for address in addresses:
             if not address.live:
@@ -187,8 +192,8 @@ class Cameras:
             if address.kind == "stream":
                 need("av", extras="watch")
         self.views = [CameraView(address.shown) for address in addresses]
-        self._recognizer, self._gallery, self._texts = recognizer, gallery, list(sources)
-        self._clerk, self._plan = clerk, replace(plan, duty=clerk.duty) if clerk else plan
+        self._models, self._gallery, self._texts = models, gallery, list(sources)
+        self._book, self._plan = book, plan
         self._stop = threading.Event()
         self._sources: Sources | None = None
         self._thread = threading.Thread(target=self._run, name="visavis-cameras", daemon=True)
@@ -209,27 +214,35 @@ class Cameras:
     def _run(self) -> None:
         while not self._stop.is_set():
             try:
-                with self._clerk or nullcontext():
-                    self._watch()
+                recognizer = self._models()
+                clerk = CameraClerk(self._book, recognizer) if self._book else None
+                with clerk or nullcontext():
+                    self._watch(recognizer, clerk)
             except VisavisError as error:
                 log.error("watching begins anew in %g seconds: %s", AGAIN, error)
                 self._stop.wait(AGAIN)
 
-    def _watch(self) -> None:
+    def _watch(self, recognizer: Recognizer, clerk: CameraClerk | None) -> None:
+        """Watch until the end, or until other models decide."""
         views = {view.name: view for view in self.views}
+        plan = replace(self._plan, duty=clerk.duty) if clerk else self._plan
+        asked = time.monotonic()
 
         def look(source: FrameSource, shot: Shot, follower: Follower) -> None:
+            nonlocal asked
             views[source.address.shown].look(source, shot, follower)
+            if time.monotonic() - asked >= MODELS_ASKED:
+                asked = time.monotonic()
+                if self._models() is not recognizer:
+                    sources.stop()
 
         with open_sources(self._texts, wait=True) as sources:
             self._sources = sources
             if self._stop.is_set():
                 return
-            watched = watch_sources(
-                self._recognizer, self._gallery, sources, plan=self._plan, look=look
-            )
+            watched = watch_sources(recognizer, self._gallery, sources, plan=plan, look=look)
             for event in watched:
-                recorded = self._clerk(event) if self._clerk else []
+                recorded = clerk(event) if clerk else []
                 views[event.source].tell(event, recorded)
 
 

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field
 from functools import cached_property
 
 from fastapi import Request
@@ -10,7 +10,6 @@ from fastapi.responses import JSONResponse
 from pydantic import BaseModel
 
 from visavis.attendance.attendance import Attendance
-from visavis.attendance.cameras import CameraClerk
 from visavis.errors import VisavisError
 from visavis.faces import PhotoFaces, find_faces
 from visavis.gallery import Gallery, Person
@@ -20,7 +19,7 @@ from visavis.recognizer import Recognizer
 from visavis.results import Identification
 from visavis.runtime import cores
 from visavis.serve.active import ActiveModels, LoadModels
-from visavis.serve.budget import InferenceBudget, budgeted
+from visavis.serve.budget import InferenceBudget
 from visavis.serve.cameras import Cameras
 from visavis.serve.decoders import DecoderPool
 from visavis.serve.desk import Desk
@@ -41,7 +40,6 @@ from visavis.serve.who.oidc import OidcLogin
 from visavis.serve.who.outside import OutsideSettings
 from visavis.serve.who.sessions import RestingNames, Sessions
 from visavis.serve.who.users import Users
-from visavis.watch.following import without_angles
 from visavis.watch.guarding import LiveGuard
 from visavis.watch.watching import WatchPlan
 
@@ -79,7 +77,7 @@ class Service:
         self.asked, self.limits, self.gallery = asked, limits, gallery
         self.budget = InferenceBudget(asked.workers)
         self.models = ActiveModels(recognizer, gallery, self.budget, asked.load)
-        self.cameras = self._cameras(recognizer)  # first: what is no camera is told before all else
+        self.cameras = self._cameras()  # first: what is no camera is told before all else
         self.desk = Desk(AHEAD * asked.workers, WAITING * asked.workers)
         self.decoders = DecoderPool(asked.workers, seconds=limits.decoding)
         self.bodies = BodyBudget(limits.bodies)
@@ -130,14 +128,11 @@ class Service:
         self.kept_up.close()
         self.gallery.close()
 
-    def _cameras(self, recognizer: Recognizer) -> Cameras:
-        """The cameras that are watched: within the same budget of networks as requests."""
-        upright = replace(recognizer, detect=without_angles(recognizer.detect))
-        watching, asked = budgeted(upright, self.budget), self.asked
+    def _cameras(self) -> Cameras:
+        asked = self.asked
         book = Attendance(self.gallery) if asked.attendance else None
-        clerk = CameraClerk(book, watching) if book else None
         plan = WatchPlan(guards=asked.guards)
-        return Cameras(watching, self.gallery, asked.watch, clerk, plan)
+        return Cameras(self.models.watching, self.gallery, asked.watch, book, plan)
 
     def photo(self, upload: Upload) -> Photo:
         """An upload as a photo. Raises Refusal, ImageError."""
