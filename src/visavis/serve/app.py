@@ -29,6 +29,7 @@ from visavis.serve.site.identify import site_identify
 from visavis.serve.site.imports import site_imports
 from visavis.serve.site.live import site_live
 from visavis.serve.site.login import login
+from visavis.serve.site.looking import site_looking
 from visavis.serve.site.models import site_models
 from visavis.serve.site.negatives import site_negatives
 from visavis.serve.site.people import site_people
@@ -46,6 +47,7 @@ SITE = (
     login,
     site_imports,
     site_undo,
+    site_looking,
     site_people,
     site_negatives,
     site_identify,
