@@ -148,3 +148,14 @@ def test_a_room_says_what_it_knows_and_what_it_does_not(path):
     words = set(re.findall(r"[a-z]+", (ast.get_docstring(trees()[path]) or "").lower()))
     assert words & {"know", "knows"}
     assert words & {"no", "none", "not", "nothing", "never", "neither"}
+
+
+def test_the_gallerys_database_alone_makes_tables():
+    """On a server they are closed to other roles when they are made: `make` of each database."""
+    made = {
+        path
+        for path, tree in trees().items()
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Attribute) and node.attr == "create_all"
+    }
+    assert made == {"gallery/sqlite.py", "gallery/postgres.py"}

@@ -14,13 +14,14 @@ pytest.importorskip("fastapi")
 pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 
 from served import Served, served
-from test_serve_browser import CHROMIUM, HOSTILE, browser_of, enrol, sign_in
+from test_serve_browser import CHROMIUM, HOSTILE, browser_of, camera, enrol, sign_in
 
 from visavis.cli.options import Recognition
 from visavis.configuration import Configuration
 from visavis.gallery.configurations import add_configurations
 from visavis.gallery.negatives import negatives_of
 
+__all__ = ["camera"]  # a fixture
 pytestmark = [
     pytest.mark.slow,
     pytest.mark.pack,
@@ -140,6 +141,34 @@ def test_a_webhook_is_added_tested_and_removed_and_a_configuration_switched(site
         page.click("text=Roll back to the one before")
         page.wait_for_selector("button[aria-label='Make active: 2']")
         assert site.service.recognizer.rules.policy == "standard"
+
+
+def test_somebody_is_added_and_two_photos_are_compared_by_the_camera(site, camera, portraits):
+    arguments = (
+        "--use-fake-ui-for-media-stream", "--use-fake-device-for-media-stream",
+        f"--use-file-for-fake-video-capture={camera}",
+    )  # fmt: skip
+
+    def taken(zone: str) -> None:
+        button = f"[data-drop]:has({zone}) [data-camera]"
+        page.click(button)
+        page.locator("[data-drop] video").wait_for()
+        page.click(button)
+        page.locator(f"[data-drop]:has({zone}) [data-previews] img").wait_for()
+
+    with browser_of(site, *arguments) as page:
+        taken("#a")
+        page.set_input_files("#b", portraits / "obama2.jpg")
+        page.click("#compare button.main")
+        page.wait_for_selector("#verdict.match")
+        sign_in(page, site, site.key)
+        page.fill("#name", "Barack")
+        taken("#images")
+        page.wait_for_selector("[data-previews] li")
+        assert page.inner_text("[data-previews] li").endswith(": good")
+        page.click("main form[action='/people'] button.main")
+        page.wait_for_selector("#result.match")
+    site.gallery.delete(site.gallery.find("Barack").id)
 
 
 @pytest.mark.parametrize(("scheme", "width"), [("light", 1200), ("dark", 390)])

@@ -50,6 +50,7 @@ LEAST = {
     ("POST", "/people/{person}/negatives"): "operator",
     ("POST", "/people/{person}/negatives/keep"): "operator",
     ("POST", "/people/{person}/negatives/{negative}/remove"): "operator",
+    ("POST", "/people/look"): "operator",
     ("GET", "/people/undo"): "admin",
     ("POST", "/people/undo"): "admin",
     ("GET", "/people/import"): "operator",

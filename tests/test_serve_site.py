@@ -214,6 +214,17 @@ def test_the_last_enrolment_is_taken_back_after_it_was_shown(site, admin):
 
 
 @pytest.mark.slow
+def test_what_is_poor_about_photos_is_told_before_they_are_enrolled(site, admin):
+    photos = (png(), png(noise=0), png(shows=NONE), b"no photo")
+    said = [one["said"] for one in send(admin, "/people/look", *photos).json()["photos"]]
+    assert said[:2] == ["good", "poor: blurred"]
+    assert ["No face was found" in said[2], "damaged" in said[3]] == [True, True]
+    assert site.gallery.people() == []
+    admin.headers["Sec-Fetch-Site"] = "cross-site"
+    assert send(admin, "/people/look", png()).status_code == 403
+
+
+@pytest.mark.slow
 def test_a_zip_is_imported_on_the_page_with_a_report_of_each_file(site, admin):
     photos = {"Anna/1.png": png(), f"{HOSTILE[:20]}/2.png": png(BERT), "Carl/n.txt": b"no"}
 

@@ -124,6 +124,7 @@ TESTED_IN = {
     "serve/rest/webhooks.py": "test_serve_schema.py",
     "serve/rest/negatives.py": "test_serve_negatives.py",
     "serve/site/negatives.py": "test_serve_negatives.py",
+    "serve/site/looking.py": "test_serve_site.py",
     "serve/site/imports.py": "test_serve_site.py",
     "serve/site/undo.py": "test_serve_site.py",
     "serve/rest/configurations.py": "test_serve_active.py",

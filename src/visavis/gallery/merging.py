@@ -70,7 +70,7 @@ def merge_people(gallery: Gallery, kept: str, merged: str) -> None:
         data = json.dumps(document).encode()
         sealed = gallery.vault.seal(data, gallery.id, NAME, merged)
         with gallery.database.writing() as connection:
-            TABLES.create_all(connection)
+            gallery.database.make(connection, TABLES)
             # Theirs until the merge moves it, with all else that is held of them.
             row = {"id": merged, "person_id": merged, "at": now(), "sealed": sealed}
             gallery.database.put(connection, MERGED, row)

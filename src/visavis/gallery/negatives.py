@@ -10,6 +10,8 @@ import uuid
 from collections import defaultdict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
 
 import numpy as np
 from sqlalchemy import (
@@ -32,6 +34,7 @@ from visavis.gallery.audit import now
 from visavis.gallery.gallery import Gallery
 from visavis.gallery.index import Index
 from visavis.gallery.people import SealedPeople
+from visavis.gallery.vault import Vault
 from visavis.types import Embeddings, Part
 
 log = logging.getLogger(__name__)
@@ -67,7 +70,7 @@ def add_negative(gallery: Gallery, person: str, templates: Mapping[str, Embeddin
     negative = Negative(uuid.uuid4().hex, person, now())
     gallery.database.register(NAME, "person_id", ["sealed"])
     with gallery.database.writing() as connection:
-        TABLES.create_all(connection)
+        gallery.database.make(connection, TABLES)
         SealedPeople(gallery.vault, gallery.id).check(connection, person)
         many = select(func.count(NEGATIVES.c.id.distinct()))
         if connection.execute(many).scalar_one() >= MOST_NEGATIVES:
@@ -157,20 +160,27 @@ def _passed_over(closest: list[list[tuple[str, float]]], likest: list[dict[str, 
 
 def _opened(gallery: Gallery, parts: tuple[Part, ...]) -> tuple[list[str], Embeddings]:
     """Whose negatives there are of these models, and their rows (N, D)."""
-    models = [part.model for part in parts]
-    opened: dict[tuple[str, str], dict[str, Embeddings]] = defaultdict(dict)
+    columns = (NEGATIVES.c.person_id, NEGATIVES.c.id, NEGATIVES.c.model, NEGATIVES.c.sealed)
+    query = select(*columns).where(NEGATIVES.c.model.in_([part.model for part in parts]))
     with gallery.database.reading() as connection:
         if not inspect(connection).has_table(NAME):
             return [], np.empty((0, 0), np.float32)
-        query = select(NEGATIVES).where(NEGATIVES.c.model.in_(models))
         stored = connection.execute(query.order_by(NEGATIVES.c.id)).all()
-    for row in stored:
-        data = gallery.vault.open(row.sealed, gallery.id, NAME, row.id, row.model)
+    return _joined(gallery.vault, gallery.id, parts, tuple(map(tuple, stored)))
+
+
+@lru_cache(maxsize=2)  # each search asks, and mostly nothing has changed
+def _joined(
+    vault: Vault, gallery: str, parts: tuple[Part, ...], stored: tuple[tuple[Any, ...], ...]
+) -> tuple[list[str], Embeddings]:
+    opened: dict[tuple[str, str], dict[str, Embeddings]] = defaultdict(dict)
+    for person, negative, model, sealed in stored:
+        data = vault.open(sealed, gallery, NAME, negative, model)
         if data is None:
-            log.warning("a negative of person %s was altered, and is left out", row.person_id)
+            log.warning("a negative of person %s was altered, and is left out", person)
         else:
-            opened[row.person_id, row.id][row.model] = np.frombuffer(data, np.float32)[None]
-    whole = [(key[0], own) for key, own in opened.items() if len(own) == len(models)]
+            opened[person, negative][model] = np.frombuffer(data, np.float32)[None]
+    whole = [(key[0], own) for key, own in opened.items() if len(own) == len(parts)]
     rows = [join_parts(own, parts) for _, own in whole]
     empty = np.empty((0, sum(part.dim for part in parts)), np.float32)
     return [person for person, _ in whole], np.concatenate([empty, *rows])

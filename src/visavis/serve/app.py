@@ -36,6 +36,7 @@ from visavis.serve.site.imports import site_imports
 from visavis.serve.site.kiosk import site_kiosk
 from visavis.serve.site.live import site_live
 from visavis.serve.site.login import login
+from visavis.serve.site.looking import site_looking
 from visavis.serve.site.mine import site_mine
 from visavis.serve.site.models import site_models
 from visavis.serve.site.negatives import site_negatives
@@ -73,6 +74,7 @@ SITE = (
     site_outside,
     site_imports,
     site_undo,
+    site_looking,
     site_people,
     site_negatives,
     site_identify,

@@ -8,12 +8,12 @@ from pydantic import BaseModel
 
 from visavis.decision import NO_RATE
 from visavis.errors import VisavisError
-from visavis.faces import PhotoFaces
 from visavis.results import Identification
 from visavis.serve.forms import Upload
 from visavis.serve.limits import SERVE_LIMITS
 from visavis.serve.rest.photos import PhotoFields
 from visavis.serve.service import service_of
+from visavis.serve.site.looking import poor_words
 from visavis.serve.site.verdict import picture_url, shown_error
 from visavis.serve.site.visits import form_of, page_language, page_of, seen_by
 from visavis.serve.site.wording import texts_of, written
@@ -95,7 +95,7 @@ def _one(request: Request, upload: Upload, texts: Any) -> dict[str, Any]:
         return {"name": upload.name, "fault": shown_error(error, texts).explained}
     service.saw(request, faces)
     width, height = photo.width, photo.height
-    text = max(width, height) / LETTERS
+    text, told = max(width, height) / LETTERS, poor_words(photo, texts)
     return {
         "name": upload.name,
         "fault": "",
@@ -106,15 +106,9 @@ def _one(request: Request, upload: Upload, texts: Any) -> dict[str, Any]:
         "words": texts["site"]["identify"]["faces"].format(count=len(faces)),
         "faces": [
             {"number": number, **_box(face, text), **face_words(face, texts), "poor": poor}
-            for number, (face, poor) in enumerate(zip(faces, _poor(photo, texts), strict=True), 1)
+            for number, (face, poor) in enumerate(zip(faces, told, strict=True), 1)
         ],
     }
-
-
-def _poor(photo: PhotoFaces, texts: Any) -> list[str]:
-    """What is poor about each face, in words: what to mend before it is enrolled."""
-    reasons = [quality.reasons if quality else () for quality in photo.qualities()]
-    return [", ".join(texts["reasons"][code] for code in codes) for codes in reasons]
 
 
 def _box(face: Identification, text: float) -> dict[str, float]:

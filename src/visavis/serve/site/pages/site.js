@@ -19,18 +19,69 @@ function take(zone, files) {
 
 function preview(zone) {
   const shown = previewsOf(zone);
-  for (const image of shown.children) URL.revokeObjectURL(image.src);
-  shown.replaceChildren(...[...inputOf(zone).files].map((file) => {
+  const files = [...inputOf(zone).files];
+  for (const image of shown.querySelectorAll("img")) URL.revokeObjectURL(image.src);
+  shown.replaceChildren(...files.map((file) => {
     const image = document.createElement("img");
     image.src = URL.createObjectURL(file);
     image.alt = file.name;
     return image;
   }));
+  if (files.length && "look" in zone.dataset) look(zone, files);
+}
+
+// What is poor about photos is told before they are enrolled.
+async function look(zone, files) {
+  const asked = new FormData();
+  asked.append("csrf", zone.closest("form").elements.csrf.value);
+  for (const file of files) asked.append("images", file);
+  const got = await fetch("/people/look", { method: "POST", body: asked }).catch(() => null);
+  if (!got?.ok || got.redirected || files[0] !== inputOf(zone).files[0]) return;
+  const list = document.createElement("ul");
+  for (const one of (await got.json()).photos) {
+    const line = document.createElement("li");
+    line.textContent = `${one.name}: ${one.said}`;
+    list.append(line);
+  }
+  previewsOf(zone).append(list);
+}
+
+// A photo by the camera: the first click shows it, the second one takes the photo.
+async function useCamera(zone, button) {
+  const open = zone.querySelector("video");
+  if (open) {
+    const canvas = document.createElement("canvas");
+    canvas.width = open.videoWidth;
+    canvas.height = open.videoHeight;
+    canvas.getContext("2d").drawImage(open, 0, 0);
+    for (const track of open.srcObject.getTracks()) track.stop();
+    open.remove();
+    button.textContent = button.dataset.open;
+    const photo = await new Promise((done) => canvas.toBlob(done, "image/jpeg", 0.95));
+    const name = `camera-${new Date().toISOString().slice(11, 19).replaceAll(":", "-")}.jpg`;
+    const file = new File([photo], name, { type: "image/jpeg" });
+    take(zone, inputOf(zone).multiple ? [...inputOf(zone).files, file] : [file]);
+    return;
+  }
+  const video = document.createElement("video");
+  video.muted = video.playsInline = true;
+  try {
+    video.srcObject = await navigator.mediaDevices.getUserMedia({ video: { width: 1280 } });
+    await video.play();
+  } catch {
+    previewsOf(zone).textContent = zone.dataset.nocamera;
+    return;
+  }
+  button.before(video);
+  button.textContent = button.dataset.take;
 }
 
 const zones = [...document.querySelectorAll("[data-drop]")];
 for (const zone of zones) {
   inputOf(zone).addEventListener("change", () => preview(zone));
+  const camera = zone.querySelector("[data-camera]");
+  camera.hidden = !navigator.mediaDevices;
+  camera.addEventListener("click", () => useCamera(zone, camera));
   zone.addEventListener("dragover", (event) => {
     event.preventDefault();
     zone.classList.add("over");
