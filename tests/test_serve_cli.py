@@ -111,3 +111,14 @@ def test_what_hinders_it_is_one_line(run, tmp_path, words, said):
 def test_a_port_that_is_none_is_refused(run, port):
     code, out, err = run("serve", "--port", port)
     assert (code, out, "--port" in err) == (2, "", True)
+
+
+@pytest.mark.slow
+@pytest.mark.pack
+def test_settings_of_who_signs_in_elsewhere_are_refused_by_their_option(run, tmp_path):
+    path = tmp_path / "access.toml"
+    path.write_text('url = "http://faces.example.org"\n[proxy]\naddresses = ["::1"]\nscopes = {}\n')
+    code, _, said = run("serve", "--port", 0, "--gallery", tmp_path / "gallery", "--access", path)
+    assert code == 2
+    assert f"{path}: url: expected an address with https" in said
+    assert "(--access)" in said

@@ -29,7 +29,7 @@ pytestmark = [
     pytest.mark.slow,
     pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="memory is read from /proc"),
 ]
-ROUNDS = 2000  # in make prove, of some ten requests each
+ROUNDS = 1000  # in make prove, of some ten requests each
 MINUTES = 20
 GROWTH = 0.02
 Going = Callable[[], bool]
@@ -110,7 +110,7 @@ def test_memory_stays_what_it_is(cache, tmp_path):
 @pytest.mark.timeout(600)
 def test_a_service_that_forgets_no_photo_is_noticed(cache, tmp_path):
     with running(*MADE, str(tmp_path / "gallery"), "leak") as (process, said):
-        assert growth(process, said, made_photos(), rounds(share(ROUNDS) // 2)) > GROWTH
+        assert growth(process, said, made_photos(), rounds(share(ROUNDS))) > GROWTH
 
 
 @pytest.mark.pack
