@@ -11,7 +11,7 @@ from typing import Literal
 Task = Literal["left", "right", "closer"]
 Challenged = Literal["going on", "passed", "failed"]
 TASKS: tuple[Task, ...] = ("left", "right", "closer")
-TURN = 22.0  # degrees of yaw, to be seen as a turn; measured to about 10
+TURN = 20.0  # degrees of yaw, to be seen as a turn; measured to about 10
 CLOSER = 1.25  # times as wide as at the beginning
 STILL = 10.0  # degrees: within them a face looks ahead, as it must between two tasks
 SECONDS = 5.0  # for each task

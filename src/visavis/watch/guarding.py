@@ -135,6 +135,7 @@ class Gate:
         self._shown = ShownBefore()
         self._asked: LifeSigns | None = None
         self._head = False  # whether five points showed a head since it was asked
+        self._yaws: deque[float] = deque(maxlen=3)  # the newest: one alone may be measured wrong
         self._text = ""
 
     def see(
@@ -176,6 +177,7 @@ class Gate:
         if signs.passed or signs.again >= AGAIN or not self.challenger.may_begin(at):
             return []
         self._asked, self._head = signs, False
+        self._yaws.clear()
         return self._answered(self.challenger.begin(at), at)
 
     def tick(self, at: float) -> list[GateNotice]:
@@ -192,8 +194,9 @@ class Gate:
 
     def _seen(self, face: Face, signs: LifeSigns) -> AskedFace:
         self._head |= signs.turned == "live"
-        yaw, width = pose(face.landmarks)[0], float(face.box[2] - face.box[0])
-        return AskedFace(yaw, width, self._head)
+        self._yaws.append(pose(face.landmarks)[0])
+        width = float(face.box[2] - face.box[0])
+        return AskedFace(float(np.median(self._yaws)), width, self._head)
 
     def _answered(self, asked: ChallengeStep, at: float) -> list[GateNotice]:
         if asked.challenged == "going on":
