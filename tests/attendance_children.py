@@ -24,7 +24,7 @@ from select import select
 from gallery_children import autocommit, say
 
 from visavis.attendance.attendance import Attendance
-from visavis.attendance.keys import RoomKeys
+from visavis.attendance.keys import RoomKey
 from visavis.attendance.ledger import Ledger
 from visavis.attendance.punches import Reporter, Sighting
 from visavis.attendance.rules import Rules
@@ -125,7 +125,7 @@ def sabotage(switches: set[str]) -> None:
         schema.SqliteDatabase.writing = autocommit
     if "forgetful" in switches:  # nobody remembers what was said before
         Ledger.number_of = lambda *_: None
-        RoomKeys.tokens = lambda *_: [os.urandom(16)]
+        RoomKey.token = lambda *_: os.urandom(16)
     if "cut" in switches:
         chain, calls = Ledger._chain, count(1)
 

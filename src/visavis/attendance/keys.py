@@ -46,6 +46,10 @@ class RoomKey:
         """What it seals with."""
         return Vault(self.key)
 
+    def token(self, text: str) -> bytes:
+        """What a text is told by. Of no use to whoever has no key: they cannot try names and times."""
+        return token_of(self.key, text)
+
 
 class RoomKeys:
     """The keys of a gallery's attendance. Safe from several threads and processes."""
@@ -135,14 +139,12 @@ class RoomKeys:
         return {key_id: Vault(key) for key_id, key in keys.items()}
 
     def tokens(self, connection: Connection, text: str) -> list[bytes]:
-        """What a text is told by: with the room's key, then with each that it had before. Of no
-        use to whoever has no key: they cannot try names and times.
-        """
+        """What a text is told by: with the room's key, then with each that it had before."""
         room = self.the_room(connection)
         older = select(ROOM_KEYS.c.id).where(ROOM_KEYS.c.person_id == "")
         ids = list(connection.scalars(older)) if room.generation else []
-        keys = [room.key, *self._keys(connection, ids).values()]
-        return [hmac.digest(key, text.encode(), "sha256") for key in keys]
+        older_keys = self._keys(connection, ids).values()
+        return [room.token(text), *(token_of(key, text) for key in older_keys)]
 
     def place(self, *parts: object) -> tuple[str, ...]:
         """Where something is sealed: it opens in no other place."""
@@ -177,6 +179,11 @@ class RoomKeys:
         write_setting(gallery.database, connection, KEPT + ROOM_KEY, sealed)
         gallery.audit.record(connection, "keep", None, {"document": ROOM_KEY})
         return made
+
+
+def token_of(key: bytes, text: str) -> bytes:
+    """What a text is told by, with a key."""
+    return hmac.digest(key, text.encode(), "sha256")
 
 
 def parts_of(values: Sequence[Any], size: int = 500) -> Iterator[Sequence[Any]]:

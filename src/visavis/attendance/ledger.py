@@ -142,9 +142,10 @@ class Ledger:
         for person in people:
             if person is not None:
                 self._people.check(connection, person)
+        room = self.keys.the_room(connection)
         keys = {person: self.keys.of(connection, person) for person in people}
         rows = [
-            self._sealed_row(connection, number, entry, keys[entry.person])
+            self._sealed_row(number, entry, room, keys[entry.person])
             for number, entry in enumerate(entries, last.seq + 1)
         ]
         if rows:
@@ -153,7 +154,7 @@ class Ledger:
         return [row["seq"] for row in rows]
 
     def _sealed_row(
-        self, connection: Connection, number: int, entry: NewRow, key: tuple[str, Vault]
+        self, number: int, entry: NewRow, room: RoomKey, key: tuple[str, Vault]
     ) -> dict[str, Any]:
         key_id, vault = key
         at = int(entry.at.timestamp())
@@ -164,7 +165,7 @@ class Ledger:
             "kind": entry.kind,
             "person_id": entry.person,
             "key_id": key_id,
-            "token": self.keys.tokens(connection, entry.token)[0] if entry.token else None,
+            "token": room.token(entry.token) if entry.token else None,
             "sealed": vault.seal(body, *self.keys.place(ROW, number, entry.kind, at)),
         }
 
