@@ -123,6 +123,26 @@ def test_what_somebody_still_reads_is_not_taken_for_gone(place, server, monkeypa
     gallery.close()
 
 
+@pytest.mark.usefixtures("may_read")
+def test_a_dump_that_takes_long_delays_nobody_for_long(place, server, monkeypatch, caplog):
+    """Whoever reads a table keeps it from being written anew; searches wait behind that."""
+    import psycopg
+
+    monkeypatch.setattr(vacuum, "PATIENCE", 1.0)
+    gallery, ann, _ = peopled(place)
+    name = place.rpartition("=")[2]
+    with psycopg.connect(host=str(server.folder), dbname="test", user="postgres") as reader:
+        for table in ("people", "samples", "templates"):
+            reader.execute(f"LOCK TABLE {name}.{table} IN ACCESS SHARE MODE")
+        gallery.delete(ann.id)
+        assert notes(gallery) == 1
+        assert "another process has been writing" in caplog.text
+        with gallery.database.outside() as connection:
+            assert connection.exec_driver_sql("SHOW lock_timeout").scalar() == "30s"
+        assert len(gallery.index(MODEL)) == 30
+    gallery.close()
+
+
 def dump_of(server, place: str) -> bytes:
     """What pg_dump writes, as the gallery's own role makes a backup."""
     command = [server.programs / "pg_dump", "-h", server.folder, "-U", postgres.ROLE, "test"]

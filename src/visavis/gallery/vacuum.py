@@ -81,8 +81,11 @@ def _impatient(connection: Connection) -> Iterator[None]:
     """Wait for a long reader, as a dump is, no longer than those behind can wait."""
     patience = connection.exec_driver_sql("SHOW lock_timeout").scalar()
     connection.exec_driver_sql(f"SET lock_timeout = '{PATIENCE:.0f}s'")
-    yield
-    connection.exec_driver_sql(f"SET lock_timeout = '{patience}'")
+    try:
+        yield
+    finally:
+        if not connection.invalidated:  # else it is used by nobody any more
+            connection.exec_driver_sql(f"SET lock_timeout = '{patience}'")
 
 
 def _parts(connection: Connection, path: str, words: Words) -> Iterator[bytes]:
