@@ -14,9 +14,11 @@ import pytest
 from gallery_children import MODEL, photo, query
 from sqlalchemy import text
 
+from visavis import doctor
 from visavis.errors import GalleryError
 from visavis.gallery import Gallery, open_gallery
 from visavis.gallery import postgres as schema
+from visavis.gallery.places import place_shown
 
 pytestmark = [pytest.mark.slow]
 RNG = np.random.default_rng(5)
@@ -354,3 +356,11 @@ def test_a_full_disk_is_said_and_costs_nothing_that_was_acknowledged(place):
     assert {one.id for one in gallery.samples(ann.id)} == set(stored)
     assert gallery.damages() == []
     gallery.close()
+
+
+def test_the_doctor_asks_whether_the_database_answers(place):
+    missing = doctor._database("gallery folder", place)
+    assert (missing.state, missing.mend) == ("missing", "visavis enroll makes one")
+    peopled(place).close()
+    check = doctor._database("gallery folder", place)
+    assert (check.state, check.found) == ("ok", f"{place_shown(place)}: answers")
