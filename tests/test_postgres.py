@@ -19,6 +19,7 @@ from visavis.errors import GalleryError
 from visavis.gallery import Gallery, open_gallery
 from visavis.gallery import postgres as schema
 from visavis.gallery.places import place_shown
+from visavis.gallery.proof import erase_with_proof
 
 pytestmark = [pytest.mark.slow]
 RNG = np.random.default_rng(5)
@@ -173,6 +174,24 @@ def test_a_replica_is_searched_and_says_that_it_only_reads(place, server, caplog
         server.sql(f"ALTER ROLE {postgres.ROLE} RESET default_transaction_read_only")
     gallery.close()
     assert [person.name for person in open_gallery(place).people()] == ["Ann"]
+
+
+def test_a_standby_server_is_searched_and_told_of_in_an_erasures_proof(place, server):
+    gallery = peopled(place)
+    with server.standby() as folder:
+        copy = open_gallery(place.replace(str(server.folder), str(folder)), create=False)
+        assert len(copy.index(MODEL)) == 1
+        with pytest.raises(GalleryError, match="only reads; to change the gallery"):
+            copy.add_person("Bob")
+        gallery.add_sample(gallery.find("Ann").id, photo(RNG, "2"))
+        end = time.monotonic() + 10
+        while len(copy.index(MODEL)) < 2:
+            assert time.monotonic() < end
+            time.sleep(0.01)
+        proof = erase_with_proof(gallery, gallery.find("Ann").id)
+        assert "replicas: 1 (by how much they lag is not told)" in proof.beyond
+        copy.close()
+    gallery.close()
 
 
 def test_a_writer_that_does_not_end_is_named(place, monkeypatch):

@@ -10,6 +10,7 @@ from test_gallery_erasure import WORDS, forms, notes, peopled
 from visavis.gallery import open_gallery, vacuum
 from visavis.gallery import postgres as schema
 from visavis.gallery.proof import erase_with_proof
+from visavis.gallery.vault import load_key
 
 pytestmark = pytest.mark.slow
 READER = "pg_read_binary_file(text, bigint, bigint, boolean)"
@@ -155,6 +156,8 @@ def test_a_dump_holds_no_template_that_anybody_could_read(place, server):
     dump = dump_of(server, place)
     assert b"Ann Unmistakable" in dump  # names are text: docs/postgres.md says so
     assert [form for form in forms(sample) if form in dump] == []
+    key = load_key(gallery.id)
+    assert not any(one in dump for one in (key, key.hex().encode()))
     # The search finds one that somebody stores as it is.
     row = sample.templates[MODEL]
     change(gallery, "UPDATE templates SET data = ?", row.tobytes())

@@ -69,7 +69,7 @@ def beyond(connection: Connection) -> list[str]:
     replicas, lag = (0, None) if standby else connection.execute(REPLICAS).one()
     if replicas:
         behind = "by how much they lag is not told" if lag is None else f"{lag} bytes behind"
-        reached.append(f"{replicas} replicas ({behind})")
+        reached.append(f"replicas: {replicas} ({behind})")
     reached.append("backups")
     if not may_search(connection):
         reached.append("unused parts of the server's files: this role may not read them")
