@@ -67,6 +67,23 @@ class Server:
         """`immediate` is as a power cut: nothing is written any more."""
         self._do("pg_ctl", "-D", self.data, "-w", "-m", mode, "stop")
 
+    @contextmanager
+    def standby(self) -> Iterator[Path]:
+        """A replica that follows this server; the folder of its socket."""
+        folder = Path(tempfile.mkdtemp(prefix="pg-", dir="/tmp"))
+        if self.user:
+            shutil.chown(folder, self.user)
+        data = folder / "data"
+        own = ["-h", self.folder, "-U", "postgres", "-c", "fast", "-R"]
+        self._do("pg_basebackup", *own, "-D", data)
+        log = folder / "log"
+        self._do("pg_ctl", "-D", data, "-w", "-o", f"-k {folder}", "-l", log, "start")
+        try:
+            yield folder
+        finally:
+            self._do("pg_ctl", "-D", data, "-w", "-m", "immediate", "stop")
+            shutil.rmtree(folder)
+
     def sql(self, *statements: str, database: str = "postgres", role: str = "postgres") -> list:
         """Run statements, each a transaction; the last one's rows."""
         import psycopg

@@ -121,10 +121,12 @@ def check_resumed(filled, target, monkeypatch) -> None:
     there.close()
 
 
+@pytest.mark.slow
 def test_a_copy_that_was_killed_is_gone_on_with(filled, target, monkeypatch):
     check_resumed(filled, target, monkeypatch)
 
 
+@pytest.mark.slow
 def test_the_check_of_what_is_gone_on_with_can_fail(filled, target, monkeypatch):
     """Whoever was erased meanwhile would stay in the copy, were only new rows looked for."""
     write = copying._write

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from visavis import doctor
-from visavis.errors import GalleryError
+from visavis import doctor, extras
+from visavis.errors import DeviceError, GalleryError
 from visavis.gallery import default_gallery, open_gallery
 from visavis.gallery.places import DatabaseAddress, database_at, is_address, place_shown
 
@@ -107,7 +107,22 @@ def test_no_server_is_an_error_that_names_it_and_no_password(
     pytest.importorskip("psycopg")
     with pytest.raises(GalleryError, match=said) as caught:
         open_gallery(address)
+    assert "database does not answer" in str(caught.value)
     texts = [str(caught.value), repr(caught.value.__cause__), caplog.text]
+    assert SECRET not in "".join([*texts, *shown_of(address, monkeypatch, run)])
+
+
+def test_the_search_for_passwords_can_fail(monkeypatch, run):
+    """Where an address is shown as it was given."""
+    pytest.importorskip("psycopg")
+    address = f"postgresql://ann:{SECRET}@/faces?host=/nowhere"
+    monkeypatch.setattr(DatabaseAddress, "__str__", lambda _: address)
+    assert SECRET in "".join(shown_of(address, monkeypatch, run))
+
+
+def shown_of(address, monkeypatch, run) -> list[str]:
+    """All that verbs print of a gallery that cannot be reached."""
+    texts = []
     for words in (["people", "list", "--gallery", address], ["people", "list", "--json"]):
         monkeypatch.setenv("VISAVIS_GALLERY", address)
         code, out, err = run(*words)
@@ -116,5 +131,11 @@ def test_no_server_is_an_error_that_names_it_and_no_password(
     check = doctor._folder("gallery folder", "VISAVIS_GALLERY", default_gallery)
     assert check.state == "missing"
     texts.append(repr(check))
-    assert SECRET not in "".join(texts)
-    assert "database does not answer" in str(caught.value)
+    return texts
+
+
+def test_what_is_not_installed_is_named(monkeypatch):
+    monkeypatch.setattr(extras, "find_spec", lambda _: None)
+    with pytest.raises(DeviceError, match="not installed, psycopg") as caught:
+        database_at("postgresql:///faces")
+    assert caught.value.mend == "pip install '.[postgres]'"

@@ -4,16 +4,22 @@ import re
 import shutil
 import subprocess
 import threading
+import time
+from contextlib import suppress
 from dataclasses import replace
 
 import numpy as np
 import postgres
 import pytest
 from gallery_children import MODEL, photo, query
+from sqlalchemy import text
 
+from visavis import doctor
 from visavis.errors import GalleryError
 from visavis.gallery import Gallery, open_gallery
 from visavis.gallery import postgres as schema
+from visavis.gallery.places import place_shown
+from visavis.gallery.proof import erase_with_proof
 
 pytestmark = [pytest.mark.slow]
 RNG = np.random.default_rng(5)
@@ -36,7 +42,7 @@ def schema_of(place: str) -> str:
 def peopled(place: str) -> Gallery:
     gallery = open_gallery(place)
     ann = gallery.add_person("Ann", external_id="A-1")
-    gallery.add_sample(ann.id, photo(RNG, "passport-of-ann"))
+    gallery.add_sample(ann.id, photo(RNG, "1"))
     return gallery
 
 
@@ -98,28 +104,45 @@ def test_what_is_no_gallery_is_refused(place, server, statements, said):
         open_gallery(place)
 
 
-def test_an_older_gallery_is_brought_up_to_date_once(place, server, monkeypatch):
-    """By whichever of several servers is first; what is there stays."""
-    ann = peopled(place).find("Ann")
-    runs = []
+def opened_by_six(place: str, monkeypatch) -> tuple[int, list[str]]:
+    """Six clients of a newer visavis open an older gallery at once: how often it was brought up to
+    date, and whom they found.
+    """
+    runs: list[int] = []
+    people: list[str] = []
 
     def newer(database, connection):
         runs.append(1)
+        time.sleep(0.2)
         connection.exec_driver_sql("ALTER TABLE people ADD COLUMN height integer")
+
+    def work():
+        with suppress(GalleryError):
+            people.append(open_gallery(place).find("Ann").id)
 
     monkeypatch.setattr(schema, "VERSION", 2)
     monkeypatch.setattr(schema, "MIGRATIONS", (*schema.MIGRATIONS, newer))
-    people: list = []
-    openings = [
-        threading.Thread(target=lambda: people.append(open_gallery(place).find("Ann").id))
-        for _ in range(6)
-    ]
+    openings = [threading.Thread(target=work) for _ in range(6)]
     for one in openings:
         one.start()
     for one in openings:
         one.join()
-    assert (runs, people) == ([1], [ann.id] * 6)
+    return len(runs), people
+
+
+def test_an_older_gallery_is_brought_up_to_date_once(place, monkeypatch):
+    """By whichever of several servers is first; what is there stays."""
+    ann = peopled(place).find("Ann")
+    assert opened_by_six(place, monkeypatch) == (1, [ann.id] * 6)
     assert query(open_gallery(place), "SELECT height FROM people") == [(None,)]
+
+
+def test_without_the_lock_several_servers_would_bring_it_up_to_date(place, monkeypatch):
+    peopled(place).close()
+    monkeypatch.setattr(schema, "LOCK", text("SELECT 1"))
+    runs, people = opened_by_six(place, monkeypatch)
+    assert runs > 1
+    assert len(people) < 6
 
 
 def test_several_clients_make_one_gallery(place):
@@ -151,6 +174,24 @@ def test_a_replica_is_searched_and_says_that_it_only_reads(place, server, caplog
         server.sql(f"ALTER ROLE {postgres.ROLE} RESET default_transaction_read_only")
     gallery.close()
     assert [person.name for person in open_gallery(place).people()] == ["Ann"]
+
+
+def test_a_standby_server_is_searched_and_told_of_in_an_erasures_proof(place, server):
+    gallery = peopled(place)
+    with server.standby() as folder:
+        copy = open_gallery(place.replace(str(server.folder), str(folder)), create=False)
+        assert len(copy.index(MODEL)) == 1
+        with pytest.raises(GalleryError, match="only reads; to change the gallery"):
+            copy.add_person("Bob")
+        gallery.add_sample(gallery.find("Ann").id, photo(RNG, "2"))
+        end = time.monotonic() + 10
+        while len(copy.index(MODEL)) < 2:
+            assert time.monotonic() < end
+            time.sleep(0.01)
+        proof = erase_with_proof(gallery, gallery.find("Ann").id)
+        assert "replicas: 1 (by how much they lag is not told)" in proof.beyond
+        copy.close()
+    gallery.close()
 
 
 def test_a_writer_that_does_not_end_is_named(place, monkeypatch):
@@ -334,3 +375,11 @@ def test_a_full_disk_is_said_and_costs_nothing_that_was_acknowledged(place):
     assert {one.id for one in gallery.samples(ann.id)} == set(stored)
     assert gallery.damages() == []
     gallery.close()
+
+
+def test_the_doctor_asks_whether_the_database_answers(place):
+    missing = doctor._database("gallery folder", place)
+    assert (missing.state, missing.mend) == ("missing", "visavis enroll makes one")
+    peopled(place).close()
+    check = doctor._database("gallery folder", place)
+    assert (check.state, check.found) == ("ok", f"{place_shown(place)}: answers")

@@ -10,6 +10,7 @@ from test_gallery_erasure import WORDS, forms, notes, peopled
 from visavis.gallery import open_gallery, vacuum
 from visavis.gallery import postgres as schema
 from visavis.gallery.proof import erase_with_proof
+from visavis.gallery.vault import load_key
 
 pytestmark = pytest.mark.slow
 READER = "pg_read_binary_file(text, bigint, bigint, boolean)"
@@ -123,6 +124,26 @@ def test_what_somebody_still_reads_is_not_taken_for_gone(place, server, monkeypa
     gallery.close()
 
 
+@pytest.mark.usefixtures("may_read")
+def test_a_dump_that_takes_long_delays_nobody_for_long(place, server, monkeypatch, caplog):
+    """Whoever reads a table keeps it from being written anew; searches wait behind that."""
+    import psycopg
+
+    monkeypatch.setattr(vacuum, "PATIENCE", 1.0)
+    gallery, ann, _ = peopled(place)
+    name = place.rpartition("=")[2]
+    with psycopg.connect(host=str(server.folder), dbname="test", user="postgres") as reader:
+        for table in ("people", "samples", "templates"):
+            reader.execute(f"LOCK TABLE {name}.{table} IN ACCESS SHARE MODE")
+        gallery.delete(ann.id)
+        assert notes(gallery) == 1
+        assert "another process has been writing" in caplog.text
+        with gallery.database.outside() as connection:
+            assert connection.exec_driver_sql("SHOW lock_timeout").scalar() == "30s"
+        assert len(gallery.index(MODEL)) == 30
+    gallery.close()
+
+
 def dump_of(server, place: str) -> bytes:
     """What pg_dump writes, as the gallery's own role makes a backup."""
     command = [server.programs / "pg_dump", "-h", server.folder, "-U", postgres.ROLE, "test"]
@@ -135,6 +156,8 @@ def test_a_dump_holds_no_template_that_anybody_could_read(place, server):
     dump = dump_of(server, place)
     assert b"Ann Unmistakable" in dump  # names are text: docs/postgres.md says so
     assert [form for form in forms(sample) if form in dump] == []
+    key = load_key(gallery.id)
+    assert not any(one in dump for one in (key, key.hex().encode()))
     # The search finds one that somebody stores as it is.
     row = sample.templates[MODEL]
     change(gallery, "UPDATE templates SET data = ?", row.tobytes())

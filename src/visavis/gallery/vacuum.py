@@ -69,7 +69,7 @@ def beyond(connection: Connection) -> list[str]:
     replicas, lag = (0, None) if standby else connection.execute(REPLICAS).one()
     if replicas:
         behind = "by how much they lag is not told" if lag is None else f"{lag} bytes behind"
-        reached.append(f"{replicas} replicas ({behind})")
+        reached.append(f"replicas: {replicas} ({behind})")
     reached.append("backups")
     if not may_search(connection):
         reached.append("unused parts of the server's files: this role may not read them")
@@ -81,8 +81,11 @@ def _impatient(connection: Connection) -> Iterator[None]:
     """Wait for a long reader, as a dump is, no longer than those behind can wait."""
     patience = connection.exec_driver_sql("SHOW lock_timeout").scalar()
     connection.exec_driver_sql(f"SET lock_timeout = '{PATIENCE:.0f}s'")
-    yield
-    connection.exec_driver_sql(f"SET lock_timeout = '{patience}'")
+    try:
+        yield
+    finally:
+        if not connection.invalidated:  # else it is used by nobody any more
+            connection.exec_driver_sql(f"SET lock_timeout = '{patience}'")
 
 
 def _parts(connection: Connection, path: str, words: Words) -> Iterator[bytes]:
