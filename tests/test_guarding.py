@@ -403,6 +403,7 @@ def tilted(photo: Image, detect: Detector) -> Iterator[tuple[Image, Face]]:
 
 @pytest.mark.pack
 @pytest.mark.slow
+@pytest.mark.timeout(600)
 def test_hardly_a_photo_passes_at_whatever_tilt_it_is_shown(data, recognizer):
     """The attack: in each picture the tilt that the detector reads as what is asked for."""
     passed, people = [], sorted((data / "data" / "lfw_people").iterdir())[::4][: share(32)]
