@@ -47,7 +47,7 @@ class RoomKey:
         return Vault(self.key)
 
     def token(self, text: str) -> bytes:
-        """What a text is told by. Of no use to whoever has no key: they cannot try names and times."""
+        """What a text is told by: whoever has no key cannot try names and times."""
         return token_of(self.key, text)
 
 
