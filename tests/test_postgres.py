@@ -3,10 +3,12 @@
 import re
 import shutil
 import subprocess
+import tempfile
 import threading
 import time
 from contextlib import suppress
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import postgres
@@ -336,12 +338,10 @@ def test_a_wrong_password_is_an_error_that_does_not_show_it(server, cache, caplo
 
 
 @pytest.fixture
-def small_disk(server, place, tmp_path_factory):
+def small_disk(server, place):
     """A tablespace of 6 MB, on which the tables of a new gallery lie."""
-    folder = tmp_path_factory.mktemp("small")
-    folder.chmod(0o777)
-    for parent in folder.parents[:2]:
-        parent.chmod(0o755)  # the server runs as another user
+    folder = Path(tempfile.mkdtemp(prefix="pg-", dir="/tmp"))  # the server is another user
+    folder.chmod(0o755)
     command = ["mount", "-t", "tmpfs", "-o", "size=6m,mode=0777", "none", folder]
     mounted = subprocess.run(command, check=False, capture_output=True, text=True)
     if mounted.returncode:
@@ -358,6 +358,7 @@ def small_disk(server, place, tmp_path_factory):
     server.sql(f"DROP SCHEMA {schema_of(place)} CASCADE", "CHECKPOINT", database="test")
     server.sql(f"ALTER ROLE {postgres.ROLE} RESET default_tablespace", "DROP TABLESPACE small")
     subprocess.run(["umount", "--lazy", folder], check=True)
+    folder.rmdir()
 
 
 @pytest.mark.usefixtures("small_disk")
