@@ -3,23 +3,26 @@
 import re
 import shutil
 import subprocess
+import tempfile
 import threading
 import time
 from contextlib import suppress
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import postgres
 import pytest
-from gallery_children import MODEL, photo, query
+from gallery_children import MODEL, change, photo, query
 from sqlalchemy import text
 
 from visavis import doctor
-from visavis.errors import GalleryError
+from visavis.errors import GalleryError, GalleryKeyError
 from visavis.gallery import Gallery, open_gallery
 from visavis.gallery import postgres as schema
 from visavis.gallery.places import place_shown
 from visavis.gallery.proof import erase_with_proof
+from visavis.gallery.rotation import rotate_key
 
 pytestmark = [pytest.mark.slow]
 RNG = np.random.default_rng(5)
@@ -335,12 +338,10 @@ def test_a_wrong_password_is_an_error_that_does_not_show_it(server, cache, caplo
 
 
 @pytest.fixture
-def small_disk(server, place, tmp_path_factory):
+def small_disk(server, place):
     """A tablespace of 6 MB, on which the tables of a new gallery lie."""
-    folder = tmp_path_factory.mktemp("small")
-    folder.chmod(0o777)
-    for parent in folder.parents[:2]:
-        parent.chmod(0o755)  # the server runs as another user
+    folder = Path(tempfile.mkdtemp(prefix="pg-", dir="/tmp"))  # the server is another user
+    folder.chmod(0o755)
     command = ["mount", "-t", "tmpfs", "-o", "size=6m,mode=0777", "none", folder]
     mounted = subprocess.run(command, check=False, capture_output=True, text=True)
     if mounted.returncode:
@@ -357,6 +358,7 @@ def small_disk(server, place, tmp_path_factory):
     server.sql(f"DROP SCHEMA {schema_of(place)} CASCADE", "CHECKPOINT", database="test")
     server.sql(f"ALTER ROLE {postgres.ROLE} RESET default_tablespace", "DROP TABLESPACE small")
     subprocess.run(["umount", "--lazy", folder], check=True)
+    folder.rmdir()
 
 
 @pytest.mark.usefixtures("small_disk")
@@ -383,3 +385,28 @@ def test_the_doctor_asks_whether_the_database_answers(place):
     peopled(place).close()
     check = doctor._database("gallery folder", place)
     assert (check.state, check.found) == ("ok", f"{place_shown(place)}: answers")
+
+
+def test_a_new_key_seals_everything_anew_and_the_other_servers_are_told(place):
+    gallery, other = peopled(place), open_gallery(place)
+    ann = gallery.find("Ann").id
+    template = gallery.samples(ann)[0].templates[MODEL].tolist()
+    old = query(gallery, "SELECT data FROM templates")
+    rotate_key(gallery)
+    for one in (gallery, other):
+        with pytest.raises(GalleryKeyError, match="it was rotated"):
+            one.add_person("Bob")
+    again = open_gallery(place)
+    assert again.samples(ann)[0].templates[MODEL].tolist() == template
+    assert query(again, "SELECT data FROM templates") != old
+    assert again.damages() == []
+    assert again.audit_of(ann)[0].action == "add person"
+
+
+def test_an_altered_audit_stops_every_change(place):
+    gallery = peopled(place)
+    change(gallery, "UPDATE audit SET action = 'rename' WHERE action = 'add person'")
+    assert gallery.audit_broken_at() == 2
+    change(gallery, "DELETE FROM audit WHERE seq = (SELECT max(seq) FROM audit)")
+    with pytest.raises(GalleryError, match="the audit was altered"):
+        gallery.add_person("Bob")
