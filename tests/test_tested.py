@@ -37,6 +37,7 @@ TESTED_IN = {
     "attendance/post.py": "test_attendance_push.py",
     "attendance/punches.py": "test_attendance.py",
     "attendance/push.py": "test_attendance_push.py",
+    "attendance/rosters.py": "test_serve_kiosk.py",
     "attendance/sheets.py": "test_reports.py",
     "attendance/store.py": "test_attendance.py",
     "attendance/transfer.py": "test_attendance_cli.py",
