@@ -132,6 +132,8 @@ TESTED_IN = {
     "serve/rest/kept.py": "test_serve_schema.py",
     "serve/who/records.py": "test_serve_access.py",
     "answers/objections.py": "test_serve_attendance.py",
+    "serve/rest/unknown.py": "test_serve_unknown.py",
+    "serve/site/unknown.py": "test_serve_unknown.py",
     "serve/rest/objections.py": "test_serve_attendance.py",
     "attendance/objections.py": "test_serve_mine.py",
     "serve/who/links.py": "test_serve_mine.py",

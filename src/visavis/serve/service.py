@@ -12,6 +12,7 @@ from pydantic import BaseModel
 
 from visavis.attendance.attendance import Attendance
 from visavis.attendance.cameras import CameraClerk
+from visavis.attendance.inbox import Inbox
 from visavis.attendance.rosters import Rosters
 from visavis.errors import VisavisError
 from visavis.faces import PhotoFaces, find_faces
@@ -167,6 +168,10 @@ class Service:
         return Attendance(self.gallery)
 
     @cached_property
+    def _inbox(self) -> Inbox:
+        return Inbox(self._attendance)
+
+    @cached_property
     def _rosters(self) -> Rosters:
         return Rosters(self._attendance)
 
@@ -181,6 +186,11 @@ class Service:
         """Who is expected at a device now. Raises RulesError where no rules are kept."""
         self.attendance()
         return self._rosters.of(device, datetime.now(UTC))
+
+    def inbox(self) -> Inbox:
+        """The people whom nobody knows. Raises RulesError where no rules are kept."""
+        self.attendance()
+        return self._inbox
 
     def saw(self, request: Request, faces: Sequence[Identification]) -> None:
         """Note who was recognised, and let the webhooks be told of every face."""
