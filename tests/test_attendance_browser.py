@@ -220,6 +220,7 @@ def test_an_employee_objects_by_their_link_and_is_answered(office):
 VIEWS = (
     "?day=2026-03-10", "/inside", "/classes?day=2026-03-09", "/month?month=2026-03",
     "/late?month=2026-03", "/exceptions?month=2026-03", "/corrections?month=2026-03", "/locks",
+    "/unknown",
 )  # fmt: skip
 
 

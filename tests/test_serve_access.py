@@ -92,6 +92,9 @@ LEAST = {
     ("GET", "/v1/attendance/punches"): "viewer",
     ("GET", "/v1/attendance/objections"): "viewer",
     ("POST", "/v1/attendance/objections/{number}/settlement"): "operator",
+    ("GET", "/v1/attendance/unknown"): "viewer",
+    ("POST", "/v1/attendance/unknown/{number}:name"): "operator",
+    ("POST", "/v1/attendance/unknown/{number}:discard"): "operator",
     ("POST", "/v1/attendance/people/{person}/links"): "operator",
     ("DELETE", "/v1/attendance/people/{person}/links"): "operator",
     ("GET", "/mine/{link}"): "open",  # and then the link decides

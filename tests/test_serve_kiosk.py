@@ -18,6 +18,7 @@ from test_serve_login import visitor
 
 from visavis.attendance import store
 from visavis.attendance.attendance import Attendance, keep_rules
+from visavis.attendance.rosters import Rosters
 from visavis.decision import Decision, OperatingPoint, Policy
 from visavis.liveness.challenge import FAILURES, WAIT, Challenge
 from visavis.results import Nearest
@@ -26,6 +27,14 @@ from visavis.serve.kiosk import Kiosk, KioskFrame, KioskSaid
 
 TASKS = ("left", "right", "closer")
 POINT = OperatingPoint(0.4, 5e-4, 1e-3, 0.02)
+STRICT = b"""
+[devices.hall]
+[devices.lab]
+challenge = true
+[devices.strict]
+direction = "in"
+others = false
+"""
 HERE, THERE = (100, 100, 200, 200), (400, 100, 500, 200)
 
 
@@ -120,8 +129,8 @@ def test_a_face_that_is_turned_a_little_is_looked_at_where_no_challenge_is():
 def movements(*, front: float = 0, turning: float = 0) -> list[KioskFrame]:
     """All that is asked for, done right: by one face, or the turns by another."""
     return [
-        frame(0, who=front), frame(0.3, yaw=20, who=turning),
-        frame(0.6, who=front), frame(0.9, yaw=-20, who=turning),
+        frame(0, who=front), frame(0.3, yaw=25, who=turning),
+        frame(0.6, who=front), frame(0.9, yaw=-25, who=turning),
         frame(1.2, who=front), frame(1.5, wide=1.4, who=turning),
         frame(1.8, wide=1.4, who=front),
     ]  # fmt: skip
@@ -159,7 +168,7 @@ def test_the_face_must_be_recognised_in_each_part():
 def test_without_the_parts_a_photo_that_is_held_up_at_the_end_would_do(monkeypatch):
     monkeypatch.setattr(kiosk.KioskVisit, "stood_by", lambda visit, who: True)
     stranger = [frame(at, who=who, yaw=yaw, wide=wide) for at, who, yaw, wide in (
-        (0, 25, 0, 1), (0.3, 25, 20, 1), (0.6, 0, 0, 1), (0.9, 25, -20, 1), (1.2, 0, 0, 1),
+        (0, 25, 0, 1), (0.3, 25, 25, 1), (0.6, 0, 0, 1), (0.9, 25, -25, 1), (1.2, 0, 0, 1),
         (1.5, 25, 0, 1.4), (1.8, 0, 0, 1.4), (2.3, 0, 0, 1.4), (2.8, 0, 0, 1.4),
     )]  # fmt: skip
     assert "punch" in states(play(stranger, challenged=True))
@@ -170,7 +179,7 @@ def test_without_the_parts_a_photo_that_is_held_up_at_the_end_would_do(monkeypat
 @pytest.mark.parametrize(
     "seen",
     [
-        [frame(0), frame(0.3, yaw=-20)],  # the wrong way
+        [frame(0), frame(0.3, yaw=-25)],  # the wrong way
         [frame(0), *(frame(at) for at in (1, 2, 3, 4, 5.5))],  # too slow
     ],
     ids=["wrong", "slow"],
@@ -182,7 +191,7 @@ def test_what_is_not_asked_for_fails(seen):
 def test_who_fails_again_and_again_waits():
     one, at = Kiosk(begin=lambda at: Challenge(TASKS, at)), 0.0
     for _ in range(FAILURES):
-        said = play([frame(at), frame(at + 0.3, yaw=-20)], challenged=True, one=one)
+        said = play([frame(at), frame(at + 0.3, yaw=-25)], challenged=True, one=one)
         assert said[-1].state == "failed"
         at += 5
     waits = play([frame(at)], challenged=True, one=one)
@@ -200,7 +209,7 @@ def hall(cache, tmp_path_factory) -> Iterator[Served]:
         site.post("/v1/people", ("images", png()), name="Anna", external_id="E-1")
         for number in (2, 3, 4):
             site.gallery.add_person(f"Person {number}", external_id=f"E-{number}")
-        keep_rules(site.gallery, rules(b"[devices.hall]\n[devices.lab]\nchallenge = true\n"))
+        keep_rules(site.gallery, rules(STRICT))
         yield site
 
 
@@ -257,6 +266,31 @@ def test_a_stranger_an_empty_picture_and_a_photo_that_holds_still(hall):
     # A photo does nothing that is asked for.
     assert {show(hall, lab, png(ANNA, seed=n))["state"] for n in range(4)} <= {"task"}
     assert len(kept(hall)) == before
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("device", "expected", "named", "state"),
+    [
+        ("strict", "E-1", "Anna", "done"),
+        ("strict", "E-2", None, "looking"),  # Anna is not expected, and others are not looked for
+        ("strict", "", None, "looking"),
+        ("door", "E-2", "Anna", "done"),  # the others are looked for after those
+        ("door", "", "Anna", "done"),
+    ],
+)
+def test_a_kiosk_and_a_photo_look_first_for_whom_the_rules_expect(
+    hall, monkeypatch, device, expected, named, state
+):
+    people = [hall.service.attendance().directory.find(one).id for one in expected.split()]
+    monkeypatch.setattr(Attendance, "expected", lambda attendance, at: people)
+    monkeypatch.setattr(hall.service, "_rosters", Rosters(hall.service.attendance()))
+    headers = key_of(hall, device)
+    photo = {"image": ("a.png", png())}
+    punched = hall.http.post("/v1/attendance/punches", files=photo, headers=headers).json()
+    assert (punched["person"] and punched["person"]["name"]) == named
+    said = [show(hall, headers, png(seed=n)) for n in range(3)]
+    assert said[2]["state"] == state
 
 
 @pytest.mark.slow

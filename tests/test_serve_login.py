@@ -92,6 +92,10 @@ LEAST = {
     ("POST", "/attendance/locks"): "admin",
     ("POST", "/attendance/people/{person}/links"): "operator",
     ("POST", "/attendance/objections/{number}"): "operator",
+    ("GET", "/attendance/unknown"): "viewer",
+    ("GET", "/attendance/unknown/{number}.png"): "viewer",
+    ("POST", "/attendance/unknown/name"): "operator",
+    ("POST", "/attendance/unknown/discard"): "operator",
 }
 
 

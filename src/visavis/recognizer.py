@@ -305,9 +305,9 @@ class Recognizer:
         gallery: "Gallery",
         *,
         false_positive_rate: float | None = None,
-        among: str | None = None,
+        among: "Among" = None,
     ) -> tuple[Identification, ...]:
-        """`identify` for a photo whose faces are found already."""
+        """`identify` for a photo whose faces are found already; `among` as for `nearest`."""
         search = GallerySearch(gallery, self.rules.search_rate(false_positive_rate), among)
         if not photo.faces:
             return ()
@@ -354,7 +354,7 @@ class Recognizer:
         first, gallery = self._first(), search.gallery
         if first is None:
             return self._nearest(crops, search)
-        comparisons = len(gallery.index(self.embed.parts, search.among))
+        comparisons = max(1, len(gallery.index(self.embed.parts, search.among)))
         own, whole = (one.calibration_of(gallery) for one in (first, self))
         steps = cascade_of(own, whole, search.rate, comparisons)
         if steps is None:

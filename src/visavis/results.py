@@ -10,6 +10,7 @@ from visavis.types import Crops, Face
 
 if TYPE_CHECKING:  # it takes half of the time of all imports, and two photos need none
     from visavis.gallery import Gallery, Person
+    from visavis.gallery.people import Among
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +41,7 @@ class GallerySearch:
 
     gallery: "Gallery"
     rate: float  # share of strangers that may be taken for anybody
-    among: str | None = None  # the group that is searched alone
+    among: "Among" = None  # the group, or the people by their ids, searched alone
 
 
 @dataclass(frozen=True, slots=True)

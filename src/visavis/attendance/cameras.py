@@ -14,6 +14,7 @@ from typing import Self
 
 from visavis.attendance.attendance import Attendance
 from visavis.attendance.punches import Evidence, Fate, Recorded, Sighting
+from visavis.attendance.rosters import Rosters
 from visavis.errors import AttendanceError, GalleryError, PersonError, VisavisError
 from visavis.recognizer import Recognizer
 from visavis.watch.events import Appearance, Event
@@ -22,7 +23,6 @@ from visavis.watch.searching import Duty, Roster, When
 
 log = logging.getLogger(__name__)
 
-REFRESH = timedelta(seconds=30)  # after which it is asked anew who is expected
 MOST_SILENT = 30.0  # seconds of a face that stays until that is noted
 
 
@@ -51,8 +51,7 @@ class CameraClerk:
         self._waiting: list[Event] = []
         self._refused: list[Event] = []  # tried again at the end
         self._reason = ""
-        self._asked: datetime | None = None  # the moment of what follows
-        self._expected: frozenset[str] = frozenset()
+        self._rosters = Rosters(attendance)
 
     def __enter__(self) -> Self:
         return self
@@ -182,11 +181,7 @@ class CameraClerk:
 
     def _roster(self, device: str, when: When) -> Roster:
         """Who is expected at a moment, and whether the others are looked for by that device."""
-        at = self._moment(when)
-        if self._asked is None or abs(at - self._asked) >= REFRESH:
-            self._asked, self._expected = at, frozenset(self._attendance.expected(at))
-        terminal = self._attendance.rules.devices.get(device)
-        return Roster(self._expected, terminal.others if terminal else True)
+        return self._rosters.of(device, self._moment(when))
 
     def _moment(self, when: When) -> datetime:
         seconds, said = when

@@ -60,7 +60,7 @@ class Terminal:
     site: str = ""  # one of `sites`; empty: the zone of the rules
     direction: Direction | None = None  # of whoever passes it, where it has one
     push: bool = False  # whether it may push its punches by itself
-    others: bool = True  # of a camera: whether who is not expected is looked for, too
+    others: bool = True  # whether who is not expected is looked for, too
     challenge: bool = False  # whether a kiosk asks for movements of the head before a punch
 
 

@@ -26,6 +26,7 @@ from visavis.serve.rest.people import people
 from visavis.serve.rest.photos import photos
 from visavis.serve.rest.punches import punches
 from visavis.serve.rest.system import system
+from visavis.serve.rest.unknown import unknowns
 from visavis.serve.rest.webhooks import webhooks
 from visavis.serve.service import Service, error_response
 from visavis.serve.site.attendance import site_attendance
@@ -44,6 +45,7 @@ from visavis.serve.site.outside import site_outside
 from visavis.serve.site.people import site_people
 from visavis.serve.site.settings import site_settings
 from visavis.serve.site.undo import site_undo
+from visavis.serve.site.unknown import site_unknown
 from visavis.serve.site.verify import page
 from visavis.serve.site.visits import SignInFirst, error_page, to_login
 from visavis.serve.terminals import terminals
@@ -64,6 +66,7 @@ ROUTERS = (
     punches,
     days,
     objections,
+    unknowns,
     terminals,
     site_kiosk,
     site_mine,
@@ -84,6 +87,7 @@ SITE = (
     site_settings,
     site_attendance,
     site_correcting,
+    site_unknown,
 )
 # What Starlette refuses by itself: its statuses, and our codes.
 OF_STARLETTE = {400: "bad_request", 404: "not_found", 405: "not_allowed"}

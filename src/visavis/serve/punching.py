@@ -1,6 +1,6 @@
 """A photo to a punch: who is in it, at which device, by whose key. For REST and for the kiosk."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -9,12 +9,14 @@ from fastapi import Request
 from visavis.answers.attendance import recorded_json
 from visavis.attendance.punches import Evidence, Recorded, Reporter, Sighting
 from visavis.attendance.rules import Direction
+from visavis.gallery.people import Among
 from visavis.recognizer import Recognizer
 from visavis.results import Identification, Nearest
 from visavis.serve.forms import Upload
 from visavis.serve.refusals import Refusal
 from visavis.serve.service import Service
 from visavis.serve.who.access import Caller, caller_of
+from visavis.watch.searching import Roster, expected_first
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,14 +44,23 @@ def actor_of(request: Request) -> str:
     return f"{caller.title} ({caller.name})"
 
 
-def face_of(service: Service, recognizer: Recognizer, upload: Upload) -> Identification:
-    """Whom the one face of a photo, or the one that is plainly meant, shows.
+def face_of(
+    service: Service, recognizer: Recognizer, upload: Upload, roster: Roster
+) -> Identification:
+    """Whom the one face of a photo, or the one that is plainly meant, shows: of those who are
+    expected, else of all.
 
     Raises Refusal, ImageError, NoFaceError, AmbiguousFaceError.
     """
     photo = service.faces(upload, recognizer)
-    row = photo.choose(None)
-    return recognizer.search(photo, service.gallery)[row]
+    alone = replace(photo, faces=(photo.faces[photo.choose()],))
+
+    def ask(rows: list[int], rate: float, among: Among) -> list[Identification]:
+        seen = recognizer.search(alone, service.gallery, false_positive_rate=rate, among=among)
+        return [seen[row] for row in rows]
+
+    (face,) = expected_first(ask, [0], recognizer.rules.search_rate(None), roster)
+    return face
 
 
 def punch_seen(

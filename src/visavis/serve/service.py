@@ -2,7 +2,12 @@
 
 import json
 from collections.abc import Callable, Mapping, Sequence
+<<<<<<< HEAD
 from dataclasses import asdict, dataclass, field
+=======
+from dataclasses import asdict, dataclass, field, replace
+from datetime import UTC, datetime
+>>>>>>> unknowni
 from functools import cached_property
 
 from fastapi import Request
@@ -10,6 +15,12 @@ from fastapi.responses import JSONResponse
 from pydantic import BaseModel
 
 from visavis.attendance.attendance import Attendance
+<<<<<<< HEAD
+=======
+from visavis.attendance.cameras import CameraClerk
+from visavis.attendance.inbox import Inbox
+from visavis.attendance.rosters import Rosters
+>>>>>>> unknowni
 from visavis.errors import VisavisError
 from visavis.faces import PhotoFaces, find_faces
 from visavis.gallery import Gallery, Person
@@ -41,6 +52,7 @@ from visavis.serve.who.outside import OutsideSettings
 from visavis.serve.who.sessions import RestingNames, Sessions
 from visavis.serve.who.users import Users
 from visavis.watch.guarding import LiveGuard
+from visavis.watch.searching import Roster
 from visavis.watch.watching import WatchPlan
 
 BACK = "/login/oidc/back"  # where the provider sends people back to
@@ -158,12 +170,30 @@ class Service:
     def _attendance(self) -> Attendance:
         return Attendance(self.gallery)
 
+    @cached_property
+    def _inbox(self) -> Inbox:
+        return Inbox(self._attendance)
+
+    @cached_property
+    def _rosters(self) -> Rosters:
+        return Rosters(self._attendance)
+
     def attendance(self) -> Attendance:
         """The gallery's attendance, by the people and rules of now. Raises RulesError for none."""
         attendance = self._attendance
         with self.gallery.database.reading() as connection:
             attendance.catch_up(connection)
         return attendance
+
+    def roster(self, device: str) -> Roster:
+        """Who is expected at a device now. Raises RulesError where no rules are kept."""
+        self.attendance()
+        return self._rosters.of(device, datetime.now(UTC))
+
+    def inbox(self) -> Inbox:
+        """The people whom nobody knows. Raises RulesError where no rules are kept."""
+        self.attendance()
+        return self._inbox
 
     def saw(self, request: Request, faces: Sequence[Identification]) -> None:
         """Note who was recognised, and let the webhooks be told of every face."""

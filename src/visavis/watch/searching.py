@@ -5,23 +5,26 @@ like, at most so many strangers get a name by either. Where few are expected, ea
 compared with a larger part of it.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from math import inf
+from typing import TypeVar
 
 from visavis.gallery import Gallery
+from visavis.gallery.people import Among
 from visavis.recognizer import Recognizer
-from visavis.results import Nearest
+from visavis.results import Identification, Nearest
 from visavis.types import Embeddings
 from visavis.watch.deciding import Rule
 
 SHARE = 0.5  # of the rate, for those who are expected; the rest for everybody
+Faced = TypeVar("Faced", Nearest, Identification)
 When = tuple[float, str | None]  # seconds, and ISO 8601 of a live source
 
 
 @dataclass(frozen=True, slots=True)
 class Roster:
-    """Who is expected before a camera, by the gallery's ids."""
+    """Who is expected at a device, by the gallery's ids."""
 
     people: frozenset[str]
     others: bool = True  # whether who is not expected is looked for, too
@@ -50,25 +53,37 @@ def nearest_first(
     Raises as `Recognizer.nearest`.
     """
 
-    def ask(rows: Embeddings, share: float, among: frozenset[str] | str | None) -> list[Nearest]:
-        return recognizer.nearest(rows, gallery, false_positive_rate=rule.each * share, among=among)
+    def ask(rows: list[int], rate: float, among: Among) -> list[Nearest]:
+        return recognizer.nearest(embeddings[rows], gallery, false_positive_rate=rate, among=among)
 
+    return expected_first(ask, range(len(embeddings)), rule.each, roster, rule.among)
+
+
+def expected_first(
+    ask: Callable[[list[int], float, Among], list[Faced]],
+    rows: Iterable[int],
+    rate: float,
+    roster: Roster | None,
+    among: str | None = None,
+) -> list[Faced]:
+    """What `ask` answers for rows of faces: of those who are expected, else of all, or of `among`,
+    each at its part of the rate.
+    """
+    rows = list(rows)
     if roster is None or (roster.others and not roster.people):
-        return ask(embeddings, 1.0, rule.among)
+        return ask(rows, rate, among)
     if not roster.others:
-        return ask(embeddings, 1.0, roster.people)
-    nearest = ask(embeddings, SHARE, roster.people)
-    rest = [row for row, near in enumerate(nearest) if not near.matched]
-    others = ask(embeddings[rest], 1 - SHARE, rule.among) if rest else []
-    for row, near in zip(rest, others, strict=True):
-        nearest[row] = near
+        return ask(rows, rate, roster.people)
+    nearest = dict(zip(rows, ask(rows, rate * SHARE, roster.people), strict=True))
+    rest = [row for row, near in nearest.items() if not near.matched]
+    others = ask(rest, rate * (1 - SHARE), among) if rest else []
+    nearest |= zip(rest, others, strict=True)
     return [
-        _stated(near, rule.each * (SHARE if row in rest else 1 - SHARE))
-        for row, near in enumerate(nearest)
+        _stated(near, rate * (SHARE if row in rest else 1 - SHARE)) for row, near in nearest.items()
     ]
 
 
-def _stated(near: Nearest, other: float) -> Nearest:
+def _stated(near: Faced, other: float) -> Faced:
     """The answer of one search, stating what both may get wrong: `other` is the other's rate."""
     decision = near.decision
     match = decision.policy.match

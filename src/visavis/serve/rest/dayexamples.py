@@ -124,5 +124,21 @@ DAY_EXAMPLES: dict[type[BaseModel], dict[str, Any]] = {
     shapes.ObjectionsShape: {"objections": [OBJECTION]},
     shapes.LinkShape: {"path": "/mine/told-this-once", "days": 30},
     shapes.LinksRevokedShape: {"revoked": PERSON_ID},
+    shapes.UnknownsShape: {
+        "unknown": [
+            {
+                "number": 17,
+                "count": 3,
+                "first": CAME,
+                "last": WENT,
+                "devices": ["entry"],
+                "best": 18,
+                "crop": False,
+                "like": WHO,
+            }
+        ]
+    },
+    shapes.NamedUnknownShape: {**WHO, "recorded": [SIGHTING]},
+    shapes.DiscardedShape: {"discarded": 3},
     shapes.ChainShape: {"whole": True, "damages": [], "head": HEAD},
 }

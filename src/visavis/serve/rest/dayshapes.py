@@ -203,7 +203,7 @@ class PunchRecordShape(BaseModel):
     counts: ClaimShape | None = Field(description="after all corrections; null: it does not count")
     device: str
     zone: str
-    source: Literal["camera", "kiosk", "rest", "hand", "file", "terminal"]
+    source: Literal["camera", "kiosk", "rest", "hand", "file", "terminal", "inbox"]
     received: MomentText
     notes: list[str]
     actor: str = Field(description="of a punch by hand: who made it")
@@ -247,3 +247,43 @@ class LinksRevokedShape(BaseModel):
     """Whose links open nothing any more."""
 
     revoked: Id
+
+
+class LikeShape(BaseModel):
+    """Whom somebody unknown is like."""
+
+    person_id: Reference
+    name: str
+
+
+class UnknownShape(BaseModel):
+    """Sightings that are alike, of somebody whom nobody knows."""
+
+    number: int = Field(description="the lowest of its sightings' numbers")
+    count: int
+    first: MomentText
+    last: MomentText
+    devices: list[str]
+    best: int = Field(description="the number of its best sighting")
+    crop: bool = Field(description="whether a picture of that is kept")
+    like: LikeShape | None
+
+
+class UnknownsShape(BaseModel):
+    """Everybody unknown."""
+
+    unknown: list[UnknownShape]
+
+
+class NamedUnknownShape(BaseModel):
+    """Who somebody unknown was, and what became of each sighting."""
+
+    person_id: Reference
+    name: str
+    recorded: list[SightingShape]
+
+
+class DiscardedShape(BaseModel):
+    """How many sightings were removed."""
+
+    discarded: int

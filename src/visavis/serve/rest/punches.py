@@ -125,7 +125,7 @@ async def punch_by_photo(
         place = PunchPlace(device_of(caller, form.device), form.direction, key, source)
         check_no_challenge(service.attendance().rules, place.device)
         recognizer = service.recognizer
-        seen = face_of(service, recognizer, form.image)
+        seen = face_of(service, recognizer, form.image, service.roster(place.device))
         recorded = punch_seen(service, seen, recognizer.embed.model, place)
         status = 201 if recorded and recorded.fate is Fate.PUNCH else 200
         person = seen.person.id if seen.person else None

@@ -31,6 +31,7 @@ from visavis.serve.who.access import caller_of, needs
 from visavis.serve.who.keys import ApiKey
 from visavis.types import Embeddings
 from visavis.watch.deciding import STANDARD, worth_of
+from visavis.watch.searching import nearest_first
 
 site_kiosk = APIRouter(prefix="/kiosk", include_in_schema=False)
 
@@ -88,15 +89,14 @@ def _seen(service: Service, request: Request, key: ApiKey, form: PictureForm) ->
     texts = texts_of(page_language(request))
     said_by = texts["kiosk"]
     recognizer, terminal = service.recognizer, _terminal(service, key)
+    roster = service.roster(key.device)
     try:
         frame = _frame(service, recognizer, form.image)
     except VisavisError as error:
         return {"state": "waiting", "title": texts["errors"].get(error.code, said_by["fault"])}
 
     def search(embedding: Embeddings) -> Nearest:
-        (nearest,) = recognizer.nearest(
-            embedding, service.gallery, false_positive_rate=STANDARD.each
-        )
+        (nearest,) = nearest_first(recognizer, service.gallery, embedding, STANDARD, roster)
         return nearest
 
     way = terminal.direction or form.direction
