@@ -2,12 +2,8 @@
 
 import json
 from collections.abc import Callable, Mapping, Sequence
-<<<<<<< HEAD
 from dataclasses import asdict, dataclass, field
-=======
-from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
->>>>>>> unknowni
 from functools import cached_property
 
 from fastapi import Request
@@ -15,12 +11,8 @@ from fastapi.responses import JSONResponse
 from pydantic import BaseModel
 
 from visavis.attendance.attendance import Attendance
-<<<<<<< HEAD
-=======
-from visavis.attendance.cameras import CameraClerk
 from visavis.attendance.inbox import Inbox
 from visavis.attendance.rosters import Rosters
->>>>>>> unknowni
 from visavis.errors import VisavisError
 from visavis.faces import PhotoFaces, find_faces
 from visavis.gallery import Gallery, Person
