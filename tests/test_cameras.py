@@ -10,7 +10,7 @@ from made_attendance import RULES, moment, rules
 from visavis.attendance import store
 from visavis.attendance.attendance import Attendance, keep_rules
 from visavis.attendance.cameras import CameraClerk
-from visavis.attendance.ledger import Ledger
+from visavis.attendance.keys import RoomKeys
 from visavis.attendance.punches import Fate
 from visavis.errors import AttendanceError, GalleryError
 from visavis.watch.events import Appearance, Event
@@ -170,21 +170,21 @@ def test_one_persons_altered_key_keeps_nobody_else_waiting(attendance, monkeypat
     record, ann, bert = clerk(attendance), person(attendance, 1), person(attendance, 2)
     for who in (ann, bert):
         record(event("decided", who, 0, 0, track=int(who.external_id[-1])))
-    key_for = Ledger._key_for
+    key_of = RoomKeys.of
 
-    def altered(ledger, connection, who):
+    def altered(keys, connection, who):
         if who == ann.id:
             raise AttendanceError("the key was altered")
-        return key_for(ledger, connection, who)
+        return key_of(keys, connection, who)
 
-    monkeypatch.setattr(Ledger, "_key_for", altered)
+    monkeypatch.setattr(RoomKeys, "of", altered)
     for seconds in (30, 60):
         for who in (ann, bert):
             record(event("stays", who, 0, seconds, track=int(who.external_id[-1])))
     assert punches(attendance) == [("lobby", 0, 0), ("lobby", 0, 60)]
     with pytest.raises(AttendanceError, match="2 sightings could not be recorded: the key was"):
         record.close()
-    monkeypatch.setattr(Ledger, "_key_for", key_for)
+    monkeypatch.setattr(RoomKeys, "of", key_of)
     record.close()
     assert punches(attendance) == [("lobby", 0, 60), ("lobby", 0, 60)]
 

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from made_photos import face_of
+from sqlalchemy import StaticPool, create_engine
 from test_choice import made as made_pack
 
 from visavis.cautions import POOR
@@ -124,6 +125,9 @@ def test_too_few_members_are_an_error(calibration):
 ANGLES = st.tuples(*[st.floats(0, 1.57)] * 3)
 
 
+EMPTY = create_engine("sqlite://", poolclass=StaticPool)
+
+
 class Known:
     """A gallery in memory, of a photo a person; it has kept one calibration."""
 
@@ -131,6 +135,7 @@ class Known:
 
     def __init__(self, people, calibration):
         self.people, self.calibration = people, calibration
+        self.database = SimpleNamespace(reading=EMPTY.connect)
 
     def index(self, parts, among=None):
         ids = [str(number) for number in range(len(self.people))]

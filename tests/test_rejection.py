@@ -6,6 +6,9 @@ from contextlib import closing
 from dataclasses import asdict
 
 import pytest
+
+pytest.importorskip("fastapi")
+pytest.importorskip("httpx")
 from made import ANNA, BERT, CARL, NONE, angle, photo
 from served import made_calibration, made_recognizer
 

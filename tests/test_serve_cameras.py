@@ -11,13 +11,14 @@ from dataclasses import replace
 from functools import partial
 
 import cv2
-import httpx
 import numpy as np
 import pytest
 
 pytest.importorskip("fastapi")
+pytest.importorskip("httpx")
 pytest.importorskip("av")
 
+import httpx
 from made import ANNA, picture
 from made_attendance import RULES
 from served import Served, made_calibration, made_recognizer, png, served

@@ -8,11 +8,12 @@ from collections.abc import Iterator
 from contextlib import ExitStack
 from datetime import UTC, date, datetime, timedelta
 
-import httpx
 import pytest
 
 pytest.importorskip("fastapi")
+pytest.importorskip("httpx")
 
+import httpx
 from made_attendance import copy_of, moment, rules
 from served import Served, made_calibration, made_recognizer, served
 from test_serve_login import csrf, visitor

@@ -4,11 +4,12 @@ import re
 from collections.abc import Iterator
 from contextlib import ExitStack
 
-import httpx
 import pytest
 
 pytest.importorskip("fastapi")
+pytest.importorskip("httpx")
 
+import httpx
 from documented import faults
 from made import ANNA, BERT
 from served import Served, made_calibration, made_recognizer, png, served
