@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import ExitStack
+from itertools import count
 from types import SimpleNamespace
 
 import numpy as np
@@ -12,7 +13,7 @@ pytest.importorskip("httpx")
 
 import httpx
 from made import ANNA, BERT, NONE, angle
-from made_attendance import rules
+from made_attendance import RULES, rules
 from served import Served, made_calibration, made_recognizer, png, served
 from test_serve_login import visitor
 
@@ -24,6 +25,7 @@ from visavis.liveness.challenge import FAILURES, WAIT, Challenge
 from visavis.results import Nearest
 from visavis.serve import kiosk
 from visavis.serve.kiosk import Kiosk, KioskFrame, KioskSaid
+from visavis.serve.site import kiosk as pages
 
 TASKS = ("left", "right", "closer")
 POINT = OperatingPoint(0.4, 5e-4, 1e-3, 0.02)
@@ -291,6 +293,39 @@ def test_a_kiosk_and_a_photo_look_first_for_whom_the_rules_expect(
     assert (punched["person"] and punched["person"]["name"]) == named
     said = [show(hall, headers, png(seed=n)) for n in range(3)]
     assert said[2]["state"] == state
+
+
+def test_a_stranger_is_told_once_by_the_best_look_and_nobody_who_is_known():
+    said = play([frame(at / 2, who=25) for at in range(20)])
+    (stranger,) = (one.stranger for one in said if one.stranger)
+    assert stranger.template == pytest.approx(angle(25)[None], abs=1e-5)
+    assert (stranger.best.worth, said[11].stranger) == (0.9, stranger)
+    assert not any(one.stranger for one in play([frame(at / 4) for at in range(12)]))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("more", "kept", "has_crop"),
+    [(b"", 1, True), (b"", 1, False), (b"[retention]\nunknowns = 0\n", 0, None)],
+)
+def test_who_is_not_recognised_is_kept_once_as_the_rules_say(
+    hall, monkeypatch, more, kept, has_crop
+):
+    base = RULES.replace(b"crops = true", b"crops = false") if has_crop is False else RULES
+    keep_rules(hall.gallery, rules(STRICT + more, base))
+    inbox, clock = hall.service.inbox(), count()
+    ticks = SimpleNamespace(monotonic=lambda: 1000 + next(clock) / 3)
+    monkeypatch.setattr(pages, "time", ticks)
+    door = key_of(hall, "door")
+    said = [show(hall, door, png(BERT, seed=n))["state"] for n in range(40)]
+    assert said[-1] == "unknown"
+    sightings = [one for cluster in inbox.clusters() for one in cluster.sightings]
+    assert [one.has_crop for one in sightings] == [has_crop] * kept
+    if kept:
+        assert sightings[0].stranger.sighting.device == "door"
+        assert (inbox.crop(sightings[0].number) or b"").startswith(b"\x89PNG") == has_crop
+        inbox.discard([one.number for one in sightings], actor="HR", reason="so")
+    keep_rules(hall.gallery, rules(STRICT))
 
 
 @pytest.mark.slow

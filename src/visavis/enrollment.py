@@ -386,7 +386,7 @@ class _Desk:
             source_sha256=prepared.sha256,
             quality=asdict(prepared.quality),
             templates={model: rows[0] for model, rows in templates.items()},
-            crop=_png(prepared.crop) if self._keep_crops else None,
+            crop=crop_png(prepared.crop) if self._keep_crops else None,
         )
         version = self._recognizer.rules.version
         added = self._gallery.add_sample(person.id, sample, run=self._run, configuration=version)
@@ -423,7 +423,7 @@ def _harmless(code: str, photo: PhotoFaces, face: int) -> bool:
     return code == "cut" and is_whole(photo.faces[face], photo.width, photo.height)
 
 
-def _png(crop: Crops) -> bytes:
+def crop_png(crop: Crops) -> bytes:
     """A crop to keep, which says how it was cut."""
     notes, buffer = PngInfo(), BytesIO()
     notes.add_text(CUT, str(ALIGNMENT))

@@ -16,7 +16,7 @@ from visavis.compare import similarity
 from visavis.liveness.challenge import STILL, Challenge, Lockout, begin_challenge
 from visavis.metrics.detection import Boxes, overlaps
 from visavis.results import Nearest
-from visavis.types import Embeddings
+from visavis.types import Crops, Embeddings
 from visavis.watch.deciding import (
     STANDARD,
     Glimpse,
@@ -47,6 +47,15 @@ class KioskFrame:
     yaw: float  # degrees, positive: to the viewer's right
     worth: float  # 0..1
     embedding: Embeddings  # (1, D)
+    crop: Crops | None = None  # (1, 112, 112, 3)
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class KioskStranger:
+    """Somebody who stood there and was not recognised."""
+
+    template: Embeddings  # (1, D), of the visit's best looks
+    best: KioskFrame
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +67,7 @@ class KioskSaid:
     nearest: Nearest | None = None
     visit: str = ""  # of one visit the same: a punch that is sent again is one
     wait: float = 0.0  # seconds until another try
+    stranger: KioskStranger | None = None  # told once, when a visit ends unrecognised
 
 
 @dataclass(eq=False, slots=True)
@@ -68,6 +78,7 @@ class KioskVisit:
     challenge: Challenge | None
     parts: int = 0  # of the challenge
     looks: list[Glimpse] = field(default_factory=list)
+    best: KioskFrame | None = None  # of the looks
     # Whom the looks of each part of the challenge match: by the tasks that were left then.
     matched: dict[int, set[str | None]] = field(default_factory=dict)
     ended: KioskState | None = None
@@ -147,6 +158,8 @@ class Kiosk:
         if first or is_news(visit.looks, frame.worth, frame.at, self._rule):
             near = search(frame.embedding)
             visit.looks.append(Glimpse(frame.at, frame.worth, frame.embedding, near))
+            if visit.best is None or frame.worth > visit.best.worth:
+                visit.best = frame
             names = visit.matched.setdefault(visit.part, set())
             names.add(near.person.id if near.person else None)
 
@@ -187,9 +200,13 @@ class Kiosk:
         return KioskSaid("punch", nearest=verdict.nearest, visit=visit.id)
 
     def _undecided(self, visit: KioskVisit, verdict: TrackVerdict) -> KioskSaid:
-        over = len(visit.looks) >= self._rule.most
-        visit.ended = "unknown" if over else None
-        return KioskSaid("unknown" if over else "looking")
+        if len(visit.looks) < self._rule.most or visit.best is None:
+            return KioskSaid("looking")
+        visit.ended = "unknown"
+        # Who tried to pass for two people is nobody's stranger.
+        stranger = KioskStranger(fused(visit.looks), visit.best)
+        told = None if verdict.nearest and verdict.nearest.matched else stranger
+        return KioskSaid("unknown", visit=visit.id, stranger=told)
 
 
 class Kiosks:

@@ -15,8 +15,10 @@ from fastapi.responses import HTMLResponse, JSONResponse
 from pydantic import BaseModel
 
 from visavis.attendance.moments import wall_text, zone_named
-from visavis.attendance.punches import Fate, Reporter
+from visavis.attendance.punches import Fate, Reporter, Sighting
 from visavis.attendance.rules import Direction, Terminal
+from visavis.attendance.unknown import Stranger
+from visavis.enrollment import crop_png
 from visavis.errors import VisavisError
 from visavis.recognizer import Recognizer
 from visavis.results import Nearest
@@ -66,7 +68,8 @@ def kiosk_device(request: Request) -> JSONResponse:
 async def see_picture(
     request: Request, form: Annotated[PictureForm, Depends(PICTURE)]
 ) -> JSONResponse:
-    """What to show now; with the punch, where there is one. The picture is forgotten."""
+    """What to show now; with the punch, where there is one. The picture is forgotten;
+    of who is not recognised the inbox keeps what the rules say."""
     service, key = service_of(request), _key(request)
     return JSONResponse(await service.desk.run(partial(_seen, service, request, key, form)))
 
@@ -110,6 +113,8 @@ def _seen(service: Service, request: Request, key: ApiKey, form: PictureForm) ->
         )
         if said.state == "punch":
             return _punched(service, request, kiosk, (said, recognizer.embed.model, way))
+    place = PunchPlace(key.device, way, f"{key.id} {said.visit}", Reporter.KIOSK)
+    _keep(service, recognizer, said, place)
     return _words(said, said_by)
 
 
@@ -121,8 +126,26 @@ def _frame(service: Service, recognizer: Recognizer, upload: Upload) -> KioskFra
     crops, plain = recognizer.cut(photo, [0])
     quality, box = photo.quality(0, plain[0]), photo.faces[0].box.astype(np.float64)
     return KioskFrame(
-        time.monotonic(), box, quality.yaw, worth_of(quality), recognizer.embed(crops)
+        time.monotonic(), box, quality.yaw, worth_of(quality), recognizer.embed(crops), plain
     )
+
+
+def _keep(service: Service, recognizer: Recognizer, said: KioskSaid, place: PunchPlace) -> None:
+    """Put who was not recognised into the inbox, as the rules have it."""
+    inbox, calibration = service.inbox(), recognizer.calibration_of(service.gallery)
+    if said.stranger is None or not calibration.points:
+        return  # without a calibration nobody can say who is alike
+    rate, best = recognizer.rules.match_rate(None), said.stranger.best
+    crops = inbox.attendance.rules.crops
+    stranger = Stranger(
+        Sighting("", datetime.now(UTC), place.device, place.direction, place.source, key=place.key),
+        said.stranger.template,
+        recognizer.embed.parts,
+        calibration.search_policy(rate).match.threshold,
+        best.worth,
+        crop_png(best.crop) if crops and best.crop is not None else None,
+    )
+    inbox.keep(stranger)
 
 
 def _punched(
