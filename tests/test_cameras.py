@@ -276,7 +276,9 @@ def test_who_left_unknown_waits_in_the_inbox_once(attendance, crops, has_crop):
 
 
 def test_nobody_unknown_is_kept_where_the_rules_or_the_models_cannot(attendance, monkeypatch):
-    assert clerk(attendance).duty("lobby").unknown
+    attendance.rules = rules(b"[devices.strict]\nothers = false\n")
+    told = [clerk(attendance).duty(device).unknown for device in ("lobby", "strict")]
+    assert told == [True, False]  # there nobody else is looked for
     monkeypatch.setattr(CALIBRATION, "points", ())
     assert not clerk(attendance).duty("lobby").unknown
     monkeypatch.undo()

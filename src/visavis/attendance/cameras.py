@@ -16,6 +16,7 @@ from visavis.attendance.attendance import Attendance
 from visavis.attendance.inbox import Inbox
 from visavis.attendance.punches import Evidence, Fate, Recorded, Sighting
 from visavis.attendance.rosters import Rosters
+from visavis.attendance.rules import Terminal
 from visavis.attendance.unknown import Stranger
 from visavis.enrollment import crop_png
 from visavis.errors import AttendanceError, GalleryError, PersonError, VisavisError
@@ -87,7 +88,9 @@ class CameraClerk:
         """What is wanted of the source that is this device: `WatchPlan.duty`."""
         every = min(self._attendance.rules.cooldown / 2, MOST_SILENT)
         rules = self._attendance.rules
-        keeps = bool(rules.retention.unknowns) and self._alike is not None
+        # Where the others are not looked for, who is one of them is not said to be unknown.
+        others = rules.devices.get(device, Terminal()).others
+        keeps = others and bool(rules.retention.unknowns) and self._alike is not None
         return Duty(partial(self._roster, device), max(every, 1.0), keeps, keeps and rules.crops)
 
     def __call__(self, event: Event) -> list[Recorded]:
