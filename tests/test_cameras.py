@@ -4,19 +4,28 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 from made_attendance import RULES, moment, rules
 
 from visavis.attendance import store
 from visavis.attendance.attendance import Attendance, keep_rules
 from visavis.attendance.cameras import CameraClerk
+from visavis.attendance.inbox import Inbox
 from visavis.attendance.keys import RoomKeys
 from visavis.attendance.punches import Fate
 from visavis.errors import AttendanceError, GalleryError
-from visavis.watch.events import Appearance, Event
+from visavis.types import Part
+from visavis.watch.events import Appearance, Event, UnknownFace
 
 BEGAN = moment("08:00")
-MODEL = SimpleNamespace(embed=SimpleNamespace(model="fake@0"), rules=SimpleNamespace(version=7))
+ALIKE = SimpleNamespace(match=SimpleNamespace(threshold=0.4))
+CALIBRATION = SimpleNamespace(points=(0.4,), search_policy=lambda rate: ALIKE)
+MODEL = SimpleNamespace(
+    embed=SimpleNamespace(model="fake@0", parts=(Part("fake@0", 2),)),
+    rules=SimpleNamespace(version=7, match_rate=lambda policy: 1e-3),
+    calibration_of=lambda gallery: CALIBRATION,
+)
 STANDARD = (0.62, 0.41)  # similarity and threshold
 
 
@@ -251,3 +260,54 @@ def test_who_is_expected_is_asked_anew_after_half_a_minute(attendance):
     for seconds, many in ((29, 2), (31, 3)):
         later = at + timedelta(seconds=seconds)
         assert len(roster((0.0, later.isoformat())).people) == many
+
+
+def left_unknown(start=20, end=40, crop=None, **more) -> Event:
+    """Somebody whom nobody knows leaves."""
+    told = event("left", None, start, end, **more)
+    shown = UnknownFace(np.float32([[0.6, 0.8]]), 0.7, crop)
+    return replace(told, sighting=replace(told.sighting, face=shown))
+
+
+@pytest.mark.parametrize(("crops", "has_crop"), [(b"true", True), (b"false", False)])
+def test_who_left_unknown_waits_in_the_inbox_once(attendance, crops, has_crop):
+    base = RULES.replace(b"crops = true", b"crops = " + crops)
+    keep_rules(attendance.gallery, rules(b"[retention]\nunknowns = 36500\ncrops = 36500\n", base))
+    seen, crop = clerk(Attendance(attendance.gallery)), np.zeros((1, 112, 112, 3), np.uint8)
+    duty = seen.duty("lobby")
+    assert (duty.unknown, duty.crops) == (True, has_crop)
+    for _ in range(2):  # told again, as by a restart
+        assert seen(left_unknown(crop=crop)) == []
+    assert seen(event("left", None, 50, 60)) == []  # a track of which no face is told
+    (cluster,) = Inbox(attendance).clusters()
+    (one,) = cluster.sightings
+    assert (second(one.at), one.stranger.sighting.device, one.has_crop) == (20, "lobby", has_crop)
+    assert (one.stranger.threshold, one.stranger.worth) == (0.4, 0.7)
+    assert punches(attendance) == []
+
+
+def test_nobody_unknown_is_kept_where_the_rules_or_the_models_cannot(attendance, monkeypatch):
+    attendance.rules = rules(b"[devices.strict]\nothers = false\n")
+    told = [clerk(attendance).duty(device).unknown for device in ("lobby", "strict")]
+    assert told == [True, False]  # there nobody else is looked for
+    monkeypatch.setattr(CALIBRATION, "points", ())
+    assert not clerk(attendance).duty("lobby").unknown
+    monkeypatch.undo()
+    keep_rules(attendance.gallery, rules(b"[retention]\nunknowns = 0\n"))
+    seen = clerk(Attendance(attendance.gallery))
+    assert not seen.duty("lobby").unknown
+    seen(left_unknown())
+    assert Inbox(attendance).clusters() == []
+
+
+def test_what_cannot_be_kept_of_a_stranger_is_said_and_stops_nobody(
+    attendance, monkeypatch, caplog
+):
+    def full(*_, **__):
+        raise GalleryError("the disk is full")
+
+    monkeypatch.setattr(Inbox, "keep", full)
+    seen = clerk(attendance)
+    seen(left_unknown())
+    assert "somebody unknown is not kept: the disk is full" in caplog.text
+    seen.close()

@@ -256,6 +256,30 @@ def test_whoever_is_erased_is_not_named_when_they_leave(follower, stage, people)
     assert left.sighting.closest is None
 
 
+@pytest.mark.parametrize(
+    ("duty", "faces"),
+    [(Duty(), []), (Duty(unknown=True), [False]), (Duty(unknown=True, crops=True), [True])],
+)
+def test_the_face_of_who_leaves_unknown_is_told_where_somebody_asks(
+    recognizer, people, stage, duty, faces
+):
+    asked = Follower(recognizer, people, Rule(), "stage", duty=duty)
+    events = follow(asked, stage, [[(100, ANNA), (400, CARL)]] * 9)
+    told = [one.sighting.face for one in events if one.sighting.face]
+    assert [one.crop is not None for one in told] == faces
+    for one in told:
+        assert one.template == pytest.approx(angle(CARL)[None], abs=0.05)
+
+
+def test_the_face_of_who_is_erased_meanwhile_is_nobody_unknown(recognizer, people, stage):
+    asked = Follower(recognizer, people, Rule(), "stage", duty=Duty(unknown=True))
+    for number in range(5):
+        asked.look(stage.picture((100, ANNA)), number / 10)
+    people.delete(people.find("Anna").id)
+    (left,) = asked.finish()
+    assert (left.sighting.state, left.sighting.face) == ("unknown", None)
+
+
 def test_a_source_that_changes_its_size_keeps_its_tracks(follower, stage):
     first = follower.look(stage.picture((100, ANNA)), 0.0)
     small = stage.picture((100, ANNA))[:, ::2]

@@ -11,6 +11,7 @@ from made_videos import write_video
 
 from visavis.attendance import store
 from visavis.attendance.attendance import Attendance, keep_rules
+from visavis.attendance.inbox import Inbox
 from visavis.attendance.rules import read_rules
 from visavis.enrollment import Candidate, enroll
 from visavis.gallery import open_gallery
@@ -32,6 +33,8 @@ end = 17:00:00
 [[assignments]]
 shift = "day"
 people = ["E-0", "E-1"]
+[retention]
+unknowns = 36500
 """
 
 
@@ -92,6 +95,15 @@ def punched(folder: Path) -> list[str]:
     return names
 
 
+def unknown(folder: Path) -> list[list[str]]:
+    """Where each unknown person was seen, as often as they were."""
+    people = open_gallery(folder)
+    clusters = Inbox(Attendance(people)).clusters()
+    seen = [sorted(x.stranger.sighting.device for x in one.sightings) for one in clusters]
+    people.close()
+    return seen
+
+
 def test_two_cameras_and_a_restart_punch_each_person_once(run, clips, enrolled, names):
     sources = [f"entry={clips[0]}", f"hall={clips[1]}"]
     words = ("watch", *sources, "--gallery", enrolled, "--attendance", "--began", BEGAN, "--json")
@@ -103,6 +115,8 @@ def test_two_cameras_and_a_restart_punch_each_person_once(run, clips, enrolled, 
     assert fates.count("punch") == KNOWN
     assert set(fates) <= {"punch", "seen", "too_soon"}
     assert punched(enrolled) == sorted(names[:KNOWN])
+    (stranger,) = unknown(enrolled)  # one person, by both cameras
+    assert set(stranger) == {"entry", "hall"}
 
 
 def test_one_camera_that_looks_for_those_alone_who_are_expected(run, clips, enrolled, names):
@@ -117,4 +131,5 @@ def test_one_camera_that_looks_for_those_alone_who_are_expected(run, clips, enro
     code, out, _ = run(*words, "--began", BEGAN)
     assert code == 0
     assert punched(enrolled) == sorted(names[:2])
+    assert unknown(enrolled) == []
     assert sum("strict  punch " in line and "recorded" in line for line in out.splitlines()) == 2

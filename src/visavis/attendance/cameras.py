@@ -1,7 +1,7 @@
 """What cameras see as punches: a track is one sighting, and as long as it goes on it extends it.
 
 Takes the events of `visavis.watch`, and says whom a camera looks for first: those whose shift or
-class has its window. Knows no pictures and no networks.
+class has its window. Who leaves unknown goes into the inbox. Knows no networks.
 """
 
 import logging
@@ -13,11 +13,15 @@ from types import TracebackType
 from typing import Self
 
 from visavis.attendance.attendance import Attendance
+from visavis.attendance.inbox import Inbox
 from visavis.attendance.punches import Evidence, Fate, Recorded, Sighting
 from visavis.attendance.rosters import Rosters
+from visavis.attendance.rules import Terminal
+from visavis.attendance.unknown import Stranger
+from visavis.enrollment import crop_png
 from visavis.errors import AttendanceError, GalleryError, PersonError, VisavisError
 from visavis.recognizer import Recognizer
-from visavis.watch.events import Appearance, Event
+from visavis.watch.events import Appearance, Event, UnknownFace
 from visavis.watch.frames import FrameSource
 from visavis.watch.searching import Duty, Roster, When
 
@@ -47,6 +51,12 @@ class CameraClerk:
         self._attendance, self._began = attendance, began
         self._model = recognizer.embed.model
         self._configuration = recognizer.rules.version or None
+        self._parts, self._inbox = recognizer.embed.parts, Inbox(attendance)
+        # From which similarity two faces are one person: without a calibration nobody can say.
+        calibration = recognizer.calibration_of(attendance.gallery)
+        alike = recognizer.rules.match_rate(None)
+        points = calibration.points
+        self._alike = calibration.search_policy(alike).match.threshold if points else None
         self._tracks: dict[tuple[str, int], _Kept] = {}
         self._waiting: list[Event] = []
         self._refused: list[Event] = []  # tried again at the end
@@ -77,7 +87,11 @@ class CameraClerk:
     def duty(self, device: str) -> Duty:
         """What is wanted of the source that is this device: `WatchPlan.duty`."""
         every = min(self._attendance.rules.cooldown / 2, MOST_SILENT)
-        return Duty(partial(self._roster, device), max(every, 1.0))
+        rules = self._attendance.rules
+        # Where the others are not looked for, who is one of them is not said to be unknown.
+        others = rules.devices.get(device, Terminal()).others
+        keeps = others and bool(rules.retention.unknowns) and self._alike is not None
+        return Duty(partial(self._roster, device), max(every, 1.0), keeps, keeps and rules.crops)
 
     def __call__(self, event: Event) -> list[Recorded]:
         """Record what an event says, and what could not be recorded before; what became of it.
@@ -85,6 +99,8 @@ class CameraClerk:
         A face without a sign of life is nobody's presence, even where that is a warning alone.
         """
         sighting = event.sighting
+        if sighting is not None and sighting.face is not None:
+            self._keep(event.source, sighting, sighting.face)
         if sighting is None or sighting.person is None or sighting.liveness == "spoof":
             return []
         # A later one says the same: while nothing can be written, one is enough.
@@ -178,6 +194,20 @@ class CameraClerk:
             self._attendance.extend(known.punch, self._moment(when))
         except PersonError:
             log.info("punch %d is gone: whoever it was of was erased", known.punch)
+
+    def _keep(self, device: str, one: Appearance, face: UnknownFace) -> None:
+        """Put somebody unknown into the inbox. What cannot be kept is said, and lost: it is no
+        record of anybody's.
+        """
+        if self._alike is None:
+            return
+        sighting = Sighting("", self._moment((one.start, one.started_at)), device)
+        crop = None if face.crop is None else crop_png(face.crop)
+        stranger = Stranger(sighting, face.template, self._parts, self._alike, face.worth, crop)
+        try:
+            self._inbox.keep(stranger)
+        except (GalleryError, AttendanceError) as error:
+            log.warning("somebody unknown is not kept: %s", error)
 
     def _roster(self, device: str, when: When) -> Roster:
         """Who is expected at a moment, and whether the others are looked for by that device."""

@@ -4,16 +4,26 @@ A sink is called with each event, in order: files are here, attendance and web p
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 from visavis.gallery import Person
 from visavis.liveness.outcome import Liveness
+from visavis.types import Crops, Embeddings
 from visavis.watch.deciding import TrackState
 from visavis.watch.frames import NoticeKind
 from visavis.watch.guarding import GateKind
 
 EventKind = Literal["decided", "stays", "left"] | NoticeKind | GateKind
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class UnknownFace:
+    """The face of a track that left unknown. It is for an inbox, and in no answer."""
+
+    template: Embeddings = field(repr=False)  # (1, D), of the track's best looks
+    worth: float  # 0..1, of the best one
+    crop: Crops | None = field(default=None, repr=False)  # of it, (1, 112, 112, 3), where asked for
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +46,7 @@ class Appearance:
     ended_at: str | None
     threshold: float | None = None  # from which on the similarity is a match; None as above
     live_score: float | None = None  # of the networks, its median; None where none looked
+    face: UnknownFace | None = None  # with `left`, of nobody, where a duty asks for it
 
 
 @dataclass(frozen=True, slots=True)

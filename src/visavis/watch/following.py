@@ -17,7 +17,7 @@ from visavis.gallery import Gallery, Person
 from visavis.liveness.outcome import is_allowed
 from visavis.recognizer import Recognizer
 from visavis.results import Nearest
-from visavis.types import Detector, Embeddings, Face, Image
+from visavis.types import Crops, Detector, Embeddings, Face, Image
 from visavis.watch.deciding import (
     NOTHING,
     Glimpse,
@@ -29,7 +29,7 @@ from visavis.watch.deciding import (
     is_news,
     worth_of,
 )
-from visavis.watch.events import Appearance, Event, EventKind
+from visavis.watch.events import Appearance, Event, EventKind, UnknownFace
 from visavis.watch.guarding import OFF, Gate, GateNotice, LifeSigns, LiveGuard
 from visavis.watch.searching import NO_DUTY, Duty, When, nearest_first
 from visavis.watch.tracks import Box, Track, assign, begin_track, crowded
@@ -56,6 +56,7 @@ class Passage:
     sightings: int = 1
     looks: list[Glimpse] = field(default_factory=list)
     template: Embeddings | None = None  # of its looks
+    crop: Crops | None = None  # (1, 112, 112, 3), of the best look, where a duty asks for it
     verdict: TrackVerdict = NOTHING
     signs: LifeSigns = field(default_factory=LifeSigns)
     doubtful: bool = False  # the face may be another's since
@@ -224,6 +225,8 @@ class Follower:
         for one, candidate, row in zip(owners, candidates, range(len(rows)), strict=True):
             if len(one.looks) >= self._rule.most or not candidate.counts:
                 continue
+            if self._duty.crops and candidate.worth > max((x.worth for x in one.looks), default=0):
+                one.crop = self._recognizer.cut(photo, [candidate.row])[1]
             one.looks.append(Glimpse(at, candidate.worth, embeddings[row : row + 1], nearest[row]))
             one.template = fused(one.looks)
             changed.append(one)
@@ -336,15 +339,17 @@ class Follower:
 
     def _event(self, kind: EventKind, one: Passage, at: float, state: TrackState) -> Event:
         seconds, _ = self._tell(at)
-        return Event(kind, self._source, seconds, self._sighting(one, state))
+        sighting = self._sighting(one, state, left=kind == "left")
+        return Event(kind, self._source, seconds, sighting)
 
-    def _sighting(self, one: Passage, state: TrackState) -> Appearance:
+    def _sighting(self, one: Passage, state: TrackState, *, left: bool) -> Appearance:
         nearest = one.verdict.nearest
         closest = nearest.closest if nearest is not None else None
         if closest is not None and closest.id not in self._gallery.people_of([closest.id]):
             # Erased since: the name goes with the person.
             closest, state = None, "spoof" if state == "spoof" else "unknown"
         decision = nearest.decision if nearest is not None and closest is not None else None
+        face = self._unknown_face(one) if left else None
         start, started_at = self._tell(one.began)
         end, ended_at = self._tell(one.proved if one.ended else one.track.seen)
         return Appearance(
@@ -364,7 +369,18 @@ class Follower:
             ended_at=ended_at,
             threshold=decision.policy.match.threshold if decision is not None else None,
             live_score=one.signs.score,
+            face=face,
         )
+
+    def _unknown_face(self, one: Passage) -> UnknownFace | None:
+        """The face of a track that was like nobody from the first look to the last, and of whom
+        nobody was erased meanwhile; None where nobody asks for it.
+        """
+        if not self._duty.unknown or one.template is None or one.ended:
+            return None
+        if one.verdict.state != "unknown" or one.signs.outcome(self._guard) == "spoof":
+            return None
+        return UnknownFace(one.template, max(look.worth for look in one.looks), one.crop)
 
 
 def without_angles(detect: Detector) -> Detector:

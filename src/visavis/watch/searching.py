@@ -36,6 +36,8 @@ class Duty:
 
     roster: Callable[[When], Roster] | None = None  # who is expected then; None: nobody asks
     every: float = inf  # seconds between two `stays` of a face that is confirmed
+    unknown: bool = False  # whether the face of a track that left unknown is told
+    crops: bool = False  # whether with its best crop
 
 
 NO_DUTY = Duty()

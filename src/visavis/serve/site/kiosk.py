@@ -114,7 +114,8 @@ def _seen(service: Service, request: Request, key: ApiKey, form: PictureForm) ->
         if said.state == "punch":
             return _punched(service, request, kiosk, (said, recognizer.embed.model, way))
     place = PunchPlace(key.device, way, f"{key.id} {said.visit}", Reporter.KIOSK)
-    _keep(service, recognizer, said, place)
+    if terminal.others:  # else nobody knows whether who is not expected is unknown
+        _keep(service, recognizer, said, place)
     return _words(said, said_by)
 
 
