@@ -1,8 +1,9 @@
 """A gallery copied from a file to PostgreSQL and back: whole, resumable, and opened by its key."""
 
 import json
-import os
 import signal
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -84,23 +85,28 @@ def test_another_gallery_is_never_written_over(filled, target):
     other.close()
 
 
+# Copy, killed before a transaction of a number. A process of its own: a fork of this one would
+# have the locks of whatever threads other tests have left in it.
+KILLED = """
+import os, signal, sys
+from visavis.gallery import copying, open_gallery
+source, target, after = sys.argv[1:]
+write, count = copying._write, iter(range(int(after)))
+def killed(*arguments):
+    if next(count, None) is None:
+        os.kill(os.getpid(), signal.SIGKILL)
+    write(*arguments)
+copying._write, copying.CHUNK = killed, 5
+copying.copy_gallery(open_gallery(source), target)
+"""
+
+
 def stopped(filled, target, after: int) -> None:
-    """Copy in a child that is killed before its transaction of a number."""
-    child = os.fork()
-    if not child:
-        filled.database.engine.dispose(close=False)  # the parent's connections
-        write, count = copying._write, iter(range(after))
-
-        def killed(*arguments) -> None:
-            if next(count, None) is None:
-                os.kill(os.getpid(), signal.SIGKILL)
-            write(*arguments)
-
-        copying._write = killed
-        copy_gallery(filled, target)
-        os._exit(0)
-    _, status = os.waitpid(child, 0)
-    assert os.WTERMSIG(status) == signal.SIGKILL
+    words = [str(place_of(filled)), str(target), str(after)]
+    ended = subprocess.run(
+        [sys.executable, "-c", KILLED, *words], capture_output=True, text=True, check=False
+    )
+    assert ended.returncode == -signal.SIGKILL, ended.stderr
 
 
 def check_resumed(filled, target, monkeypatch) -> None:

@@ -38,7 +38,7 @@ from visavis.enrollment import (
     Reembedded,
     _alignment_of,
     _harmless,
-    _png,
+    crop_png,
     embed_kept_crops,
     enroll,
     from_folder,
@@ -236,7 +236,7 @@ def test_a_crop_that_does_not_say_how_it_was_cut_is_of_the_first_way():
     buffer = BytesIO()
     Image.new("RGB", (112, 112)).save(buffer, "PNG")
     assert _alignment_of(buffer.getvalue()) == 1
-    assert _alignment_of(_png(np.zeros((1, 112, 112, 3), np.uint8))) == ALIGNMENT
+    assert _alignment_of(crop_png(np.zeros((1, 112, 112, 3), np.uint8))) == ALIGNMENT
 
 
 LIKENESS = [  # a person's photos by brightness; alike are those up to 36 apart (0.43)

@@ -23,6 +23,7 @@ from visavis.gallery import open_gallery
 from visavis.gallery.following import Changes, changes_of
 from visavis.gallery.paging import audit_page
 from visavis.gallery.sqlite import FULL
+from visavis.serve.active import Deciding
 from visavis.serve.refusals import REFUSED, STATUSES, envelope, status_of
 
 
@@ -220,7 +221,8 @@ def test_the_configurations_rules_hold_where_none_are_asked_for(site, anna, monk
     recognizer = site.service.recognizer
     rules = replace(recognizer.rules, policy="convenience", false_positive_rate=1e-3)
     configured = replace(recognizer.configured, configuration=rules)
-    known = None, replace(recognizer, configured=configured)
+    ruled = replace(recognizer, configured=configured)
+    known = Deciding(None, ruled, ruled)
     monkeypatch.setattr(site.service.models, "_known", known)
 
     def rates(**asked: str) -> tuple[float, float]:
