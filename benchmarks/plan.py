@@ -21,7 +21,7 @@ HOUR = 3600.0
 class Measured:
     """On two cores with AVX-512 and bf16."""
 
-    photos: float = 47.0  # found, cut, embedded a second and core: `identify`, a folder of 300
+    photos: float = 26.0  # found, cut, embedded twice a second and core: benchmarks/scale.py
     photo_bytes: float = 2_048 + 400  # of a shard: 512 numbers, and the rest of a row
     ready: float = 13.5e-6  # seconds a template: decrypted and in the index
     resident: float = 780.0  # bytes a template of a server, the index and its process

@@ -138,6 +138,19 @@ def test_float32_is_not_rounded(exact):
     np.testing.assert_allclose(out.ravel(), [10 / 3, 20 / 3, 10], rtol=1e-6)  # bfloat16: 4e-3
 
 
+@pytest.mark.parametrize(("threads", "pinned"), [(None, True), (2, True), (1, False)])
+def test_fewer_threads_than_cores_are_pinned_to_none(threads, pinned, monkeypatch):
+    """Two processes of one thread each would share the first core, and be as fast as one."""
+    monkeypatch.setattr(openvino, "cores", lambda: 2)
+    settings = {}
+    compiled = openvino._compiled
+    monkeypatch.setattr(
+        openvino, "_compiled", lambda *given: settings.update(given[3]) or compiled(*given)
+    )
+    load_model(IDENTITY, PLAIN, Device("cpu", runtime="openvino", threads=threads))
+    assert settings.get("ENABLE_CPU_PINNING", True) is pinned
+
+
 @pytest.mark.parametrize("data", [b"", b"no network", IDENTITY[:40]])
 def test_bytes_that_are_no_network_are_refused(data, exact):
     with pytest.raises(ModelError, match="cannot load this network"):

@@ -67,6 +67,9 @@ class OpenVinoModel:
             "INFERENCE_NUM_THREADS": device.threads or cores(),
             "NUM_STREAMS": device.streams,
         }
+        if device.threads is not None and device.threads < cores():
+            # Pinned, the threads of every such process would share the first cores.
+            settings["ENABLE_CPU_PINNING"] = False
         self._compile = partial(_compiled, self._core, onnx, preprocess, settings)
         compiled = self._compile()
         self.shapes = [_sides(port.partial_shape) for port in compiled.outputs]
