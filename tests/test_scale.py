@@ -480,6 +480,7 @@ def started(crops, out, *words):
 
 @pack
 @pytest.mark.slow
+@pytest.mark.timeout(3600)
 def test_shards_killed_at_random_are_those_of_an_undisturbed_run(tmp_path):
     count = share(200)
     paths = crop_files(tmp_path, people=count, each=1)
