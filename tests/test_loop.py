@@ -84,7 +84,8 @@ def test_a_run_that_is_stopped_goes_on_exactly_where_it_was(data, whole, tmp_pat
 
     def stop(line):
         if line.step == 3:
-            os.kill(os.getpid(), signal.SIGTERM)
+            # As the signal would call it: a real one ends all tests where nobody takes it.
+            signal.getsignal(signal.SIGTERM)(signal.SIGTERM, None)
 
     out = tmp_path / "out"
     stopped = run(data, out, report=stop)
