@@ -6,6 +6,7 @@ import resource
 import signal
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -94,6 +95,23 @@ def test_a_run_that_is_stopped_goes_on_exactly_where_it_was(data, whole, tmp_pat
     assert not run(data, out, resume=True).stopped
     assert same(whole, out)
     assert [int(row["step"]) for row in log(out)] == [1, 2, 3, 4, 5, 6]
+
+
+SIGNALLED = """
+import os, signal, sys
+from pathlib import Path
+from test_loop import run
+stop = lambda line: os.kill(os.getpid(), signal.SIGTERM) if line.step == 3 else None
+print(run(Path(sys.argv[1]), Path(sys.argv[2]), report=stop).stopped)
+"""
+
+
+@pytest.mark.slow
+def test_a_process_that_is_told_to_stop_saves_and_ends(data, tmp_path):
+    environment = os.environ | {"PYTHONPATH": str(Path(__file__).parent)}
+    words = [sys.executable, "-c", SIGNALLED, str(data), str(tmp_path / "out")]
+    ended = subprocess.run(words, capture_output=True, text=True, env=environment, check=False)
+    assert (ended.stdout.strip(), ended.returncode) == ("True", 0), ended.stderr
 
 
 @pytest.mark.slow
