@@ -11,6 +11,7 @@ folder.
 
 import argparse
 import tempfile
+from collections.abc import Callable
 from pathlib import Path, PurePosixPath
 
 import numpy as np
@@ -27,9 +28,10 @@ from visavis.train.recipe import read_recipe
 FOAMLIU = SHARED / "models" / "mobilefacenet_foamliu.pt"
 
 
-def main() -> None:
+def begin(measure: Callable[[argparse.Namespace, Path], None], steps: int) -> None:
+    """Read the words of the command, and measure in its work folder, or in one that is removed."""
     parser = argparse.ArgumentParser()
-    parser.add_argument("--steps", type=int, default=200)
+    parser.add_argument("--steps", type=int, default=steps)
     parser.add_argument("--work", type=Path)
     parser.add_argument("changes", nargs="*")
     asked = parser.parse_args()
@@ -79,4 +81,4 @@ def without(pairs: Pairs, people: set[str]) -> Pairs:
 
 
 if __name__ == "__main__":
-    main()
+    begin(measure, 200)

@@ -9,11 +9,9 @@ Needs $VISAVIS_DATA (default ../shared). No picture leaves the work folder.
 """
 
 import argparse
-import tempfile
 from pathlib import Path
 
-import torch
-from fine_tune import FOAMLIU
+from fine_tune import FOAMLIU, begin
 from small import split
 
 from visavis.dataset.images import open_images
@@ -22,17 +20,6 @@ from visavis.train.recipe import read_recipe
 from visavis.train.spare import spare_pictures
 
 CENTRES = 3
-
-
-def main() -> None:
-    parser = argparse.ArgumentParser()
-    parser.add_argument("--steps", type=int, default=100)
-    parser.add_argument("--work", type=Path)
-    parser.add_argument("changes", nargs="*")
-    asked = parser.parse_args()
-    torch.set_num_threads(1)
-    with tempfile.TemporaryDirectory() as made:
-        measure(asked, (asked.work or Path(made)).absolute())
 
 
 def measure(asked: argparse.Namespace, work: Path) -> None:
@@ -73,4 +60,4 @@ def with_noise(learn: Path, noisy: Path) -> set[Path]:
 
 
 if __name__ == "__main__":
-    main()
+    begin(measure, 100)

@@ -147,12 +147,13 @@ class EmbeddedTree:
                 mend="run visavis embed with this manifest again: it makes what is missing",
             )
         self._rows: dict[str, int] = {}  # of the photo in the arrays; -1: it has no face
-        embeddings, figures = [], []
+        embeddings, figures, count = [], [], 0
         for path in (folder / shard_name(shard) for shard in range(self.plan.shards)):
             for batch in _largest(path, self.plan):
                 embeddings.append(batch.embeddings)
                 figures.append(batch.figures)
-                self._rows.update(batch.rows(sum(map(len, embeddings[:-1]))))
+                self._rows.update(batch.rows(count))
+                count += len(batch.embeddings)
         self._embeddings = np.concatenate(embeddings)
         self._figures = np.concatenate(figures)
 

@@ -3,9 +3,8 @@ next goes on with those that are missing.
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -87,7 +86,7 @@ class Shards:
         self.detect: Detector | None = None
         if not job.aligned:
             self.detect = load_detector(models.detector, device=job.device, tiled=job.tiled)
-        elif job.aligned:
+        else:
             refuse_cut(self.embed, mend="turn this off, and give the photos", option="aligned")
         detector = models.detector.manifest.detector.sha256 if self.detect is not None else ""
         self.shelf = open_shelf(job.out)
@@ -149,14 +148,9 @@ class Shards:
         return rows
 
 
-def embed_shards(
-    shards: Shards,
-    part: tuple[int, int] = (1, 1),
-    *,
-    progress: Callable[[Sequence[int]], Iterator[int]] = iter,
-) -> Iterator[ShardDone]:
+def embed_shards(shards: Shards, part: tuple[int, int] = (1, 1)) -> Iterator[ShardDone]:
     """Make the shards of a part that are left, in order. Raises as `Shards.make`."""
-    yield from map(partial(Shards.make, shards), progress(shards.left(part)))
+    return map(shards.make, shards.left(part))
 
 
 def parse_part(text: str) -> tuple[int, int]:
